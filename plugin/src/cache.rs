@@ -1,0 +1,223 @@
+//! Fits that were asked for before: a bounded, content-keyed cache in which every fit runs once.
+//!
+//! A call first claims the fits that nobody has or makes, makes those, and only then waits for the
+//! ones that other calls make. It never waits while it holds a claim, and never on a thread of the
+//! pool, so calls cannot wait for each other in a circle.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+
+use genias::{Error, Model};
+
+/// What a cached fit came to: a model, or none for a series that has no usable window.
+pub type Fitted = Option<Arc<Model>>;
+
+/// Bytes of parameters that are kept, unless `GENIAS_CACHE_MB` says otherwise.
+const DEFAULT_MEGABYTES: usize = 128;
+/// Wall times that are remembered, of models fitted in this process.
+const REMEMBERED: usize = 100_000;
+
+static FITS: AtomicUsize = AtomicUsize::new(0);
+
+enum Slot {
+    /// Somebody is fitting.
+    Claimed,
+    Ready { fitted: Fitted, used: u64 },
+}
+
+#[derive(Default)]
+struct State {
+    slots: HashMap<u128, Slot>,
+    clock: u64,
+    seconds: HashMap<u128, f64>,
+}
+
+#[derive(Default)]
+struct Cache {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+fn cache() -> &'static Cache {
+    static CACHE: OnceLock<Cache> = OnceLock::new();
+    CACHE.get_or_init(Cache::default)
+}
+
+impl Cache {
+    /// The state stays consistent at every step, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Number of trainings that this process ran.
+pub fn fit_count() -> usize {
+    FITS.load(Ordering::Relaxed)
+}
+
+/// Counts one training.
+pub fn count_fit() {
+    FITS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Forgets all fits.
+pub fn clear() {
+    cache().lock().slots.retain(|_, slot| matches!(slot, Slot::Claimed));
+}
+
+/// Remembers how long the fit of these model bytes took.
+pub fn remember_seconds(key: u128, seconds: f64) {
+    let seconds_of = &mut cache().lock().seconds;
+    if seconds_of.len() < REMEMBERED {
+        seconds_of.insert(key, seconds);
+    }
+}
+
+/// How long the fit of these model bytes took, if it ran in this process.
+pub fn seconds(key: u128) -> Option<f64> {
+    cache().lock().seconds.get(&key).copied()
+}
+
+/// Claims on fits; given back when dropped before they were published.
+struct Claims {
+    open: Vec<u128>,
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let mut state = cache().lock();
+        self.open.drain(..).for_each(|key| drop(state.slots.remove(&key)));
+        drop(state);
+        cache().changed.notify_all();
+    }
+}
+
+/// The fits of `keys`, in order. `fit` makes those at the given positions; it runs once per key.
+pub fn fits(
+    keys: &[u128],
+    fit: impl Fn(&[usize]) -> Result<Vec<Fitted>, Error>,
+    cancelled: impl Fn() -> bool,
+) -> Result<Vec<Fitted>, Error> {
+    let mut found: HashMap<u128, Fitted> = HashMap::new();
+    loop {
+        let (mine, mut claims) = claim(keys, &mut found);
+        if !mine.is_empty() {
+            for (&position, fitted) in mine.iter().zip(fit(&mine)?) {
+                publish(keys[position], &fitted);
+                claims.open.retain(|key| *key != keys[position]);
+                found.insert(keys[position], fitted);
+            }
+        }
+        let missing = keys.iter().any(|key| !found.contains_key(key));
+        if !missing {
+            return Ok(keys.iter().map(|key| found.get(key).cloned().flatten()).collect());
+        }
+        if cancelled() {
+            return Err(Error::Interrupted);
+        }
+        // Somebody else is fitting these. The wait is bounded so that an interrupt is noticed.
+        let state = cache().lock();
+        let pending = keys.iter().any(|key| {
+            !found.contains_key(key) && matches!(state.slots.get(key), Some(Slot::Claimed))
+        });
+        if pending {
+            let _ = cache().changed.wait_timeout(state, std::time::Duration::from_millis(100));
+        }
+    }
+}
+
+/// Takes what is ready and claims what nobody has; positions of the first key of each claim.
+fn claim(keys: &[u128], found: &mut HashMap<u128, Fitted>) -> (Vec<usize>, Claims) {
+    let mut state = cache().lock();
+    let mut claims = Claims { open: Vec::new() };
+    let mut mine = Vec::new();
+    for (position, key) in keys.iter().enumerate() {
+        if found.contains_key(key) || claims.open.contains(key) {
+            continue;
+        }
+        state.clock += 1;
+        let now = state.clock;
+        match state.slots.get_mut(key) {
+            Some(Slot::Ready { fitted, used }) => {
+                *used = now;
+                found.insert(*key, fitted.clone());
+            }
+            Some(Slot::Claimed) => {}
+            None => {
+                state.slots.insert(*key, Slot::Claimed);
+                claims.open.push(*key);
+                mine.push(position);
+            }
+        }
+    }
+    (mine, claims)
+}
+
+fn publish(key: u128, fitted: &Fitted) {
+    let mut state = cache().lock();
+    state.clock += 1;
+    let used = state.clock;
+    state.slots.insert(key, Slot::Ready { fitted: fitted.clone(), used });
+    evict(&mut state);
+    drop(state);
+    cache().changed.notify_all();
+}
+
+/// Drops the fits that were not used for longest until the rest is within bounds.
+fn evict(state: &mut State) {
+    let size = |slot: &Slot| match slot {
+        Slot::Ready { fitted: Some(model), .. } => 4 * model.parameter_count() + 4096,
+        _ => 256,
+    };
+    let mut total: usize = state.slots.values().map(size).sum();
+    let bound = bound();
+    while total > bound {
+        let oldest = state
+            .slots
+            .iter()
+            .filter_map(|(key, slot)| match slot {
+                Slot::Ready { used, .. } => Some((*used, *key)),
+                Slot::Claimed => None,
+            })
+            .min();
+        let Some((_, key)) = oldest else { return };
+        total -= state.slots.remove(&key).as_ref().map_or(0, size);
+    }
+}
+
+fn bound() -> usize {
+    let given = std::env::var("GENIAS_CACHE_MB").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or(DEFAULT_MEGABYTES) << 20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fit_runs_once_for_many_askers() {
+        let runs = AtomicUsize::new(0);
+        let fit = |positions: &[usize]| {
+            runs.fetch_add(positions.len(), Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(vec![None; positions.len()])
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| fits(&[71, 72, 71], fit, || false));
+            }
+        });
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_failed_fit_is_tried_again() {
+        let failed = fits(&[81], |_| Err(Error::Interrupted), || false);
+        assert!(failed.is_err());
+        assert_eq!(fits(&[81], |_| Ok(vec![None]), || false).map(|fits| fits.len()).ok(), Some(1));
+    }
+}

@@ -1,0 +1,78 @@
+//! Keyword arguments of every expression.
+
+use genias::{Error, Options};
+use polars::prelude::*;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Which arguments follow the values, and with what options.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    pub inputs: Roles,
+    pub options: Map<String, Value>,
+    pub suffix: String,
+    pub strict: bool,
+}
+
+/// Arguments behind the values, in this order.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// A Boolean column of known anomalies.
+    pub label: bool,
+    /// A Binary column of models.
+    pub model: bool,
+    /// Number of columns that order the rows.
+    pub order: usize,
+    /// Number of columns that group them.
+    pub by: usize,
+}
+
+/// Largest step of the order column inside a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxGap {
+    /// In units of the column.
+    Number(f64),
+    /// A duration in microseconds, for temporal columns.
+    Microseconds(f64),
+}
+
+impl Call {
+    /// The options of the core, and what only the plugin looks at.
+    pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {
+        let mut options = self.options.clone();
+        let max_gap = max_gap(options.remove("max_gap")).map_err(to_polars)?;
+        if max_gap.is_some() && self.inputs.order != 1 {
+            let allowed = "given together with exactly one `order_by` column";
+            return Err(to_polars(Error::parameter("max_gap", "given", allowed)));
+        }
+        Ok((Options::parse(&options).map_err(to_polars)?, max_gap))
+    }
+
+    /// Refuses group keys, for expressions whose rows are not the input's.
+    pub fn refuse_groups(&self, verb: &str) -> PolarsResult<()> {
+        polars_ensure!(
+            self.inputs.by == 0,
+            InvalidOperation: "`{verb}` takes no group keys: use group_by().agg()"
+        );
+        Ok(())
+    }
+}
+
+fn max_gap(given: Option<Value>) -> genias::Result<Option<MaxGap>> {
+    let Some(value) = given.filter(|value| !value.is_null()) else { return Ok(None) };
+    let gap = match &value {
+        Value::Object(map) => map.get("us").and_then(Value::as_f64).map(MaxGap::Microseconds),
+        value => value.as_f64().map(MaxGap::Number),
+    };
+    match gap {
+        Some(MaxGap::Number(x) | MaxGap::Microseconds(x)) if x > 0.0 => Ok(gap),
+        _ => Err(Error::parameter("max_gap", value, "a number > 0 or a positive timedelta")),
+    }
+}
+
+/// The core's errors as Polars ones. A NUL cannot cross the plugin boundary.
+pub fn to_polars(error: Error) -> PolarsError {
+    polars_err!(ComputeError: "{}", error.to_string().replace('\0', "\\0"))
+}

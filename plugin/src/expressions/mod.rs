@@ -1,0 +1,49 @@
+//! One file per expression: its output type and the function.
+
+mod describe;
+mod embed;
+mod fit;
+mod generate;
+mod label;
+mod pairs;
+mod reconstruct;
+mod score;
+mod windows;
+
+use polars::prelude::*;
+
+use crate::inputs::check_dtype;
+
+/// The features of the first argument, as fields: those of a struct, or the column itself.
+fn feature_fields(inputs: &[Field]) -> PolarsResult<Vec<Field>> {
+    let values = values_field(inputs)?;
+    let fields = match values.dtype() {
+        DataType::Struct(fields) => fields.clone(),
+        _ => vec![values.clone()],
+    };
+    fields.iter().try_for_each(|field| check_dtype(field.name(), field.dtype()))?;
+    Ok(fields)
+}
+
+/// The first argument.
+fn values_field(inputs: &[Field]) -> PolarsResult<&Field> {
+    inputs.first().ok_or_else(|| polars_err!(InvalidOperation: "the values argument is missing"))
+}
+
+/// Generated and reconstructed values are Float32 where the input is, Float64 elsewhere.
+fn float_dtype(dtype: &DataType) -> DataType {
+    match dtype {
+        DataType::Float32 => DataType::Float32,
+        _ => DataType::Float64,
+    }
+}
+
+/// Whether windows have a feature axis.
+fn is_multivariate(field: &Field) -> bool {
+    matches!(field.dtype(), DataType::Struct(_))
+}
+
+/// `{feature}{suffix}`.
+fn suffixed(name: &str, suffix: &str) -> PlSmallStr {
+    format!("{name}{suffix}").into()
+}

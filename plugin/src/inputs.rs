@@ -1,0 +1,233 @@
+//! The arguments of a call: features, known anomalies, models, order and groups.
+
+use arrow::array::{AsArray, BooleanArray};
+use genias::{Columns, Error, Options, Rows, Series as TimeSeries};
+use polars::prelude::*;
+
+use crate::bridge::to_arrow;
+use crate::call::{to_polars, Call, MaxGap};
+
+/// One call's frame.
+pub struct Frame {
+    pub name: PlSmallStr,
+    pub columns: Columns,
+    /// Whether the values came as a struct.
+    pub multivariate: bool,
+    pub options: Options,
+    pub models: Option<BinaryChunked>,
+    pub groups: Vec<Group>,
+    labels: Option<BooleanArray>,
+}
+
+/// Rows of one group in time order, and where time jumps.
+pub struct Group {
+    pub rows: Rows,
+    gaps: Vec<usize>,
+}
+
+impl Frame {
+    /// Reads the arguments of a call.
+    pub fn new(inputs: &[Series], call: &Call) -> PolarsResult<Self> {
+        let (options, max_gap) = call.parse()?;
+        let roles = call.inputs;
+        let mut rest = inputs.iter();
+        let mut next = |what: &str| {
+            rest.next().ok_or_else(|| polars_err!(InvalidOperation: "the {what} argument is missing"))
+        };
+        let values = next("values")?;
+        let features = features(values)?;
+        let multivariate = matches!(values.dtype(), DataType::Struct(_));
+        let columns = columns(&features)?;
+        let rows = columns.rows();
+        let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
+        let models = roles.model.then(|| models(next("model")?)).transpose()?;
+        let order: Vec<&Series> = (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
+        let by: Vec<&Series> = (0..roles.by).map(|_| next("by")).collect::<PolarsResult<_>>()?;
+        for key in order.iter().chain(&by) {
+            if key.len() != rows {
+                let (column, found) = (key.name().to_string(), key.len());
+                return Err(to_polars(Error::Length { column, found, expected: rows }));
+            }
+        }
+        let steps = max_gap.map(|gap| Steps::new(order[0], gap)).transpose()?;
+        let groups = groups(rows, time_order(&order)?, &by)?
+            .into_iter()
+            .map(|rows| {
+                let gaps = steps.as_ref().map(|steps| steps.gaps(&rows)).unwrap_or_default();
+                Group { rows, gaps }
+            })
+            .collect();
+        let name = values.name().clone();
+        Ok(Self { name, columns, multivariate, options, models, groups, labels })
+    }
+
+    /// The series of one group.
+    pub fn series(&self, group: &Group) -> TimeSeries<'_> {
+        let series = TimeSeries::new(&self.columns, group.rows.clone()).with_gaps(group.gaps.clone());
+        match &self.labels {
+            Some(labels) => series.with_labels(labels),
+            None => series,
+        }
+    }
+
+    /// Shape of a window in an Array column.
+    pub fn window_shape(&self, window: usize) -> Vec<usize> {
+        crate::bridge::window_shape(window, self.columns.width(), self.multivariate)
+    }
+}
+
+/// The fields of a struct column, or the column itself.
+fn features(values: &Series) -> PolarsResult<Vec<Series>> {
+    let Ok(fields) = values.struct_() else { return Ok(vec![values.clone()]) };
+    let outer_nulls = values.is_null();
+    let fields = fields.fields_as_series();
+    if !outer_nulls.any() {
+        return Ok(fields);
+    }
+    // A null struct is a null in every field.
+    fields.iter().map(|field| field.zip_with(&!&outer_nulls, &field.clear().extend_constant(AnyValue::Null, field.len())?)).collect()
+}
+
+/// The dtype of a feature column, checked.
+pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
+    let accepted = dtype.is_numeric() || matches!(dtype, DataType::Boolean | DataType::Null);
+    if accepted || matches!(dtype, DataType::Decimal(..)) {
+        return Ok(());
+    }
+    Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
+}
+
+fn columns(features: &[Series]) -> PolarsResult<Columns> {
+    let fields = features
+        .iter()
+        .map(|feature| {
+            check_dtype(feature.name(), feature.dtype())?;
+            let array = match feature.dtype() {
+                DataType::Float32 | DataType::Float64 => to_arrow(feature)?,
+                _ => to_arrow(&feature.cast(&DataType::Float64)?)?,
+            };
+            Ok((feature.name().to_string(), array))
+        })
+        .collect::<PolarsResult<_>>()?;
+    Columns::new(fields).map_err(to_polars)
+}
+
+fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
+    let (name, found) = (column.name().to_string(), column.len());
+    if !matches!(column.dtype(), DataType::Boolean) {
+        let dtype = format!("{} (`label` must be Boolean)", column.dtype());
+        return Err(to_polars(Error::Dtype { column: name, dtype }));
+    }
+    if found != rows {
+        return Err(to_polars(Error::Length { column: name, found, expected: rows }));
+    }
+    Ok(to_arrow(column)?.as_boolean().clone())
+}
+
+fn models(column: &Series) -> PolarsResult<BinaryChunked> {
+    match column.dtype() {
+        DataType::Binary => Ok(column.binary()?.clone()),
+        // A column of nothing but nulls: no group has a model.
+        DataType::Null => Ok(column.cast(&DataType::Binary)?.binary()?.clone()),
+        dtype => {
+            let dtype = format!("{dtype} (`model` must be Binary)");
+            Err(to_polars(Error::Dtype { column: column.name().to_string(), dtype }))
+        }
+    }
+}
+
+/// Rows in the order of the keys, equal ones as they come; `None` where they are in order already.
+fn time_order(keys: &[&Series]) -> PolarsResult<Option<Vec<u32>>> {
+    let options = SortOptions { maintain_order: true, ..Default::default() };
+    let mut order: Option<IdxCa> = None;
+    // Stable sorts from the last key to the first.
+    for key in keys.iter().rev() {
+        order = Some(match order {
+            None => key.arg_sort(options),
+            Some(order) => {
+                let next = key.take(&order)?.arg_sort(options);
+                order.into_series().take(&next)?.idx()?.clone()
+            }
+        });
+    }
+    let order: Option<Vec<u32>> = order.map(|order| order.into_no_null_iter().collect());
+    Ok(order.filter(|order| order.iter().enumerate().any(|(i, &row)| i != row as usize)))
+}
+
+/// The groups, by first appearance, each in time order.
+fn groups(rows: usize, order: Option<Vec<u32>>, by: &[&Series]) -> PolarsResult<Vec<Rows>> {
+    if by.is_empty() {
+        return Ok(vec![order.map_or(Rows::All(rows), Rows::Picked)]);
+    }
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Column> = by
+        .iter()
+        .enumerate()
+        .map(|(i, &key)| key.clone().with_name(format!("{i}").into()).into_column())
+        .collect();
+    let frame = DataFrame::new(rows, keys.clone())?;
+    let grouped = frame.group_by_with_series(keys, true, true)?;
+    let mut group_of = vec![0u32; rows];
+    let groups = grouped.get_groups();
+    for (number, group) in groups.iter().enumerate() {
+        match group {
+            GroupsIndicator::Idx((_, members)) => {
+                members.iter().for_each(|&row| group_of[row as usize] = number as u32);
+            }
+            GroupsIndicator::Slice([first, length]) => {
+                group_of[first as usize..(first + length) as usize].fill(number as u32);
+            }
+        }
+    }
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); groups.len()];
+    let mut add = |row: u32| members[group_of[row as usize] as usize].push(row);
+    match order {
+        Some(order) => order.into_iter().for_each(&mut add),
+        None => (0..rows as u32).for_each(&mut add),
+    }
+    Ok(members.into_iter().map(Rows::Picked).collect())
+}
+
+/// Values of the order column, and the largest step that a window may hold.
+struct Steps {
+    values: Vec<Option<f64>>,
+    largest: f64,
+}
+
+impl Steps {
+    fn new(key: &Series, gap: MaxGap) -> PolarsResult<Self> {
+        let largest = match (gap, key.dtype()) {
+            (MaxGap::Number(number), dtype) if dtype.is_numeric() => number,
+            (MaxGap::Microseconds(us), DataType::Datetime(unit, _) | DataType::Duration(unit)) => {
+                match unit {
+                    TimeUnit::Nanoseconds => us * 1e3,
+                    TimeUnit::Microseconds => us,
+                    TimeUnit::Milliseconds => us / 1e3,
+                }
+            }
+            (MaxGap::Microseconds(us), DataType::Date) => us / 86_400e6,
+            (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
+            (_, dtype) => {
+                let allowed =
+                    format!("a number for a numeric, a timedelta for a temporal `order_by`, not {dtype}");
+                return Err(to_polars(Error::parameter("max_gap", format!("{gap:?}"), allowed)));
+            }
+        };
+        let values = key.to_physical_repr().cast(&DataType::Float64)?;
+        let values = values.f64()?.iter().collect();
+        Ok(Self { values, largest })
+    }
+
+    /// Rows before which time jumps by more than the largest step, or is unknown.
+    fn gaps(&self, rows: &Rows) -> Vec<usize> {
+        let at = |t: usize| self.values[rows.at(t)];
+        (1..rows.len())
+            .filter(|&t| match (at(t - 1), at(t)) {
+                (Some(before), Some(after)) => after - before > self.largest,
+                _ => true,
+            })
+            .collect()
+    }
+}

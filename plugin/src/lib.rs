@@ -1,0 +1,17 @@
+//! Polars expression plugins over the `genias` crate.
+//!
+//! A call passes through these files: [`call`] (keyword arguments), [`inputs`] (Series to Arrow
+//! columns, groups and order), [`models`] (the model of each group: read, or fitted through
+//! [`cache`]), [`pool`] (threads and interrupts), and one file per expression.
+
+mod bridge;
+mod cache;
+mod call;
+mod expressions;
+mod inputs;
+mod models;
+mod pool;
+mod python;
+
+#[global_allocator]
+static ALLOCATOR: pyo3_polars::PolarsAllocator = pyo3_polars::PolarsAllocator::new();

@@ -1,0 +1,117 @@
+//! The model of every group: read from the model column, or fitted through the cache; and the work
+//! of a verb over all groups, in the pool.
+
+use std::sync::Arc;
+
+use genias::{Error, Model, Series as TimeSeries};
+use polars::prelude::*;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::{xxh3_128, Xxh3};
+
+use crate::cache::{self, Fitted};
+use crate::call::to_polars;
+use crate::inputs::{Frame, Group};
+use crate::pool::{pool, Busy, CallControl};
+
+/// Groups whose models are in memory at a time.
+const BLOCK: usize = 64;
+
+/// Runs `work` on every group with its model and hands the answers to `take`, in order of the
+/// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
+/// an error.
+pub fn for_each_group<T: Send>(
+    frame: &Frame,
+    strict: bool,
+    work: impl Fn(&Model, &TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
+    mut take: impl FnMut(&TimeSeries<'_>, Option<T>),
+) -> PolarsResult<()> {
+    let pool = pool()?;
+    let control = CallControl::new();
+    for block in frame.groups.chunks(BLOCK) {
+        let series: Vec<TimeSeries<'_>> =
+            pool.install(|| block.par_iter().map(|group| frame.series(group)).collect());
+        let models = match &frame.models {
+            Some(models) => read(models, block).map_err(to_polars)?,
+            None => fit(frame, &series, strict, &control).map_err(to_polars)?,
+        };
+        let answer = |(series, model): (&TimeSeries<'_>, &Fitted)| {
+            let _busy = Busy::new();
+            match model {
+                Some(model) => usable(work(model, series, &control), strict),
+                None => Ok(None),
+            }
+        };
+        let answers: Vec<Option<T>> = pool
+            .install(|| series.par_iter().zip(&models).map(answer).collect::<genias::Result<_>>())
+            .map_err(to_polars)?;
+        series.iter().zip(answers).for_each(|(series, answer)| take(series, answer));
+    }
+    Ok(())
+}
+
+/// `None` for a series with nothing to work on, unless `strict`.
+fn usable<T>(result: genias::Result<T>, strict: bool) -> genias::Result<Option<T>> {
+    match result {
+        Err(error) if error.is_unusable_series() && !strict => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Fits the series of a block, each once.
+pub fn fit(
+    frame: &Frame,
+    series: &[TimeSeries<'_>],
+    strict: bool,
+    control: &CallControl,
+) -> genias::Result<Vec<Fitted>> {
+    use genias::Control;
+    let config = &frame.options.fit;
+    let settings = serde_json::to_vec(config).map_err(|error| Error::Model(error.to_string()))?;
+    let pool = pool().map_err(|error| Error::Model(error.to_string()))?;
+    let key = |series: &TimeSeries<'_>| {
+        let mut hash = Xxh3::new();
+        hash.update(&series.content_hash().to_le_bytes());
+        hash.update(&settings);
+        hash.update(&[u8::from(strict)]);
+        hash.digest128()
+    };
+    let keys: Vec<u128> = pool.install(|| series.par_iter().map(key).collect());
+    let fit_one = |&position: &usize| {
+        let _busy = Busy::new();
+        let fitted = genias::fit(&series[position], config, control);
+        if fitted.is_ok() {
+            cache::count_fit();
+        }
+        Ok(usable(fitted, strict)?.map(Arc::new))
+    };
+    let fit = |positions: &[usize]| {
+        pool.install(|| positions.par_iter().map(fit_one).collect::<genias::Result<Vec<Fitted>>>())
+    };
+    cache::fits(&keys, fit, || control.cancelled())
+}
+
+/// Reads the model of each group of a block: that of its first row. One model for all is read once.
+fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> {
+    let mut last: Option<(u128, Fitted)> = None;
+    block
+        .iter()
+        .map(|group| {
+            let row = if models.len() == 1 { 0 } else { first_row(group) };
+            let bytes = if row < models.len() { models.get(row) } else { None };
+            let Some(bytes) = bytes else { return Ok(None) };
+            let key = xxh3_128(bytes);
+            if let Some((known, fitted)) = &last {
+                if *known == key {
+                    return Ok(fitted.clone());
+                }
+            }
+            let fitted = Some(Arc::new(Model::from_bytes(bytes)?));
+            last = Some((key, fitted.clone()));
+            Ok(fitted)
+        })
+        .collect()
+}
+
+fn first_row(group: &Group) -> usize {
+    if group.rows.is_empty() { 0 } else { group.rows.at(0) }
+}

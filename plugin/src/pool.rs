@@ -1,0 +1,83 @@
+//! One thread pool for all heavy work, and the keyboard interrupt.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+
+use genias::Control;
+use polars::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Stack of a worker. A task that waits for its parts may run another group's task on top.
+const STACK: usize = 16 << 20;
+
+static POOL: OnceLock<Result<ThreadPool, String>> = OnceLock::new();
+static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
+static BUSY: AtomicUsize = AtomicUsize::new(0);
+
+/// The pool, of as many threads as Polars' own.
+pub fn pool() -> PolarsResult<&'static ThreadPool> {
+    let pool = POOL.get_or_init(|| {
+        listen_for_interrupts()?;
+        ThreadPoolBuilder::new()
+            .num_threads(threads())
+            .stack_size(STACK)
+            .thread_name(|i| format!("genias-{i}"))
+            .build()
+            .map_err(|error| error.to_string())
+    });
+    pool.as_ref().map_err(|error| polars_err!(ComputeError: "the thread pool: {error}"))
+}
+
+fn threads() -> usize {
+    let given = std::env::var("POLARS_MAX_THREADS").ok().and_then(|text| text.parse().ok());
+    let available = || std::thread::available_parallelism().map_or(1, usize::from);
+    given.filter(|threads| *threads > 0).unwrap_or_else(available)
+}
+
+/// Counts interrupts beside whoever else handles them: Python still raises KeyboardInterrupt.
+fn listen_for_interrupts() -> Result<(), String> {
+    let count = || {
+        INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    };
+    // SAFETY: the handler does one atomic addition.
+    let registered = unsafe { signal_hook::low_level::register(signal_hook::consts::SIGINT, count) };
+    registered.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The control of one call.
+pub struct CallControl {
+    interrupts: usize,
+}
+
+impl CallControl {
+    /// From now on an interrupt stops the call.
+    pub fn new() -> Self {
+        Self { interrupts: INTERRUPTS.load(Ordering::Relaxed) }
+    }
+}
+
+impl Control for CallControl {
+    fn cancelled(&self) -> bool {
+        INTERRUPTS.load(Ordering::Relaxed) != self.interrupts
+    }
+
+    fn alone(&self) -> bool {
+        BUSY.load(Ordering::Relaxed) < rayon::current_num_threads()
+    }
+}
+
+/// Counts as a busy thread of the pool while it lives.
+pub struct Busy;
+
+impl Busy {
+    pub fn new() -> Self {
+        BUSY.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BUSY.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,45 @@
+//! The few functions that Python calls directly.
+
+use genias::Model;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::cache;
+
+/// Number of trainings that this process ran.
+#[pyfunction]
+fn fit_count() -> usize {
+    cache::fit_count()
+}
+
+/// Forgets the fits that the process keeps.
+#[pyfunction]
+fn clear_cache() {
+    cache::clear();
+}
+
+/// Window, latent units and features of a model, as JSON.
+#[pyfunction]
+fn model_info(model: &[u8]) -> PyResult<String> {
+    let model = Model::from_bytes(model).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(serde_json::json!({
+        "window": model.config.window,
+        "latent": model.latent(),
+        "features": model.normaliser.features,
+    })
+    .to_string())
+}
+
+/// Version of the package.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[pymodule]
+fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(fit_count, module)?)?;
+    module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
+    module.add_function(wrap_pyfunction!(model_info, module)?)?;
+    module.add_function(wrap_pyfunction!(version, module)?)
+}

@@ -1,0 +1,170 @@
+//! Model to bytes and back: safetensors with JSON metadata, never code.
+//!
+//! The metadata holds one entry, `genias`: a JSON text with format version, normaliser,
+//! configuration, report and a checksum over all of it and the tensors. Reading trusts nothing:
+//! sizes are checked against the bytes that are there before anything is allocated.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::config::FitConfig;
+use crate::error::{Error, Result};
+use crate::kernels::with_slices;
+use crate::model::{Model, Report};
+use crate::normalise::Normaliser;
+use crate::vae::Architecture;
+
+/// Version of the format that this crate writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+const ENTRY: &str = "genias";
+
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    format_version: u32,
+    checksum: String,
+    normaliser: Normaliser,
+    config: FitConfig,
+    report: Report,
+}
+
+/// What can be read of any version.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+impl Model {
+    /// The model as bytes, the same for the same fit.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = Vec::with_capacity(self.parameters.len());
+        for (name, tensor) in &self.parameters {
+            let bytes = with_slices([tensor], |[values]| {
+                Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+            })?;
+            tensors.push((name.clone(), tensor.dims().to_vec(), bytes));
+        }
+        let mut metadata = Metadata {
+            format_version: FORMAT_VERSION,
+            checksum: String::new(),
+            normaliser: self.normaliser.clone(),
+            config: self.config.clone(),
+            report: self.report.clone(),
+        };
+        let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
+        metadata.checksum = checksum(&to_json(&metadata)?, views);
+        let info = HashMap::from([(ENTRY.to_string(), to_json(&metadata)?)]);
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| {
+                Ok((
+                    name.as_str(),
+                    TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?,
+                ))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        safetensors::serialize(views, Some(info)).map_err(broken)
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// [`Error::Model`], which says whether the bytes are no model, of another version, cut short,
+    /// changed, or inconsistent.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let json = header
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get(ENTRY))
+            .ok_or_else(|| Error::Model("safetensors without a `genias` entry".into()))?;
+        let version: VersionOnly = serde_json::from_str(json).map_err(broken)?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(Error::Model(format!(
+                "format version {}, this version reads {FORMAT_VERSION}",
+                version.format_version
+            )));
+        }
+        let mut metadata: Metadata = serde_json::from_str(json).map_err(broken)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let mut named = tensors.tensors();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = std::mem::take(&mut metadata.checksum);
+        let views = named.iter().map(|(name, view)| (name.as_str(), view.data()));
+        if checksum(&to_json(&metadata)?, views) != expected {
+            return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
+        }
+        check(&metadata)?;
+        let parameters = parameters(&metadata, &tensors)?;
+        let Metadata { config, normaliser, report, .. } = metadata;
+        Self::assemble(config, normaliser, report, parameters)
+    }
+}
+
+/// Refuses metadata that no fit writes.
+fn check(metadata: &Metadata) -> Result<()> {
+    metadata.config.validate()?;
+    let Normaliser { features, mean, std, live } = &metadata.normaliser;
+    let n = features.len();
+    let sized = n > 0 && mean.len() == n && std.len() == n && live.len() == n;
+    if !sized
+        || !mean.iter().all(|x| x.is_finite())
+        || !std.iter().all(|x| x.is_finite() && *x > 0.0)
+    {
+        return Err(Error::Model("the normaliser is inconsistent".into()));
+    }
+    Ok(())
+}
+
+/// Exactly the tensors of the architecture, with their shapes.
+fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<HashMap<String, Tensor>> {
+    let live = metadata.normaliser.live_features().len();
+    let architecture = Architecture::new(&metadata.config, live);
+    let shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
+    if tensors.len() != shapes.len() {
+        let found = tensors.len();
+        return Err(Error::Model(format!("{found} tensors, {} expected", shapes.len())));
+    }
+    let mut parameters = HashMap::new();
+    for (name, shape) in shapes {
+        let view = tensors.tensor(&name).map_err(broken)?;
+        if view.dtype() != Dtype::F32 || view.shape() != shape {
+            return Err(Error::Model(format!("tensor `{name}` is not f32 of shape {shape:?}")));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::Model(format!("tensor `{name}` holds a value that is not finite")));
+        }
+        parameters.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
+    }
+    Ok(parameters)
+}
+
+fn to_json(metadata: &Metadata) -> Result<String> {
+    serde_json::to_string(metadata).map_err(broken)
+}
+
+fn broken(error: impl std::fmt::Display) -> Error {
+    Error::Model(format!("not a readable model: {error}"))
+}
+
+/// Hash of the metadata (with an empty checksum) and of every tensor's name and bytes, by name.
+fn checksum<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(json.as_bytes());
+    for (name, bytes) in tensors {
+        hash.update(name.as_bytes());
+        hash.update(bytes);
+    }
+    format!("{:032x}", hash.digest128())
+}

@@ -1,0 +1,609 @@
+//! Every option of the product: names, defaults, presets, ranges.
+//!
+//! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
+//! flat map of them, as the plugin receives it, over the values of a [`Preset`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// Smallest window: below it the decoder has nothing to upsample.
+pub const MIN_WINDOW: usize = 8;
+/// Largest window that is accepted.
+pub const MAX_WINDOW: usize = 65_536;
+/// Training windows that an automatic `stride` aims at.
+pub const WINDOW_BUDGET: usize = 4096;
+
+/// Values for whatever is not given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// What works on real series within a few hundred steps.
+    #[default]
+    Default,
+    /// The settings of the paper (arXiv 2502.08262), as printed.
+    Paper,
+}
+
+/// Form of the KL term against the compact prior N(0, sigma_prior^2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kl {
+    /// 1/2 mean((mu^2 + sigma^2)/sigma_prior^2 - 1 - log sigma^2 + 2 log sigma_prior).
+    Exact,
+    /// -1/2 mean(1 + log sigma^2 - mu^2 - sigma^2/sigma_prior^2 + 2 log sigma_prior).
+    Printed,
+}
+
+/// What psi scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Perturbation {
+    /// z~ = mu + psi * sigma * eps.
+    Variance,
+    /// z~ = psi * mu + sigma * eps (the paper's ablation).
+    Mean,
+}
+
+/// Distance that the two hinges of the perturbation loss bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Margin {
+    /// d(X^, X~): how far the perturbed reconstruction is from the plain one.
+    Reconstruction,
+    /// d(X, X~), beside d(X, X^), as printed.
+    Input,
+}
+
+/// Learning rate over the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// 20 warm-up steps, then a cosine down to 2 % of the rate.
+    Cosine,
+    /// The same rate at every step.
+    Constant,
+}
+
+/// How a window is fitted: windows, architecture, losses and training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitConfig {
+    /// Window size W in rows (>= 8).
+    pub window: usize,
+    /// Rows between training windows; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
+    pub stride: Option<usize>,
+    /// Latent units L; `None`: 100 for several features, 50 for one.
+    pub latent: Option<usize>,
+    /// Channels of the TCN and of the decoder.
+    pub channels: usize,
+    /// Residual blocks of the encoder; `None`: until the receptive field covers the window.
+    pub levels: Option<usize>,
+    /// Taps of the causal convolutions.
+    pub kernel_size: usize,
+    /// Share of the hidden units of a block that is dropped in training.
+    pub dropout: f64,
+    /// How many of the first levels halve the resolution.
+    pub decimation: usize,
+    /// Whether a linear path, initialised with PCA, stands beside encoder and decoder.
+    pub linear_path: bool,
+    /// Standard deviation of the prior.
+    pub sigma_prior: f64,
+    /// Form of the KL term.
+    pub kl: Kl,
+    /// Lower bound of the perturbation distance.
+    pub delta_min: f64,
+    /// Upper bound of the perturbation distance.
+    pub delta_max: f64,
+    /// Weight of the reconstruction loss.
+    pub alpha: f64,
+    /// Weight of the perturbation loss.
+    pub beta: f64,
+    /// Weight of the zero-perturbation loss; `None`: 0.01, and 0 for one feature.
+    pub gamma: Option<f64>,
+    /// Weight of the KL loss; `None`: 0.1 divided by the live features.
+    pub zeta: Option<f64>,
+    /// What psi scales.
+    pub perturbation: Perturbation,
+    /// Distance that the hinges bound.
+    pub margin: Margin,
+    /// Whether psi is calibrated after training so that the median distance on held-out windows is
+    /// the middle of the band (with `margin` "reconstruction" only).
+    pub calibrate: bool,
+    /// Most optimiser steps.
+    pub steps: usize,
+    /// Windows per step.
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Learning rate of psi, which is a parameter group of its own.
+    pub psi_learning_rate: f64,
+    /// Learning rate over the steps.
+    pub schedule: Schedule,
+    /// Largest norm of the gradient; `None`: not clipped.
+    pub clip: Option<f64>,
+    /// Steps without a better validation loss before training stops; `None`: never.
+    pub patience: Option<usize>,
+    /// Share of the windows, the last ones, that is held out.
+    pub validation: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self {
+            window: 200,
+            stride: None,
+            latent: None,
+            channels: 32,
+            levels: None,
+            kernel_size: 3,
+            dropout: 0.0,
+            decimation: 3,
+            linear_path: true,
+            sigma_prior: 0.5,
+            kl: Kl::Exact,
+            delta_min: 0.1,
+            delta_max: 0.2,
+            alpha: 1.0,
+            beta: 0.1,
+            gamma: None,
+            zeta: None,
+            perturbation: Perturbation::Variance,
+            margin: Margin::Reconstruction,
+            calibrate: true,
+            steps: 400,
+            batch_size: 64,
+            learning_rate: 1e-3,
+            psi_learning_rate: 0.05,
+            schedule: Schedule::Cosine,
+            clip: Some(5.0),
+            patience: Some(200),
+            validation: 0.1,
+            seed: 0,
+        }
+    }
+}
+
+impl FitConfig {
+    /// The paper's settings. `steps` is 1000 epochs of a budget of training windows.
+    pub fn paper() -> Self {
+        Self {
+            stride: Some(1),
+            decimation: 0,
+            linear_path: false,
+            kl: Kl::Printed,
+            zeta: Some(0.1),
+            margin: Margin::Input,
+            calibrate: false,
+            steps: 1000 * WINDOW_BUDGET.div_ceil(100),
+            batch_size: 100,
+            learning_rate: 1e-4,
+            psi_learning_rate: 1e-4,
+            schedule: Schedule::Constant,
+            clip: None,
+            patience: None,
+            ..Self::default()
+        }
+    }
+
+    /// The values of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Default => Self::default(),
+            Preset::Paper => Self::paper(),
+        }
+    }
+
+    /// Checks every range.
+    pub fn validate(&self) -> Result<()> {
+        count("window", self.window, MIN_WINDOW, MAX_WINDOW)?;
+        optional_count("stride", self.stride, 1, usize::MAX)?;
+        optional_count("latent", self.latent, 1, 4096)?;
+        count("channels", self.channels, 1, 1024)?;
+        optional_count("levels", self.levels, 1, 16)?;
+        count("kernel_size", self.kernel_size, 2, 15)?;
+        number("dropout", self.dropout, |x| (0.0..1.0).contains(&x), "in [0, 1)")?;
+        count("decimation", self.decimation, 0, 3)?;
+        number("sigma_prior", self.sigma_prior, |x| x > 0.0, "> 0")?;
+        number("delta_min", self.delta_min, |x| x >= 0.0, ">= 0")?;
+        number("delta_max", self.delta_max, |x| x >= 0.0, ">= 0")?;
+        if self.delta_min > self.delta_max {
+            let allowed = format!("<= `delta_max` = {}", self.delta_max);
+            return Err(Error::parameter("delta_min", self.delta_min, allowed));
+        }
+        number("alpha", self.alpha, |x| x >= 0.0, ">= 0")?;
+        number("beta", self.beta, |x| x >= 0.0, ">= 0")?;
+        number("gamma", self.gamma.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
+        number("zeta", self.zeta.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
+        count("steps", self.steps, 1, usize::MAX)?;
+        count("batch_size", self.batch_size, 1, 1 << 16)?;
+        number("learning_rate", self.learning_rate, |x| x > 0.0, "> 0")?;
+        number("psi_learning_rate", self.psi_learning_rate, |x| x > 0.0, "> 0")?;
+        number("clip", self.clip.unwrap_or(1.0), |x| x > 0.0, "> 0")?;
+        optional_count("patience", self.patience, 1, usize::MAX)?;
+        number("validation", self.validation, |x| x > 0.0 && x <= 0.5, "in (0, 0.5]")
+    }
+
+    /// Latent units for `features` live features.
+    pub fn latent_for(&self, features: usize) -> usize {
+        self.latent.unwrap_or(if features > 1 { 100 } else { 50 })
+    }
+
+    /// Weight of the zero-perturbation loss for `features` live features.
+    pub fn gamma_for(&self, features: usize) -> f64 {
+        self.gamma.unwrap_or(if features > 1 { 0.01 } else { 0.0 })
+    }
+
+    /// Weight of the KL loss for `features` live features.
+    pub fn zeta_for(&self, features: usize) -> f64 {
+        self.zeta.unwrap_or(0.1 / features.max(1) as f64)
+    }
+}
+
+/// What the generated values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// X + (X~ - X^), both decoded with the same noise: keeps the texture of the input.
+    Residual,
+    /// X~, as in the paper.
+    Decoded,
+}
+
+/// Which values of an anomaly replace the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Patch {
+    /// The features whose deviation passes `tau`.
+    Deviation,
+    /// A segment of random length of a random subset of the features.
+    Length,
+    /// Every live feature.
+    None,
+}
+
+/// Deviation that `tau` bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// Root mean square against tau * max(range, half a training standard deviation).
+    Rms,
+    /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
+    L2,
+}
+
+/// A number, or a range that is drawn from log-uniformly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrRange<T> {
+    /// Always this.
+    One(T),
+    /// Between the two, both included.
+    Range(T, T),
+}
+
+impl<T: Copy> OneOrRange<T> {
+    /// Smallest and largest value.
+    pub fn bounds(self) -> (T, T) {
+        match self {
+            Self::One(value) => (value, value),
+            Self::Range(low, high) => (low, high),
+        }
+    }
+}
+
+/// How anomalies are placed and made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateConfig {
+    /// Share of the rows of a series that belongs to an anomaly, met to within one anomaly.
+    pub contamination: f64,
+    /// Rows of an anomaly; `None`: a whole window.
+    pub length: Option<OneOrRange<usize>>,
+    /// What the generated values are.
+    pub form: Form,
+    /// Which of them replace the input.
+    pub patch: Patch,
+    /// Threshold of the deviation patch.
+    pub tau: f64,
+    /// Deviation that `tau` bounds.
+    pub distance: Distance,
+    /// Root mean square of the change over the hit segment, in training standard deviations of the
+    /// feature; `None`: as psi makes it.
+    pub strength: Option<OneOrRange<f64>>,
+    /// Whether anomalies may also hit features that were constant in training.
+    pub hit_constant: bool,
+    /// Rows between the windows of `pairs`; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
+    pub stride: Option<usize>,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self {
+            contamination: 0.1,
+            length: None,
+            form: Form::Residual,
+            patch: Patch::Deviation,
+            tau: 0.1,
+            distance: Distance::Rms,
+            strength: None,
+            hit_constant: false,
+            stride: None,
+            seed: 0,
+        }
+    }
+}
+
+impl GenerateConfig {
+    /// The values of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Default => Self::default(),
+            Preset::Paper => {
+                Self { form: Form::Decoded, distance: Distance::L2, ..Self::default() }
+            }
+        }
+    }
+
+    /// Checks every range; `window` bounds `length`.
+    pub fn validate(&self, window: usize) -> Result<()> {
+        number("contamination", self.contamination, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
+        if let Some(length) = self.length {
+            let (low, high) = length.bounds();
+            if low < 1 || low > high || high > window {
+                let allowed = format!("1 <= min <= max <= `window` = {window}");
+                return Err(Error::parameter("length", format!("({low}, {high})"), allowed));
+            }
+        }
+        number("tau", self.tau, |x| x >= 0.0, ">= 0")?;
+        if let Some(strength) = self.strength {
+            let (low, high) = strength.bounds();
+            if !(low > 0.0 && low <= high && high.is_finite()) {
+                return Err(Error::parameter(
+                    "strength",
+                    format!("({low}, {high})"),
+                    "0 < min <= max",
+                ));
+            }
+        }
+        optional_count("stride", self.stride, 1, usize::MAX)
+    }
+
+    /// Shortest and longest anomaly for windows of `window` rows.
+    pub fn length_bounds(&self, window: usize) -> (usize, usize) {
+        self.length.map_or((window, window), OneOrRange::bounds)
+    }
+}
+
+/// All options of one call, from the flat map that a user gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// How a model is fitted where the call has none.
+    pub fit: FitConfig,
+    /// How anomalies are made.
+    pub generate: GenerateConfig,
+    /// Threshold of `label`; `None`: the one chosen when the model was fitted.
+    pub threshold: Option<f64>,
+}
+
+impl Options {
+    /// Reads a flat map of options over the values of its `preset`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range.
+    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
+        let mut given = given.clone();
+        given.retain(|_, value| !value.is_null());
+        let preset = match given.remove("preset") {
+            None => Preset::Default,
+            Some(value) => serde_json::from_value(value.clone())
+                .map_err(|_| Error::parameter("preset", value, "\"default\" or \"paper\""))?,
+        };
+        let threshold = threshold(given.remove("threshold"))?;
+        match given.remove("detector") {
+            Some(Value::String(name)) if name != "reconstruction" => {
+                return Err(Error::parameter("detector", name, "\"reconstruction\""));
+            }
+            _ => {}
+        }
+        let mut fit = to_map(&FitConfig::preset(preset))?;
+        let mut generate = to_map(&GenerateConfig::preset(preset))?;
+        for (name, value) in given {
+            let known = [overlay(&mut fit, &name, &value), overlay(&mut generate, &name, &value)];
+            if !known.contains(&true) {
+                let names: Vec<_> = fit.keys().chain(generate.keys()).map(String::as_str).collect();
+                return Err(Error::UnknownOption { name, known: names.join(", ") });
+            }
+        }
+        let options = Self { fit: from_map(fit)?, generate: from_map(generate)?, threshold };
+        options.fit.validate()?;
+        Ok(options)
+    }
+}
+
+fn threshold(given: Option<Value>) -> Result<Option<f64>> {
+    match given {
+        None => Ok(None),
+        Some(Value::String(name)) if name == "auto" => Ok(None),
+        Some(value) => match value.as_f64() {
+            Some(number) if number >= 0.0 => Ok(Some(number)),
+            _ => Err(Error::parameter("threshold", value, "\"auto\" or a number >= 0")),
+        },
+    }
+}
+
+fn overlay(config: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
+    config.get_mut(name).map(|slot| *slot = value.clone()).is_some()
+}
+
+fn to_map<T: Serialize>(config: &T) -> Result<Map<String, Value>> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(map)) => Ok(map),
+        _ => Err(Error::Model("the configuration is not a map".into())),
+    }
+}
+
+/// Deserialises option by option first, so that the error can name the one at fault.
+fn from_map<T: Serialize + for<'de> Deserialize<'de> + Default>(
+    map: Map<String, Value>,
+) -> Result<T> {
+    let defaults = to_map(&T::default())?;
+    for (name, value) in &map {
+        let mut probe = defaults.clone();
+        probe.insert(name.clone(), value.clone());
+        if let Err(error) = serde_json::from_value::<T>(Value::Object(probe)) {
+            return Err(Error::parameter(static_name(name), value, error.to_string()));
+        }
+    }
+    serde_json::from_value(Value::Object(map)).map_err(|error| Error::Model(error.to_string()))
+}
+
+/// The option names, as the `'static` strings that [`Error::Parameter`] holds.
+fn static_name(name: &str) -> &'static str {
+    const NAMES: &[&str] = &[
+        "window",
+        "stride",
+        "latent",
+        "channels",
+        "levels",
+        "kernel_size",
+        "dropout",
+        "decimation",
+        "linear_path",
+        "sigma_prior",
+        "kl",
+        "delta_min",
+        "delta_max",
+        "alpha",
+        "beta",
+        "gamma",
+        "zeta",
+        "perturbation",
+        "margin",
+        "calibrate",
+        "steps",
+        "batch_size",
+        "learning_rate",
+        "psi_learning_rate",
+        "schedule",
+        "clip",
+        "patience",
+        "validation",
+        "seed",
+        "contamination",
+        "length",
+        "form",
+        "patch",
+        "tau",
+        "distance",
+        "strength",
+        "hit_constant",
+    ];
+    NAMES.iter().find(|known| **known == name).copied().unwrap_or("option")
+}
+
+fn count(name: &'static str, value: usize, low: usize, high: usize) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let allowed = if high == usize::MAX {
+        format!("an integer >= {low}")
+    } else {
+        format!("an integer from {low} to {high}")
+    };
+    Err(Error::parameter(name, value, allowed))
+}
+
+fn optional_count(name: &'static str, value: Option<usize>, low: usize, high: usize) -> Result<()> {
+    value.map_or(Ok(()), |value| count(name, value, low, high))
+}
+
+fn number(name: &'static str, value: f64, ok: impl Fn(f64) -> bool, allowed: &str) -> Result<()> {
+    if value.is_finite() && ok(value) {
+        Ok(())
+    } else {
+        Err(Error::parameter(name, value, allowed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: Value) -> Result<Options> {
+        match json {
+            Value::Object(map) => Options::parse(&map),
+            _ => unreachable!("tests pass objects"),
+        }
+    }
+
+    #[test]
+    fn empty_options_are_the_defaults() {
+        assert_eq!(parse(serde_json::json!({})).unwrap(), Options::default());
+        Options::default().fit.validate().unwrap();
+        FitConfig::paper().validate().unwrap();
+    }
+
+    #[test]
+    fn given_options_win_over_the_preset() {
+        let options = parse(serde_json::json!({"preset": "paper", "steps": 7, "form": "residual",
+            "length": [5, 9], "strength": 2.0}))
+        .unwrap();
+        assert_eq!((options.fit.steps, options.fit.margin), (7, Margin::Input));
+        assert_eq!(
+            (options.generate.form, options.generate.distance),
+            (Form::Residual, Distance::L2)
+        );
+        assert_eq!(options.generate.length_bounds(200), (5, 9));
+    }
+
+    #[test]
+    fn errors_name_option_and_value() {
+        for (json, text) in [
+            (serde_json::json!({"window": 7}), "`window` = 7"),
+            (serde_json::json!({"window": "x"}), "`window` = \"x\""),
+            (serde_json::json!({"stride": 0}), "`stride` = 0"),
+            (serde_json::json!({"kl": "odd"}), "`kl` = \"odd\""),
+            (serde_json::json!({"sigma_prior": 0.0}), "`sigma_prior` = 0"),
+            (serde_json::json!({"validation": 0.9}), "`validation` = 0.9"),
+            (serde_json::json!({"delta_min": 0.5}), "`delta_min` = 0.5"),
+            (serde_json::json!({"windw": 9}), "unknown option `windw`"),
+            (serde_json::json!({"preset": "x"}), "`preset` = \"x\""),
+            (serde_json::json!({"threshold": -1.0}), "`threshold` = -1"),
+            (serde_json::json!({"detector": "carla"}), "`detector` = carla"),
+        ] {
+            let error = parse(json).unwrap_err().to_string();
+            assert!(error.contains(text), "{error:?} lacks {text:?}");
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_static_name() {
+        let fit = to_map(&FitConfig::default()).unwrap();
+        let generate = to_map(&GenerateConfig::default()).unwrap();
+        for name in fit.keys().chain(generate.keys()) {
+            assert_eq!(static_name(name), name);
+        }
+    }
+
+    #[test]
+    fn generation_ranges() {
+        let ok = GenerateConfig::default();
+        assert!(ok.validate(200).is_ok());
+        for bad in [
+            GenerateConfig { contamination: 0.0, ..ok.clone() },
+            GenerateConfig { contamination: 1.5, ..ok.clone() },
+            GenerateConfig { length: Some(OneOrRange::One(201)), ..ok.clone() },
+            GenerateConfig { length: Some(OneOrRange::Range(9, 3)), ..ok.clone() },
+            GenerateConfig { tau: -0.1, ..ok.clone() },
+            GenerateConfig { strength: Some(OneOrRange::One(0.0)), ..ok.clone() },
+        ] {
+            assert!(bad.validate(200).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a fit is worth: calibration of psi, reconstruction beside PCA, patch rate, threshold and
+//! the named warnings, all on held-out windows.
+
+use candle_core::Tensor;
+
+use crate::config::{FitConfig, GenerateConfig, Margin, Preset};
+use crate::control::Control;
+use crate::detector::decode_mean;
+use crate::error::Result;
+use crate::fit::set_psi;
+use crate::model::{Health, Model};
+use crate::normalise::Matrix;
+use crate::patch::{Decoded, passes, patch, rms};
+use crate::perturb::{Latents, decode_pair, shares};
+use crate::rng::{Purpose, Rng};
+use crate::train::{spread, spread_over_pool};
+use crate::vae::Vae;
+use crate::vae::pca::Pca;
+
+/// Held-out windows that are looked at, evenly spaced.
+const EXAMINED: usize = 256;
+/// Variance of the latent mean above which a unit is active.
+const ACTIVE_VARIANCE: f64 = 0.01;
+/// Shortfall of R2 against PCA's that counts as underfit.
+const UNDERFIT: f64 = 0.05;
+/// psi below this counts as 1.
+const PSI_AT_ONE: f64 = 1.01;
+/// RMS change, in training deviations, below which generation copies its input.
+const COPY: f64 = 0.01;
+/// Quantile of the scores of held-out normal rows that the threshold is at least.
+const NORMAL_QUANTILE: f64 = 0.99;
+
+/// Held-out windows with their noise.
+struct Sample {
+    windows: Vec<f32>,
+    batches: Vec<(Tensor, Tensor)>,
+    values: usize,
+}
+
+/// Calibrates psi and fills the model's report.
+pub(crate) fn examine(
+    model: &mut Model,
+    matrix: &Matrix,
+    validation: &[usize],
+    pca: &Pca,
+    control: &dyn Control,
+) -> Result<()> {
+    let Some(vae) = model.vae.clone() else { return Ok(()) };
+    let starts = spread(validation, EXAMINED);
+    let sizes = [model.config.window, matrix.features(), model.latent()];
+    let windows = matrix.gather(&starts, model.config.window);
+    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [1, 0]);
+    let noise = rng.normals(starts.len() * model.latent());
+    let batches = shares(&windows, &noise, sizes)?;
+    let sample = Sample { windows, batches, values: sizes[0] * sizes[1] };
+
+    calibrate(model, &vae, &sample, control)?;
+    reconstruction(model, &vae, &sample, pca, control)?;
+    latents(model, &vae, &sample, control)?;
+    generation(model, &vae, &sample, control)?;
+    model.report.health = health(model);
+    Ok(())
+}
+
+fn calibrate(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let config = model.config.clone();
+    let mut psi = vae.psi()?;
+    let latents = Latents::new(vae, &sample.batches, config.perturbation, control)?;
+    if config.calibrate && config.margin == Margin::Reconstruction {
+        let target = 0.5 * (config.delta_min + config.delta_max);
+        psi = latents.calibrate(vae, target, control)?;
+    }
+    // The value as the model's 32 bits hold it.
+    let psi = f64::from(psi as f32);
+    if config.margin == Margin::Reconstruction {
+        let distances = latents.distances(vae, psi, control)?;
+        model.report.in_band = Some(share_in_band(&distances, &config));
+    }
+    *model = set_psi(model.clone(), psi)?;
+    Ok(())
+}
+
+fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
+    let band = config.delta_min..=config.delta_max;
+    let inside = distances.iter().filter(|distance| band.contains(distance)).count();
+    inside as f64 / distances.len().max(1) as f64
+}
+
+fn reconstruction(
+    model: &mut Model,
+    vae: &Vae,
+    sample: &Sample,
+    pca: &Pca,
+    control: &dyn Control,
+) -> Result<()> {
+    let decoded: Vec<f32> = spread_over_pool(sample.batches.len(), control, |i| {
+        decode_mean(vae, &sample.batches[i].0)
+    })?
+    .concat();
+    let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
+        values.map(|value| f64::from(value).powi(2)).sum()
+    };
+    let total = square(&mut sample.windows.iter().copied());
+    let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
+    let pca_error: f64 = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
+        Ok(pca.squared_error(&sample.windows[i * sample.values..(i + 1) * sample.values]))
+    })?
+    .into_iter()
+    .sum();
+    let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
+    model.report.r2 = Some(r2(error));
+    model.report.r2_pca = Some(r2(pca_error));
+    Ok(())
+}
+
+/// Active units and KL (exact form).
+fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let encoded = spread_over_pool(sample.batches.len(), control, |i| {
+        let (mu, log_variance) = vae.encode(&sample.batches[i].0)?;
+        Ok((mu.to_vec2::<f32>()?, log_variance.to_vec2::<f32>()?))
+    })?;
+    let rows: Vec<(Vec<f32>, Vec<f32>)> =
+        encoded.into_iter().flat_map(|(mu, log)| mu.into_iter().zip(log)).collect();
+    let n = rows.len().max(1) as f64;
+    let prior = model.config.sigma_prior;
+    let (mut kl, mut active) = (0.0, 0);
+    for j in 0..model.latent() {
+        let mean = rows.iter().map(|(mu, _)| f64::from(mu[j])).sum::<f64>() / n;
+        let variance =
+            rows.iter().map(|(mu, _)| (f64::from(mu[j]) - mean).powi(2)).sum::<f64>() / n;
+        active += usize::from(variance > ACTIVE_VARIANCE);
+        for (mu, log) in &rows {
+            let (square, log) = (f64::from(mu[j]).powi(2), f64::from(log[j]));
+            let scaled = (square + log.exp()) / (prior * prior);
+            kl += 0.5 * (scaled - 1.0 - log + 2.0 * prior.ln());
+        }
+    }
+    model.report.active_units = active;
+    model.report.kl = Some(kl / (n * model.latent() as f64));
+    Ok(())
+}
+
+/// Patch rate, share in the band as printed, size of the change and threshold, from one anomaly
+/// per held-out window.
+fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let printed = model.config.margin == Margin::Input;
+    let preset = if printed { Preset::Paper } else { Preset::Default };
+    let config = GenerateConfig::preset(preset);
+    let parts = spread_over_pool(sample.batches.len(), control, |i| {
+        probe_share(model, vae, &sample.batches[i], &config, i)
+    })?;
+    let mut probe = Probe::default();
+    parts.into_iter().for_each(|part| probe.extend(part));
+    let features = vae.architecture().features;
+    let pairs = probe.distances.len() * features;
+    model.report.patch_rate = Some(probe.patched as f64 / pairs.max(1) as f64);
+    if printed {
+        model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
+    }
+    let change = crate::perturb::median(probe.changes);
+    let scale = 1.0 / model.normaliser.live.len() as f64;
+    model.report.threshold = threshold(&probe.normal, &probe.anomalous).map(|error| error * scale);
+    if change < COPY {
+        model.report.health.push(Health::CopiesInput);
+    }
+    Ok(())
+}
+
+/// What one anomaly per held-out window shows.
+#[derive(Default)]
+struct Probe {
+    /// (window, feature) pairs above tau.
+    patched: usize,
+    /// d(X, X~) per window.
+    distances: Vec<f64>,
+    /// RMS of the change over the hit features, per window.
+    changes: Vec<f64>,
+    /// Row errors of the windows as they are, and with the anomaly: sums over live features.
+    normal: Vec<f64>,
+    anomalous: Vec<f64>,
+}
+
+impl Probe {
+    fn extend(&mut self, other: Self) {
+        self.patched += other.patched;
+        self.distances.extend(other.distances);
+        self.changes.extend(other.changes);
+        self.normal.extend(other.normal);
+        self.anomalous.extend(other.anomalous);
+    }
+}
+
+fn probe_share(
+    model: &Model,
+    vae: &Vae,
+    (x, eps): &(Tensor, Tensor),
+    config: &GenerateConfig,
+    share: usize,
+) -> Result<Probe> {
+    let (n, window, features) = x.dims3()?;
+    let input = x.flatten_all()?.to_vec1::<f32>()?;
+    let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
+    let mut anomalous = input.clone();
+    let mut probe = Probe::default();
+    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [2, share as u64]);
+    for i in 0..n {
+        let range = i * window * features..(i + 1) * window * features;
+        let decoded = Decoded {
+            input: &input[range.clone()],
+            plain: &plain[range.clone()],
+            perturbed: &perturbed[range.clone()],
+            features,
+        };
+        probe.patched += (0..features)
+            .filter(|&d| {
+                passes(&decoded.delta(d, 0..window, config.form), decoded.range(d), config)
+            })
+            .count();
+        let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
+        probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
+        let hits = patch(decoded, 0..window, config, &mut rng);
+        let deltas: Vec<f32> = hits.iter().flat_map(|hit| hit.delta.iter().copied()).collect();
+        probe.changes.push(f64::from(rms(&deltas)));
+        for hit in hits {
+            for (t, delta) in hit.delta.iter().enumerate() {
+                anomalous[range.start + t * features + hit.feature] += delta;
+            }
+        }
+    }
+    probe.normal = row_errors(vae, x, &input, features)?;
+    let shifted = Tensor::from_slice(&anomalous, x.shape(), x.device())?;
+    probe.anomalous = row_errors(vae, &shifted, &anomalous, features)?;
+    Ok(probe)
+}
+
+/// Squared error of every row of some windows, summed over live features.
+fn row_errors(vae: &Vae, x: &Tensor, values: &[f32], features: usize) -> Result<Vec<f64>> {
+    let decoded = decode_mean(vae, x)?;
+    let rows = values.chunks_exact(features).zip(decoded.chunks_exact(features));
+    Ok(rows.map(|(x, y)| x.iter().zip(y).map(|(x, y)| f64::from(x - y).powi(2)).sum()).collect())
+}
+
+/// The score of best F1 between held-out normal rows and the same rows with anomalies, but at
+/// least the 99 % quantile of the normal ones, so that false alarms stay rare.
+fn threshold(normal: &[f64], anomalous: &[f64]) -> Option<f64> {
+    let mut sorted = normal.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    let floor = sorted[(last as f64 * NORMAL_QUANTILE).round() as usize];
+    let mut marked: Vec<(f64, bool)> = normal.iter().map(|&score| (score, false)).collect();
+    marked.extend(anomalous.iter().map(|&score| (score, true)));
+    marked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let positives = anomalous.len() as f64;
+    let (mut hits, mut best) = (0.0, (0.0, floor));
+    for (i, pair) in marked.iter().enumerate() {
+        hits += f64::from(u8::from(pair.1));
+        let f1 = 2.0 * hits / (positives + (i + 1) as f64);
+        if f1 > best.0 {
+            best = (f1, pair.0);
+        }
+    }
+    Some(best.1.max(floor))
+}
+
+/// The named warnings that a report deserves.
+fn health(model: &Model) -> Vec<Health> {
+    let report = &model.report;
+    let patch_rate = report.patch_rate.unwrap_or(0.5);
+    let shortfall = report.r2_pca.unwrap_or(0.0) - report.r2.unwrap_or(0.0);
+    let mut health = report.health.clone();
+    let found = [
+        (report.active_units == 0, Health::PosteriorCollapse),
+        (model.psi() < PSI_AT_ONE, Health::PsiAtOne),
+        (patch_rate < 0.01, Health::PatchInert),
+        (patch_rate > 0.99, Health::PatchTotal),
+        (shortfall > UNDERFIT, Health::Underfit),
+    ];
+    health.extend(found.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning));
+    health
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threshold_separates_and_bounds_false_alarms() {
+        let normal: Vec<f64> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
+        let far: Vec<f64> = (0..100).map(|_| 5.0).collect();
+        let chosen = threshold(&normal, &far).unwrap();
+        assert!(chosen > 0.99 && chosen <= 5.0);
+        let mixed = threshold(&normal, &normal).unwrap();
+        assert!(mixed >= 0.98, "{mixed}");
+        assert_eq!(threshold(&[], &[]), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! Columns to model: the one call that runs windows, normalise, PCA, training and calibration.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+
+use crate::columns::Series;
+use crate::config::{FitConfig, WINDOW_BUDGET};
+use crate::control::Control;
+use crate::diagnostics;
+use crate::error::Result;
+use crate::model::{Model, Report, usable_runs};
+use crate::normalise::{Matrix, Normaliser};
+use crate::train::{StopReason, Task, spread, train};
+use crate::vae::Architecture;
+use crate::vae::pca::Pca;
+use crate::windows;
+
+/// Windows that the principal components are taken of.
+const PCA_WINDOWS: usize = 1200;
+
+/// Fits a model to the clean rows of a series.
+///
+/// # Errors
+/// [`crate::Error::Parameter`] for options out of range; [`crate::Error::TooShort`] and
+/// [`crate::Error::NoWindow`] for a series with no clean window; [`crate::Error::Diverged`];
+/// [`crate::Error::Interrupted`].
+pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
+    let started = std::time::Instant::now();
+    config.validate()?;
+    let size = config.window;
+    let runs = usable_runs(series, |t| series.is_clean(t), size)?;
+    let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
+    let matrix = normaliser.apply(series)?;
+    let stride =
+        config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+    let starts = windows::starts(&runs, size, stride);
+    let (train_starts, validation) = windows::split(&starts, size, config.validation);
+    let mut report = Report {
+        train_windows: train_starts.len(),
+        validation_windows: validation.len(),
+        stop_reason: Some(StopReason::NoLiveFeature),
+        ..Report::default()
+    };
+    let live = normaliser.live_features().len();
+    if live == 0 {
+        let mut model = Model::assemble(config.clone(), normaliser, report, HashMap::new())?;
+        model.report.threshold = Some(0.0);
+        model.seconds = Some(started.elapsed().as_secs_f64());
+        return Ok(model);
+    }
+    let architecture = Architecture::new(config, live);
+    let pca = principal_components(&matrix, &train_starts, &architecture)?;
+    let task = Task {
+        matrix: &matrix,
+        train: &train_starts,
+        validation: &validation,
+        architecture: &architecture,
+        config,
+        pca: config.linear_path.then_some(&pca),
+    };
+    let trained = train(&task, control)?;
+    report.loss = Some(trained.loss);
+    report.steps = trained.steps;
+    report.stop_reason = Some(trained.stop_reason);
+    report.history = trained.history;
+    let mut model = Model::assemble(config.clone(), normaliser, report, trained.parameters)?;
+    diagnostics::examine(&mut model, &matrix, &validation, &pca, control)?;
+    model.seconds = Some(started.elapsed().as_secs_f64());
+    Ok(model)
+}
+
+fn principal_components(
+    matrix: &Matrix,
+    starts: &[usize],
+    architecture: &Architecture,
+) -> Result<Pca> {
+    let sample = spread(starts, PCA_WINDOWS);
+    let windows = matrix.gather(&sample, architecture.window);
+    Pca::fit(&windows, sample.len(), architecture.values(), architecture.latent)
+}
+
+/// Sets psi in the parameters of a model.
+pub(crate) fn set_psi(model: Model, psi: f64) -> Result<Model> {
+    let Model { config, normaliser, mut report, parameters, .. } = model;
+    let mut parameters: HashMap<_, _> = parameters.into_iter().collect();
+    parameters.insert("psi".into(), Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?);
+    report.psi = Some(psi);
+    Model::assemble(config, normaliser, report, parameters)
+}

@@ -1,0 +1,57 @@
+//! Temporary buffers that outlive one operation, so that a training step touches no new pages.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers that one thread keeps.
+const KEPT: usize = 6;
+
+/// A buffer of the current thread; its content is whatever was left in it.
+pub(super) struct Scratch(Vec<f32>);
+
+impl Scratch {
+    /// A buffer of `n` values.
+    pub(super) fn new(n: usize) -> Self {
+        let mut buffer = FREE.with_borrow_mut(|free| {
+            // The tightest that fits, or else the largest.
+            let fit = (0..free.len()).min_by_key(|&i| {
+                let capacity = free[i].capacity();
+                if capacity >= n { (0, capacity) } else { (1, usize::MAX - capacity) }
+            });
+            fit.map(|i| free.swap_remove(i)).unwrap_or_default()
+        });
+        buffer.resize(n, 0.0);
+        Self(buffer)
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // A thread that is ending has no pool any more: then the buffer is simply freed.
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            if free.len() < KEPT {
+                free.push(buffer);
+            }
+        });
+    }
+}

@@ -1,0 +1,26 @@
+//! core
+pub mod artifact;
+pub mod columns;
+pub mod config;
+pub mod control;
+pub mod detector;
+mod diagnostics;
+pub mod error;
+pub mod fit;
+pub mod generate;
+pub mod kernels;
+pub mod model;
+pub mod normalise;
+mod patch;
+mod perturb;
+mod place;
+pub mod rng;
+pub mod train;
+pub mod vae;
+pub mod windows;
+pub use columns::{Columns, Rows, Series};
+pub use config::{FitConfig, GenerateConfig, Options};
+pub use control::{Control, RunToEnd};
+pub use error::{Error, Result};
+pub use fit::fit;
+pub use model::Model;

@@ -1,0 +1,220 @@
+//! A fitted model: normaliser, VAE and what was learned about both.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::columns::Series;
+use crate::config::FitConfig;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::normalise::{Matrix, Normaliser};
+use crate::train::{Progress, SHARE, StopReason, spread_over_pool};
+use crate::vae::{Architecture, Vae, var_builder};
+use crate::windows;
+
+/// Blocks of windows that are in memory at a time in a pass over a series.
+const BLOCKS: usize = 16;
+
+/// A fitted GenIAS model of one series.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// How it was fitted.
+    pub config: FitConfig,
+    /// Statistics of the training rows.
+    pub normaliser: Normaliser,
+    /// What training and calibration found.
+    pub report: Report,
+    /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
+    pub seconds: Option<f64>,
+    pub(crate) parameters: BTreeMap<String, Tensor>,
+    pub(crate) vae: Option<Vae>,
+}
+
+/// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Scale of the latent noise after calibration, >= 1.
+    pub psi: Option<f64>,
+    /// 1 - squared error / squared z-score on held-out windows, decoded from the mean.
+    pub r2: Option<f64>,
+    /// The same for PCA of the same rank on the same windows.
+    pub r2_pca: Option<f64>,
+    /// Latent units whose mean varies (variance > 0.01) over held-out windows.
+    pub active_units: usize,
+    /// Mean KL divergence per latent unit (exact form), in nats.
+    pub kl: Option<f64>,
+    /// Share of (held-out window, live feature) pairs that the deviation patch replaces.
+    pub patch_rate: Option<f64>,
+    /// Share of held-out windows whose perturbation distance is within [delta_min, delta_max].
+    pub in_band: Option<f64>,
+    /// Lowest validation loss.
+    pub loss: Option<f64>,
+    /// Row score above which `label` says anomalous.
+    pub threshold: Option<f64>,
+    /// Windows trained on.
+    pub train_windows: usize,
+    /// Windows held out.
+    pub validation_windows: usize,
+    /// Optimiser steps taken.
+    pub steps: usize,
+    /// Why training ended.
+    pub stop_reason: Option<StopReason>,
+    /// Named warnings.
+    pub health: Vec<Health>,
+    /// Validations during training.
+    pub history: Vec<Progress>,
+}
+
+/// A named warning about a fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No latent unit carries information: the KL weight is too high, or the data is noise.
+    PosteriorCollapse,
+    /// psi stayed at 1: perturbed windows equal plain reconstructions.
+    PsiAtOne,
+    /// The deviation patch replaces almost nothing (below 1 %).
+    PatchInert,
+    /// The deviation patch replaces everything (above 99 %).
+    PatchTotal,
+    /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
+    Underfit,
+    /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
+    CopiesInput,
+}
+
+impl Health {
+    /// Its name in `describe()`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PosteriorCollapse => "posterior_collapse",
+            Self::PsiAtOne => "psi_at_one",
+            Self::PatchInert => "patch_inert",
+            Self::PatchTotal => "patch_total",
+            Self::Underfit => "underfit",
+            Self::CopiesInput => "copies_input",
+        }
+    }
+}
+
+impl Model {
+    /// Puts a model together; `parameters` is empty when no feature is live.
+    pub(crate) fn assemble(
+        config: FitConfig,
+        normaliser: Normaliser,
+        report: Report,
+        parameters: HashMap<String, Tensor>,
+    ) -> Result<Self> {
+        let live = normaliser.live_features().len();
+        let vae = (live > 0)
+            .then(|| {
+                let architecture = Architecture::new(&config, live);
+                Vae::new(&architecture, var_builder(parameters.clone()))
+            })
+            .transpose()?;
+        let parameters = parameters.into_iter().collect();
+        Ok(Self { config, normaliser, report, seconds: None, parameters, vae })
+    }
+
+    /// Latent units L.
+    pub fn latent(&self) -> usize {
+        self.config.latent_for(self.normaliser.live_features().len())
+    }
+
+    /// Number of parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.values().map(Tensor::elem_count).sum()
+    }
+
+    /// psi, 1 where there is no VAE.
+    pub fn psi(&self) -> f64 {
+        self.report.psi.unwrap_or(1.0)
+    }
+
+    /// The runs of usable rows that are at least a window long.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+    pub(crate) fn runs(
+        &self,
+        series: &Series<'_>,
+        keep: impl Fn(usize) -> bool,
+    ) -> Result<Vec<std::ops::Range<usize>>> {
+        usable_runs(series, keep, self.config.window)
+    }
+
+    /// Passes the windows at `starts` through `work` in blocks, in parallel, and hands the results
+    /// to `take` in order.
+    pub(crate) fn pass<T: Send>(
+        &self,
+        matrix: &Matrix,
+        starts: &[usize],
+        control: &dyn Control,
+        work: impl Fn(&Vae, &Tensor) -> Result<T> + Sync + Send,
+        mut take: impl FnMut(&[usize], T),
+    ) -> Result<()> {
+        let Some(vae) = &self.vae else { return Ok(()) };
+        let size = self.config.window;
+        for group in starts.chunks(BLOCKS * SHARE) {
+            if control.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let blocks: Vec<&[usize]> = group.chunks(SHARE).collect();
+            let results = spread_over_pool(blocks.len(), control, |i| {
+                let shape = (blocks[i].len(), size, matrix.features());
+                let x = Tensor::from_vec(matrix.gather(blocks[i], size), shape, &Device::Cpu)?;
+                work(vae, &x)
+            })?;
+            blocks.into_iter().zip(results).for_each(|(starts, result)| take(starts, result));
+        }
+        Ok(())
+    }
+
+    /// The latent mean of the windows every `stride` rows: start row and mu [L] of each.
+    ///
+    /// # Errors
+    /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`].
+    pub fn embed(
+        &self,
+        series: &Series<'_>,
+        stride: Option<usize>,
+        control: &dyn Control,
+    ) -> Result<Vec<(usize, Vec<f32>)>> {
+        let size = self.config.window;
+        let matrix = self.normaliser.apply(series)?;
+        let runs = self.runs(series, |t| series.is_usable(t))?;
+        let stride = stride.unwrap_or_else(|| {
+            windows::automatic_stride(&runs, size, crate::config::WINDOW_BUDGET)
+        });
+        let starts = windows::starts(&runs, size, stride);
+        let mut embedded = Vec::with_capacity(starts.len());
+        let mean = |vae: &Vae, x: &Tensor| Ok(vae.encode(x)?.0.to_vec2::<f32>()?);
+        self.pass(&matrix, &starts, control, mean, |starts, rows| {
+            embedded.extend(starts.iter().copied().zip(rows));
+        })?;
+        if self.vae.is_none() {
+            embedded = starts.into_iter().map(|start| (start, vec![0.0; self.latent()])).collect();
+        }
+        Ok(embedded)
+    }
+}
+
+/// The runs of rows where `keep` holds that are at least `window` long.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+pub(crate) fn usable_runs(
+    series: &Series<'_>,
+    keep: impl Fn(usize) -> bool,
+    window: usize,
+) -> Result<Vec<std::ops::Range<usize>>> {
+    let rows = series.len();
+    if rows < window {
+        return Err(Error::TooShort { rows, window });
+    }
+    let runs = windows::runs(series, keep, window);
+    if runs.is_empty() { Err(Error::NoWindow { rows, window }) } else { Ok(runs) }
+}

@@ -1,0 +1,108 @@
+//! Step 5, perturb and decode: plain and perturbed reconstructions with the same noise, and the
+//! calibration of psi.
+
+use candle_core::{Device, Tensor};
+
+use crate::config::Perturbation;
+use crate::control::Control;
+use crate::error::Result;
+use crate::train::{SHARE, spread_over_pool};
+use crate::vae::{Vae, distance};
+
+/// Largest psi that calibration tries.
+const MAX_PSI: f64 = 1024.0;
+/// Rounds of the bisection, on a logarithmic scale.
+const BISECTIONS: usize = 24;
+
+/// Latent noise of some windows: mean and sigma * eps, [n, L] each, in shares.
+pub(crate) struct Latents {
+    shares: Vec<(Tensor, Tensor, Tensor)>,
+    perturbation: Perturbation,
+}
+
+impl Latents {
+    /// Encodes windows [B, W, D], given in shares with their eps [B, L].
+    pub(crate) fn new(
+        vae: &Vae,
+        batches: &[(Tensor, Tensor)],
+        perturbation: Perturbation,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let shares = spread_over_pool(batches.len(), control, |i| {
+            let (x, eps) = &batches[i];
+            let (mu, log_variance) = vae.encode(x)?;
+            let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
+            let plain = vae.decode(&(&mu + &noise)?)?;
+            Ok((mu, noise, plain))
+        })?;
+        Ok(Self { shares, perturbation })
+    }
+
+    /// d(X^, X~) of every window at `psi`.
+    pub(crate) fn distances(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Vec<f64>> {
+        let shares = spread_over_pool(self.shares.len(), control, |i| {
+            let (mu, noise, plain) = &self.shares[i];
+            let z = match self.perturbation {
+                Perturbation::Variance => (mu + noise.affine(psi, 0.0)?)?,
+                Perturbation::Mean => (mu.affine(psi, 0.0)? + noise)?,
+            };
+            Ok(distance(plain, &vae.decode(&z)?)?.to_vec1::<f32>()?)
+        })?;
+        Ok(shares.into_iter().flatten().map(f64::from).collect())
+    }
+
+    /// The psi >= 1 at which the median d(X^, X~) is `target`, by bisection of its logarithm; the
+    /// bound that is nearest where there is none.
+    pub(crate) fn calibrate(&self, vae: &Vae, target: f64, control: &dyn Control) -> Result<f64> {
+        let (mut low, mut high) = (0.0, MAX_PSI.ln());
+        for _ in 0..BISECTIONS {
+            let middle = 0.5 * (low + high);
+            let median = median(self.distances(vae, f64::exp(middle), control)?);
+            if median < target { low = middle } else { high = middle }
+        }
+        Ok(f64::exp(0.5 * (low + high)))
+    }
+}
+
+/// Median of some numbers; NaN for none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+}
+
+/// X^ and X~ of windows `x` [B, W, D] with noise eps [B, L], each as flat [B, W, D] values.
+pub(crate) fn decode_pair(
+    vae: &Vae,
+    x: &Tensor,
+    eps: &Tensor,
+    psi: f64,
+    perturbation: Perturbation,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let (mu, log_variance) = vae.encode(x)?;
+    let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
+    let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
+    let (plain, perturbed) = vae.decode_both(&mu, &noise, &psi, perturbation)?;
+    Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
+}
+
+/// Cuts windows [n, W, D] and eps [n, L] into shares.
+pub(crate) fn shares(
+    windows: &[f32],
+    noise: &[f32],
+    [window, features, latent]: [usize; 3],
+) -> Result<Vec<(Tensor, Tensor)>> {
+    let device = &Device::Cpu;
+    windows
+        .chunks(SHARE * window * features)
+        .zip(noise.chunks(SHARE * latent))
+        .map(|(x, eps)| {
+            let n = eps.len() / latent;
+            let x = Tensor::from_slice(x, (n, window, features), device)?;
+            Ok((x, Tensor::from_slice(eps, (n, latent), device)?))
+        })
+        .collect()
+}
