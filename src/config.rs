@@ -422,6 +422,8 @@ impl Options {
         }
         let options = Self { fit: from_map(fit)?, generate: from_map(generate)?, threshold };
         options.fit.validate()?;
+        // A model that is given may have a larger window, so `length` is checked against it later.
+        options.generate.validate(MAX_WINDOW)?;
         Ok(options)
     }
 }
@@ -572,6 +574,9 @@ mod tests {
             (serde_json::json!({"sigma_prior": 0.0}), "`sigma_prior` = 0"),
             (serde_json::json!({"validation": 0.9}), "`validation` = 0.9"),
             (serde_json::json!({"delta_min": 0.5}), "`delta_min` = 0.5"),
+            (serde_json::json!({"contamination": 1.5}), "`contamination` = 1.5"),
+            (serde_json::json!({"tau": -1}), "`tau` = -1"),
+            (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),
             (serde_json::json!({"preset": "x"}), "`preset` = \"x\""),
             (serde_json::json!({"threshold": -1.0}), "`threshold` = -1"),

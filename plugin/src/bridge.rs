@@ -53,7 +53,11 @@ fn arrow_error(error: arrow::error::ArrowError) -> PolarsError {
 
 /// Shape of one element of an Array column: (W), or (W, D) for several features.
 pub fn window_shape(window: usize, features: usize, multivariate: bool) -> Vec<usize> {
-    if multivariate { vec![window, features] } else { vec![window] }
+    if multivariate {
+        vec![window, features]
+    } else {
+        vec![window]
+    }
 }
 
 /// The dtype of an Array column whose elements have this shape.

@@ -23,7 +23,10 @@ static FITS: AtomicUsize = AtomicUsize::new(0);
 enum Slot {
     /// Somebody is fitting.
     Claimed,
-    Ready { fitted: Fitted, used: u64 },
+    Ready {
+        fitted: Fitted,
+        used: u64,
+    },
 }
 
 #[derive(Default)]

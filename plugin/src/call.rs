@@ -41,13 +41,7 @@ pub enum MaxGap {
 impl Call {
     /// The options of the core, and what only the plugin looks at.
     pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {
-        let mut options = self.options.clone();
-        let max_gap = max_gap(options.remove("max_gap")).map_err(to_polars)?;
-        if max_gap.is_some() && self.inputs.order != 1 {
-            let allowed = "given together with exactly one `order_by` column";
-            return Err(to_polars(Error::parameter("max_gap", "given", allowed)));
-        }
-        Ok((Options::parse(&options).map_err(to_polars)?, max_gap))
+        parse(&self.options, self.inputs.order).map_err(to_polars)
     }
 
     /// Refuses group keys, for expressions whose rows are not the input's.
@@ -60,8 +54,22 @@ impl Call {
     }
 }
 
+/// Options of a call with `ordered_by` order columns.
+pub fn parse(
+    options: &Map<String, Value>,
+    ordered_by: usize,
+) -> genias::Result<(Options, Option<MaxGap>)> {
+    let mut options = options.clone();
+    let given = options.remove("max_gap").filter(|value| !value.is_null());
+    if let Some(value) = given.as_ref().filter(|_| ordered_by != 1) {
+        let allowed = "given together with exactly one `order_by` column";
+        return Err(Error::parameter("max_gap", value, allowed));
+    }
+    Ok((Options::parse(&options)?, max_gap(given)?))
+}
+
 fn max_gap(given: Option<Value>) -> genias::Result<Option<MaxGap>> {
-    let Some(value) = given.filter(|value| !value.is_null()) else { return Ok(None) };
+    let Some(value) = given else { return Ok(None) };
     let gap = match &value {
         Value::Object(map) => map.get("us").and_then(Value::as_f64).map(MaxGap::Microseconds),
         value => value.as_f64().map(MaxGap::Number),

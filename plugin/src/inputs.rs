@@ -32,7 +32,8 @@ impl Frame {
         let roles = call.inputs;
         let mut rest = inputs.iter();
         let mut next = |what: &str| {
-            rest.next().ok_or_else(|| polars_err!(InvalidOperation: "the {what} argument is missing"))
+            rest.next()
+                .ok_or_else(|| polars_err!(InvalidOperation: "the {what} argument is missing"))
         };
         let values = next("values")?;
         let features = features(values)?;
@@ -41,7 +42,8 @@ impl Frame {
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?)).transpose()?;
-        let order: Vec<&Series> = (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
+        let order: Vec<&Series> =
+            (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
         let by: Vec<&Series> = (0..roles.by).map(|_| next("by")).collect::<PolarsResult<_>>()?;
         for key in order.iter().chain(&by) {
             if key.len() != rows {
@@ -63,7 +65,8 @@ impl Frame {
 
     /// The series of one group.
     pub fn series(&self, group: &Group) -> TimeSeries<'_> {
-        let series = TimeSeries::new(&self.columns, group.rows.clone()).with_gaps(group.gaps.clone());
+        let series =
+            TimeSeries::new(&self.columns, group.rows.clone()).with_gaps(group.gaps.clone());
         match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -85,7 +88,15 @@ fn features(values: &Series) -> PolarsResult<Vec<Series>> {
         return Ok(fields);
     }
     // A null struct is a null in every field.
-    fields.iter().map(|field| field.zip_with(&!&outer_nulls, &field.clear().extend_constant(AnyValue::Null, field.len())?)).collect()
+    fields
+        .iter()
+        .map(|field| {
+            field.zip_with(
+                &!&outer_nulls,
+                &field.clear().extend_constant(AnyValue::Null, field.len())?,
+            )
+        })
+        .collect()
 }
 
 /// The dtype of a feature column, checked.
@@ -210,8 +221,9 @@ impl Steps {
             (MaxGap::Microseconds(us), DataType::Date) => us / 86_400e6,
             (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
             (_, dtype) => {
-                let allowed =
-                    format!("a number for a numeric, a timedelta for a temporal `order_by`, not {dtype}");
+                let allowed = format!(
+                    "a number for a numeric, a timedelta for a temporal `order_by`, not {dtype}"
+                );
                 return Err(to_polars(Error::parameter("max_gap", format!("{gap:?}"), allowed)));
             }
         };

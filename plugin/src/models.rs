@@ -113,5 +113,9 @@ fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> 
 }
 
 fn first_row(group: &Group) -> usize {
-    if group.rows.is_empty() { 0 } else { group.rows.at(0) }
+    if group.rows.is_empty() {
+        0
+    } else {
+        group.rows.at(0)
+    }
 }

@@ -40,7 +40,8 @@ fn listen_for_interrupts() -> Result<(), String> {
         INTERRUPTS.fetch_add(1, Ordering::Relaxed);
     };
     // SAFETY: the handler does one atomic addition.
-    let registered = unsafe { signal_hook::low_level::register(signal_hook::consts::SIGINT, count) };
+    let registered =
+        unsafe { signal_hook::low_level::register(signal_hook::consts::SIGINT, count) };
     registered.map(|_| ()).map_err(|error| error.to_string())
 }
 

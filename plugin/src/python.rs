@@ -4,7 +4,7 @@ use genias::Model;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::cache;
+use crate::{cache, call};
 
 /// Number of trainings that this process ran.
 #[pyfunction]
@@ -18,16 +18,27 @@ fn clear_cache() {
     cache::clear();
 }
 
+/// Refuses options (a JSON object) that no verb would take.
+#[pyfunction]
+fn check_options(options: &str, ordered_by: usize) -> PyResult<()> {
+    let options = serde_json::from_str(options).map_err(value_error)?;
+    call::parse(&options, ordered_by).map(|_| ()).map_err(value_error)
+}
+
 /// Window, latent units and features of a model, as JSON.
 #[pyfunction]
 fn model_info(model: &[u8]) -> PyResult<String> {
-    let model = Model::from_bytes(model).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let model = Model::from_bytes(model).map_err(value_error)?;
     Ok(serde_json::json!({
         "window": model.config.window,
         "latent": model.latent(),
         "features": model.normaliser.features,
     })
     .to_string())
+}
+
+fn value_error(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// Version of the package.
@@ -40,6 +51,7 @@ fn version() -> &'static str {
 fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fit_count, module)?)?;
     module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
+    module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

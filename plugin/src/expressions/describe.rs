@@ -57,7 +57,8 @@ fn describe(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         .install(|| models.par_iter().map(read).collect::<genias::Result<_>>())
         .map_err(to_polars)?;
     let fields = columns(&models)?;
-    Ok(StructChunked::from_series(column.name().clone(), models.len(), fields.iter())?.into_series())
+    Ok(StructChunked::from_series(column.name().clone(), models.len(), fields.iter())?
+        .into_series())
 }
 
 type Models<'a> = &'a [Option<Described>];
@@ -121,9 +122,9 @@ fn strings(
     name: &str,
     get: impl Fn(&Described) -> Vec<String>,
 ) -> PolarsResult<Series> {
-    let rows = models.iter().map(|model| {
-        model.as_ref().map(|model| Series::new(PlSmallStr::EMPTY, get(model)))
-    });
+    let rows = models
+        .iter()
+        .map(|model| model.as_ref().map(|model| Series::new(PlSmallStr::EMPTY, get(model))));
     lists(name, rows, DataType::String)
 }
 

@@ -12,9 +12,7 @@ fn reconstruct_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
     let fields = feature_fields(inputs)?
         .iter()
-        .map(|field| {
-            Field::new(suffixed(field.name(), &kwargs.suffix), float_dtype(field.dtype()))
-        })
+        .map(|field| Field::new(suffixed(field.name(), &kwargs.suffix), float_dtype(field.dtype())))
         .collect();
     Ok(Field::new(values_field(inputs)?.name().clone(), DataType::Struct(fields)))
 }
@@ -46,7 +44,11 @@ fn reconstruct(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         .map(|(d, (name, column))| {
             let name = suffixed(name, &kwargs.suffix);
             let column = Float64Chunked::from_iter_options(name, column.into_iter()).into_series();
-            if frame.columns.is_f32(d) { column.cast(&DataType::Float32) } else { Ok(column) }
+            if frame.columns.is_f32(d) {
+                column.cast(&DataType::Float32)
+            } else {
+                Ok(column)
+            }
         })
         .collect::<PolarsResult<Vec<_>>>()?;
     Ok(StructChunked::from_series(frame.name, rows, fields.iter())?.into_series())

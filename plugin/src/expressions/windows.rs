@@ -13,9 +13,11 @@ use crate::inputs::Frame;
 fn sizes(call: &mut Call) -> PolarsResult<(usize, usize)> {
     let mut take = |name: &'static str| match call.options.remove(name) {
         None | Some(Value::Null) => Ok(1),
-        Some(value) => value.as_u64().filter(|n| *n >= 1).map(|n| n as usize).ok_or_else(|| {
-            to_polars(genias::Error::parameter(name, value, "an integer >= 1"))
-        }),
+        Some(value) => value
+            .as_u64()
+            .filter(|n| *n >= 1)
+            .map(|n| n as usize)
+            .ok_or_else(|| to_polars(genias::Error::parameter(name, value, "an integer >= 1"))),
     };
     Ok((take("size")?, take("stride")?))
 }

@@ -1,0 +1,64 @@
+# Two commands do everything on a machine with Rust and Python >= 3.10: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+VENV1 := .venv-polars-1
+VENV130 := .venv-polars-1.30
+DIST := target/wheels
+SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
+	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
+
+.PHONY: demo test test-rust test-python lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/ready
+	$(VENV)/bin/python -m polars_genias.demo demo-output
+
+test: test-rust test-python
+
+test-rust:
+	cargo test --release -p genias
+	cargo test --release -p genias-polars
+
+test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
+	$(VENV)/bin/python -m pytest
+	$(VENV1)/bin/python -m pytest -m "not slow"
+	$(VENV130)/bin/python -m pytest -m "not slow"
+
+lint: $(VENV)/ready
+	cargo fmt --all --check
+	cargo clippy --release -p genias --all-targets -- -D warnings
+	cargo clippy --release -p genias-polars --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release -p genias --no-deps
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf target $(VENV) $(VENV1) $(VENV130) demo-output
+
+# One wheel for every Python (abi3), installed into an environment per Polars version.
+$(DIST)/built: $(SOURCES)
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip "maturin>=1.9,<2"
+	rm -rf $(DIST)
+	$(VENV)/bin/maturin build --release --out $(DIST)
+	touch $@
+
+define install
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade pip
+	$(1)/bin/python -m pip install --quiet "$$(echo $(DIST)/polars_genias-*.whl)[$(2)]" "$(3)"
+	$(1)/bin/python -m pip install --quiet --force-reinstall --no-deps $(DIST)/polars_genias-*.whl
+	touch $(1)/ready
+endef
+
+$(VENV)/ready: $(DIST)/built
+	$(call install,$(VENV),plot$(comma)test$(comma)lint,polars)
+
+$(VENV1)/ready: $(DIST)/built
+	$(call install,$(VENV1),test,polars<2)
+
+$(VENV130)/ready: $(DIST)/built
+	$(call install,$(VENV130),test,polars==1.30.*)
+
+comma := ,

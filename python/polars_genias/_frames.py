@@ -1,0 +1,183 @@
+"""Frame verbs: one plugin call over all groups, and its result beside the input's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import polars as pl
+
+from polars_genias._models import MODEL, sizes_of, with_models
+from polars_genias._options import checked
+from polars_genias._plugin import plugin
+
+if TYPE_CHECKING:
+    from polars_genias._types import Features, IntoModels, Keys
+
+FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
+
+_RESULT = "__genias_result"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a frame verb works on, checked against the schema of its frame."""
+
+    frame: pl.LazyFrame
+    features: dict[str, str]
+    by: list[str]
+    order_by: list[str]
+    label: str | None
+
+    @property
+    def values(self) -> pl.Expr:
+        """The features as one struct, under the names that the model knows."""
+        return pl.struct(pl.col(column).alias(name) for name, column in self.features.items())
+
+
+def inputs(
+    data: pl.DataFrame | pl.LazyFrame,
+    features: Features | None,
+    by: Keys | None,
+    order_by: Keys | None,
+    label: str | None = None,
+) -> Inputs:
+    """Resolves column names; features default to every numeric column that has no other role.
+
+    Raises
+    ------
+    ValueError
+        For a column that does not exist, a feature that is not numeric, or none at all.
+    """
+    frame = data.lazy()
+    schema = frame.collect_schema()
+    keys = {"by": _names(by), "order_by": _names(order_by), "label": _names(label)}
+    for role, names in keys.items():
+        for name in names:
+            _require(schema, role, name)
+    if label is not None and schema[label] != pl.Boolean:
+        msg = f"parameter `label` = {label!r}: must be a Boolean column, not {schema[label]}"
+        raise ValueError(msg)
+    taken = {name for names in keys.values() for name in names}
+    chosen = _features(schema, features, taken)
+    return Inputs(frame, chosen, keys["by"], keys["order_by"], label)
+
+
+def _names(names: Keys | None) -> list[str]:
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _require(schema: pl.Schema, role: str, name: str) -> None:
+    if name not in schema:
+        msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
+        raise ValueError(msg)
+
+
+def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> dict[str, str]:
+    if features is None:
+        found = {n: n for n, dtype in schema.items() if dtype.is_numeric() and n not in taken}
+        if not found:
+            msg = f"parameter `features`: no numeric column is left of {schema.names()}"
+            raise ValueError(msg)
+        return found
+    chosen = dict(features) if isinstance(features, Mapping) else {n: n for n in _names(features)}
+    if not chosen:
+        msg = "parameter `features` = []: at least one column is needed"
+        raise ValueError(msg)
+    for column in chosen.values():
+        _require(schema, "features", column)
+        dtype = schema[column]
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            msg = f"parameter `features`: column {column!r} has dtype {dtype}, not a numeric one"
+            raise ValueError(msg)
+    return chosen
+
+
+def like(data: FrameT, result: pl.LazyFrame) -> FrameT:
+    """A DataFrame for a DataFrame, a LazyFrame for a LazyFrame."""
+    return result.collect() if isinstance(data, pl.DataFrame) else result
+
+
+def beside(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    models: IntoModels | None,
+    adds: Sequence[str],
+    suffix: str = "",
+    strict: bool = False,
+) -> pl.LazyFrame:
+    """The frame with the columns `adds`, which the expression `verb` gives row by row."""
+    schema = at.frame.collect_schema()
+    clash = [name for name in adds if name in schema]
+    if clash:
+        msg = f"column {clash[0]!r} exists already: rename it, or choose another name or suffix"
+        raise ValueError(msg)
+    frame, model = with_models(at.frame, models, at.by)
+    result = plugin(
+        verb,
+        at.values,
+        options=checked(options, len(at.order_by)),
+        label=at.label,
+        model=model,
+        order_by=at.order_by,
+        by=at.by,
+        suffix=suffix,
+        strict=strict,
+    )
+    if len(adds) == 1:
+        frame = frame.with_columns(result.alias(adds[0]))
+    else:
+        frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
+    return frame.drop(MODEL, strict=False)
+
+
+def per_group(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    models: IntoModels | None = None,
+    strict: bool = False,
+    **shape: bool,
+) -> pl.LazyFrame:
+    """One value of the expression `verb` per group, in the column `_RESULT`, behind the keys."""
+    frame, model = with_models(at.frame, models, at.by)
+    result = plugin(
+        verb,
+        at.values,
+        options=checked(options, len(at.order_by)),
+        label=at.label,
+        model=None if model is None or model.meta.is_literal() else model.first(),
+        order_by=at.order_by,
+        strict=strict,
+        **shape,
+    )
+    if at.by:
+        return frame.group_by(at.by, maintain_order=True).agg(result.alias(_RESULT))
+    return frame.select(result.alias(_RESULT))
+
+
+def fit_frame(at: Inputs, options: Mapping[str, Any], *, name: str, strict: bool) -> pl.LazyFrame:
+    """The table of models: the keys, and one model per group."""
+    table = per_group("fit", at, options, strict=strict, returns_scalar=True)
+    return table.rename({_RESULT: name})
+
+
+def pairs_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """The pairs of every group, one row each, behind the keys."""
+    if isinstance(models, str):
+        models = Path(models)
+    options = {k: v for k, v in sizes_of(models, options).items() if k != "latent"}
+    table = per_group("pairs", at, options, models=models, strict=strict, changes_length=True)
+    if at.by:
+        # A group without a window has an empty list, which explodes to a null.
+        table = table.explode(_RESULT).filter(pl.col(_RESULT).struct.field("start").is_not_null())
+    return table.unnest(_RESULT)

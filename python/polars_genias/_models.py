@@ -1,0 +1,108 @@
+"""Models as arguments: bytes, files, columns and tables of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from polars_genias import _genias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from polars_genias._types import IntoModel, IntoModels
+
+_KEY = "__genias_key"
+MODEL = "__genias_model"
+_PARQUET_MAGIC = b"PAR1"
+
+
+def model_argument(model: IntoModel | None) -> pl.Expr | None:
+    """A model as the argument of an expression; a string is a column name, as in Polars."""
+    if model is None or isinstance(model, pl.Expr):
+        return model
+    if isinstance(model, str):
+        return pl.col(model)
+    return pl.lit(_read(model), dtype=pl.Binary)
+
+
+def with_models(
+    frame: pl.LazyFrame, models: IntoModels | None, by: Sequence[str]
+) -> tuple[pl.LazyFrame, pl.Expr | None]:
+    """`frame` with the model of each row's group, and the argument that reads it.
+
+    The column is called `MODEL` where one was joined; rows keep their order.
+    """
+    if models is None or isinstance(models, pl.Expr):
+        return frame, models
+    if isinstance(models, (str, Path)):
+        models = _open(Path(models))
+    if isinstance(models, bytes):
+        return frame, model_argument(models)
+    table = models.lazy()
+    column = _model_column(table, by)
+    if by:
+        table = table.select(*by, pl.col(column).alias(MODEL))
+        keys = list(by)
+    else:
+        one = table.select(pl.col(column).alias(MODEL)).map_batches(
+            _one_row, schema={MODEL: pl.Binary}
+        )
+        frame, table = (f.with_columns(pl.lit(0, pl.UInt8).alias(_KEY)) for f in (frame, one))
+        keys = [_KEY]
+    joined = frame.join(
+        table, on=keys, how="left", maintain_order="left", validate="m:1", nulls_equal=True
+    )
+    return joined.drop(_KEY, strict=False), pl.col(MODEL)
+
+
+def sizes_of(model: IntoModel | IntoModels | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Window and latent units of a model that is at hand, for verbs whose dtype depends on them.
+
+    What the caller gave in `options` is kept.
+    """
+    if isinstance(model, Path):
+        model = _open(model)
+    if not isinstance(model, bytes):
+        return dict(options)
+    info = json.loads(_genias.model_info(model))
+    return {"window": info["window"], "latent": info["latent"], **options}
+
+
+def _read(model: bytes | Path) -> bytes:
+    return model.read_bytes() if isinstance(model, Path) else model
+
+
+def _open(path: Path) -> bytes | pl.LazyFrame:
+    """A Parquet table of models, or one model's bytes."""
+    if path.is_dir():
+        return pl.scan_parquet(path)
+    with path.open("rb") as file:
+        magic = file.read(len(_PARQUET_MAGIC))
+    return pl.scan_parquet(path) if magic == _PARQUET_MAGIC else path.read_bytes()
+
+
+def _model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
+    """The Binary column of a table of models."""
+    schema = table.collect_schema()
+    missing = [key for key in by if key not in schema]
+    if missing:
+        msg = f"parameter `models`: the table has no column {missing[0]!r} of `by`"
+        raise ValueError(msg)
+    binary = [name for name, dtype in schema.items() if dtype == pl.Binary and name not in by]
+    if "model" in binary:
+        return "model"
+    if len(binary) != 1:
+        msg = f"parameter `models`: one Binary column of models is needed, found {binary}"
+        raise ValueError(msg)
+    return binary[0]
+
+
+def _one_row(table: pl.DataFrame) -> pl.DataFrame:
+    if table.height != 1:
+        msg = f"parameter `models`: {table.height} models for one series; give `by`"
+        raise ValueError(msg)
+    return table

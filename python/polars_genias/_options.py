@@ -1,0 +1,110 @@
+"""The options of every verb, as types, and how they cross into Rust.
+
+Names, defaults and ranges live in the Rust core (``src/config.rs``); `checked` asks it, so that a
+bad value is refused where it is written and not when the query runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from numbers import Integral, Real
+from typing import Any, Literal, TypedDict
+
+from polars_genias import _genias
+
+
+class FitOptions(TypedDict, total=False):
+    """How a model is fitted. What is left out, or None, keeps its default."""
+
+    preset: Literal["default", "paper"]
+    window: int
+    stride: int | None
+    max_gap: float | timedelta | None
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+
+
+class GenerateOptions(FitOptions, total=False):
+    """How anomalies are made, beside how a model is fitted where none is given."""
+
+    contamination: float
+    length: int | tuple[int, int] | None
+    form: Literal["residual", "decoded"]
+    patch: Literal["deviation", "length", "none"]
+    tau: float
+    distance: Literal["rms", "l2"]
+    strength: float | tuple[float, float] | None
+    hit_constant: bool
+
+
+class ScoreOptions(FitOptions, total=False):
+    """How rows are scored, beside how a model is fitted where none is given."""
+
+    detector: Literal["reconstruction"]
+
+
+class LabelOptions(ScoreOptions, total=False):
+    """How rows are labelled, beside how they are scored."""
+
+    threshold: float | Literal["auto"]
+
+
+def checked(options: Mapping[str, Any], ordered_by: int = 0) -> dict[str, Any]:
+    """Plain values of the given options, after the core has checked them.
+
+    Raises
+    ------
+    ValueError
+        Naming the option, its value and what is allowed.
+    """
+    plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
+    _genias.check_options(json.dumps(plain), ordered_by)
+    return plain
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as JSON has it; a timedelta becomes ``{"us": microseconds}``."""
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, timedelta):
+        return {"us": value / timedelta(microseconds=1)}
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        if not math.isfinite(number):
+            msg = f"parameter `{name}` = {number}: must be a finite number"
+            raise ValueError(msg)
+        return number
+    if isinstance(value, Sequence):
+        return [_plain(name, item) for item in value]
+    msg = f"parameter `{name}` = {value!r}: must be a number, a string or a pair of numbers"
+    raise ValueError(msg)

@@ -1,0 +1,49 @@
+"""One call of a Polars plugin expression: which arguments it has, and with what options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from polars.plugins import register_plugin_function
+
+if TYPE_CHECKING:
+    from polars_genias._types import IntoColumn
+
+_LIBRARY = Path(__file__).parent
+
+
+def plugin(
+    verb: str,
+    values: IntoColumn,
+    *,
+    options: dict[str, Any],
+    label: IntoColumn | None = None,
+    model: pl.Expr | None = None,
+    order_by: Sequence[IntoColumn] = (),
+    by: Sequence[IntoColumn] = (),
+    suffix: str = "",
+    strict: bool = False,
+    **shape: bool,
+) -> pl.Expr:
+    """The expression `verb` of the compiled library.
+
+    Its arguments are `values`, then `label`, `model`, `order_by` and `by`, each where given;
+    `options` have been checked. `shape` says how the output's length relates to the input's.
+    """
+    given = [argument for argument in (label, model) if argument is not None]
+    roles = {
+        "label": label is not None,
+        "model": model is not None,
+        "order": len(order_by),
+        "by": len(by),
+    }
+    return register_plugin_function(
+        plugin_path=_LIBRARY,
+        function_name=verb,
+        args=[values, *given, *order_by, *by],
+        kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
+        **shape,
+    )

@@ -1,0 +1,249 @@
+"""The main job on data that it makes itself: ``python -m polars_genias.demo FOLDER``.
+
+Twelve hosts report five metrics every five minutes. The job fits a model per host, puts anomalies
+into the metrics, scores the result, and says per host how well the placed anomalies are found. It
+reads and writes Parquet lazily.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+import polars_genias as pg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+METRICS = ["cpu", "memory", "requests", "latency", "errors"]
+SYNTHETIC = {name: f"{name}_synthetic" for name in METRICS}
+PER_DAY = 288
+"""Rows of a day: one every five minutes."""
+INCIDENT_HOSTS = (3, 8)
+"""Hosts with labelled incidents."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data the demo makes, and how long it trains."""
+
+    hosts: int = 12
+    rows: int = 20_000
+    steps: int = 400
+
+
+def host_metrics(number: int, rows: int) -> pl.DataFrame:
+    """Metrics of one host: correlated, with a daily and a weekly cycle, nulls and incidents."""
+    rng = np.random.default_rng([20_250_211, number])
+    t = np.arange(rows)
+    load = _load(t, rng)
+    incident = np.zeros(rows, dtype=bool)
+    cpu = 12 + 60 * load + rng.normal(0, 1.5, rows)
+    requests = 900 * load * (1 + 0.1 * number) + rng.normal(0, 12, rows)
+    latency = 18 + 9 / (1.25 - load) + np.exp(rng.normal(0, 0.35, rows))
+    # A slow leak, freed by a restart every few days.
+    memory = 35 + 12 * load + 18 * ((t / (PER_DAY * 3.3) + rng.random()) % 1)
+    memory += rng.normal(0, 0.4, rows)
+    errors = rng.poisson(0.04 + 0.12 * load**4, rows).astype(float)
+    if number in INCIDENT_HOSTS:
+        for start in rng.integers(rows // 10, rows - 200, 4):
+            hit = slice(start, start + int(rng.integers(30, 90)))
+            incident[hit] = True
+            cpu[hit] += 25
+            latency[hit] *= 4
+            errors[hit] += rng.poisson(6, len(t[hit]))
+    columns = {
+        "cpu": cpu.clip(0, 100),
+        "memory": memory.clip(0, 100),
+        "requests": requests.clip(0),
+        "latency": latency,
+        "errors": errors,
+    }
+    frame = pl.DataFrame({name: columns[name].astype(np.float32) for name in METRICS})
+    lost = np.zeros(rows, dtype=bool)
+    for start in rng.integers(0, rows - 8, max(1, rows // 2500)):
+        lost[start : start + int(rng.integers(1, 8))] = True
+    start = datetime(2026, 1, 1)
+    return frame.with_columns(
+        pl.datetime_range(
+            start, start + timedelta(minutes=5 * (rows - 1)), "5m", eager=True
+        ).alias("timestamp"),
+        memory=pl.when(pl.Series(lost)).then(None).otherwise("memory"),
+        incident=pl.Series(incident),
+    ).select("timestamp", *METRICS, "incident")
+
+
+def _load(t: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Load between 0 and 1: a day with two humps, quieter week-ends, and a slow wander."""
+    day = 2 * np.pi * (t / PER_DAY + 0.05 * rng.random())
+    weekend = np.where(t // PER_DAY % 7 >= 5, 0.75, 1.0)
+    wander = np.convolve(rng.normal(0, 1, len(t) + 299), np.ones(300) / 300, "valid")
+    load = 0.45 - 0.26 * np.cos(day) - 0.1 * np.cos(2 * day + 0.7)
+    return (load * weekend + 0.6 * wander).clip(0.02, 1.0)
+
+
+def write_metrics(folder: Path, size: Size) -> Path:
+    """Write the dataset, partitioned by host: ``host=NAME/part-0.parquet``."""
+    for number in range(size.hosts):
+        path = folder / f"host=web-{number:02}" / "part-0.parquet"
+        pg.sink_parquet(host_metrics(number, size.rows).lazy(), path)
+    return folder
+
+
+def run(folder: Path, size: Size) -> pl.DataFrame:
+    """The job: models, augmented rows and scores as Parquet in `folder`, and a summary per host."""
+    metrics = pl.scan_parquet(write_metrics(folder / "metrics", size), hive_partitioning=True)
+
+    models = pg.sink_parquet(
+        metrics.genias.fit(  # type: ignore[attr-defined]
+            features=METRICS,
+            by="host",
+            order_by="timestamp",
+            label="incident",
+            steps=size.steps,
+        ),
+        folder / "models.parquet",
+    )
+    augmented = pg.sink_parquet(
+        pg.generate(
+            metrics,
+            models=models,
+            features=METRICS,
+            by="host",
+            order_by="timestamp",
+            label="incident",
+            contamination=0.05,
+            seed=7,
+        ),
+        folder / "augmented.parquet",
+    )
+    scored = pg.sink_parquet(
+        pg.score(
+            pl.scan_parquet(augmented),
+            models=models,
+            features=SYNTHETIC,
+            by="host",
+            order_by="timestamp",
+        ),
+        folder / "scored.parquet",
+    )
+    return summary(pl.scan_parquet(models), pl.scan_parquet(scored))
+
+
+def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
+    """Per host: what its model learned, and how well its placed anomalies are found."""
+    learned = models.select("host", pg.describe("model").alias("about")).select(
+        "host",
+        *(pl.col("about").struct.field(name) for name in ("psi", "r2", "patch_rate", "health")),
+    )
+    judged = pl.col("anomaly_score").is_not_null() & ~pl.col("incident")
+    found = scored.group_by("host").agg(
+        anomalies=pl.col("anomaly_id").max(),
+        rows_hit=pl.col("is_anomaly").mean(),
+        auc_pr=average_precision("anomaly_score", "is_anomaly", judged),
+    )
+    return learned.join(found, on="host").sort("host").collect()
+
+
+def average_precision(score: str, truth: str, where: pl.Expr) -> pl.Expr:
+    """AUC-PR: mean over the positives of the precision at their rank."""
+    order = pl.col(score).filter(where).arg_sort(descending=True)
+    ranked = pl.col(truth).filter(where).gather(order)
+    return (ranked.cum_sum() / pl.int_range(1, ranked.len() + 1)).filter(ranked).mean()
+
+
+def picture(scored: Path, host: str, path: Path) -> Path:
+    """Draw a few days of one host around its largest placed anomaly, and save a PNG."""
+    import altair as alt
+
+    rows = pl.scan_parquet(scored).filter(pl.col("host") == host).sort("timestamp").collect()
+    shown = ["cpu", "requests", "latency", "errors"]
+    centre = _most_changed(rows, shown)
+    view = rows.slice(max(0, centre - 500), 1000)
+    long = pl.concat(
+        view.select(
+            "timestamp",
+            pl.lit(name).alias("metric"),
+            pl.col(name).alias("measured"),
+            pl.when(pl.col(f"{name}_mask")).then(pl.col(f"{name}_synthetic")).alias("synthetic"),
+        )
+        for name in shown
+    )
+    spans = (
+        view.filter(pl.col("is_anomaly"))
+        .group_by("anomaly_id")
+        .agg(start=pl.col("timestamp").min(), end=pl.col("timestamp").max())
+    )
+    time_axis = alt.X("timestamp:T", title=None)
+    shade = (
+        alt.Chart(spans).mark_rect(color="#f2c14e", opacity=0.25).encode(x="start:T", x2="end:T")
+    )
+    panels = []
+    for name in shown:
+        of_metric = alt.Chart(long.filter(pl.col("metric") == name))
+        y_axis = alt.Y("measured:Q", title=name, scale=alt.Scale(zero=False))
+        measured = of_metric.mark_line(strokeWidth=1, color="#8a8f98").encode(time_axis, y_axis)
+        synthetic = of_metric.mark_line(strokeWidth=1.3, color="#c8423b").encode(
+            time_axis, alt.Y("synthetic:Q", title=name)
+        )
+        panels.append(alt.layer(shade, measured, synthetic).properties(width=820, height=90))
+    score = (
+        alt.Chart(view.select("timestamp", "anomaly_score"))
+        .mark_area(color="#35639f", line={"strokeWidth": 1}, opacity=0.6)
+        .encode(time_axis, alt.Y("anomaly_score:Q", title="score"))
+    )
+    panels.append(alt.layer(shade, score).properties(width=820, height=90))
+    title = f"{host}: measured (grey), generated anomalies (red), reconstruction score (blue)"
+    chart = alt.vconcat(*panels, title=alt.TitleParams(title, anchor="start"), spacing=8)
+    chart.save(str(path), scale_factor=2)
+    return path
+
+
+def _most_changed(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
+    """Row in the middle of the anomaly that moves most, in standard deviations."""
+    moved = pl.sum_horizontal(
+        ((pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col(name).std()).abs()
+        for name in metrics
+    )
+    anomalies = (
+        rows.with_row_index("row")
+        .filter(pl.col("is_anomaly"))
+        .group_by("anomaly_id")
+        .agg(middle=pl.col("row").mean().cast(pl.Int64), moved=moved.mean())
+    )
+    return int(anomalies.sort("moved", descending=True)["middle"][0])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the demo from the command line."""
+    parser = argparse.ArgumentParser(prog="polars_genias.demo", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="where everything is written")
+    parser.add_argument("--hosts", type=int, default=Size.hosts)
+    parser.add_argument("--rows", type=int, default=Size.rows, help="rows per host")
+    parser.add_argument("--steps", type=int, default=Size.steps, help="most steps of a training")
+    given = parser.parse_args(arguments)
+    started = time.perf_counter()
+    table = run(given.folder, Size(given.hosts, given.rows, given.steps))
+    scored = given.folder / "scored.parquet"
+    best = table.sort("auc_pr", descending=True, nulls_last=True)["host"][0]
+    drawn = picture(scored, best, given.folder / "demo.png")
+    with pl.Config(tbl_rows=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
+        print(table)
+    print(f"read    {given.folder / 'metrics'}")
+    for name in ("models", "augmented", "scored"):
+        print(f"written {given.folder / name}.parquet")
+    print(f"drawn   {drawn}")
+    print(f"{given.hosts} hosts x {given.rows} rows in {time.perf_counter() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

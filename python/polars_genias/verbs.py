@@ -1,0 +1,646 @@
+"""The verbs as plain functions: of an expression, of a LazyFrame, of a DataFrame.
+
+Each takes a frame, and then returns a frame of the same kind, or a column (a name or an
+expression; a struct of columns for several features), and then returns an expression. The
+namespaces ``.genias`` call these functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+import polars as pl
+
+from polars_genias import _frames as frames
+from polars_genias._models import model_argument, sizes_of
+from polars_genias._options import checked
+from polars_genias._plugin import plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Unpack
+
+    from polars_genias._options import FitOptions, GenerateOptions, LabelOptions, ScoreOptions
+    from polars_genias._types import Features, IntoColumn, IntoModel, IntoModels, Keys
+
+    Order = IntoColumn | Sequence[IntoColumn] | None
+
+_FRAMES = (pl.DataFrame, pl.LazyFrame)
+
+
+def _expression(
+    verb: str,
+    column: IntoColumn,
+    options: Mapping[str, Any],
+    *,
+    order_by: Order = None,
+    model: IntoModel | None = None,
+    **given: Any,
+) -> pl.Expr:
+    if order_by is None:
+        keys: list[IntoColumn] = []
+    elif isinstance(order_by, (str, pl.Expr, pl.Series)):
+        keys = [order_by]
+    else:
+        keys = list(order_by)
+    return plugin(
+        verb,
+        column,
+        options=checked(options, len(keys)),
+        order_by=keys,
+        model=model_argument(model),
+        **given,
+    )
+
+
+def windows(
+    column: IntoColumn, size: int, stride: int = 1, *, order_by: Order = None
+) -> pl.Expr:
+    """Overlapping windows of a column.
+
+    Parameters
+    ----------
+    column
+        A numeric column, or a struct of D of them.
+    size
+        Rows of a window, W.
+    stride
+        Rows between the starts of two windows.
+    order_by
+        Columns that put the rows in time order.
+
+    Returns
+    -------
+    Expr
+        One row per window: ``Array(Float32, W)``, for a struct ``Array(Float32, (W, D))``.
+        Nulls and NaN are null.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> pl.DataFrame({"x": [1, 2, 3, 4]}).select(pg.windows("x", 3))["x"].to_list()
+    [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]
+    """
+    for name, value in (("size", size), ("stride", stride)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            msg = f"parameter `{name}` = {value!r}: must be an integer >= 1"
+            raise ValueError(msg)
+    keys = [] if order_by is None else order_by
+    keys = [keys] if isinstance(keys, (str, pl.Expr, pl.Series)) else list(keys)
+    options = {"size": size, "stride": stride}
+    return plugin("windows", column, options=options, order_by=keys, changes_length=True)
+
+
+@overload
+def fit(
+    data: pl.DataFrame,
+    *,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.DataFrame: ...
+@overload
+def fit(
+    data: pl.LazyFrame,
+    *,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.LazyFrame: ...
+@overload
+def fit(
+    data: IntoColumn,
+    *,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.Expr: ...
+def fit(
+    data: Any,
+    *,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Fit a model: to all rows of a column, or to every group of a frame.
+
+    A model is a value: Binary, self-contained, the same bytes for the same rows, options and seed.
+
+    Parameters
+    ----------
+    data
+        A frame, or a column (a struct of columns for several features).
+    features
+        Frames: feature columns; by default every numeric column that has no other role.
+    by
+        Frames: columns that name the groups, of which each is a time series.
+    order_by
+        Columns that put the rows of a series in time order; by default they are as they come.
+    label
+        Boolean column of known anomalies, which are left out of training.
+    name
+        Frames: name of the column of models.
+    strict
+        Whether a series without a usable window is an error instead of a null model.
+    **options
+        See `FitOptions` and the table of parameters in the README.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the keys and one model per group. Columns: one Binary value.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> table = wave.genias.fit(window=16, steps=20)
+    >>> table.select(pl.col("model").genias.describe().struct.field("window")).item()
+    16
+    """
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        return frames.like(data, frames.fit_frame(at, options, name=name, strict=strict))
+    return _expression(
+        "fit", data, options, order_by=order_by, label=label, strict=strict, returns_scalar=True
+    )
+
+
+@overload
+def generate(
+    data: pl.DataFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.DataFrame: ...
+@overload
+def generate(
+    data: pl.LazyFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.LazyFrame: ...
+@overload
+def generate(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    suffix: str = "",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.Expr: ...
+def generate(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    suffix: str | None = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Put anomalies into the rows, and say where.
+
+    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values that are not
+    hit are those of the input, bit by bit.
+
+    Parameters
+    ----------
+    data
+        A frame, or a column (a struct of columns for several features).
+    model
+        Columns: the model to use; by default one is fitted. Bytes, a ``Path``, or a column.
+    models
+        Frames: the models to use; by default one is fitted per group. A table with the columns
+        `by` and a Binary one, a file (a Parquet table, or one model), bytes, or an expression.
+    features, by, order_by
+        As in `fit`.
+    label
+        Boolean column of known anomalies.
+    suffix
+        Behind the names of the new value columns.
+    strict
+        Whether a series without a usable window is an error instead of null labels.
+    **options
+        See `GenerateOptions` and the table of parameters in the README.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
+        ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
+        there is none) and per feature ``{feature}_mask`` (whether it was hit). Columns: a struct of
+        these.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.genias.generate(window=16, steps=20, contamination=0.1)
+    >>> out.columns
+    ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
+    >>> out["is_anomaly"].sum()  # two or three windows of 16 rows: the nearest to 40
+    48
+    """
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        suffix = "_synthetic" if suffix is None else suffix
+        adds = [f"{name}{suffix}" for name in at.features]
+        adds += ["is_anomaly", "anomaly_id", *(f"{name}_mask" for name in at.features)]
+        given = {"models": _either(model, models), "suffix": suffix, "strict": strict}
+        return frames.like(data, frames.beside("generate", at, options, adds=adds, **given))
+    return _expression(
+        "generate",
+        data,
+        options,
+        order_by=order_by,
+        model=_either(model, models),
+        label=label,
+        suffix=suffix or "",
+        strict=strict,
+    )
+
+
+@overload
+def pairs(
+    data: pl.DataFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.DataFrame: ...
+@overload
+def pairs(
+    data: pl.LazyFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.LazyFrame: ...
+@overload
+def pairs(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.Expr: ...
+def pairs(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Windows as they are, beside the same windows with an anomaly: training data for a detector.
+
+    Parameters
+    ----------
+    data, model, models, features, by, order_by, label, strict
+        As in `generate`. With a model in a column, give its `window`: the type of the result
+        depends on it.
+    **options
+        As in `generate`; `stride` is the rows between two windows.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        One row per window: ``start`` (its first row in the series), ``normal`` and ``anomalous``
+        (``Array(Float32, W)``; of several features, and always for frames, ``(W, D)``) and
+        ``mask`` (Boolean, of the same shape). Columns: a struct of these.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.genias.pairs(window=16, steps=20, stride=8)
+    >>> out["start"].to_list()
+    [0, 8, 16, 24, 32, 40, 48]
+    """
+    model = _either(model, models)
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        return frames.like(data, frames.pairs_frame(at, options, models=model, strict=strict))
+    options = {k: v for k, v in sizes_of(model, options).items() if k != "latent"}
+    return _expression(
+        "pairs",
+        data,
+        options,
+        order_by=order_by,
+        model=model,
+        label=label,
+        strict=strict,
+        changes_length=True,
+    )
+
+
+@overload
+def score(
+    data: pl.DataFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_score",
+    strict: bool = False,
+    **options: Unpack[ScoreOptions],
+) -> pl.DataFrame: ...
+@overload
+def score(
+    data: pl.LazyFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_score",
+    strict: bool = False,
+    **options: Unpack[ScoreOptions],
+) -> pl.LazyFrame: ...
+@overload
+def score(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[ScoreOptions],
+) -> pl.Expr: ...
+def score(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    name: str = "anomaly_score",
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Score every row: higher is more anomalous.
+
+    Parameters
+    ----------
+    data, model, models, features, by, order_by, label, strict
+        As in `generate`; `label` matters only where a model is fitted.
+    name
+        Frames: name of the new column.
+    **options
+        See `ScoreOptions`. ``detector="reconstruction"``: mean over features of the squared error
+        of the VAE, in training standard deviations, mean over the windows that cover the row.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Float32 per row; null where no window without nulls covers it.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> model = wave.genias.fit(window=16, steps=20)
+    >>> odd = wave.with_columns(cpu=pl.when(pl.int_range(400) == 200).then(5).otherwise("cpu"))
+    >>> odd.genias.score(models=model)["anomaly_score"].arg_max()
+    200
+    """
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        given = {"models": _either(model, models), "strict": strict}
+        return frames.like(data, frames.beside("score", at, options, adds=[name], **given))
+    model = _either(model, models)
+    return _expression(
+        "score", data, options, order_by=order_by, model=model, label=label, strict=strict
+    )
+
+
+@overload
+def label(
+    data: pl.DataFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_label",
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.DataFrame: ...
+@overload
+def label(
+    data: pl.LazyFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_label",
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.LazyFrame: ...
+@overload
+def label(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.Expr: ...
+def label(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    name: str = "anomaly_label",
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Label every row: whether its score is above a threshold.
+
+    Parameters
+    ----------
+    data, model, models, features, by, order_by, label, strict
+        As in `score`. `label` names the known anomalies of the training data, not the result.
+    name
+        Frames: name of the new column.
+    **options
+        See `LabelOptions`. ``threshold="auto"``, the default, is the one that was chosen when the
+        model was fitted, on held-out normal rows and generated anomalies; else a number.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Boolean per row; null where there is no score.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> wave.genias.label(window=16, steps=20, threshold=1e9)["anomaly_label"].any()
+    False
+    """
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        given = {"models": _either(model, models), "strict": strict}
+        return frames.like(data, frames.beside("label", at, options, adds=[name], **given))
+    model = _either(model, models)
+    return _expression(
+        "label", data, options, order_by=order_by, model=model, label=label, strict=strict
+    )
+
+
+def reconstruct(
+    column: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    suffix: str = "",
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.Expr:
+    """What the model makes of every row, in the input's units.
+
+    Parameters
+    ----------
+    column, model, order_by, label, suffix, strict, **options
+        As in `generate` of a column.
+
+    Returns
+    -------
+    Expr
+        A struct with one field per feature: the mean over the windows that cover a row, null where
+        none does. A feature that was constant in training comes back as that constant.
+    """
+    given = {"label": label, "suffix": suffix, "strict": strict}
+    return _expression("reconstruct", column, options, order_by=order_by, model=model, **given)
+
+
+def embed(
+    column: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.Expr:
+    """The latent mean of every window.
+
+    Parameters
+    ----------
+    column, model, order_by, label, strict
+        As in `generate` of a column. With a model in a column, give its `latent`: the type of the
+        result depends on it.
+    **options
+        See `FitOptions`; `stride` is the rows between two windows.
+
+    Returns
+    -------
+    Expr
+        ``Array(Float32, latent)`` per window without nulls.
+    """
+    options = sizes_of(model, options)  # type: ignore[assignment]
+    given = {"label": label, "strict": strict, "changes_length": True}
+    return _expression("embed", column, options, order_by=order_by, model=model, **given)
+
+
+def describe(column: IntoColumn) -> pl.Expr:
+    """What is in a column of models.
+
+    Parameters
+    ----------
+    column
+        A Binary column, as `fit` gives it.
+
+    Returns
+    -------
+    Expr
+        A struct: ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and PCA's of
+        the same rank), ``active_units``, ``kl``, ``patch_rate``, ``in_band``, ``threshold``,
+        ``steps``, ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a
+        list of warnings, explained in the documentation), ``history``, ``config`` and more.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> table = wave.genias.fit(window=16, steps=20)
+    >>> table.select(pg.describe("model")).unnest("model")["stop_reason"].item()
+    'steps'
+    """
+    return plugin("describe", column, options={}, is_elementwise=True)
+
+
+def _either(model: Any, models: Any) -> Any:
+    """`model` and `models` are the same argument, named for one series or for several."""
+    if model is not None and models is not None:
+        msg = "give `model` or `models`, not both"
+        raise ValueError(msg)
+    return model if models is None else models

@@ -1,0 +1,482 @@
+//! Models as bytes: the way there and back, and everything that must not be taken for a model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use common::{frame, model_of, small, wave, waves};
+use genias::artifact::FORMAT_VERSION;
+use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Notes the largest allocation of each thread.
+struct Noting;
+
+thread_local! {
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+fn note(size: usize) {
+    // A thread that is ending has nothing to note.
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+}
+
+// SAFETY: everything is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Noting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as demanded of the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as demanded of the caller.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: as demanded of the caller.
+        unsafe { System.realloc(old, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as demanded of the caller.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Noting = Noting;
+
+/// Text of the error that reading gives, having allocated no more than the bytes justify.
+fn refusal(bytes: &[u8]) -> String {
+    LARGEST.set(0);
+    let result = Model::from_bytes(bytes);
+    let largest = LARGEST.get();
+    assert!(largest <= 8 * bytes.len() + (1 << 16), "{largest} bytes for {}", bytes.len());
+    match result {
+        Ok(_) => panic!("{} bytes were taken for a model", bytes.len()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn assert_refused(bytes: &[u8], text: &str) {
+    let error = refusal(bytes);
+    assert!(error.contains(text), "{error:?} lacks {text:?}");
+}
+
+fn model() -> Model {
+    model_of(&waves(120), &small())
+}
+
+/// A model's bytes, taken apart: metadata and tensors, which can be changed and signed again.
+#[derive(Clone)]
+struct Parts {
+    json: String,
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Parts {
+    fn of(model: &Model) -> Self {
+        let bytes = model.to_bytes().unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let json = header.metadata().as_ref().unwrap()["genias"].clone();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let part = |(name, view): (String, TensorView<'_>)| {
+            (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
+        };
+        Self { json, tensors: tensors.tensors().into_iter().map(part).collect() }
+    }
+
+    fn checksum(&self) -> &str {
+        let (_, rest) = self.json.split_once("\"checksum\":\"").unwrap();
+        rest.split_once('"').unwrap().0
+    }
+
+    /// Bytes with the checksum that belongs to them.
+    fn signed(&self) -> Vec<u8> {
+        let mut parts = self.clone();
+        parts.tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let entry = |sum: &str| format!("\"checksum\":\"{sum}\"");
+        let unsigned = self.json.replace(&entry(self.checksum()), &entry(""));
+        let mut hash = Xxh3::new();
+        hash.update(unsigned.as_bytes());
+        for (name, _, _, data) in &parts.tensors {
+            hash.update(name.as_bytes());
+            hash.update(data);
+        }
+        parts.json = unsigned.replace(&entry(""), &entry(&format!("{:032x}", hash.digest128())));
+        parts.bytes()
+    }
+
+    /// Bytes with the checksum as it is.
+    fn bytes(&self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, dtype, shape, data)| {
+            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        let info = HashMap::from([("genias".to_string(), self.json.clone())]);
+        safetensors::serialize(views, Some(info)).unwrap()
+    }
+
+    /// Replaces one piece of the metadata.
+    fn with(&self, old: &str, new: &str) -> Self {
+        assert!(self.json.contains(old), "{old} is not in {}", self.json);
+        Self { json: self.json.replacen(old, new, 1), ..self.clone() }
+    }
+}
+
+/// Bytes of a safetensors file with any header.
+fn raw(header: &str, data: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], header.as_bytes(), data].concat()
+}
+
+/// Header and data of a model's bytes.
+fn split(bytes: &[u8]) -> (Value, &[u8]) {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let (header, data) = bytes[8..].split_at(length);
+    (serde_json::from_slice(header).unwrap(), data)
+}
+
+/// Frames and configurations that give models of every make.
+fn makes() -> Vec<(Columns, FitConfig)> {
+    let wave = wave(90, 3);
+    let constant = vec![7.0; 90];
+    let huge: Vec<f64> = wave.iter().map(|x| 1e300 * x).collect();
+    let tiny: Vec<f64> = wave.iter().map(|x| 1e-300 * x).collect();
+    let paper = FitConfig { latent: Some(3), channels: 4, steps: 3, ..FitConfig::paper() };
+    vec![
+        (waves(90), small()),
+        (waves(90), FitConfig { window: 16, batch_size: 8, ..paper }),
+        (frame(&[("x", &wave)]), FitConfig { seed: u64::MAX, ..small() }),
+        (frame(&[("x", &wave), ("still", &constant)]), small()),
+        (frame(&[("still", &constant)]), small()),
+        (frame(&[("", &wave), ("\"quoted\"\n\\", &wave), ("\u{e9}\u{1f600}\0", &wave)]), small()),
+        (frame(&[("huge", &huge), ("tiny", &tiny)]), small()),
+    ]
+}
+
+#[test]
+fn bytes_and_back_change_nothing() {
+    for (columns, config) in makes() {
+        let series = Series::whole(&columns);
+        let model = model_of(&columns, &config);
+        let bytes = model.to_bytes().unwrap();
+        let read = Model::from_bytes(&bytes).unwrap();
+        assert_eq!(read.to_bytes().unwrap(), bytes);
+        assert_eq!((&read.config, &read.normaliser), (&model.config, &model.normaliser));
+        assert_eq!(read.report, model.report);
+        assert_eq!(read.parameter_count(), model.parameter_count());
+
+        let (generate, run) = (GenerateConfig::default(), &RunToEnd);
+        let scores = model.score(&series, run).unwrap();
+        assert!(scores.iter().all(|score| score.unwrap().is_finite()));
+        assert_eq!(read.score(&series, run).unwrap(), scores);
+        assert_eq!(
+            read.label(&series, None, run).unwrap(),
+            model.label(&series, None, run).unwrap()
+        );
+        assert_eq!(
+            read.generate(&series, &generate, run).unwrap(),
+            model.generate(&series, &generate, run).unwrap()
+        );
+        assert_eq!(
+            read.pairs(&series, &generate, run).unwrap(),
+            model.pairs(&series, &generate, run).unwrap()
+        );
+        assert_eq!(
+            read.reconstruct(&series, run).unwrap(),
+            model.reconstruct(&series, run).unwrap()
+        );
+        assert_eq!(
+            read.embed(&series, None, run).unwrap(),
+            model.embed(&series, None, run).unwrap()
+        );
+    }
+}
+
+/// The tests below sign changed models with this: it must not be what is refused.
+#[test]
+fn a_model_taken_apart_and_signed_again_is_read() {
+    let model = model();
+    let parts = Parts::of(&model);
+    assert_eq!(parts.signed(), model.to_bytes().unwrap());
+    let other = parts.with("\"train_windows\":", "\"train_windows\":9");
+    assert!(Model::from_bytes(&other.signed()).unwrap().report.train_windows > 900);
+    assert_refused(&other.bytes(), "the checksum does not match");
+}
+
+#[test]
+fn truncated_bytes_are_refused() {
+    let bytes = model().to_bytes().unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let lengths =
+        (0..header + 64).chain((header..bytes.len()).step_by(97)).chain([bytes.len() - 1]);
+    for length in lengths {
+        assert_refused(&bytes[..length], "model: not a readable model");
+    }
+}
+
+#[test]
+fn more_bytes_than_the_header_names_are_refused() {
+    let mut bytes = model().to_bytes().unwrap();
+    bytes.push(0);
+    assert_refused(&bytes, "model: not a readable model");
+}
+
+#[test]
+fn a_changed_bit_of_a_tensor_is_refused() {
+    let bytes = model().to_bytes().unwrap();
+    let data = bytes.len() - split(&bytes).1.len();
+    for (i, at) in (data..bytes.len()).step_by(61).chain([bytes.len() - 1]).enumerate() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (i % 8);
+        assert_refused(&changed, "the checksum does not match");
+    }
+}
+
+/// No bit of the header can change what is read: a few leave a number's meaning as it is.
+#[test]
+fn a_changed_bit_of_the_header_is_refused_or_means_the_same() {
+    let bytes = model().to_bytes().unwrap();
+    let header = bytes.len() - split(&bytes).1.len();
+    let mut same = 0;
+    for at in 0..header {
+        for bit in if at < 64 { 0..8 } else { at % 8..at % 8 + 1 } {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            match Model::from_bytes(&changed) {
+                Err(Error::Model(_) | Error::Parameter { .. }) => {}
+                Err(error) => panic!("byte {at}: {error}"),
+                Ok(read) => {
+                    assert_eq!(read.to_bytes().unwrap(), bytes, "byte {at}, bit {bit}");
+                    same += 1;
+                }
+            }
+        }
+    }
+    // The e of an exponent in capitals.
+    assert!(same < 32, "{same}");
+}
+
+#[test]
+fn other_format_versions_are_named() {
+    let parts = Parts::of(&model());
+    let current = format!("\"format_version\":{FORMAT_VERSION}");
+    for version in [0, FORMAT_VERSION + 1, u32::MAX] {
+        // A later version may hold anything else, under any checksum.
+        let other = parts.with(&current, &format!("\"format_version\":{version},\"later\":[1]"));
+        let text = format!("format version {version}, this version reads {FORMAT_VERSION}");
+        assert_refused(&other.bytes(), &text);
+    }
+    for version in ["-1", "\"1\"", "4294967296", "1.5", "null", "[]"] {
+        let other = parts.with(&current, &format!("\"format_version\":{version}"));
+        assert_refused(&other.signed(), "not a readable model");
+    }
+}
+
+#[test]
+fn other_bytes_are_no_models() {
+    for bytes in
+        [&b""[..], b"PAR1", b"\x80\x04\x95", b"{\"format_version\":1}", &[0; 8], &[0xff; 99]]
+    {
+        assert_refused(bytes, "model: not a readable model");
+    }
+    let plain = raw("{}", &[]);
+    assert_refused(&plain, "model: safetensors without a `genias` entry");
+    let other = raw("{\"__metadata__\":{\"genius\":\"{}\"}}", &[]);
+    assert_refused(&other, "model: safetensors without a `genias` entry");
+    for entry in ["", "x", "{}", "[]", "null", "{\\\"format_version\\\":1}"] {
+        let header = format!("{{\"__metadata__\":{{\"genias\":\"{entry}\"}}}}");
+        assert_refused(&raw(&header, &[]), "model: not a readable model");
+    }
+}
+
+#[test]
+fn header_lengths_that_lie_are_refused() {
+    let bytes = model().to_bytes().unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    let total = bytes.len() as u64;
+    let lies = [0, 1, length - 1, length + 1, total - 8, total, 100_000_000, 100_000_001];
+    for lie in lies.into_iter().chain([1 << 32, 1 << 63, u64::MAX - 7, u64::MAX]) {
+        let mut bytes = bytes.clone();
+        bytes[..8].copy_from_slice(&lie.to_le_bytes());
+        assert_refused(&bytes, "model: not a readable model");
+    }
+}
+
+#[test]
+fn deep_json_is_refused() {
+    let deep = 200_000;
+    let arrays = "[".repeat(deep);
+    let objects = "{\"a\":".repeat(deep);
+    for nest in [&arrays, &objects] {
+        assert_refused(&raw(nest, &[]), "not a readable model");
+        let shape = format!("{{\"x\":{{\"dtype\":\"F32\",\"shape\":{nest}");
+        assert_refused(&raw(&shape, &[]), "not a readable model");
+        let quoted = nest.replace('"', "\\\"");
+        let entry = format!("{{\"__metadata__\":{{\"genias\":\"{quoted}\"}}}}");
+        assert_refused(&raw(&entry, &[]), "not a readable model");
+    }
+    let parts = Parts::of(&model());
+    let nested = parts.with("\"report\":{", &format!("\"report\":{{\"deep\":{arrays}"));
+    assert_refused(&nested.bytes(), "not a readable model");
+}
+
+/// Entries of a tensor that describe other bytes than are there.
+#[test]
+fn shapes_and_offsets_that_lie_are_refused() {
+    let bytes = model().to_bytes().unwrap();
+    let (header, data) = split(&bytes);
+    let name = "encoder.head.bias";
+    let (start, end) = {
+        let offsets = &header[name]["data_offsets"];
+        (offsets[0].as_u64().unwrap(), offsets[1].as_u64().unwrap())
+    };
+    let total = data.len() as u64;
+    let lies = [
+        ("data_offsets", json!([start, u64::MAX])),
+        ("data_offsets", json!([end, start])),
+        ("data_offsets", json!([start + 4, end + 4])),
+        ("data_offsets", json!([start, end + 1])),
+        ("data_offsets", json!([total, total + end - start])),
+        ("data_offsets", json!([u64::MAX - 3, u64::MAX])),
+        ("data_offsets", json!([-8, 0])),
+        ("data_offsets", json!([start])),
+        ("shape", json!([u64::MAX])),
+        ("shape", json!([1u64 << 40, 1u64 << 40])),
+        ("shape", json!([1u64 << 62])),
+        ("shape", json!([-8])),
+        ("shape", json!([])),
+        ("shape", json!([7])),
+        ("shape", json!("8")),
+        ("dtype", json!("F16")),
+        ("dtype", json!("F64")),
+        ("dtype", json!("float")),
+    ];
+    for (key, value) in lies {
+        let mut header = header.clone();
+        header[name][key] = value;
+        assert_refused(&raw(&header.to_string(), data), "model: not a readable model");
+    }
+    let honest = raw(&header.to_string(), data);
+    assert!(Model::from_bytes(&honest).is_ok());
+}
+
+#[test]
+fn tensors_of_another_architecture_are_named() {
+    let parts = Parts::of(&model());
+    let count = parts.tensors.len();
+    let at = |name: &str| parts.tensors.iter().position(|tensor| tensor.0 == name).unwrap();
+    let refused = |change: &dyn Fn(&mut Parts), text: &str| {
+        let mut parts = parts.clone();
+        change(&mut parts);
+        assert_refused(&parts.signed(), text);
+    };
+    let psi = at("psi");
+    let head = at("encoder.head.weight");
+    let text = format!("{} tensors, {count} expected", count - 1);
+    refused(&|parts| drop(parts.tensors.remove(psi)), &text);
+    let text = format!("{} tensors, {count} expected", count + 1);
+    let extra = ("extra".to_string(), Dtype::F32, vec![1], vec![0; 4]);
+    refused(&|parts| parts.tensors.push(extra.clone()), &text);
+    refused(&|parts| parts.tensors[psi].0 = "phi".into(), "tensor `psi` not found");
+    let text = "tensor `encoder.head.weight` is not f32 of shape";
+    refused(&|parts| parts.tensors[head].2 = vec![4, 16], text);
+    refused(&|parts| parts.tensors[head].2.insert(0, 1), text);
+    refused(&|parts| parts.tensors[head].1 = Dtype::I32, text);
+    refused(&|parts| parts.tensors.clear(), "0 tensors");
+}
+
+#[test]
+fn values_that_are_not_finite_are_named() {
+    let parts = Parts::of(&model());
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for i in [0, parts.tensors.len() - 1] {
+            let mut parts = parts.clone();
+            let (name, .., data) = &mut parts.tensors[i];
+            let text = format!("tensor `{name}` holds a value that is not finite");
+            let last = data.len() - 4;
+            data[last..].copy_from_slice(&value.to_le_bytes());
+            assert_refused(&parts.signed(), &text);
+        }
+    }
+}
+
+#[test]
+fn metadata_that_no_fit_writes_is_refused() {
+    let parts = Parts::of(&model());
+    let normaliser = "the normaliser is inconsistent";
+    for (old, new, text) in [
+        ("\"window\":16", "\"window\":7", "`window` = 7"),
+        ("\"window\":16", "\"window\":100000", "`window` = 100000"),
+        ("\"window\":16", "\"window\":-1", "not a readable model"),
+        ("\"window\":16", "\"window\":16,\"other\":1", "unknown field `other`"),
+        ("\"window\":16", "\"window\":16,\"window\":16", "duplicate field `window`"),
+        ("\"window\":16,", "", "missing field `window`"),
+        ("\"kernel_size\":3", "\"kernel_size\":0", "`kernel_size` = 0"),
+        ("\"sigma_prior\":0.5", "\"sigma_prior\":-0.5", "`sigma_prior` = -0.5"),
+        ("\"sigma_prior\":0.5", "\"sigma_prior\":1e999", "not a readable model"),
+        ("\"features\":[\"a\",\"b\"]", "\"features\":[\"a\"]", normaliser),
+        ("\"features\":[\"a\",\"b\"]", "\"features\":[]", normaliser),
+        ("\"live\":[true,true]", "\"live\":[true,true,true]", normaliser),
+        ("\"live\":[true,true]", "\"live\":[true,false]", "is not f32 of shape"),
+        ("\"live\":[true,true]", "\"live\":[false,false]", "tensors, 0 expected"),
+        ("\"mean\":[", "\"mean\":[0.0,", normaliser),
+        ("\"std\":[", "\"std\":[0.5,", normaliser),
+        ("\"std\":[", "\"std\":[-", normaliser),
+    ] {
+        assert_refused(&parts.with(old, new).signed(), text);
+    }
+}
+
+/// A small file that claims the largest architecture there can be.
+#[test]
+fn sizes_that_are_not_there_cost_nothing() {
+    let parts = Parts::of(&model())
+        .with("\"window\":16", "\"window\":65536")
+        .with("\"latent\":4", "\"latent\":4096")
+        .with("\"channels\":4", "\"channels\":1024")
+        .with("\"kernel_size\":3", "\"kernel_size\":15");
+    assert_refused(&parts.signed(), "model: ");
+    let parts = parts.with("\"levels\":null", "\"levels\":16");
+    assert_refused(&parts.signed(), "tensors, ");
+}
+
+#[test]
+fn other_features_are_named_by_every_verb() {
+    let model = model();
+    let (a, b) = (wave(120, 1), wave(120, 2));
+    for columns in [
+        frame(&[("b", &b), ("a", &a)]),
+        frame(&[("a", &a)]),
+        frame(&[("a", &a), ("c", &b)]),
+        frame(&[("a", &a), ("b", &b), ("c", &b)]),
+    ] {
+        let series = Series::whole(&columns);
+        let (generate, run) = (GenerateConfig::default(), &RunToEnd);
+        let errors = [
+            model.generate(&series, &generate, run).unwrap_err(),
+            model.pairs(&series, &generate, run).unwrap_err(),
+            model.score(&series, run).unwrap_err(),
+            model.label(&series, Some(1.0), run).unwrap_err(),
+            model.reconstruct(&series, run).unwrap_err(),
+            model.embed(&series, None, run).unwrap_err(),
+        ];
+        let expected =
+            format!("fitted on features [\"a\", \"b\"], but is given {:?}", columns.names());
+        for error in errors {
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
+}

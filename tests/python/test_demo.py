@@ -1,0 +1,50 @@
+"""The demo as a process, on less data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+pytest.importorskip("altair")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("demo")
+    small = ["--hosts", "4", "--rows", "3000", "--steps", "60"]
+    command = [sys.executable, "-m", "polars_genias.demo", str(path), *small]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path / "stdout").write_text(done.stdout)
+    return path
+
+
+def test_dataset_is_hive_partitioned_and_as_described(folder):
+    metrics = pl.read_parquet(folder / "metrics", hive_partitioning=True)
+    assert metrics["host"].unique().sort().to_list() == [f"web-{i:02}" for i in range(4)]
+    assert metrics.group_by("host").len()["len"].to_list() == [3000] * 4
+    assert metrics.filter("incident")["host"].unique().to_list() == ["web-03"]
+    assert metrics["memory"].null_count() > 0
+    assert (metrics["errors"] == 0).mean() > 0.5
+    correlation = metrics.filter(~pl.col("incident")).select(pl.corr("cpu", "requests")).item()
+    assert correlation > 0.8
+
+
+def test_outputs(folder):
+    models = pl.read_parquet(folder / "models.parquet")
+    assert models.schema == {"host": pl.String, "model": pl.Binary}
+    scored = pl.read_parquet(folder / "scored.parquet")
+    assert scored.height == 12_000
+    assert not scored.filter("incident")["is_anomaly"].any()
+    rate = scored["is_anomaly"].mean()
+    assert 0.02 < rate < 0.1
+    assert (folder / "demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_summary_is_printed(folder):
+    printed = (folder / "stdout").read_text()
+    for word in ("psi", "patch_rate", "anomalies", "auc_pr", "web-03", "demo.png"):
+        assert word in printed

@@ -1,0 +1,93 @@
+"""All cores are used, and memory stays near that of input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MEGABYTE = 2**20
+
+PREAMBLE = """
+import json, os, resource, sys, time
+import numpy as np, polars as pl, polars_genias as pg
+folder = sys.argv[1]
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+"""
+
+GROUPS = PREAMBLE + """
+# Loads the library and starts both pools before the measurement.
+pl.DataFrame({"x": np.sin(np.arange(64.0))}).genias.generate(window=16, steps=2)
+query = pl.scan_parquet(f"{folder}/groups.parquet").genias.generate(
+    by="host", order_by="t", steps=int(sys.argv[2])
+)
+before, wall, cpu = peak(), time.perf_counter(), time.process_time()
+query.sink_parquet(f"{folder}/out.parquet")
+print(json.dumps({
+    "cores": (time.process_time() - cpu) / (time.perf_counter() - wall),
+    "grown": peak() - before,
+}))
+"""
+
+LONG = PREAMBLE + """
+model = open(f"{folder}/model", "rb").read()
+query = pl.scan_parquet(f"{folder}/long.parquet")
+if sys.argv[2] == "generate":
+    query = query.genias.generate(models=model, contamination=0.05)
+else:
+    query = query.genias.score(models=model)
+before = peak()
+query.sink_parquet(f"{folder}/out.parquet")
+out = pl.scan_parquet(f"{folder}/out.parquet")
+print(json.dumps({"grown": peak() - before}))
+"""
+
+
+def run(script: str, *arguments: object) -> dict[str, float]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def size(path: Path) -> int:
+    """Bytes of a file's columns in memory."""
+    import polars as pl
+
+    return int(pl.read_parquet(path).estimated_size())
+
+
+def test_many_small_groups(tmp_path):
+    import polars as pl
+    from conftest import make_hosts
+
+    make_hosts(hosts=200, rows=2000).select(pl.exclude("known")).write_parquet(
+        tmp_path / "groups.parquet"
+    )
+    # A whole training is 400 steps; the share of the cores does not depend on it.
+    found = run(GROUPS, tmp_path, 30)
+    if (os.cpu_count() or 1) >= 2:
+        assert found["cores"] > 1.6
+    assert found["grown"] < size(tmp_path / "groups.parquet") + 300 * MEGABYTE
+
+
+@pytest.mark.parametrize("verb", ["generate", "score"])
+def test_one_long_group(tmp_path, verb):
+    import numpy as np
+    import polars as pl
+
+    rng = np.random.default_rng(0)
+    long = pl.DataFrame({"x": np.sin(np.arange(5e6) / 30) + rng.normal(0, 0.2, 5_000_000)})
+    long.write_parquet(tmp_path / "long.parquet")
+    model = long.head(5000).genias.fit(steps=20)["model"][0]
+    (tmp_path / "model").write_bytes(model)
+    found = run(LONG, tmp_path, verb)
+    out = size(tmp_path / "out.parquet")
+    assert found["grown"] < long.estimated_size() + out + 300 * MEGABYTE
