@@ -17,7 +17,6 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --release -p genias
-	cargo test --release -p genias-polars
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
 	$(VENV)/bin/python -m pytest

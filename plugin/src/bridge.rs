@@ -3,7 +3,7 @@
 use arrow::array::{make_array, ArrayRef};
 use arrow::ffi::{from_ffi, to_ffi, FFI_ArrowArray, FFI_ArrowSchema};
 use polars::prelude::*;
-use polars_arrow::array::{Array as _, BooleanArray, FixedSizeListArray, PrimitiveArray};
+use polars_arrow::array::{BooleanArray, FixedSizeListArray, PrimitiveArray};
 use polars_arrow::bitmap::Bitmap;
 use polars_arrow::ffi;
 

@@ -196,31 +196,3 @@ fn bound() -> usize {
     let given = std::env::var("GENIAS_CACHE_MB").ok().and_then(|text| text.parse().ok());
     given.unwrap_or(DEFAULT_MEGABYTES) << 20
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fit_runs_once_for_many_askers() {
-        let runs = AtomicUsize::new(0);
-        let fit = |positions: &[usize]| {
-            runs.fetch_add(positions.len(), Ordering::Relaxed);
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            Ok(vec![None; positions.len()])
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| fits(&[71, 72, 71], fit, || false));
-            }
-        });
-        assert_eq!(runs.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn a_failed_fit_is_tried_again() {
-        let failed = fits(&[81], |_| Err(Error::Interrupted), || false);
-        assert!(failed.is_err());
-        assert_eq!(fits(&[81], |_| Ok(vec![None]), || false).map(|fits| fits.len()).ok(), Some(1));
-    }
-}

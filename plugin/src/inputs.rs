@@ -16,6 +16,7 @@ pub struct Frame {
     pub options: Options,
     pub models: Option<BinaryChunked>,
     pub groups: Vec<Group>,
+    by: Vec<Series>,
     labels: Option<BooleanArray>,
 }
 
@@ -60,7 +61,8 @@ impl Frame {
             })
             .collect();
         let name = values.name().clone();
-        Ok(Self { name, columns, multivariate, options, models, groups, labels })
+        let by = by.into_iter().cloned().collect();
+        Ok(Self { name, columns, multivariate, options, models, groups, by, labels })
     }
 
     /// The series of one group.
@@ -71,6 +73,16 @@ impl Frame {
             Some(labels) => series.with_labels(labels),
             None => series,
         }
+    }
+
+    /// The group keys of a result that has `counts` rows per group.
+    pub fn keys(&self, counts: &[usize]) -> PolarsResult<Vec<Series>> {
+        let first = |group: &Group| if group.rows.is_empty() { 0 } else { group.rows.at(0) };
+        let rows = self.groups.iter().zip(counts).flat_map(|(group, &count)| {
+            std::iter::repeat_n(first(group) as IdxSize, count)
+        });
+        let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows.collect());
+        self.by.iter().map(|key| key.take(&rows)).collect()
     }
 
     /// Shape of a window in an Array column.

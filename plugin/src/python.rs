@@ -47,8 +47,22 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
+/// Makes candle's own pool of worker threads an empty one. Its workers spin between operations,
+/// against the pool that this library runs its tasks in.
+fn still_candle() {
+    const THREADS: &str = "CANDLE_NUM_THREADS";
+    let before = std::env::var_os(THREADS);
+    std::env::set_var(THREADS, "1");
+    candle_core::utils::barrier_pool();
+    match before {
+        Some(value) => std::env::set_var(THREADS, value),
+        None => std::env::remove_var(THREADS),
+    }
+}
+
 #[pymodule]
 fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    still_candle();
     module.add_function(wrap_pyfunction!(fit_count, module)?)?;
     module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;

@@ -144,29 +144,31 @@ def per_group(
     *,
     models: IntoModels | None = None,
     strict: bool = False,
-    **shape: bool,
 ) -> pl.LazyFrame:
-    """One value of the expression `verb` per group, in the column `_RESULT`, behind the keys."""
+    """What the expression `verb` gives for all groups in one call, which spreads them over cores.
+
+    The keys are the first columns; without keys, the only column is `_RESULT`.
+    """
     frame, model = with_models(at.frame, models, at.by)
     result = plugin(
         verb,
         at.values,
         options=checked(options, len(at.order_by)),
         label=at.label,
-        model=None if model is None or model.meta.is_literal() else model.first(),
+        model=model,
         order_by=at.order_by,
+        by=at.by,
         strict=strict,
-        **shape,
+        changes_length=True,
     )
-    if at.by:
-        return frame.group_by(at.by, maintain_order=True).agg(result.alias(_RESULT))
-    return frame.select(result.alias(_RESULT))
+    table = frame.select(result.alias(_RESULT))
+    return table.unnest(_RESULT) if at.by else table
 
 
 def fit_frame(at: Inputs, options: Mapping[str, Any], *, name: str, strict: bool) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
-    table = per_group("fit", at, options, strict=strict, returns_scalar=True)
-    return table.rename({_RESULT: name})
+    table = per_group("fit", at, options, strict=strict)
+    return table.rename({"model" if at.by else _RESULT: name})
 
 
 def pairs_frame(
@@ -176,8 +178,5 @@ def pairs_frame(
     if isinstance(models, str):
         models = Path(models)
     options = {k: v for k, v in sizes_of(models, options).items() if k != "latent"}
-    table = per_group("pairs", at, options, models=models, strict=strict, changes_length=True)
-    if at.by:
-        # A group without a window has an empty list, which explodes to a null.
-        table = table.explode(_RESULT).filter(pl.col(_RESULT).struct.field("start").is_not_null())
-    return table.unnest(_RESULT)
+    table = per_group("pairs", at, options, models=models, strict=strict)
+    return table if at.by else table.unnest(_RESULT)

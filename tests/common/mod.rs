@@ -3,15 +3,15 @@
 // Each test binary uses a part of these.
 #![allow(dead_code)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, Float64Array};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use genias::rng::{Purpose, Rng};
 use genias::vae::{Architecture, Vae};
-use genias::{fit, Columns, Control, FitConfig, Model, Rows, RunToEnd, Series};
+use genias::{Columns, Control, FitConfig, Model, Rows, RunToEnd, Series, fit};
 
 /// A stream of random numbers of the tests' own.
 pub fn rng(seed: u64) -> Rng {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import polars as pl
+import pytest
 from conftest import FAST, both
 
 import polars_genias as pg
@@ -56,6 +59,25 @@ def test_the_bound_of_the_cache_is_kept(hosts, monkeypatch):
     args = {"by": "host", "features": "cpu", **FAST}
     assert fits(lambda: hosts.genias.generate(**args)) == 3
     assert fits(lambda: hosts.genias.generate(**args)) == 3
+
+
+def test_threads_that_ask_at_once_share_a_fit(hosts):
+    def run(_: int) -> pl.DataFrame:
+        return hosts.genias.score(by="host", features="cpu", **{**FAST, "steps": 200})
+
+    def at_once() -> None:
+        with ThreadPoolExecutor(4) as threads:
+            first, *others = threads.map(run, range(4))
+        assert all(other.equals(first) for other in others)
+
+    assert fits(at_once) == 3
+
+
+def test_a_fit_that_failed_is_tried_again(hosts):
+    wild = {**FAST, "learning_rate": 1e30, "clip": None, "steps": 60}
+    for _ in range(2):
+        with pytest.raises(pl.exceptions.ComputeError, match="diverged"):
+            hosts.genias.fit(by="host", features="cpu", **wild)
 
 
 def test_equal_groups_share_a_fit(hosts):

@@ -12,6 +12,7 @@ mod windows;
 
 use polars::prelude::*;
 
+use crate::call::Call;
 use crate::inputs::check_dtype;
 
 /// The features of the first argument, as fields: those of a struct, or the column itself.
@@ -23,6 +24,18 @@ fn feature_fields(inputs: &[Field]) -> PolarsResult<Vec<Field>> {
     };
     fields.iter().try_for_each(|field| check_dtype(field.name(), field.dtype()))?;
     Ok(fields)
+}
+
+/// The group keys, which are the last arguments, in front of the fields of a result whose rows are
+/// not the input's; `None` without keys.
+fn with_keys(inputs: &[Field], call: &Call, fields: Vec<Field>) -> PolarsResult<Option<Field>> {
+    let by = call.inputs.by;
+    if by == 0 {
+        return Ok(None);
+    }
+    let keys = inputs.iter().skip(inputs.len().saturating_sub(by)).cloned();
+    let name = values_field(inputs)?.name().clone();
+    Ok(Some(Field::new(name, DataType::Struct(keys.chain(fields).collect()))))
 }
 
 /// The first argument.
