@@ -42,7 +42,7 @@ impl Frame {
         let columns = columns(&features)?;
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
-        let models = roles.model.then(|| models(next("model")?)).transpose()?;
+        let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
         let order: Vec<&Series> =
             (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
         let by: Vec<&Series> = (0..roles.by).map(|_| next("by")).collect::<PolarsResult<_>>()?;
@@ -147,9 +147,13 @@ fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
     Ok(to_arrow(column)?.as_boolean().clone())
 }
 
-fn models(column: &Series) -> PolarsResult<BinaryChunked> {
+fn models(column: &Series, rows: usize) -> PolarsResult<BinaryChunked> {
+    if column.len() != rows && column.len() != 1 {
+        let (column, found) = (column.name().to_string(), column.len());
+        return Err(to_polars(Error::Length { column, found, expected: rows }));
+    }
     match column.dtype() {
-        DataType::Binary => Ok(column.binary()?.clone()),
+        DataType::Binary => Ok(column.binary()?.rechunk().into_owned()),
         // A column of nothing but nulls: no group has a model.
         DataType::Null => Ok(column.cast(&DataType::Binary)?.binary()?.clone()),
         dtype => {

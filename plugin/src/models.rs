@@ -90,14 +90,18 @@ pub fn fit(
     cache::fits(&keys, fit, || control.cancelled())
 }
 
-/// Reads the model of each group of a block: that of its first row. One model for all is read once.
+/// Reads the model of each group of a block: the first that its rows have. One model for all is read
+/// once.
 fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> {
     let mut last: Option<(u128, Fitted)> = None;
     block
         .iter()
         .map(|group| {
-            let row = if models.len() == 1 { 0 } else { first_row(group) };
-            let bytes = if row < models.len() { models.get(row) } else { None };
+            let bytes = if models.len() == 1 {
+                models.get(0)
+            } else {
+                (0..group.rows.len()).find_map(|t| models.get(group.rows.at(t)))
+            };
             let Some(bytes) = bytes else { return Ok(None) };
             let key = xxh3_128(bytes);
             if let Some((known, fitted)) = &last {
@@ -110,12 +114,4 @@ fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> 
             Ok(fitted)
         })
         .collect()
-}
-
-fn first_row(group: &Group) -> usize {
-    if group.rows.is_empty() {
-        0
-    } else {
-        group.rows.at(0)
-    }
 }

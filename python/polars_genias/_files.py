@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -47,7 +46,7 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         frame.sink_parquet(beside, **options)
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         if beside.is_dir():
             shutil.rmtree(beside, ignore_errors=True)

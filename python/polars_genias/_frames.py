@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,8 +15,6 @@ from polars_genias._plugin import plugin
 
 if TYPE_CHECKING:
     from polars_genias._types import Features, IntoModels, Keys
-
-FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 
 _RESULT = "__genias_result"
 
@@ -97,7 +95,7 @@ def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> 
     return chosen
 
 
-def like(data: FrameT, result: pl.LazyFrame) -> FrameT:
+def like(data: pl.DataFrame | pl.LazyFrame, result: pl.LazyFrame) -> pl.DataFrame | pl.LazyFrame:
     """A DataFrame for a DataFrame, a LazyFrame for a LazyFrame."""
     return result.collect() if isinstance(data, pl.DataFrame) else result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from polars_genias._types import IntoModel, IntoModels
 
-_KEY = "__genias_key"
+_FIRST = "__genias_first"
 MODEL = "__genias_model"
 _PARQUET_MAGIC = b"PAR1"
 
@@ -32,9 +33,10 @@ def model_argument(model: IntoModel | None) -> pl.Expr | None:
 def with_models(
     frame: pl.LazyFrame, models: IntoModels | None, by: Sequence[str]
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
-    """`frame` with the model of each row's group, and the argument that reads it.
+    """`frame` with the model of each group in its first row, and the argument that reads it.
 
-    The column is called `MODEL` where one was joined; rows keep their order.
+    The column is called `MODEL` where one was joined; rows keep their order. Only first rows get a
+    model: a join may copy values, and a model is megabytes.
     """
     if models is None or isinstance(models, pl.Expr):
         return frame, models
@@ -44,19 +46,21 @@ def with_models(
         return frame, model_argument(models)
     table = models.lazy()
     column = _model_column(table, by)
-    if by:
-        table = table.select(*by, pl.col(column).alias(MODEL))
-        keys = list(by)
-    else:
-        one = table.select(pl.col(column).alias(MODEL)).map_batches(
-            _one_row, schema={MODEL: pl.Binary}
-        )
-        frame, table = (f.with_columns(pl.lit(0, pl.UInt8).alias(_KEY)) for f in (frame, one))
-        keys = [_KEY]
-    joined = frame.join(
-        table, on=keys, how="left", maintain_order="left", validate="m:1", nulls_equal=True
+    table = table.select(*by, pl.col(column).alias(MODEL)).map_batches(
+        partial(_one_per_key, by=list(by)),
+        predicate_pushdown=False,
+        projection_pushdown=False,
+        slice_pushdown=False,
     )
-    return joined.drop(_KEY, strict=False), pl.col(MODEL)
+    first = pl.struct(by).is_first_distinct() if by else pl.int_range(pl.len()) == 0
+    joined = frame.with_columns(first.alias(_FIRST)).join(
+        table.with_columns(pl.lit(value=True).alias(_FIRST)),
+        on=[*by, _FIRST],
+        how="left",
+        maintain_order="left",
+        nulls_equal=True,
+    )
+    return joined.drop(_FIRST), pl.col(MODEL)
 
 
 def sizes_of(model: IntoModel | IntoModels | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,8 +105,13 @@ def _model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
     return binary[0]
 
 
-def _one_row(table: pl.DataFrame) -> pl.DataFrame:
-    if table.height != 1:
+def _one_per_key(table: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The table of models; a second model of one series would double its rows in a join."""
+    if not by and table.height != 1:
         msg = f"parameter `models`: {table.height} models for one series; give `by`"
         raise ValueError(msg)
-    return table
+    if by and table.select(by).is_duplicated().any():
+        twice = table.select(by).filter(table.select(by).is_duplicated()).row(0)
+        msg = f"parameter `models`: more than one model for {dict(zip(by, twice, strict=True))}"
+        raise ValueError(msg)
+    return table.rechunk()

@@ -74,9 +74,9 @@ def host_metrics(number: int, rows: int) -> pl.DataFrame:
         lost[start : start + int(rng.integers(1, 8))] = True
     start = datetime(2026, 1, 1)
     return frame.with_columns(
-        pl.datetime_range(
-            start, start + timedelta(minutes=5 * (rows - 1)), "5m", eager=True
-        ).alias("timestamp"),
+        pl.datetime_range(start, start + timedelta(minutes=5 * (rows - 1)), "5m", eager=True).alias(
+            "timestamp"
+        ),
         memory=pl.when(pl.Series(lost)).then(None).otherwise("memory"),
         incident=pl.Series(incident),
     ).select("timestamp", *METRICS, "incident")

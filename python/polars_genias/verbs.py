@@ -54,9 +54,7 @@ def _expression(
     )
 
 
-def windows(
-    column: IntoColumn, size: int, stride: int = 1, *, order_by: Order = None
-) -> pl.Expr:
+def windows(column: IntoColumn, size: int, stride: int = 1, *, order_by: Order = None) -> pl.Expr:
     """Overlapping windows of a column.
 
     Parameters

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-from conftest import FAST, both
 
 import polars_genias as pg
+from conftest import FAST, both
 
 
 def fits(run) -> int:

@@ -9,10 +9,10 @@ import sys
 
 import polars as pl
 import pytest
-from conftest import FAST, both, make_hosts
 from polars.testing import assert_frame_equal
 
 import polars_genias as pg
+from conftest import FAST, both, make_hosts
 
 ARGS = {"by": "host", "order_by": "t", "features": ["cpu", "mem"], **FAST}
 
@@ -61,7 +61,9 @@ def test_over_is_group_by_is_frame_verb(hosts):
 def test_fit_by_group_is_fit_by_frame(hosts):
     frame = hosts.genias.fit(**ARGS)
     pg.clear_cache()
-    grouped = hosts.group_by("host", maintain_order=True).agg(both().genias.fit(**FAST).alias("model"))
+    grouped = hosts.group_by("host", maintain_order=True).agg(
+        both().genias.fit(**FAST).alias("model")
+    )
     same(grouped, frame)
     pg.clear_cache()
     alone = hosts.filter(pl.col("host") == "h1").select(both().genias.fit(**FAST).alias("model"))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import make_hosts
 
 import polars_genias
+from conftest import make_hosts
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,10 +7,10 @@ import struct
 
 import polars as pl
 import pytest
-from conftest import FAST, both
 from polars.testing import assert_frame_equal
 
 import polars_genias as pg
+from conftest import FAST, both
 
 ARGS = {"by": "host", "order_by": "t", "features": ["cpu", "mem"]}
 ComputeError = pl.exceptions.ComputeError
@@ -67,6 +67,12 @@ def test_groups_without_a_model_get_nulls(hosts, table):
 def test_two_models_for_one_series_are_refused(series, table):
     with pytest.raises(Exception, match="3 models for one series"):
         series.genias.score(models=table.drop("host"), features=["cpu", "mem"])
+
+
+def test_two_models_for_one_group_are_refused(hosts, table):
+    twice = pl.concat([table, table.head(1)])
+    with pytest.raises(Exception, match="more than one model for {'host': 'h0'}"):
+        hosts.genias.score(models=twice, **ARGS)
 
 
 def test_a_table_must_fit(hosts, table):

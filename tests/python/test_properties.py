@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from conftest import FAST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import polars_genias as pg
+from conftest import FAST
 
 holes = st.lists(st.integers(0, 119), max_size=6)
 
@@ -42,7 +42,7 @@ def test_generate(rows, missing, known, seed, contamination, patch, form):
             features="x", label="known", contamination=contamination, patch=patch, form=form, **FAST
         )
     except pl.exceptions.ComputeError as error:
-        assert "fit without overlap" in str(error)  # noqa: PT017
+        assert "fit without overlap" in str(error)
         return
     assert_frame_equal(out.select(frame.columns), frame, check_exact=True)
     untouched = out.filter(~pl.col("x_mask").fill_null(False))

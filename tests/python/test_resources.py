@@ -22,7 +22,9 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 """
 
-GROUPS = PREAMBLE + """
+GROUPS = (
+    PREAMBLE
+    + """
 # Loads the library and starts both pools before the measurement.
 pl.DataFrame({"x": np.sin(np.arange(64.0))}).genias.generate(window=16, steps=2)
 query = pl.scan_parquet(f"{folder}/groups.parquet").genias.generate(
@@ -35,8 +37,11 @@ print(json.dumps({
     "grown": peak() - before,
 }))
 """
+)
 
-LONG = PREAMBLE + """
+LONG = (
+    PREAMBLE
+    + """
 model = open(f"{folder}/model", "rb").read()
 query = pl.scan_parquet(f"{folder}/long.parquet")
 if sys.argv[2] == "generate":
@@ -48,6 +53,7 @@ query.sink_parquet(f"{folder}/out.parquet")
 out = pl.scan_parquet(f"{folder}/out.parquet")
 print(json.dumps({"grown": peak() - before}))
 """
+)
 
 
 def run(script: str, *arguments: object) -> dict[str, float]:
@@ -66,6 +72,7 @@ def size(path: Path) -> int:
 
 def test_many_small_groups(tmp_path):
     import polars as pl
+
     from conftest import make_hosts
 
     make_hosts(hosts=200, rows=2000).select(pl.exclude("known")).write_parquet(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FAST, both, make_hosts
 from polars.testing import assert_frame_equal, assert_series_equal
 
 import polars_genias as pg
+from conftest import FAST, both, make_hosts
 
 HIT = ["is_anomaly", "anomaly_id", "cpu_mask", "mem_mask"]
 
@@ -66,8 +66,10 @@ def test_contamination_is_met_to_within_one_anomaly():
     out = frame.genias.generate(by="host", length=(3, 9), contamination=0.07, **FAST)
     for (_,), group in out.group_by("host"):
         assert abs(group["is_anomaly"].sum() - 0.07 * 1500) <= 9
-        spans = group.filter("is_anomaly").group_by("anomaly_id").agg(
-            rows=pl.len(), span=pl.col("t").max() - pl.col("t").min() + 1
+        spans = (
+            group.filter("is_anomaly")
+            .group_by("anomaly_id")
+            .agg(rows=pl.len(), span=pl.col("t").max() - pl.col("t").min() + 1)
         )
         assert (spans["rows"] == spans["span"]).all()
         assert spans["rows"].min() >= 3
@@ -179,8 +181,12 @@ def test_numeric_types(series, dtype):
     assert out.schema["x"] == dtype
     assert out.schema["x_synthetic"] == (pl.Float32 if dtype == pl.Float32 else pl.Float64)
     same = out.filter(~pl.col("x_mask"))
-    assert_series_equal(same["x_synthetic"], same["x"].cast(out.schema["x_synthetic"]),
-                        check_names=False, check_exact=True)
+    assert_series_equal(
+        same["x_synthetic"],
+        same["x"].cast(out.schema["x_synthetic"]),
+        check_names=False,
+        check_exact=True,
+    )
 
 
 def test_strength_is_the_rms_of_the_change(series):
@@ -188,8 +194,10 @@ def test_strength_is_the_rms_of_the_change(series):
     hit = out.filter("is_anomaly")
     std = series["cpu"].std(ddof=0)
     change = ((hit["cpu_synthetic"] - hit["cpu"]) / std).pow(2)
-    rms = hit.select("anomaly_id", change=change).group_by("anomaly_id").agg(
-        pl.col("change").mean().sqrt()
+    rms = (
+        hit.select("anomaly_id", change=change)
+        .group_by("anomaly_id")
+        .agg(pl.col("change").mean().sqrt())
     )
     assert rms["change"].to_numpy() == pytest.approx(2.0, rel=1e-3)
 
