@@ -73,6 +73,11 @@ impl Columns {
         matches!(self.features[d], Feature::F32(_))
     }
 
+    /// Largest finite value of the type that feature `d` goes out as.
+    pub fn largest(&self, d: usize) -> f64 {
+        if self.is_f32(d) { f64::from(f32::MAX) } else { f64::MAX }
+    }
+
     /// The value at `row` of feature `d`, `None` for null and NaN.
     pub fn value(&self, d: usize, row: usize) -> Option<f64> {
         let value = match &self.features[d] {

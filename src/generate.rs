@@ -53,10 +53,10 @@ struct Site {
     segment: Range<usize>,
 }
 
-/// A change in z-scores of live features, or in input units of constant ones.
+/// A change in z-scores of live features, or in units of `height` of constant ones.
 enum Hit {
     Live(Change),
-    Constant { feature: usize, delta: Vec<f32> },
+    Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
 impl Model {
@@ -230,9 +230,8 @@ impl Model {
         constant
             .into_iter()
             .map(|feature| {
-                let height = pulse(self.normaliser.mean[feature], rng.below(2) == 0) as f32;
-                let delta = blend_weights(length).into_iter().map(|w| w * height).collect();
-                Hit::Constant { feature, delta }
+                let height = pulse(self.normaliser.mean[feature], rng.below(2) == 0);
+                Hit::Constant { feature, delta: blend_weights(length), height }
             })
             .collect()
     }
@@ -248,14 +247,15 @@ impl Model {
                         let feature = live[change.feature];
                         (feature, change.delta, self.normaliser.std[feature])
                     }
-                    Hit::Constant { feature, delta } => (feature, delta, 1.0),
+                    Hit::Constant { feature, delta, height } => (feature, delta, height),
                 };
+                let most = series.columns().largest(feature);
                 let changed = rows
                     .clone()
                     .zip(delta)
                     .map(|(t, delta)| {
                         let value = series.value(feature, t).unwrap_or(f64::NAN);
-                        value + f64::from(delta) * unit
+                        (value + f64::from(delta) * unit).clamp(-most, most)
                     })
                     .collect();
                 (feature, changed)

@@ -72,6 +72,13 @@ impl Normaliser {
         z.clamp(-Z_LIMIT, Z_LIMIT) as f32
     }
 
+    /// Distance of a raw value from the constant of constant feature `d`; 0 within the range that
+    /// counts as constant.
+    pub fn from_constant(&self, d: usize, value: f64) -> f32 {
+        let most = value.abs().max(self.mean[d].abs());
+        if (value - self.mean[d]).abs() <= CONSTANT_RANGE * most { 0.0 } else { self.z(d, value) }
+    }
+
     /// Raw value of a z-score of feature `d`.
     pub fn raw(&self, d: usize, z: f64) -> f64 {
         self.mean[d] + z * self.std[d]

@@ -7,7 +7,7 @@ use crate::config::Perturbation;
 use crate::control::Control;
 use crate::error::Result;
 use crate::train::{SHARE, spread_over_pool};
-use crate::vae::{Vae, distance};
+use crate::vae::{Vae, distance, halves};
 
 /// Largest psi that calibration tries.
 const MAX_PSI: f64 = 1024.0;
@@ -85,7 +85,7 @@ pub(crate) fn decode_pair(
     let (mu, log_variance) = vae.encode(x)?;
     let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
     let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
-    let (plain, perturbed) = vae.decode_both(&mu, &noise, &psi, perturbation)?;
+    let (plain, perturbed) = halves(&vae.decode_both(&mu, &noise, &psi, perturbation)?)?;
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
 }
 

@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rng::Purpose;
+    use crate::rng::{Purpose, Rng};
 
     fn rng(seed: u64) -> Rng {
         Rng::new(seed, Purpose::Place, [0, 0])

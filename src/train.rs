@@ -4,9 +4,9 @@
 //! So the result is the same for any number of threads.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Mutex;
 
-use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{FitConfig, Margin, Schedule};
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::with_slices;
+use crate::kernels::{Gradients, Summed, backward};
 use crate::normalise::Matrix;
 use crate::rng::{Purpose, Rng};
 use crate::vae::init::initialise;
@@ -239,15 +239,15 @@ impl Batch {
         Ok(Losses::new(&x, &output, zero.as_ref(), self.starts.len(), task.config)?)
     }
 
-    /// Loss of the batch and its gradients, one store per share.
+    /// Loss of the batch and its gradients, by share.
     fn gradients(
         &self,
         vae: &Vae,
         task: &Task<'_>,
         step: usize,
         control: &dyn Control,
-    ) -> Result<(f64, Vec<GradStore>)> {
-        let share = |i: usize| -> Result<(f64, GradStore)> {
+    ) -> Result<(f64, Vec<Gradients>)> {
+        let share = |i: usize| -> Result<(f64, Gradients)> {
             let rate = task.config.dropout;
             let mut dropout = (rate > 0.0).then(|| Dropout {
                 rate,
@@ -255,7 +255,7 @@ impl Batch {
             });
             let losses = self.losses(i, vae, task, dropout.as_mut())?;
             let total = f64::from(losses.total.to_scalar::<f32>()?);
-            Ok((total, losses.total.backward()?))
+            Ok((total, backward(&losses.total)?))
         };
         let shares = spread_over_pool(self.shares(), control, share)?;
         let loss = shares.iter().map(|(loss, _)| loss).sum();
@@ -351,26 +351,38 @@ impl Adam {
     }
 
     /// One step along the sum of the shares' gradients; false when it is not finite.
-    fn step(&mut self, shares: &[GradStore], step: usize, control: &dyn Control) -> Result<bool> {
-        let groups = &self.groups;
-        let gradients = spread_over_pool(groups.len(), control, |i| {
-            let gradient = groups[i].gradient(shares)?;
+    fn step(&mut self, shares: &[Gradients], step: usize, control: &dyn Control) -> Result<bool> {
+        let sums: Vec<Summed<'_>> =
+            self.groups.iter().map(|group| Summed::new(group.var.as_tensor(), shares)).collect();
+        let tasks: Vec<(usize, Range<usize>)> = sums
+            .iter()
+            .enumerate()
+            .flat_map(|(i, sum)| sum.ranges().into_iter().map(move |range| (i, range)))
+            .collect();
+        let gradients = spread_over_pool(tasks.len(), control, |task| {
+            let (i, range) = tasks[task].clone();
+            let gradient = sums[i].values(range)?;
             let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
             Ok((gradient, square))
         })?;
+        drop(sums);
         let norm = gradients.iter().map(|(_, square)| square).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(false);
         }
         let scale = self.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
         let factor = schedule_factor(self.schedule, step, self.steps);
-        let update = |(parameter, (gradient, _)): (&mut Parameter, &(Vec<f32>, f64))| {
+        let mut of_group: Vec<Vec<Vec<f32>>> = self.groups.iter().map(|_| Vec::new()).collect();
+        for ((i, _), (gradient, _)) in tasks.into_iter().zip(gradients) {
+            of_group[i].push(gradient);
+        }
+        let update = |(parameter, gradient): (&mut Parameter, &Vec<Vec<f32>>)| {
             parameter.update(gradient, scale, factor, step)
         };
         if control.alone() {
-            self.groups.par_iter_mut().zip(&gradients).try_for_each(update)?;
+            self.groups.par_iter_mut().zip(&of_group).try_for_each(update)?;
         } else {
-            self.groups.iter_mut().zip(&gradients).try_for_each(update)?;
+            self.groups.iter_mut().zip(&of_group).try_for_each(update)?;
         }
         Ok(true)
     }
@@ -385,20 +397,14 @@ impl Adam {
 }
 
 impl Parameter {
-    fn gradient(&self, shares: &[GradStore]) -> Result<Vec<f32>> {
-        let mut sum = vec![0f32; self.var.elem_count()];
-        for share in shares {
-            if let Some(gradient) = share.get(self.var.as_tensor()) {
-                with_slices([gradient], |[values]| {
-                    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(sum)
-    }
-
-    fn update(&mut self, gradient: &[f32], scale: f64, factor: f64, step: usize) -> Result<()> {
+    /// `gradient` in consecutive parts.
+    fn update(
+        &mut self,
+        gradient: &[Vec<f32>],
+        scale: f64,
+        factor: f64,
+        step: usize,
+    ) -> Result<()> {
         let t = step as i32 + 1;
         let op = AdamStep {
             gradient,
@@ -419,7 +425,7 @@ const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 struct AdamStep<'a> {
-    gradient: &'a [f32],
+    gradient: &'a [Vec<f32>],
     moments: Mutex<(&'a mut [f32], &'a mut [f32])>,
     scale: f32,
     rate: f32,
@@ -440,17 +446,31 @@ impl InplaceOp1 for AdamStep<'_> {
             candle_core::bail!("the optimiser state is lost")
         };
         let (first, second) = &mut *moments;
+        let mut at = 0;
+        for gradient in self.gradient {
+            let range = at..at + gradient.len();
+            at = range.end;
+            self.update(
+                &mut values[range.clone()],
+                gradient,
+                &mut first[range.clone()],
+                &mut second[range],
+            );
+        }
+        Ok(())
+    }
+}
+
+impl AdamStep<'_> {
+    fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let (beta1, beta2) = (BETA1 as f32, BETA2 as f32);
-        let moments = first.iter_mut().zip(second.iter_mut());
-        for ((value, gradient), (first, second)) in
-            values.iter_mut().zip(self.gradient).zip(moments)
-        {
+        let moments = first.iter_mut().zip(second);
+        for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
             let gradient = gradient * self.scale;
             *first = beta1 * *first + (1.0 - beta1) * gradient;
             *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
             *value = (*value - self.rate * *first / (second.sqrt() + self.epsilon)).max(self.floor);
         }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
 use common::{OneThread, column, frame, in_pool, model_of, picked, small, wave, waves};
 use genias::config::{OneOrRange, Patch};
 use genias::generate::{Anomaly, Pair, Synthetic};
@@ -117,26 +117,29 @@ fn seeds_change_models_and_anomalies() {
     assert_eq!(anomalies(1), anomalies(1));
 }
 
-/// Three groups whose rows alternate, one of them backwards in the frame.
+/// Three groups whose rows alternate, one of them backwards in the frame, with known anomalies at
+/// other rows of each.
 #[test]
 fn groups_answer_as_if_they_were_alone() {
     let groups: [Vec<[f64; 2]>; 3] = [1, 2, 3].map(|seed| {
         let (a, b) = (wave(240, seed), wave(240, seed + 10));
         (0..240).map(|t| [a[t], if t % 50 == 7 { f64::NAN } else { b[t] }]).collect()
     });
-    let at = |i: usize| match i % 3 {
-        2 => groups[2][239 - i / 3],
-        group => groups[group][i / 3],
-    };
-    let side = |d: usize| column(["a", "b"][d], (0..720).map(|i| Some(at(i)[d])));
+    // Group and time of a row of the frame.
+    let at = |i: usize| (i % 3, if i % 3 == 2 { 239 - i / 3 } else { i / 3 });
+    let value = |i: usize, d: usize| groups[at(i).0][at(i).1][d];
+    let known = |(group, t): (usize, usize)| (70 * group + 20..70 * group + 25).contains(&t);
+    let side = |d: usize| column(["a", "b"][d], (0..720).map(|i| Some(value(i, d))));
     let columns = Columns::new(vec![side(0), side(1)]).unwrap();
+    let labels = BooleanArray::from_iter((0..720).map(|i| Some(known(at(i)))));
     for (group, rows) in groups.iter().enumerate() {
         let order: Vec<usize> = (0..240).map(|t| 3 * t + group).collect();
         let order = if group == 2 { order.into_iter().rev().collect() } else { order };
-        let series = picked(&columns, order);
+        let series = picked(&columns, order).with_labels(&labels);
         let alone = |d: usize| column(["a", "b"][d], rows.iter().map(|row| Some(row[d])));
         let alone = Columns::new(vec![alone(0), alone(1)]).unwrap();
-        let whole = Series::whole(&alone);
+        let labels = BooleanArray::from_iter((0..240).map(|t| Some(known((group, t)))));
+        let whole = Series::whole(&alone).with_labels(&labels);
         assert_eq!(series.content_hash(), whole.content_hash());
         let (found, expected) =
             (answers(&series, &small(), &RunToEnd), answers(&whole, &small(), &RunToEnd));

@@ -7,7 +7,9 @@ mod common;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{assert_close, flat, rng};
-use genias::kernels::{Conv, composed, conv, linear, upsample};
+use genias::kernels::{
+    Conv, Gradients, Summed, add_relu, backward, composed, conv, distances, linear, upsample,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -321,6 +323,176 @@ fn a_bias_of_another_length_is_refused() {
         assert!(conv(&t(&[2, 9, 3]), &t(&[3, 3, 5]), &t(&[bias]), geometry).is_err());
         assert!(upsample(&t(&[2, 9, 3]), &t(&[3, 4, 5]), &t(&[bias])).is_err());
     }
+}
+
+/// A window that is shorter than what the taps span has no output.
+#[test]
+fn taps_beyond_a_window_give_no_rows() {
+    let geometry = Conv { left: 0, ..Conv::causal(3, 1, 2, false) };
+    let w = Var::from_tensor(&random(&[3, 2, 4], 21)).unwrap();
+    let b = Var::from_tensor(&random(&[4], 22)).unwrap();
+    for rows in 1..5 {
+        let x = Var::from_tensor(&random(&[3, rows, 2], 20)).unwrap();
+        let output = conv(&x, &w, &b, geometry).unwrap();
+        assert_eq!(output.dims(), [3, 0, 4]);
+        let store = output.sum_all().unwrap().backward().unwrap();
+        assert!(store.get(&x).is_none_or(|dx| flat(dx).iter().all(|g| *g == 0.0)));
+    }
+}
+
+/// Gradients of sum(output * weights) by one leaf and one operand's batch.
+fn gathered(output: &Tensor) -> Gradients {
+    let weights = random(output.dims(), 99);
+    backward(&(output * weights).unwrap().sum_all().unwrap()).unwrap()
+}
+
+fn summed(leaf: &Tensor, shares: &[Gradients]) -> Vec<f64> {
+    let sum = Summed::new(leaf, shares);
+    assert_eq!(sum.len(), leaf.elem_count());
+    let parts = sum.ranges().into_iter().flat_map(|range| sum.values(range).unwrap());
+    parts.map(f64::from).collect()
+}
+
+/// Gradients that are gathered over shares outside candle's graph are the sums of its own.
+#[test]
+fn gathered_gradients_are_the_sums_over_shares() {
+    let sizes = Sizes { batch: 3, rows: 7, inputs: 5, outputs: 6 };
+    for op in operations() {
+        let [_, w, b] = operands(op, sizes, 30).map(|tensor| Var::from_tensor(&tensor).unwrap());
+        let inputs: Vec<Var> = [(40, 3), (41, 1), (42, 2)]
+            .map(|(seed, batch)| operands(op, Sizes { batch, ..sizes }, seed)[0].clone())
+            .iter()
+            .map(|x| Var::from_tensor(x).unwrap())
+            .collect();
+        let leaves = [w.as_tensor(), b.as_tensor()];
+        let shares: Vec<Gradients> =
+            inputs.iter().map(|x| gathered(&op.fused([x, &w, &b]).unwrap())).collect();
+        let own: Vec<_> = inputs
+            .iter()
+            .map(|x| gradients(&op.twin([x, &w, &b]).unwrap(), &[x, leaves[0], leaves[1]]))
+            .collect();
+        for (i, leaf) in leaves.into_iter().enumerate() {
+            let expected: Vec<f64> =
+                (0..leaf.elem_count()).map(|j| own.iter().map(|g| g[i + 1][j]).sum()).collect();
+            assert_close(&format!("{op:?} {i}"), &summed(leaf, &shares), &expected, TOLERANCE);
+        }
+        for (x, own) in inputs.iter().zip(&own) {
+            assert_close(&format!("{op:?} dx"), &summed(x, &shares), &own[0], TOLERANCE);
+        }
+    }
+}
+
+/// A weight large enough to be cut into several tasks.
+#[test]
+fn ranges_of_large_weights_join_without_a_seam() {
+    let sizes = Sizes { batch: 3, rows: 1, inputs: 700, outputs: 301 };
+    let op = Op::Linear { relu: false };
+    let [x, w, b] = operands(op, sizes, 50).map(|tensor| Var::from_tensor(&tensor).unwrap());
+    let shares = [gathered(&op.fused([&x, &w, &b]).unwrap())];
+    let ranges = Summed::new(&w, &shares).ranges();
+    assert!(ranges.len() > 1 && ranges[0].start == 0);
+    assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+    let expected = gradients(&op.twin([&x, &w, &b]).unwrap(), &[&w]);
+    assert_close("dW", &summed(&w, &shares), &expected[0], TOLERANCE);
+}
+
+/// A weight used twice, and one that is itself computed from a variable.
+#[test]
+fn shared_and_derived_weights_have_all_of_their_gradient() {
+    for op in [Op::Linear { relu: true }, Op::Conv(Conv::causal(3, 1, 2, true)), Op::Upsample] {
+        let sizes = Sizes { batch: 2, rows: 4, inputs: 3, outputs: 3 };
+        let [x, w, b] = operands(op, sizes, 60).map(|tensor| Var::from_tensor(&tensor).unwrap());
+        let leaves = [w.as_tensor(), b.as_tensor()];
+        let twice = |apply: &dyn Fn([&Tensor; 3]) -> Result<Tensor>| {
+            let hidden = apply([&x, &w, &b]).unwrap();
+            apply([&hidden, &w, &b]).unwrap()
+        };
+        let derived = |apply: &dyn Fn([&Tensor; 3]) -> Result<Tensor>| {
+            let (w, b) = (w.affine(2.0, 0.1).unwrap(), b.affine(0.5, 0.0).unwrap());
+            apply([&x, &w, &b]).unwrap()
+        };
+        let (fused, twin) = (|all: [&Tensor; 3]| op.fused(all), |all: [&Tensor; 3]| op.twin(all));
+        for (found, expected) in [(twice(&fused), twice(&twin)), (derived(&fused), derived(&twin))]
+        {
+            let share = [gathered(&found)];
+            let expected = gradients(&expected, &leaves);
+            for (leaf, expected) in leaves.iter().zip(&expected) {
+                assert_close(&format!("{op:?}"), &summed(leaf, &share), expected, TOLERANCE);
+            }
+        }
+    }
+}
+
+/// Outside of the gathering, gradients are candle's again.
+#[test]
+fn gathering_leaves_nothing_behind() {
+    let op = Op::Linear { relu: true };
+    let operands = operands(op, SIZES[1], 70);
+    let [x, w, b] = operands.each_ref().map(|tensor| Var::from_tensor(tensor).unwrap());
+    gathered(&op.fused([&x, &w, &b]).unwrap());
+    agree_with_twin(op, &operands);
+}
+
+/// relu(a + b), of plain operations.
+fn add_relu_twin(a: &Tensor, b: &Tensor) -> Tensor {
+    (a + b).unwrap().relu().unwrap()
+}
+
+#[test]
+fn residual_sums_agree_with_plain_operations() {
+    for shape in [&[1, 1, 1][..], &[2, 5, 3], &[3, 9, 16], &[7]] {
+        let [a, b] = [80, 81].map(|seed| Var::from_tensor(&random(shape, seed)).unwrap());
+        let leaves = [a.as_tensor(), b.as_tensor()];
+        let (fused, twin) = (add_relu(&a, &b).unwrap(), add_relu_twin(&a, &b));
+        assert_close("add_relu", &flat(&fused), &flat(&twin), TOLERANCE);
+        let expected = gradients(&twin, &leaves);
+        for (found, expected) in gradients(&fused, &leaves).iter().zip(&expected) {
+            assert_close("add_relu gradient", found, expected, TOLERANCE);
+        }
+        // The same tensor twice has both gradients.
+        let doubled = gradients(&add_relu(&a, &a).unwrap(), &[&a]);
+        assert_close("a + a", &doubled[0], &gradients(&add_relu_twin(&a, &a), &[&a])[0], TOLERANCE);
+    }
+    let a = Var::from_tensor(&random(&[4, 6], 82)).unwrap();
+    let b = random(&[6, 4], 83);
+    let (fused, twin) =
+        (add_relu(&a.t().unwrap(), &b).unwrap(), add_relu_twin(&a.t().unwrap(), &b));
+    assert_close("view", &flat(&fused), &flat(&twin), TOLERANCE);
+    assert_close("view", &gradients(&fused, &[&a])[0], &gradients(&twin, &[&a])[0], TOLERANCE);
+    assert!(add_relu(&a, &b).is_err());
+    assert!(add_relu(&a, &random(&[6], 84)).is_err());
+}
+
+/// d(X, X^), d(X^, X~) and d(X, X~), of plain operations.
+fn distances_twin(x: &Tensor, both: &Tensor) -> Tensor {
+    let n = x.dim(0).unwrap();
+    let (plain, perturbed) = (both.narrow(0, 0, n).unwrap(), both.narrow(0, n, n).unwrap());
+    let mean = |a: &Tensor, b: &Tensor| {
+        (a - b).unwrap().sqr().unwrap().flatten_from(1).unwrap().mean(1).unwrap()
+    };
+    let all = [mean(x, &plain), mean(&plain, &perturbed), mean(x, &perturbed)];
+    Tensor::stack(&all, 0).unwrap()
+}
+
+#[test]
+fn distances_agree_with_plain_operations() {
+    for (batch, rows, features) in [(1, 1, 1), (1, 37, 1), (3, 16, 2), (8, 200, 25), (5, 11, 3)] {
+        let x = random(&[batch, rows, features], 90);
+        let both = Var::from_tensor(&random(&[2 * batch, rows, features], 91)).unwrap();
+        let (fused, twin) = (distances(&x, &both).unwrap(), distances_twin(&x, &both));
+        assert_eq!(fused.dims(), [3, batch]);
+        assert_close("distances", &flat(&fused), &flat(&twin), TOLERANCE);
+        let (found, expected) = (gradients(&fused, &[&both]), gradients(&twin, &[&both]));
+        assert_close("distances gradient", &found[0], &expected[0], TOLERANCE);
+        // Through one of the three only, as the hinges take it.
+        for i in 0..3 {
+            let one = |all: &Tensor| gradients(&all.get(i).unwrap(), &[&both]).remove(0);
+            assert_close(&format!("distance {i}"), &one(&fused), &one(&twin), TOLERANCE);
+        }
+    }
+    let x = random(&[2, 5, 3], 92);
+    assert!(distances(&x, &x).is_err());
+    assert!(distances(&x, &random(&[4, 5, 2], 93)).is_err());
 }
 
 fn any_operation() -> impl Strategy<Value = Op> {

@@ -15,7 +15,9 @@ use common::{
     CancelAfter, assert_close, bits, column, fitted, flat, frame, model_of, normal, picked, rng,
     small, vae_of, wave, waves,
 };
-use genias::config::{Distance, Form, OneOrRange, Patch, Perturbation, Preset, Schedule};
+use genias::config::{
+    Distance, Form, Kl, Margin, OneOrRange, Patch, Perturbation, Preset, Schedule,
+};
 use genias::generate::{Anomaly, Synthetic};
 use genias::model::Health;
 use genias::train::StopReason;
@@ -131,9 +133,9 @@ fn hit_and_same(columns: &Columns, series: &Series<'_>, found: &[Anomaly]) -> (u
         let id = out.anomaly_id.is_valid(row).then(|| out.anomaly_id.value(row) as usize);
         assert_eq!(id, at(t).map(|number| number + 1));
     }
-    for d in 0..columns.width() {
-        assert_eq!(out.values[d].data_type(), input[d].data_type());
-        let (before, after) = (bits(&input[d]), bits(&out.values[d]));
+    for (d, (input, output)) in input.iter().zip(&out.values).enumerate() {
+        assert_eq!(output.data_type(), input.data_type());
+        let (before, after) = (bits(input), bits(output));
         for t in 0..series.len() {
             let row = series.row(t);
             let hit = at(t).and_then(|number| found[number].values.iter().find(|(f, _)| *f == d));
@@ -206,11 +208,11 @@ fn values_that_no_anomaly_hits_keep_their_bits() {
     let mut synthetic = Synthetic::new(&columns);
     synthetic.add(&series, &found);
     let out = synthetic.finish();
-    for d in 0..2 {
-        let (before, after) = (bits(&input[d]), bits(&out.values[d]));
+    for ((before, after), mask) in input.iter().zip(&out.values).zip(&out.masks) {
+        let (before, after) = (bits(before), bits(after));
         assert_ne!(before, after);
-        for t in (0..400).filter(|t| !out.masks[d].value(*t)) {
-            assert_eq!(before[t], after[t], "row {t}, feature {d}");
+        for t in (0..400).filter(|t| !mask.value(*t)) {
+            assert_eq!(before[t], after[t], "row {t}");
         }
     }
 }
@@ -401,6 +403,37 @@ fn residual_anomalies_are_blended() {
     assert!(residual < 0.5 && decoded > 2.0 * residual, "{residual} {decoded}");
 }
 
+/// X~ less what the residual form adds is X^, which is close to X: the forms are the same anomaly.
+#[test]
+fn forms_differ_by_the_error_of_the_reconstruction() {
+    let columns = waves(600);
+    let series = Series::whole(&columns);
+    let model = fitted(&series, &normal());
+    let found = |form: Form| {
+        let patch = Patch::None;
+        let config = GenerateConfig { form, patch, contamination: 0.3, ..Default::default() };
+        model.generate(&series, &config, RUN).unwrap()
+    };
+    let (mut errors, mut values) = (0.0, 0.0);
+    for (residual, decoded) in found(Form::Residual).iter().zip(&found(Form::Decoded)) {
+        assert_eq!(residual.rows, decoded.rows);
+        for ((d, residual_values), (_, decoded_values)) in
+            residual.values.iter().zip(&decoded.values)
+        {
+            // Rows that are not blended.
+            for i in 3..13 {
+                let input = series.value(*d, residual.rows.start + i).unwrap();
+                let change = residual_values[i] - input;
+                let reconstruction = decoded_values[i] - change;
+                values += 1.0;
+                errors += ((reconstruction - input) / model.normaliser.std[*d]).powi(2);
+            }
+        }
+    }
+    // The input itself has a mean square of 1.
+    assert!(errors / values < 0.4, "{errors} {values}");
+}
+
 #[test]
 fn patches_take_what_their_names_say() {
     let columns = waves(800);
@@ -419,6 +452,12 @@ fn patches_take_what_their_names_say() {
     let tau = |tau| hits(GenerateConfig { tau, ..patch(Patch::Deviation) });
     assert!(tau(0.0).iter().all(|hit| *hit == (16, 2)));
     assert!(tau(1e6).iter().all(|hit| *hit == (16, 1)));
+    // The norm of 16 values is four times their root mean square: more features pass.
+    let passing = |distance| -> usize {
+        let config = GenerateConfig { distance, tau: 0.25, ..patch(Patch::Deviation) };
+        hits(config).iter().map(|(_, features)| features).sum()
+    };
+    assert!(passing(Distance::L2) > passing(Distance::Rms));
 }
 
 #[test]
@@ -600,6 +639,7 @@ fn labels_and_gaps_split_windows() {
     let labelled = Series::whole(&columns).with_labels(&all);
     assert!(matches!(fit(&labelled, &small(), RUN), Err(Error::NoWindow { rows: 64, window: 16 })));
     assert!(model.score(&labelled, RUN).unwrap().iter().all(Option::is_some));
+    assert_eq!(model.embed(&labelled, None, RUN).unwrap().len(), 49);
     let config = GenerateConfig::default();
     assert!(matches!(model.generate(&labelled, &config, RUN), Err(Error::NoWindow { .. })));
     let split = Series::whole(&columns).with_gaps((1..64).step_by(15).collect());
@@ -918,9 +958,10 @@ fn a_training_that_diverges_gives_an_error_or_a_finite_model() {
         }
     }
     assert!(diverged >= 8, "{diverged}");
-    let config = FitConfig { learning_rate: 1e30, ..small() };
+    // The loss is seen to be infinite at the step after the first, not at a later validation.
+    let config = FitConfig { learning_rate: 1e30, steps: 40, ..small() };
     let text = fit(&series, &config, RUN).unwrap_err().to_string();
-    assert!(text.contains("training diverged at step") && text.contains("3 retries"), "{text}");
+    assert!(text.contains("training diverged at step 1, after 3 retries"), "{text}");
 }
 
 #[test]
@@ -976,6 +1017,34 @@ fn patience_ends_a_training() {
     };
     let report = model_of(&columns, &config).report;
     assert_eq!((report.steps, report.stop_reason), (50, Some(StopReason::Patience)));
+}
+
+/// Patience counts from the best validation, not from the first.
+#[test]
+fn patience_starts_anew_with_every_better_loss() {
+    let columns = waves(200);
+    let mut resumed = false;
+    for seed in 0..5 {
+        let config = FitConfig {
+            learning_rate: 3e-2,
+            schedule: Schedule::Constant,
+            patience: Some(75),
+            steps: 3000,
+            seed,
+            ..small()
+        };
+        let report = model_of(&columns, &config).report;
+        assert_eq!(report.stop_reason, Some(StopReason::Patience));
+        let (mut best, mut at) = (f64::INFINITY, 0);
+        for line in &report.history {
+            if line.validation_loss < best {
+                resumed |= line.step > at + 25;
+                (best, at) = (line.validation_loss, line.step);
+            }
+            assert_eq!(line.step >= at + 75, line.step == report.steps, "{:?}", report.history);
+        }
+    }
+    assert!(resumed, "no better loss ever came after a worse one: no test of patience");
 }
 
 #[test]
@@ -1069,6 +1138,53 @@ fn reports_hold_what_held_out_windows_show() {
     let active = (0..12).filter(|&j| variance(j) > 0.01).count();
     assert_eq!(report.active_units, active);
     assert_eq!(report.health, [], "{report:?}");
+}
+
+/// Parameters of a model, without its metadata.
+fn parameters(series: &Series<'_>, config: &FitConfig) -> Vec<u8> {
+    let bytes = fitted(series, config).to_bytes().unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[header..].to_vec()
+}
+
+#[test]
+fn every_option_changes_what_is_learned() {
+    let mut rests = wave(300, 4);
+    rests[100..160].fill(0.0);
+    let columns = frame(&[("a", &wave(300, 3)), ("rests", &rests)]);
+    let series = Series::whole(&columns);
+    let base = FitConfig { calibrate: false, ..small() };
+    let expected = parameters(&series, &base);
+    assert!(parameters(&series, &base) == expected);
+    for config in [
+        FitConfig { stride: Some(3), ..base.clone() },
+        FitConfig { dropout: 0.3, ..base.clone() },
+        FitConfig { sigma_prior: 0.7, ..base.clone() },
+        FitConfig { kl: Kl::Printed, ..base.clone() },
+        FitConfig { delta_min: 0.05, ..base.clone() },
+        FitConfig { delta_max: 0.15, ..base.clone() },
+        FitConfig { alpha: 0.9, ..base.clone() },
+        FitConfig { beta: 0.2, ..base.clone() },
+        FitConfig { gamma: Some(0.5), ..base.clone() },
+        FitConfig { zeta: Some(0.02), ..base.clone() },
+        FitConfig { perturbation: Perturbation::Mean, ..base.clone() },
+        FitConfig { margin: Margin::Input, ..base.clone() },
+        FitConfig { calibrate: true, ..base.clone() },
+        FitConfig { steps: 4, ..base.clone() },
+        FitConfig { batch_size: 17, ..base.clone() },
+        FitConfig { learning_rate: 2e-3, ..base.clone() },
+        FitConfig { psi_learning_rate: 0.01, ..base.clone() },
+        FitConfig { schedule: Schedule::Constant, ..base.clone() },
+        FitConfig { clip: Some(1e-7), ..base.clone() },
+        FitConfig { validation: 0.3, ..base.clone() },
+        FitConfig { seed: 1, ..base.clone() },
+        FitConfig { linear_path: false, ..base.clone() },
+        FitConfig { decimation: 2, ..base.clone() },
+        FitConfig { levels: Some(5), ..base.clone() },
+        FitConfig { kernel_size: 4, ..base.clone() },
+    ] {
+        assert!(parameters(&series, &config) != expected, "{config:?}");
+    }
 }
 
 fn mean_square(a: &[f32], b: &[f32]) -> f64 {

@@ -78,9 +78,11 @@ impl Frame {
     /// The group keys of a result that has `counts` rows per group.
     pub fn keys(&self, counts: &[usize]) -> PolarsResult<Vec<Series>> {
         let first = |group: &Group| if group.rows.is_empty() { 0 } else { group.rows.at(0) };
-        let rows = self.groups.iter().zip(counts).flat_map(|(group, &count)| {
-            std::iter::repeat_n(first(group) as IdxSize, count)
-        });
+        let rows = self
+            .groups
+            .iter()
+            .zip(counts)
+            .flat_map(|(group, &count)| std::iter::repeat_n(first(group) as IdxSize, count));
         let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows.collect());
         self.by.iter().map(|key| key.take(&rows)).collect()
     }

@@ -89,7 +89,9 @@ impl Model {
     fn constant_error(&self, series: &Series<'_>, t: usize) -> f64 {
         (0..self.normaliser.live.len())
             .filter(|&d| !self.normaliser.live[d])
-            .filter_map(|d| series.value(d, t).map(|value| f64::from(self.normaliser.z(d, value))))
+            .filter_map(|d| {
+                series.value(d, t).map(|value| f64::from(self.normaliser.from_constant(d, value)))
+            })
             .map(|z| z * z)
             .sum()
     }

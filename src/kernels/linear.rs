@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Before, View, column_sums, finish, matmul, slice, with_slices};
+use super::{Before, View, column_sums, finish, gradients, matmul, slice, with_slices};
 
 struct Linear {
     relu: bool,
@@ -38,7 +38,7 @@ impl CustomOp3 for Linear {
         let x = View::new(slice(x, x_layout)?, rows, inputs);
         let weight = View::new(slice(weight, weight_layout)?, inputs, outputs);
         let mut out = matmul(x, weight)?;
-        finish(&mut out, slice(bias, bias_layout)?, self.relu);
+        finish(&mut out, outputs, slice(bias, bias_layout)?, self.relu)?;
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
     }
 
@@ -59,15 +59,13 @@ impl CustomOp3 for Linear {
                 let g_view = View::new(&g, rows, outputs);
                 let dx =
                     x.track_op().then(|| matmul(g_view, View::new(w_data, inputs, outputs).t()));
-                let dx = dx.transpose()?;
-                let dw = matmul(View::new(x_data, rows, inputs).t(), g_view)?;
-                Ok((dx, dw, column_sums(&g, outputs)))
+                let dw = gradients::product(weight, x_data, &g)?;
+                Ok((dx.transpose()?, dw, column_sums(&g, outputs)))
             })?;
-        let device = x.device();
         Ok((
-            dx.map(|dx| Tensor::from_vec(dx, (rows, inputs), device)).transpose()?,
-            Some(Tensor::from_vec(dw, (inputs, outputs), device)?),
-            Some(Tensor::from_vec(db, outputs, device)?),
+            dx.map(|dx| Tensor::from_vec(dx, (rows, inputs), x.device())).transpose()?,
+            dw,
+            gradients::dense(bias, db)?,
         ))
     }
 }

@@ -27,6 +27,11 @@ impl Scratch {
         buffer.resize(n, 0.0);
         Self(buffer)
     }
+
+    /// Adds `n` zeros behind the values.
+    pub(super) fn extend_zeros(&mut self, n: usize) {
+        self.0.resize(self.0.len() + n, 0.0);
+    }
 }
 
 impl Deref for Scratch {

@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Output, distance};
+use super::Output;
 use crate::config::{FitConfig, Kl, Margin};
+use crate::kernels::distances;
 
 /// The terms for one batch, each a scalar, and their weighted sum.
 pub struct Losses {
@@ -32,9 +33,9 @@ impl Losses {
     ) -> Result<Self> {
         let features = x.dim(2)?;
         let share = 1.0 / batch as f64;
-        let error = distance(x, &output.reconstruction)?;
-        let reconstruction = (error.sum_all()? * share)?;
-        let hinges = hinges(x, output, &error, config)?;
+        let distances = distances(x, &output.both)?;
+        let reconstruction = (distances.get(0)?.sum_all()? * share)?;
+        let hinges = hinges(&distances, config)?;
         let perturbation = (hinges.sum_all()? * share)?;
         let kl = kl(output, config)?;
         let kl = (kl.sum_all()? * (share / output.mu.dim(1)? as f64))?;
@@ -52,16 +53,16 @@ impl Losses {
     }
 }
 
-/// Sum of the two hinges per window, [B].
-fn hinges(x: &Tensor, output: &Output, error: &Tensor, config: &FitConfig) -> Result<Tensor> {
+/// Sum of the two hinges per window, [B], of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
+fn hinges(distances: &Tensor, config: &FitConfig) -> Result<Tensor> {
     let (too_close, far) = match config.margin {
         Margin::Reconstruction => {
-            let moved = distance(&output.reconstruction, &output.perturbed)?;
+            let moved = distances.get(1)?;
             ((config.delta_min - &moved)?, moved)
         }
         Margin::Input => {
-            let moved = distance(x, &output.perturbed)?;
-            (((error - &moved)? + config.delta_min)?, moved)
+            let moved = distances.get(2)?;
+            (((distances.get(0)? - &moved)? + config.delta_min)?, moved)
         }
     };
     too_close.relu()? + (far - config.delta_max)?.relu()?

@@ -166,6 +166,8 @@ pub struct Output {
     pub reconstruction: Tensor,
     /// X~, decoded from the perturbed latent, [B, W, D].
     pub perturbed: Tensor,
+    /// X^ of all windows and then X~ of all, [2 B, W, D], as they were decoded.
+    pub both: Tensor,
 }
 
 impl Vae {
@@ -216,11 +218,12 @@ impl Vae {
     ) -> Result<Output> {
         let (mu, log_variance) = self.encoder.forward(x, dropout)?;
         let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
-        let (reconstruction, perturbed) = self.decode_both(&mu, &noise, &self.psi, perturbation)?;
-        Ok(Output { mu, log_variance, reconstruction, perturbed })
+        let both = self.decode_both(&mu, &noise, &self.psi, perturbation)?;
+        let (reconstruction, perturbed) = halves(&both)?;
+        Ok(Output { mu, log_variance, reconstruction, perturbed, both })
     }
 
-    /// dec(mu + noise) and its perturbed twin, in one pass of the decoder; `psi` is [1] or [B, 1].
+    /// dec(mu + noise) and behind it the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
     ///
     /// # Errors
     /// When a shape does not fit the model.
@@ -230,15 +233,13 @@ impl Vae {
         noise: &Tensor,
         psi: &Tensor,
         perturbation: Perturbation,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<Tensor> {
         let plain = (mu + noise)?;
         let perturbed = match perturbation {
             Perturbation::Variance => (mu + noise.broadcast_mul(psi)?)?,
             Perturbation::Mean => (mu.broadcast_mul(psi)? + noise)?,
         };
-        let batch = mu.dim(0)?;
-        let both = self.decoder.forward(&Tensor::cat(&[plain, perturbed], 0)?)?;
-        Ok((both.narrow(0, 0, batch)?, both.narrow(0, batch, batch)?))
+        Ok(self.decoder.forward(&Tensor::cat(&[plain, perturbed], 0)?)?)
     }
 
     /// The learned psi, >= 1.
@@ -266,6 +267,12 @@ impl Dropout {
             .collect();
         hidden * Tensor::from_vec(mask, hidden.shape(), hidden.device())?
     }
+}
+
+/// First and second half of a batch.
+pub(crate) fn halves(both: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
+    let half = both.dim(0)? / 2;
+    Ok((both.narrow(0, 0, half)?, both.narrow(0, half, half)?))
 }
 
 /// d(A, B): mean squared error per window, [B], of windows [B, W, D].

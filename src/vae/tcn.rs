@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{Architecture, Dropout};
-use crate::kernels::{Conv, conv};
+use crate::kernels::{Conv, add_relu, conv};
 
 /// relu(conv2(relu(conv1(x))) + skip(x)).
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ impl Block {
         }
         let hidden = self.conv2.forward(&hidden)?;
         match &self.skip {
-            Some(skip) => (hidden + skip.forward(x)?)?.relu(),
-            None => (hidden + x)?.relu(),
+            Some(skip) => add_relu(&hidden, &skip.forward(x)?),
+            None => add_relu(&hidden, x),
         }
     }
 }

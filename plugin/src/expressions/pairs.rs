@@ -23,11 +23,8 @@ fn pairs_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
         array_dtype(DataType::Float32, &shape),
         array_dtype(DataType::Boolean, &shape),
     ];
-    let fields: Vec<Field> = FIELDS
-        .iter()
-        .zip(dtypes)
-        .map(|(name, dtype)| Field::new((*name).into(), dtype))
-        .collect();
+    let fields: Vec<Field> =
+        FIELDS.iter().zip(dtypes).map(|(name, dtype)| Field::new((*name).into(), dtype)).collect();
     let grouped = with_keys(inputs, &kwargs, fields.clone())?;
     Ok(grouped.unwrap_or_else(|| Field::new(values.name().clone(), DataType::Struct(fields))))
 }

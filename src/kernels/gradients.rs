@@ -1,0 +1,169 @@
+//! Gradients of weights, gathered outside candle's graph.
+//!
+//! candle keeps a sum per tensor: for each weight it fills a buffer with zeros and adds to it, which
+//! for the large linear layers costs more than the product itself. Inside [`backward`] the fused
+//! operations hand the gradients of their weights over here instead. That of a linear layer is left
+//! as a product of two thin matrices until all shares of a batch are there.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, TensorId};
+
+use super::matrix::{View, matmul_into};
+use super::with_slices;
+
+thread_local! {
+    static OPEN: RefCell<Option<HashMap<TensorId, Part>>> = const { RefCell::new(None) };
+}
+
+/// The gradient of one weight by one share of a batch.
+#[derive(Debug)]
+enum Part {
+    /// Its values.
+    Dense(Vec<f32>),
+    /// x^T g, of the layer's input [n, inputs] and the gradient of its output [n, outputs].
+    Product { x: Vec<f32>, g: Vec<f32> },
+}
+
+/// The gradients of one share.
+#[derive(Debug)]
+pub struct Gradients {
+    parts: HashMap<TensorId, Part>,
+    rest: GradStore,
+}
+
+/// Gradients of `loss` by every variable that it depends on.
+///
+/// # Errors
+/// When a backward pass fails.
+pub fn backward(loss: &Tensor) -> Result<Gradients> {
+    OPEN.set(Some(HashMap::new()));
+    let rest = loss.backward();
+    let parts = OPEN.take().unwrap_or_default();
+    Ok(Gradients { parts, rest: rest? })
+}
+
+/// Hands the gradient of `weight` over; gives it back as a tensor outside of [`backward`].
+pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor>> {
+    let left = OPEN.with_borrow_mut(|open| match open {
+        Some(parts) => {
+            add_dense(parts.entry(weight.id()).or_insert(Part::Dense(Vec::new())), gradient)
+        }
+        None => Some(gradient),
+    });
+    left.map(|gradient| Tensor::from_vec(gradient, weight.shape(), weight.device())).transpose()
+}
+
+/// A weight that is used twice has two gradients, which add up.
+fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
+    match part {
+        Part::Dense(sum) if sum.is_empty() => *sum = gradient,
+        Part::Dense(sum) => sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value),
+        // A layer is either linear or not.
+        Part::Product { .. } => return Some(gradient),
+    }
+    None
+}
+
+/// As [`dense`], for the weight [inputs, outputs] of a linear layer: x^T g.
+pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Tensor>> {
+    let open = OPEN.with_borrow_mut(|open| {
+        let Some(parts) = open else { return false };
+        let part = parts
+            .entry(weight.id())
+            .or_insert_with(|| Part::Product { x: Vec::new(), g: Vec::new() });
+        if let Part::Product { x: inputs, g: gradients } = part {
+            inputs.extend_from_slice(x);
+            gradients.extend_from_slice(g);
+        }
+        true
+    });
+    if open {
+        return Ok(None);
+    }
+    let (inputs, outputs) = weight.dims2()?;
+    let rows = x.len() / inputs.max(1);
+    let dw = super::matmul(View::new(x, rows, inputs).t(), View::new(g, rows, outputs))?;
+    Ok(Some(Tensor::from_vec(dw, (inputs, outputs), weight.device())?))
+}
+
+/// Rows of a weight that one task takes on: enough for a product to be worth a task.
+const VALUES_PER_TASK: usize = 1 << 16;
+
+/// The gradient of one weight by a batch: the sum over its shares, in their order.
+pub struct Summed<'a> {
+    weight: &'a Tensor,
+    shares: &'a [Gradients],
+    /// Input and gradient rows of all shares, for a linear layer.
+    rows: Option<(Vec<f32>, Vec<f32>)>,
+    cols: usize,
+}
+
+impl<'a> Summed<'a> {
+    /// Of `weight` by `shares`.
+    pub fn new(weight: &'a Tensor, shares: &'a [Gradients]) -> Self {
+        let products: Vec<(&[f32], &[f32])> = shares
+            .iter()
+            .filter_map(|share| match share.parts.get(&weight.id()) {
+                Some(Part::Product { x, g }) => Some((x.as_slice(), g.as_slice())),
+                _ => None,
+            })
+            .collect();
+        let rows = (!products.is_empty()).then(|| {
+            let (x, g): (Vec<&[f32]>, Vec<&[f32]>) = products.into_iter().unzip();
+            (x.concat(), g.concat())
+        });
+        let cols = weight.dims().last().copied().unwrap_or(1).max(1);
+        Self { weight, shares, rows, cols }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.weight.elem_count()
+    }
+
+    /// Whether the weight has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ranges of values that tasks should take on, whole rows each. They do not depend on the
+    /// number of threads.
+    pub fn ranges(&self) -> Vec<std::ops::Range<usize>> {
+        let step = (VALUES_PER_TASK / self.cols).max(1) * self.cols;
+        (0..self.len()).step_by(step).map(|at| at..(at + step).min(self.len())).collect()
+    }
+
+    /// The values in `range`, one of [`Summed::ranges`].
+    ///
+    /// # Errors
+    /// When sizes do not agree.
+    pub fn values(&self, range: std::ops::Range<usize>) -> Result<Vec<f32>> {
+        let mut sum = vec![0f32; range.len()];
+        if let Some((x, g)) = &self.rows {
+            let (first, inputs) = (range.start / self.cols, self.len() / self.cols);
+            let n = g.len() / self.cols;
+            let taken = range.len() / self.cols;
+            let x = View::strided(x.get(first..).unwrap_or_default(), n, taken, inputs);
+            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols, false)?;
+        }
+        for share in self.shares {
+            if let Some(Part::Dense(values)) = share.parts.get(&self.weight.id()) {
+                add(&mut sum, &values[range.clone()]);
+            }
+            if let Some(gradient) = share.rest.get(self.weight) {
+                with_slices([gradient], |[values]| {
+                    add(&mut sum, &values[range.clone()]);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+fn add(sum: &mut [f32], values: &[f32]) {
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+}

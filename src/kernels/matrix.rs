@@ -1,0 +1,134 @@
+//! Matrices in memory, and their products on one thread.
+
+use candle_core::{Result, bail};
+use gemm::Parallelism;
+
+use super::scratch::Scratch;
+
+/// A matrix in memory: the distance between rows and between columns, from the first value on.
+///
+/// Rows may overlap: the windows of a convolution are a view of its input.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_step: usize,
+    col_step: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row-major [rows, cols].
+    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// [rows, cols] with `row_step` values from one row to the next.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_step: usize) -> Self {
+        Self { data, rows, cols, row_step, col_step: 1 }
+    }
+
+    /// The transpose, without a copy.
+    pub(crate) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_step: self.col_step,
+            col_step: self.row_step,
+            ..self
+        }
+    }
+
+    fn is_inside(&self) -> bool {
+        reach(self.rows, self.cols, self.row_step, self.col_step) <= self.data.len()
+    }
+}
+
+/// Values from the first to the last of a matrix.
+fn reach(rows: usize, cols: usize, row_step: usize, col_step: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_step + (cols - 1) * col_step + 1 }
+}
+
+/// `a` * `b`, row-major [a.rows, b.cols].
+pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
+    let size = a.rows * b.cols;
+    let mut out = Vec::with_capacity(size);
+    check(a, b)?;
+    // SAFETY: `out` has room for `size` values, all of which `product` writes.
+    unsafe {
+        product(a, b, out.as_mut_ptr(), b.cols, false);
+        out.set_len(size);
+    }
+    Ok(out)
+}
+
+/// `a` * `b` into a buffer of the current thread.
+pub(super) fn matmul_scratch(a: View<'_>, b: View<'_>) -> Result<Scratch> {
+    let mut out = Scratch::new(a.rows * b.cols);
+    matmul_into(a, b, &mut out, b.cols, false)?;
+    Ok(out)
+}
+
+/// `a` * `b` into `out`, whose rows are `row_step` apart; added to what is there if `add`.
+pub(super) fn matmul_into(
+    a: View<'_>,
+    b: View<'_>,
+    out: &mut [f32],
+    row_step: usize,
+    add: bool,
+) -> Result<()> {
+    check(a, b)?;
+    if out.len() < reach(a.rows, b.cols, row_step, 1) || row_step < b.cols {
+        bail!("matmul: {} values for {}x{}", out.len(), a.rows, b.cols);
+    }
+    // SAFETY: the last value written is inside `out`.
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, add) };
+    Ok(())
+}
+
+fn check(a: View<'_>, b: View<'_>) -> Result<()> {
+    if a.cols != b.rows || !a.is_inside() || !b.is_inside() {
+        bail!("matmul: {}x{} by {}x{}", a.rows, a.cols, b.rows, b.cols);
+    }
+    Ok(())
+}
+
+/// Writes all of `a` * `b`, also where the inner size is 0.
+///
+/// # Safety
+/// `out` points to room for a.rows rows of b.cols values, `row_step` apart, that nothing else uses;
+/// where `add` is set they are initialised. `check` holds: every value of a view lies within its
+/// data.
+unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add: bool) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    // SAFETY: as demanded of the caller.
+    unsafe {
+        if k == 0 {
+            if !add {
+                (0..m).for_each(|row| std::ptr::write_bytes(out.add(row * row_step), 0, n));
+            }
+            return;
+        }
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            1,
+            row_step as isize,
+            add,
+            a.data.as_ptr(),
+            a.col_step as isize,
+            a.row_step as isize,
+            b.data.as_ptr(),
+            b.col_step as isize,
+            b.row_step as isize,
+            if add { 1.0 } else { 0.0 },
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
