@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub const MIN_WINDOW: usize = 8;
 /// Largest window that is accepted.
 pub const MAX_WINDOW: usize = 65_536;
+/// Threshold of the deviation patch in the paper.
+pub const PAPER_TAU: f64 = 0.1;
 /// Training windows that an automatic `stride` aims at.
 pub const WINDOW_BUDGET: usize = 4096;
 
@@ -102,7 +104,7 @@ pub struct FitConfig {
     pub beta: f64,
     /// Weight of the zero-perturbation loss; `None`: 0.01, and 0 for one feature.
     pub gamma: Option<f64>,
-    /// Weight of the KL loss; `None`: 0.1 divided by the live features.
+    /// Weight of the KL loss; `None`: 0.01 divided by the live features.
     pub zeta: Option<f64>,
     /// What psi scales.
     pub perturbation: Perturbation,
@@ -111,6 +113,9 @@ pub struct FitConfig {
     /// Whether psi is calibrated after training so that the median distance on held-out windows is
     /// the middle of the band (with `margin` "reconstruction" only).
     pub calibrate: bool,
+    /// Whether the decoder's linear path is fitted once more after training, to the latent means,
+    /// where that helps held-out windows.
+    pub refit: bool,
     /// Most optimiser steps.
     pub steps: usize,
     /// Windows per step.
@@ -154,9 +159,10 @@ impl Default for FitConfig {
             perturbation: Perturbation::Variance,
             margin: Margin::Reconstruction,
             calibrate: true,
+            refit: true,
             steps: 400,
             batch_size: 64,
-            learning_rate: 1e-3,
+            learning_rate: 5e-4,
             psi_learning_rate: 0.05,
             schedule: Schedule::Cosine,
             clip: Some(5.0),
@@ -178,6 +184,7 @@ impl FitConfig {
             zeta: Some(0.1),
             margin: Margin::Input,
             calibrate: false,
+            refit: false,
             steps: 1000 * WINDOW_BUDGET.div_ceil(100),
             batch_size: 100,
             learning_rate: 1e-4,
@@ -239,7 +246,7 @@ impl FitConfig {
 
     /// Weight of the KL loss for `features` live features.
     pub fn zeta_for(&self, features: usize) -> f64 {
-        self.zeta.unwrap_or(0.1 / features.max(1) as f64)
+        self.zeta.unwrap_or(0.01 / features.max(1) as f64)
     }
 }
 
@@ -307,8 +314,8 @@ pub struct GenerateConfig {
     pub form: Form,
     /// Which of them replace the input.
     pub patch: Patch,
-    /// Threshold of the deviation patch.
-    pub tau: f64,
+    /// Threshold of the deviation patch; `None`: the model's own, half of its deviations.
+    pub tau: Option<f64>,
     /// Deviation that `tau` bounds.
     pub distance: Distance,
     /// Root mean square of the change over the hit segment, in training standard deviations of the
@@ -329,7 +336,7 @@ impl Default for GenerateConfig {
             length: None,
             form: Form::Residual,
             patch: Patch::Deviation,
-            tau: 0.1,
+            tau: None,
             distance: Distance::Rms,
             strength: None,
             hit_constant: false,
@@ -344,9 +351,12 @@ impl GenerateConfig {
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Default => Self::default(),
-            Preset::Paper => {
-                Self { form: Form::Decoded, distance: Distance::L2, ..Self::default() }
-            }
+            Preset::Paper => Self {
+                form: Form::Decoded,
+                distance: Distance::L2,
+                tau: Some(PAPER_TAU),
+                ..Self::default()
+            },
         }
     }
 
@@ -360,7 +370,7 @@ impl GenerateConfig {
                 return Err(Error::parameter("length", format!("({low}, {high})"), allowed));
             }
         }
-        number("tau", self.tau, |x| x >= 0.0, ">= 0")?;
+        number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
         if let Some(strength) = self.strength {
             let (low, high) = strength.bounds();
             if !(low > 0.0 && low <= high && high.is_finite()) {
@@ -488,6 +498,7 @@ fn static_name(name: &str) -> &'static str {
         "perturbation",
         "margin",
         "calibrate",
+        "refit",
         "steps",
         "batch_size",
         "learning_rate",
@@ -605,7 +616,7 @@ mod tests {
             GenerateConfig { contamination: 1.5, ..ok.clone() },
             GenerateConfig { length: Some(OneOrRange::One(201)), ..ok.clone() },
             GenerateConfig { length: Some(OneOrRange::Range(9, 3)), ..ok.clone() },
-            GenerateConfig { tau: -0.1, ..ok.clone() },
+            GenerateConfig { tau: Some(-0.1), ..ok.clone() },
             GenerateConfig { strength: Some(OneOrRange::One(0.0)), ..ok.clone() },
         ] {
             assert!(bad.validate(200).is_err(), "{bad:?}");

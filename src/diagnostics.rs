@@ -3,21 +3,20 @@
 
 use candle_core::Tensor;
 
-use crate::config::{FitConfig, GenerateConfig, Margin, Preset};
+use crate::config::{FitConfig, GenerateConfig, Margin, PAPER_TAU, Preset};
 use crate::control::Control;
 use crate::detector::decode_mean;
 use crate::error::Result;
 use crate::fit::set_psi;
 use crate::model::{Health, Model};
-use crate::normalise::Matrix;
-use crate::patch::{Decoded, passes, patch, rms};
-use crate::perturb::{Latents, decode_pair, shares};
+use crate::patch::{Decoded, deviation, patch, rms};
+use crate::perturb::{Latents, decode_pair, median, shares};
 use crate::rng::{Purpose, Rng};
-use crate::train::{spread, spread_over_pool};
+use crate::train::{Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
 
-/// Held-out windows that are looked at, evenly spaced.
+/// Windows that are looked at, evenly spaced.
 const EXAMINED: usize = 256;
 /// Variance of the latent mean above which a unit is active.
 const ACTIVE_VARIANCE: f64 = 0.01;
@@ -30,34 +29,41 @@ const COPY: f64 = 0.01;
 /// Quantile of the scores of held-out normal rows that the threshold is at least.
 const NORMAL_QUANTILE: f64 = 0.99;
 
-/// Held-out windows with their noise.
+/// Windows with their noise.
 struct Sample {
     windows: Vec<f32>,
     batches: Vec<(Tensor, Tensor)>,
     values: usize,
 }
 
-/// Calibrates psi and fills the model's report.
+impl Sample {
+    /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced; draw `draw` of their noise.
+    fn draw(model: &Model, task: &Task<'_>, starts: &[usize], draw: u64) -> Result<Self> {
+        let starts = spread(starts, EXAMINED);
+        let sizes = [model.config.window, task.matrix.features(), model.latent()];
+        let windows = task.matrix.gather(&starts, model.config.window);
+        let mut rng = Rng::new(model.config.seed, Purpose::Validation, [draw, 0]);
+        let noise = rng.normals(starts.len() * model.latent());
+        let batches = shares(&windows, &noise, sizes)?;
+        Ok(Self { windows, batches, values: sizes[0] * sizes[1] })
+    }
+}
+
+/// Calibrates psi and tau and fills the model's report.
 pub(crate) fn examine(
     model: &mut Model,
-    matrix: &Matrix,
-    validation: &[usize],
+    task: &Task<'_>,
     pca: &Pca,
     control: &dyn Control,
 ) -> Result<()> {
     let Some(vae) = model.vae.clone() else { return Ok(()) };
-    let starts = spread(validation, EXAMINED);
-    let sizes = [model.config.window, matrix.features(), model.latent()];
-    let windows = matrix.gather(&starts, model.config.window);
-    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [1, 0]);
-    let noise = rng.normals(starts.len() * model.latent());
-    let batches = shares(&windows, &noise, sizes)?;
-    let sample = Sample { windows, batches, values: sizes[0] * sizes[1] };
-
+    let sample = Sample::draw(model, task, task.validation, 1)?;
     calibrate(model, &vae, &sample, control)?;
     reconstruction(model, &vae, &sample, pca, control)?;
-    latents(model, &vae, &sample, control)?;
-    generation(model, &vae, &sample, control)?;
+    latents(model, &vae, &Sample::draw(model, task, task.train, 1)?, control)?;
+    let config = GenerateConfig::default();
+    model.report.tau = Some(median(probe(model, &vae, &sample, &config, control)?.deviations));
+    generation(model, &vae, &Sample::draw(model, task, task.validation, 2)?, control)?;
     model.report.health = health(model);
     Ok(())
 }
@@ -140,24 +146,41 @@ fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control)
     Ok(())
 }
 
-/// Patch rate, share in the band as printed, size of the change and threshold, from one anomaly
-/// per held-out window.
-fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
-    let printed = model.config.margin == Margin::Input;
-    let preset = if printed { Preset::Paper } else { Preset::Default };
-    let config = GenerateConfig::preset(preset);
+/// One anomaly per window.
+fn probe(
+    model: &Model,
+    vae: &Vae,
+    sample: &Sample,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Probe> {
     let parts = spread_over_pool(sample.batches.len(), control, |i| {
-        probe_share(model, vae, &sample.batches[i], &config, i)
+        probe_share(model, vae, &sample.batches[i], config, i)
     })?;
     let mut probe = Probe::default();
     parts.into_iter().for_each(|part| probe.extend(part));
-    let features = vae.architecture().features;
-    let pairs = probe.distances.len() * features;
-    model.report.patch_rate = Some(probe.patched as f64 / pairs.max(1) as f64);
-    if printed {
+    Ok(probe)
+}
+
+/// The preset whose generation belongs to the model's training.
+fn preset(model: &Model) -> Preset {
+    match model.config.margin {
+        Margin::Input => Preset::Paper,
+        Margin::Reconstruction => Preset::Default,
+    }
+}
+
+/// Patch rate, share in the band as printed, size of the change and threshold.
+fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let config = model.resolved(&GenerateConfig::preset(preset(model)));
+    let probe = probe(model, vae, sample, &config, control)?;
+    let tau = config.tau.unwrap_or(PAPER_TAU);
+    let patched = probe.deviations.iter().filter(|deviation| **deviation > tau).count();
+    model.report.patch_rate = Some(patched as f64 / probe.deviations.len().max(1) as f64);
+    if model.config.margin == Margin::Input {
         model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
     }
-    let change = crate::perturb::median(probe.changes);
+    let change = median(probe.changes);
     let scale = 1.0 / model.normaliser.live.len() as f64;
     model.report.threshold = threshold(&probe.normal, &probe.anomalous).map(|error| error * scale);
     if change < COPY {
@@ -169,8 +192,8 @@ fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contr
 /// What one anomaly per held-out window shows.
 #[derive(Default)]
 struct Probe {
-    /// (window, feature) pairs above tau.
-    patched: usize,
+    /// How far each (window, feature) pair deviates, in units of tau.
+    deviations: Vec<f64>,
     /// d(X, X~) per window.
     distances: Vec<f64>,
     /// RMS of the change over the hit features, per window.
@@ -182,7 +205,7 @@ struct Probe {
 
 impl Probe {
     fn extend(&mut self, other: Self) {
-        self.patched += other.patched;
+        self.deviations.extend(other.deviations);
         self.distances.extend(other.distances);
         self.changes.extend(other.changes);
         self.normal.extend(other.normal);
@@ -211,11 +234,10 @@ fn probe_share(
             perturbed: &perturbed[range.clone()],
             features,
         };
-        probe.patched += (0..features)
-            .filter(|&d| {
-                passes(&decoded.delta(d, 0..window, config.form), decoded.range(d), config)
-            })
-            .count();
+        probe.deviations.extend((0..features).map(|d| {
+            let delta = decoded.delta(d, 0..window, config.form);
+            f64::from(deviation(&delta, decoded.range(d), config.distance))
+        }));
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
         let hits = patch(decoded, 0..window, config, &mut rng);

@@ -14,6 +14,7 @@ use crate::normalise::{Matrix, Normaliser};
 use crate::train::{StopReason, Task, spread, train};
 use crate::vae::Architecture;
 use crate::vae::pca::Pca;
+use crate::vae::readout;
 use crate::windows;
 
 /// Windows that the principal components are taken of.
@@ -64,8 +65,12 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     report.steps = trained.steps;
     report.stop_reason = Some(trained.stop_reason);
     report.history = trained.history;
-    let mut model = Model::assemble(config.clone(), normaliser, report, trained.parameters)?;
-    diagnostics::examine(&mut model, &matrix, &validation, &pca, control)?;
+    let mut parameters = trained.parameters;
+    if config.linear_path && config.refit {
+        readout::refit(&architecture, &mut parameters, &task, control)?;
+    }
+    let mut model = Model::assemble(config.clone(), normaliser, report, parameters)?;
+    diagnostics::examine(&mut model, &task, &pca, control)?;
     model.seconds = Some(started.elapsed().as_secs_f64());
     Ok(model)
 }

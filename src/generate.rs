@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use candle_core::{Device, Tensor};
 
 use crate::columns::Series;
-use crate::config::{GenerateConfig, Patch, WINDOW_BUDGET};
+use crate::config::{Distance, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -74,6 +74,7 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
         config.validate(self.config.window)?;
+        let config = &self.resolved(config);
         let matrix = self.normaliser.apply(series)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
         let key = stream_key(series);
@@ -105,6 +106,7 @@ impl Model {
     ) -> Result<Vec<Pair>> {
         let size = self.config.window;
         config.validate(size)?;
+        let config = &self.resolved(config);
         let matrix = self.normaliser.apply(series)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
         let stride =
@@ -126,6 +128,12 @@ impl Model {
             pair(series, site.window, size, &anomaly)
         };
         Ok(sites.into_iter().zip(hits).map(pair).collect())
+    }
+
+    /// The options with the model's own tau where none is given.
+    pub(crate) fn resolved(&self, config: &GenerateConfig) -> GenerateConfig {
+        let own = self.report.tau.filter(|_| config.distance == Distance::Rms);
+        GenerateConfig { tau: config.tau.or(own), ..config.clone() }
     }
 
     /// What the anomaly at each site changes.

@@ -42,11 +42,15 @@ pub struct Report {
     pub r2: Option<f64>,
     /// The same for PCA of the same rank on the same windows.
     pub r2_pca: Option<f64>,
-    /// Latent units whose mean varies (variance > 0.01) over held-out windows.
+    /// Latent units whose mean varies (variance > 0.01) over training windows.
     pub active_units: usize,
     /// Mean KL divergence per latent unit (exact form), in nats.
     pub kl: Option<f64>,
-    /// Share of (held-out window, live feature) pairs that the deviation patch replaces.
+    /// Threshold of the deviation patch where none is given: the median deviation of (held-out
+    /// window, live feature) pairs.
+    pub tau: Option<f64>,
+    /// Share of (held-out window, live feature) pairs that the deviation patch replaces, with other
+    /// noise than tau was set on.
     pub patch_rate: Option<f64>,
     /// Share of held-out windows whose perturbation distance is within [delta_min, delta_max].
     pub in_band: Option<f64>,

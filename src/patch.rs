@@ -1,6 +1,6 @@
 //! Step 6, patch: which features of a decoded anomaly replace the input, and how its ends meet it.
 
-use crate::config::{Distance, Form, GenerateConfig, Patch};
+use crate::config::{Distance, Form, GenerateConfig, PAPER_TAU, Patch};
 use crate::rng::Rng;
 
 /// Half a training standard deviation: the least range that a deviation is compared with.
@@ -51,15 +51,14 @@ impl Decoded<'_> {
     }
 }
 
-/// Whether the deviation of a feature passes tau, and by what ratio to the threshold.
+/// How far a feature deviates, in the units of tau.
 ///
-/// `Rms`: RMS(delta) > tau * max(range, half a training deviation). `L2`: ||delta||_2 >
-/// tau * range, as printed.
-pub(crate) fn passes(delta: &[f32], range: f32, config: &GenerateConfig) -> bool {
-    let tau = config.tau as f32;
-    match config.distance {
-        Distance::Rms => rms(delta) > tau * range.max(MIN_RANGE),
-        Distance::L2 => rms(delta) * (delta.len() as f32).sqrt() > tau * range,
+/// `Rms`: RMS(delta) / max(range, half a training deviation). `L2`: ||delta||_2 / range, as printed.
+pub(crate) fn deviation(delta: &[f32], range: f32, distance: Distance) -> f32 {
+    match distance {
+        Distance::Rms => rms(delta) / range.max(MIN_RANGE),
+        // A flat window is passed by any change and by no other.
+        Distance::L2 => rms(delta) * (delta.len() as f32).sqrt() / range.max(f32::MIN_POSITIVE),
     }
 }
 
@@ -75,7 +74,10 @@ pub(crate) fn patch(
     let mut hit: Vec<usize> = match config.patch {
         Patch::None => (0..decoded.features).collect(),
         Patch::Deviation => (0..decoded.features)
-            .filter(|&d| passes(&deltas[d], decoded.range(d), config))
+            .filter(|&d| {
+                let deviation = deviation(&deltas[d], decoded.range(d), config.distance);
+                deviation > config.tau.unwrap_or(PAPER_TAU) as f32
+            })
             .collect(),
         Patch::Length => random_subset(decoded.features, rng),
     };
@@ -175,16 +177,17 @@ mod tests {
 
     #[test]
     fn nothing_above_tau_takes_the_most_deviating() {
-        let config = GenerateConfig { tau: 100.0, ..Default::default() };
+        let config = GenerateConfig { tau: Some(100.0), ..Default::default() };
         let hit = changes(&config, 2..5);
         assert_eq!((hit.len(), hit[0].feature, hit[0].delta.len()), (1, 0, 3));
     }
 
     #[test]
     fn printed_rule_compares_the_norm_with_the_range() {
-        let config = GenerateConfig { distance: Distance::L2, ..Default::default() };
-        assert!(passes(&[0.1; 100], 9.9, &config));
-        assert!(!passes(&[0.1; 100], 10.1, &config));
+        let l2 = |range| deviation(&[0.1; 100], range, Distance::L2);
+        assert!(l2(9.9) > 0.1 && l2(10.1) < 0.1);
+        assert!(l2(0.0) > 1e6);
+        assert_eq!(deviation(&[0.0; 100], 0.0, Distance::L2), 0.0);
     }
 
     #[test]

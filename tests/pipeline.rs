@@ -274,7 +274,7 @@ fn options_out_of_range_are_refused_before_any_work() {
     let ok = GenerateConfig::default();
     refused(GenerateConfig { contamination: 0.0, ..ok.clone() }, "`contamination` = 0");
     refused(GenerateConfig { length: Some(OneOrRange::One(17)), ..ok.clone() }, "`length`");
-    refused(GenerateConfig { tau: f64::INFINITY, ..ok.clone() }, "`tau` = inf");
+    refused(GenerateConfig { tau: Some(f64::INFINITY), ..ok.clone() }, "`tau` = inf");
     refused(GenerateConfig { strength: Some(OneOrRange::One(-1.0)), ..ok.clone() }, "`strength`");
     refused(GenerateConfig { stride: Some(0), ..ok }, "`stride` = 0");
 }
@@ -449,12 +449,12 @@ fn patches_take_what_their_names_say() {
     let length = hits(patch(Patch::Length));
     assert!(length.iter().any(|(rows, _)| *rows < 16));
     assert!([1, 2].iter().all(|n| length.iter().any(|(_, features)| features == n)));
-    let tau = |tau| hits(GenerateConfig { tau, ..patch(Patch::Deviation) });
+    let tau = |tau| hits(GenerateConfig { tau: Some(tau), ..patch(Patch::Deviation) });
     assert!(tau(0.0).iter().all(|hit| *hit == (16, 2)));
     assert!(tau(1e6).iter().all(|hit| *hit == (16, 1)));
     // The norm of 16 values is four times their root mean square: more features pass.
     let passing = |distance| -> usize {
-        let config = GenerateConfig { distance, tau: 0.25, ..patch(Patch::Deviation) };
+        let config = GenerateConfig { distance, tau: Some(0.25), ..patch(Patch::Deviation) };
         hits(config).iter().map(|(_, features)| features).sum()
     };
     assert!(passing(Distance::L2) > passing(Distance::Rms));
@@ -1355,7 +1355,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             length: flags[0].then_some(OneOrRange::Range(low, (low + extra).min(8))),
             form: if flags[1] { Form::Residual } else { Form::Decoded },
             patch,
-            tau,
+            tau: Some(tau),
             distance: if flags[2] { Distance::Rms } else { Distance::L2 },
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],

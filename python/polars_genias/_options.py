@@ -41,6 +41,7 @@ class FitOptions(TypedDict, total=False):
     perturbation: Literal["variance", "mean"]
     margin: Literal["reconstruction", "input"]
     calibrate: bool
+    refit: bool
     steps: int
     batch_size: int
     learning_rate: float
@@ -59,7 +60,7 @@ class GenerateOptions(FitOptions, total=False):
     length: int | tuple[int, int] | None
     form: Literal["residual", "decoded"]
     patch: Literal["deviation", "length", "none"]
-    tau: float
+    tau: float | None
     distance: Literal["rms", "l2"]
     strength: float | tuple[float, float] | None
     hit_constant: bool

@@ -9,6 +9,7 @@ mod encoder;
 pub mod init;
 pub mod loss;
 pub mod pca;
+pub(crate) mod readout;
 mod tcn;
 
 use candle_core::{D, DType, Device, Tensor};
