@@ -25,9 +25,9 @@ test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
 
 lint: $(VENV)/ready
 	cargo fmt --all --check
-	cargo clippy --release -p genias --all-targets -- -D warnings
-	cargo clippy --release -p genias-polars --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --release -p genias --no-deps
+	cargo clippy -p genias --all-targets -- -D warnings
+	cargo clippy -p genias-polars --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc -p genias --no-deps
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

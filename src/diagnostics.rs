@@ -225,7 +225,7 @@ fn probe_share(
     let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
     let mut anomalous = input.clone();
     let mut probe = Probe::default();
-    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [2, share as u64]);
+    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [3, share as u64]);
     for i in 0..n {
         let range = i * window * features..(i + 1) * window * features;
         let decoded = Decoded {

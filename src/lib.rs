@@ -50,6 +50,9 @@
 //! # }
 //! ```
 
+// Shapes are written in brackets, which rustdoc takes for links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 pub mod artifact;
 pub mod columns;
 pub mod config;

@@ -11,8 +11,10 @@ use crate::vae::{Vae, distance, halves};
 
 /// Largest psi that calibration tries.
 const MAX_PSI: f64 = 1024.0;
-/// Rounds of the bisection, on a logarithmic scale.
-const BISECTIONS: usize = 24;
+/// Most rounds of the calibration.
+const ROUNDS: usize = 40;
+/// Share of the target that the calibrated distance may be off.
+const TOLERANCE: f64 = 1e-3;
 
 /// Latent noise of some windows: mean and sigma * eps, [n, L] each, in shares.
 pub(crate) struct Latents {
@@ -51,16 +53,35 @@ impl Latents {
         Ok(shares.into_iter().flatten().map(f64::from).collect())
     }
 
-    /// The psi >= 1 at which the median d(X^, X~) is `target`, by bisection of its logarithm; the
-    /// bound that is nearest where there is none.
+    /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %, by false position
+    /// (Illinois) on its logarithm; the bound that is nearest where there is none.
     pub(crate) fn calibrate(&self, vae: &Vae, target: f64, control: &dyn Control) -> Result<f64> {
+        let excess = |log_psi: f64| -> Result<f64> {
+            let median = median(self.distances(vae, log_psi.exp(), control)?);
+            Ok((median / target).max(f64::MIN_POSITIVE).ln())
+        };
         let (mut low, mut high) = (0.0, MAX_PSI.ln());
-        for _ in 0..BISECTIONS {
-            let middle = 0.5 * (low + high);
-            let median = median(self.distances(vae, f64::exp(middle), control)?);
-            if median < target { low = middle } else { high = middle }
+        let (mut below, mut above) = (excess(low)?, excess(high)?);
+        if !(below < 0.0 && above > 0.0) {
+            return Ok(if below < 0.0 { MAX_PSI } else { 1.0 });
         }
-        Ok(f64::exp(0.5 * (low + high)))
+        // psi = 1 moves nothing, and the logarithm of nothing would pull every step to it.
+        below = below.max(-above);
+        for round in 0..ROUNDS {
+            // Halving now and then bounds the rounds whatever the shape of the curve.
+            let share = if round % 4 == 3 { 0.5 } else { -below / (above - below) };
+            let middle = low + share * (high - low);
+            let found = excess(middle)?;
+            if found.abs() < TOLERANCE {
+                return Ok(middle.exp());
+            }
+            if found < 0.0 {
+                (low, below, above) = (middle, found, 0.5 * above);
+            } else {
+                (high, above, below) = (middle, found, 0.5 * below);
+            }
+        }
+        Ok((0.5 * (low + high)).exp())
     }
 }
 

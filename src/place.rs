@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 
 /// Draws segments whose lengths add up to `contamination` of `rows`, to within one anomaly, and
-/// places them in `runs` without overlap and with at least one row between two of them.
+/// places them in `runs` without overlap and with at least one row between two of them in a run.
 ///
 /// Lengths are uniform in `length`. At least one segment is placed. Returned in time order.
 ///
@@ -28,7 +28,7 @@ pub(crate) fn place(
     let mut by_size = lengths;
     by_size.sort_unstable_by(|a, b| b.cmp(a));
     for length in by_size {
-        let free = |room: &Room| if room.free > length { room.free - length } else { 0 };
+        let free = |room: &Room| room.free.saturating_sub(length);
         let total: usize = room.iter().map(free).sum();
         let mut draw = rng.below(total);
         let chosen = room.iter_mut().find(|room| {

@@ -13,8 +13,9 @@ use crate::call::to_polars;
 use crate::inputs::{Frame, Group};
 use crate::pool::{pool, Busy, CallControl};
 
-/// Groups whose models are in memory at a time.
-const BLOCK: usize = 64;
+/// Groups per thread whose models are in memory at a time: enough that threads seldom wait for the
+/// last one of a block.
+const BLOCK: usize = 8;
 
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
@@ -27,7 +28,7 @@ pub fn for_each_group<T: Send>(
 ) -> PolarsResult<()> {
     let pool = pool()?;
     let control = CallControl::new();
-    for block in frame.groups.chunks(BLOCK) {
+    for block in frame.groups.chunks(BLOCK * pool.current_num_threads()) {
         let series: Vec<TimeSeries<'_>> =
             pool.install(|| block.par_iter().map(|group| frame.series(group)).collect());
         let models = match &frame.models {

@@ -203,7 +203,10 @@ impl Deref for Laid<'_> {
 
 /// Blocks of `block` values, each laid into `total` values behind `lead` zeros; zeros behind it.
 pub(super) fn pad(x: &[f32], block: usize, lead: usize, total: usize) -> Scratch {
-    let mut padded = Scratch::new(x.len() / block.max(1) * total);
+    if block == 0 {
+        return Scratch::new(0);
+    }
+    let mut padded = Scratch::new(x.len() / block * total);
     for (slot, block) in padded.chunks_exact_mut(total).zip(x.chunks_exact(block)) {
         let (front, rest) = slot.split_at_mut(lead);
         let (middle, back) = rest.split_at_mut(block.len());
@@ -215,9 +218,11 @@ pub(super) fn pad(x: &[f32], block: usize, lead: usize, total: usize) -> Scratch
 }
 
 /// Undoes the end-to-end layout: the first `block` of every `total` values, of `batch` windows.
-fn compact(flat: &[f32], batch: usize, block: usize, total: usize) -> Vec<f32> {
+pub(super) fn compact(flat: &[f32], batch: usize, block: usize, total: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(batch * block);
-    (0..batch).for_each(|b| out.extend_from_slice(&flat[b * total..b * total + block]));
+    if block > 0 {
+        (0..batch).for_each(|b| out.extend_from_slice(&flat[b * total..b * total + block]));
+    }
     out
 }
 

@@ -48,10 +48,10 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
 /// Hands the gradient of `weight` over; gives it back as a tensor outside of [`backward`].
 pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor>> {
     let left = OPEN.with_borrow_mut(|open| match open {
-        Some(parts) => {
+        Some(parts) if weight.is_variable() => {
             add_dense(parts.entry(weight.id()).or_insert(Part::Dense(Vec::new())), gradient)
         }
-        None => Some(gradient),
+        _ => Some(gradient),
     });
     left.map(|gradient| Tensor::from_vec(gradient, weight.shape(), weight.device())).transpose()
 }
@@ -70,7 +70,7 @@ fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
 /// As [`dense`], for the weight [inputs, outputs] of a linear layer: x^T g.
 pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Tensor>> {
     let open = OPEN.with_borrow_mut(|open| {
-        let Some(parts) = open else { return false };
+        let Some(parts) = open.as_mut().filter(|_| weight.is_variable()) else { return false };
         let part = parts
             .entry(weight.id())
             .or_insert_with(|| Part::Product { x: Vec::new(), g: Vec::new() });

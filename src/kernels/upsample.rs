@@ -6,7 +6,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::conv::pad;
+use super::conv::{compact, pad};
 use super::matrix::{View, matmul_into};
 use super::scratch::Scratch;
 use super::{column_sums, finish, gradients, slice, through_relu, with_slices};
@@ -93,9 +93,7 @@ fn forward(x: &[f32], weight: &[f32], size: Size) -> Result<Vec<f32>> {
         matmul_into(size.seen(&laid, parity), stacked, out, 2 * size.outputs, false)?;
     }
     let (block, total) = (2 * size.rows * size.outputs, 2 * (size.rows + 1) * size.outputs);
-    let mut out = Vec::with_capacity(size.batch * block);
-    (0..size.batch).for_each(|b| out.extend_from_slice(&flat[b * total..b * total + block]));
-    Ok(out)
+    Ok(compact(&flat, size.batch, block, total))
 }
 
 /// dx and dW of a gradient g [B, 2 T, O].
@@ -117,9 +115,7 @@ fn backward(x: &[f32], weight: &[f32], g: &[f32], size: Size) -> Result<(Vec<f32
     let mut flat = Scratch::new(size.pairs() * channels);
     matmul_into(reached, taps, &mut flat, channels, false)?;
     let (block, total) = (rows * channels, (rows + 1) * channels);
-    let mut dx = Vec::with_capacity(batch * block);
-    (0..batch).for_each(|b| dx.extend_from_slice(&flat[b * total..b * total + block]));
-    Ok((dx, dw))
+    Ok((compact(&flat, batch, block, total), dw))
 }
 
 impl CustomOp3 for Upsample {

@@ -8,7 +8,7 @@ use crate::kernels::{View, matmul};
 use crate::rng::{Purpose, Rng};
 
 /// Up to this size a Gram matrix is decomposed exactly, above it by subspace iteration.
-const EXACT: usize = 400;
+const EXACT: usize = 256;
 /// Vectors beyond the rank that the subspace iteration carries.
 const OVERSAMPLING: usize = 16;
 /// Rounds of the subspace iteration.

@@ -39,8 +39,8 @@ fn windows(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
     let (mut values, mut valid) = (Vec::new(), Vec::new());
     for group in &frame.groups {
         let series = frame.series(group);
-        let whole = [0..series.len()];
-        let starts = genias::windows::starts(&whole, size, stride);
+        let starts =
+            genias::windows::starts(std::slice::from_ref(&(0..series.len())), size, stride);
         values.reserve(starts.len() * size * width);
         for t in starts.into_iter().flat_map(|start| start..start + size) {
             for d in 0..width {
