@@ -116,17 +116,19 @@ def main() -> None:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, help="series per file, the first by name")
     given = parser.parse_args()
     options = {"preset": given.preset, "steps": given.steps, "seed": given.seed}
     parts = [
-        measure(given.data / f"{name}.parquet", DATASETS[name], **options) for name in given.only
+        measure(given.data / f"{name}.parquet", given.most or DATASETS[name], **options)
+        for name in given.only
     ]
     table = pl.concat(parts)
     text = markdown(table)
     print(text)
     lift = table.select(lift=pl.col("r2") - pl.col("r2_pca")).drop_nulls()["lift"]
     summary = (
-        f"R2 - PCA's R2: median {lift.median():+.4f}, lowest {lift.min():+.4f}; "
+        f"R2 - PCA's R2: median {lift.median():+.5f}, lowest {lift.min():+.5f}; "
         f"psi {table['psi'].min():.2f} to {table['psi'].max():.2f}; "
         f"patch rate {table['patch_rate'].min():.3f} to {table['patch_rate'].max():.3f}; "
         f"seconds per fit up to {table['seconds'].max():.1f}"

@@ -122,6 +122,8 @@ def run(folder: Path, size: Size) -> pl.DataFrame:
             order_by="timestamp",
             label="incident",
             contamination=0.05,
+            length=(24, 96),  # two to eight hours
+            strength=(1.0, 3.0),
             seed=7,
         ),
         folder / "augmented.parquet",
@@ -162,12 +164,12 @@ def average_precision(score: str, truth: str, where: pl.Expr) -> pl.Expr:
 
 
 def picture(scored: Path, host: str, path: Path) -> Path:
-    """Draw a few days of one host around its largest placed anomaly, and save a PNG."""
+    """Draw a few days of one host around a well visible placed anomaly, and save a PNG."""
     import altair as alt
 
     rows = pl.scan_parquet(scored).filter(pl.col("host") == host).sort("timestamp").collect()
     shown = ["cpu", "requests", "latency", "errors"]
-    centre = _most_changed(rows, shown)
+    centre = _well_visible(rows, shown)
     view = rows.slice(max(0, centre - 500), 1000)
     long = pl.concat(
         view.select(
@@ -208,8 +210,8 @@ def picture(scored: Path, host: str, path: Path) -> Path:
     return path
 
 
-def _most_changed(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
-    """Row in the middle of the anomaly that moves most, in standard deviations."""
+def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
+    """Row in the middle of an anomaly that moves more than three in four, in deviations."""
     moved = pl.sum_horizontal(
         ((pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col(name).std()).abs()
         for name in metrics
@@ -220,7 +222,7 @@ def _most_changed(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
         .group_by("anomaly_id")
         .agg(middle=pl.col("row").mean().cast(pl.Int64), moved=moved.mean())
     )
-    return int(anomalies.sort("moved", descending=True)["middle"][0])
+    return int(anomalies.sort("moved", descending=True)["middle"][anomalies.height // 4])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
