@@ -23,7 +23,7 @@ const ACTIVE_VARIANCE: f64 = 0.01;
 /// Shortfall of R2 against PCA's that counts as underfit.
 const UNDERFIT: f64 = 0.05;
 /// psi below this counts as 1.
-const PSI_AT_ONE: f64 = 1.01;
+const PSI_AT_ONE: f64 = 1.1;
 /// RMS change, in training deviations, below which generation copies its input.
 const COPY: f64 = 0.01;
 /// Quantile of the scores of held-out normal rows that the threshold is at least.

@@ -5,7 +5,7 @@ Parquet files and, per file, runs one lazy query from ``scan_parquet`` to ``sink
 per series of the train rows, anomalies into a copy of the train rows, scores of the test rows. Then
 it checks the result and writes a table in Markdown.
 
-    python examples/benchmark/quality.py DATA_FOLDER --table docs/quality-table.md
+    python examples/benchmark/quality.py DATA_FOLDER --table table.md
 """
 
 from __future__ import annotations
