@@ -100,6 +100,28 @@ def like(data: pl.DataFrame | pl.LazyFrame, result: pl.LazyFrame) -> pl.DataFram
     return result.collect() if isinstance(data, pl.DataFrame) else result
 
 
+def _call(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    models: IntoModels | None,
+    **given: Any,
+) -> tuple[pl.LazyFrame, pl.Expr]:
+    """The frame with its models, and one call of the expression `verb` over all its groups."""
+    frame, model = with_models(at.frame, models, at.by)
+    result = plugin(
+        verb,
+        at.values,
+        options=checked(options, len(at.order_by)),
+        label=at.label,
+        model=model,
+        order_by=at.order_by,
+        by=at.by,
+        **given,
+    )
+    return frame, result
+
+
 def beside(
     verb: str,
     at: Inputs,
@@ -116,18 +138,7 @@ def beside(
     if clash:
         msg = f"column {clash[0]!r} exists already: rename it, or choose another name or suffix"
         raise ValueError(msg)
-    frame, model = with_models(at.frame, models, at.by)
-    result = plugin(
-        verb,
-        at.values,
-        options=checked(options, len(at.order_by)),
-        label=at.label,
-        model=model,
-        order_by=at.order_by,
-        by=at.by,
-        suffix=suffix,
-        strict=strict,
-    )
+    frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
     if len(adds) == 1:
         frame = frame.with_columns(result.alias(adds[0]))
     else:
@@ -147,18 +158,7 @@ def per_group(
 
     The keys are the first columns; without keys, the only column is `_RESULT`.
     """
-    frame, model = with_models(at.frame, models, at.by)
-    result = plugin(
-        verb,
-        at.values,
-        options=checked(options, len(at.order_by)),
-        label=at.label,
-        model=model,
-        order_by=at.order_by,
-        by=at.by,
-        strict=strict,
-        changes_length=True,
-    )
+    frame, result = _call(verb, at, options, models, strict=strict, changes_length=True)
     table = frame.select(result.alias(_RESULT))
     return table.unnest(_RESULT) if at.by else table
 

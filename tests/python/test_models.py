@@ -71,7 +71,7 @@ def test_two_models_for_one_series_are_refused(series, table):
 
 def test_two_models_for_one_group_are_refused(hosts, table):
     twice = pl.concat([table, table.head(1)])
-    with pytest.raises(Exception, match="more than one model for {'host': 'h0'}"):
+    with pytest.raises(Exception, match=r"more than one model for {'host': 'h0'}"):
         hosts.genias.score(models=twice, **ARGS)
 
 

@@ -81,7 +81,7 @@ def test_many_small_groups(tmp_path):
     # A whole training is 400 steps; the share of the cores does not depend on it.
     found = run(GROUPS, tmp_path, 10)
     if (os.cpu_count() or 1) >= 2:
-        assert found["cores"] > 1.6
+        assert found["cores"] > 1.4  # 1.9 on two idle cores; one alone would be 1.0
     assert found["grown"] < size(tmp_path / "groups.parquet") + 300 * MEGABYTE
 
 
