@@ -2,13 +2,14 @@
 //!
 //! A call passes through these files: [`call`] (keyword arguments), [`inputs`] (Series to Arrow
 //! columns, groups and order), [`models`] (the model of each group: read, or fitted through
-//! [`cache`]), [`pool`] (threads and interrupts), and one file per expression.
+//! [`cache`]), [`pool`] and [`interrupt`] (threads, Ctrl-C), and one file per expression.
 
 mod bridge;
 mod cache;
 mod call;
 mod expressions;
 mod inputs;
+mod interrupt;
 mod models;
 mod pool;
 mod python;

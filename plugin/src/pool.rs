@@ -1,4 +1,4 @@
-//! One thread pool for all heavy work, and the keyboard interrupt.
+//! One thread pool for all heavy work, and the control of a call.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
@@ -7,17 +7,17 @@ use genias::Control;
 use polars::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::interrupt;
+
 /// Stack of a worker. A task that waits for its parts may run another group's task on top.
 const STACK: usize = 16 << 20;
 
 static POOL: OnceLock<Result<ThreadPool, String>> = OnceLock::new();
-static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
 static BUSY: AtomicUsize = AtomicUsize::new(0);
 
 /// The pool, of as many threads as Polars' own.
 pub fn pool() -> PolarsResult<&'static ThreadPool> {
     let pool = POOL.get_or_init(|| {
-        listen_for_interrupts()?;
         ThreadPoolBuilder::new()
             .num_threads(threads())
             .stack_size(STACK)
@@ -34,17 +34,6 @@ fn threads() -> usize {
     given.filter(|threads| *threads > 0).unwrap_or_else(available)
 }
 
-/// Counts interrupts beside whoever else handles them: Python still raises KeyboardInterrupt.
-fn listen_for_interrupts() -> Result<(), String> {
-    let count = || {
-        INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-    };
-    // SAFETY: the handler does one atomic addition.
-    let registered =
-        unsafe { signal_hook::low_level::register(signal_hook::consts::SIGINT, count) };
-    registered.map(|_| ()).map_err(|error| error.to_string())
-}
-
 /// The control of one call.
 pub struct CallControl {
     interrupts: usize,
@@ -53,13 +42,14 @@ pub struct CallControl {
 impl CallControl {
     /// From now on an interrupt stops the call.
     pub fn new() -> Self {
-        Self { interrupts: INTERRUPTS.load(Ordering::Relaxed) }
+        interrupt::listen();
+        Self { interrupts: interrupt::count() }
     }
 }
 
 impl Control for CallControl {
     fn cancelled(&self) -> bool {
-        INTERRUPTS.load(Ordering::Relaxed) != self.interrupts
+        interrupt::count() != self.interrupts
     }
 
     fn alone(&self) -> bool {

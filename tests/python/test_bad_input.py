@@ -184,22 +184,27 @@ def test_training_that_diverges_is_never_a_nan_model(series):
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 import polars as pl, polars_genias as pg
 sys.path.insert(0, sys.argv[1])
-from conftest import make_hosts
+from conftest import FAST, make_hosts
 hosts = make_hosts(hosts=4, rows=4000).lazy()
 query = hosts.genias.generate(by="host", steps=1_000_000, patience=None)
+if sys.argv[3] == "notebook":
+    # A notebook kernel sets Python's handler anew before every cell.
+    make_hosts().genias.generate(by="host", **FAST)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 print("started", flush=True)
 pg.sink_parquet(query, sys.argv[2])
 """
 
 
-def test_interrupt_stops_a_fit_and_keeps_the_old_file(tmp_path):
+@pytest.mark.parametrize("where", ["script", "notebook"])
+def test_interrupt_stops_a_fit_and_keeps_the_old_file(tmp_path, where):
     old = tmp_path / "out.parquet"
     pl.DataFrame({"x": [1]}).write_parquet(old)
     here = os.path.dirname(__file__)  # noqa: PTH120
-    command = [sys.executable, "-c", INTERRUPTED, here, str(old)]
+    command = [sys.executable, "-c", INTERRUPTED, here, str(old), where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "started\n"
     time.sleep(2)
