@@ -17,6 +17,7 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --release -p genias
+	cargo run --release -p genias --example augment
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
 	$(VENV)/bin/python -m pytest
