@@ -60,7 +60,7 @@ pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor
 fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
     match part {
         Part::Dense(sum) if sum.is_empty() => *sum = gradient,
-        Part::Dense(sum) => sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value),
+        Part::Dense(sum) => add(sum, &gradient),
         // A layer is either linear or not.
         Part::Product { .. } => return Some(gradient),
     }
@@ -74,10 +74,9 @@ pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Te
         let part = parts
             .entry(weight.id())
             .or_insert_with(|| Part::Product { x: Vec::new(), g: Vec::new() });
-        if let Part::Product { x: inputs, g: gradients } = part {
-            inputs.extend_from_slice(x);
-            gradients.extend_from_slice(g);
-        }
+        let Part::Product { x: inputs, g: gradients } = part else { return false };
+        inputs.extend_from_slice(x);
+        gradients.extend_from_slice(g);
         true
     });
     if open {
@@ -89,7 +88,7 @@ pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Te
     Ok(Some(Tensor::from_vec(dw, (inputs, outputs), weight.device())?))
 }
 
-/// Rows of a weight that one task takes on: enough for a product to be worth a task.
+/// Values of a weight that one task takes on: enough for a product to be worth a task.
 const VALUES_PER_TASK: usize = 1 << 16;
 
 /// The gradient of one weight by a batch: the sum over its shares, in their order.
