@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from polars_genias._models import MODEL, sizes_of, with_models
+from polars_genias._models import MODEL, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 
@@ -24,6 +24,7 @@ class Inputs:
     """What a frame verb works on, checked against the schema of its frame."""
 
     frame: pl.LazyFrame
+    schema: pl.Schema
     features: dict[str, str]
     by: list[str]
     order_by: list[str]
@@ -60,7 +61,7 @@ def inputs(
         raise ValueError(msg)
     taken = {name for names in keys.values() for name in names}
     chosen = _features(schema, features, taken)
-    return Inputs(frame, chosen, keys["by"], keys["order_by"], label)
+    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label)
 
 
 def _names(names: Keys | None) -> list[str]:
@@ -133,8 +134,7 @@ def beside(
     strict: bool = False,
 ) -> pl.LazyFrame:
     """The frame with the columns `adds`, which the expression `verb` gives row by row."""
-    schema = at.frame.collect_schema()
-    clash = [name for name in adds if name in schema]
+    clash = [name for name in adds if name in at.schema]
     if clash:
         msg = f"column {clash[0]!r} exists already: rename it, or choose another name or suffix"
         raise ValueError(msg)
@@ -175,6 +175,6 @@ def pairs_frame(
     """The pairs of every group, one row each, behind the keys."""
     if isinstance(models, str):
         models = Path(models)
-    options = {k: v for k, v in sizes_of(models, options).items() if k != "latent"}
+    options = with_sizes(models, options, "window")
     table = per_group("pairs", at, options, models=models, strict=strict)
     return table if at.by else table.unnest(_RESULT)

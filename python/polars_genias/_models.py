@@ -63,17 +63,19 @@ def with_models(
     return joined.drop(_FIRST), pl.col(MODEL)
 
 
-def sizes_of(model: IntoModel | IntoModels | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Window and latent units of a model that is at hand, for verbs whose dtype depends on them.
+def with_sizes(
+    model: IntoModel | IntoModels | None, options: Mapping[str, Any], *names: str
+) -> dict[str, Any]:
+    """`options`, and beside them the sizes `names` of a model that is at hand.
 
-    What the caller gave in `options` is kept.
+    For verbs whose dtype depends on them. What the caller gave is kept.
     """
     if isinstance(model, Path):
         model = _open(model)
     if not isinstance(model, bytes):
         return dict(options)
     info = json.loads(_genias.model_info(model))
-    return {"window": info["window"], "latent": info["latent"], **options}
+    return {name: info[name] for name in names} | dict(options)
 
 
 def _read(model: bytes | Path) -> bytes:

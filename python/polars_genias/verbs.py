@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import polars as pl
 
 from polars_genias import _frames as frames
-from polars_genias._models import model_argument, sizes_of
+from polars_genias._models import model_argument, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 _FRAMES = (pl.DataFrame, pl.LazyFrame)
 
 
+def _keys(order_by: Order) -> list[IntoColumn]:
+    """The order columns as a list."""
+    if order_by is None:
+        return []
+    return [order_by] if isinstance(order_by, (str, pl.Expr, pl.Series)) else list(order_by)
+
+
 def _expression(
     verb: str,
     column: IntoColumn,
@@ -38,12 +45,7 @@ def _expression(
     model: IntoModel | None = None,
     **given: Any,
 ) -> pl.Expr:
-    if order_by is None:
-        keys: list[IntoColumn] = []
-    elif isinstance(order_by, (str, pl.Expr, pl.Series)):
-        keys = [order_by]
-    else:
-        keys = list(order_by)
+    keys = _keys(order_by)
     return plugin(
         verb,
         column,
@@ -85,10 +87,8 @@ def windows(column: IntoColumn, size: int, stride: int = 1, *, order_by: Order =
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             msg = f"parameter `{name}` = {value!r}: must be an integer >= 1"
             raise ValueError(msg)
-    keys = [] if order_by is None else order_by
-    keys = [keys] if isinstance(keys, (str, pl.Expr, pl.Series)) else list(keys)
     options = {"size": size, "stride": stride}
-    return plugin("windows", column, options=options, order_by=keys, changes_length=True)
+    return plugin("windows", column, options=options, order_by=_keys(order_by), changes_length=True)
 
 
 @overload
@@ -369,7 +369,7 @@ def pairs(
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
         return frames.like(data, frames.pairs_frame(at, options, models=model, strict=strict))
-    options = {k: v for k, v in sizes_of(model, options).items() if k != "latent"}
+    options = with_sizes(model, options, "window")
     return _expression(
         "pairs",
         data,
@@ -604,7 +604,7 @@ def embed(
     Expr
         ``Array(Float32, latent)`` per window without nulls.
     """
-    options = sizes_of(model, options)  # type: ignore[assignment]
+    options = with_sizes(model, options, "window", "latent")  # type: ignore[assignment]
     given = {"label": label, "strict": strict, "changes_length": True}
     return _expression("embed", column, options, order_by=order_by, model=model, **given)
 

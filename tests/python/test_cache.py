@@ -48,6 +48,12 @@ def test_generation_options_do_not_fit_again(hosts):
     assert fits(lambda: hosts.genias.generate(**{**args, "steps": 9})) == 3
 
 
+def test_pairs_use_the_fit_of_the_same_options(hosts):
+    args = {"by": "host", "features": ["cpu", "mem"], **FAST}
+    assert fits(lambda: hosts.genias.fit(**args)) == 3
+    assert fits(lambda: hosts.genias.pairs(**args)) == 0
+
+
 def test_a_given_model_is_not_fitted(hosts):
     models = hosts.genias.fit(by="host", features="cpu", **FAST)
     run = hosts.genias.score
