@@ -1,0 +1,231 @@
+//! Step 4b, train: seeded Adam with schedule, clipping and early stopping.
+//!
+//! A batch is split into shares of fixed size, one task each; their gradients are added in order.
+//! So the result is the same for any number of threads.
+
+mod adam;
+mod batch;
+mod trainer;
+
+use std::collections::HashMap;
+
+use candle_core::{Tensor, Var};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use trainer::Trainer;
+
+use crate::config::{FitConfig, Margin};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::normalise::Matrix;
+use crate::vae::init::initialise;
+use crate::vae::pca::Pca;
+use crate::vae::{Architecture, Vae, var_builder};
+use adam::Adam;
+use batch::{Batch, HeldOut};
+
+/// Windows of a batch that one task works on.
+pub(crate) const SHARE: usize = 8;
+/// Steps between validations.
+const VALIDATE_EVERY: usize = 25;
+/// How often a diverged training starts again, and by what factor the rate falls.
+const RETRIES: usize = 3;
+const RETRY_FACTOR: f64 = 0.2;
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// All steps were taken.
+    Steps,
+    /// The validation loss did not fall for `patience` steps.
+    Patience,
+    /// No feature moves in training, so there is nothing to learn.
+    NoLiveFeature,
+}
+
+impl StopReason {
+    /// Its name in `describe()`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Patience => "patience",
+            Self::NoLiveFeature => "no_live_feature",
+        }
+    }
+}
+
+/// One line of the training history.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps taken.
+    pub step: usize,
+    /// Mean training loss since the last line.
+    pub train_loss: f64,
+    /// Loss of the held-out windows.
+    pub validation_loss: f64,
+    /// psi.
+    pub psi: f64,
+}
+
+/// The outcome of a training.
+pub(crate) struct Trained {
+    pub parameters: HashMap<String, Tensor>,
+    pub history: Vec<Progress>,
+    pub loss: f64,
+    pub steps: usize,
+    pub stop_reason: StopReason,
+}
+
+/// What a training works on.
+pub(crate) struct Task<'a> {
+    pub matrix: &'a Matrix,
+    pub train: &'a [usize],
+    pub validation: &'a [usize],
+    pub architecture: &'a Architecture,
+    pub config: &'a FitConfig,
+    pub pca: Option<&'a Pca>,
+}
+
+/// At most `most` of the starts, evenly spaced.
+pub(crate) fn spread(starts: &[usize], most: usize) -> Vec<usize> {
+    if starts.len() <= most {
+        return starts.to_vec();
+    }
+    (0..most).map(|i| starts[i * (starts.len() - 1) / (most - 1).max(1)]).collect()
+}
+
+/// Trains; a training that diverges starts again at a lower rate.
+pub(crate) fn train(task: &Task<'_>, control: &dyn Control) -> Result<Trained> {
+    let mut rate = 1.0;
+    for retry in 0..=RETRIES {
+        match attempt(task, rate, control) {
+            Err(Error::Diverged { .. }) if retry < RETRIES => rate *= RETRY_FACTOR,
+            Err(Error::Diverged { step, learning_rate, .. }) => {
+                return Err(Error::Diverged { step, retries: RETRIES, learning_rate });
+            }
+            done => return done,
+        }
+    }
+    Err(Error::Interrupted)
+}
+
+fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained> {
+    let config = task.config;
+    let diverged =
+        |step| Error::Diverged { step, retries: 0, learning_rate: config.learning_rate * rate };
+    let start = (config.sigma_prior, initial_psi(config));
+    let vars = initialise(task.architecture, task.pca, start, config.seed)?;
+    let mut learner = Learner::new(task, vars, rate)?;
+    let held_out = HeldOut::new(task)?;
+    let mut best =
+        Best::new(held_out.loss(&learner.vae, task, control)?, learner.optimiser.snapshot()?);
+    if !best.loss.is_finite() {
+        return Err(diverged(0));
+    }
+    let psi = learner.vae.psi()?;
+    let first = Progress { step: 0, train_loss: best.loss, validation_loss: best.loss, psi };
+    let mut history = vec![first];
+    let (mut steps, mut stop_reason, mut sum) = (0, StopReason::Steps, 0.0);
+    while steps < config.steps {
+        if control.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        sum += learner.step(task, control)?.ok_or_else(|| diverged(steps))?;
+        steps = learner.steps;
+        if steps % VALIDATE_EVERY == 0 || steps == config.steps {
+            let validation_loss = held_out.loss(&learner.vae, task, control)?;
+            if !validation_loss.is_finite() {
+                return Err(diverged(steps));
+            }
+            let since = steps - history.last().map_or(0, |line| line.step);
+            let train_loss = sum / since as f64;
+            let psi = learner.vae.psi()?;
+            history.push(Progress { step: steps, train_loss, validation_loss, psi });
+            sum = 0.0;
+            control.progress(steps, config.steps, train_loss);
+            if validation_loss < best.loss {
+                best = Best { loss: validation_loss, step: steps, snapshot: learner.optimiser.snapshot()? };
+            } else if config.patience.is_some_and(|patience| steps - best.step >= patience) {
+                stop_reason = StopReason::Patience;
+                break;
+            }
+        }
+    }
+    Ok(Trained { parameters: best.snapshot, history, loss: best.loss, steps, stop_reason })
+}
+
+/// A model in training.
+struct Learner {
+    vae: Vae,
+    optimiser: Adam,
+    steps: usize,
+}
+
+impl Learner {
+    fn new(task: &Task<'_>, vars: HashMap<String, Var>, rate: f64) -> Result<Self> {
+        let parameters: HashMap<String, Tensor> =
+            vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let vae = Vae::new(task.architecture, var_builder(parameters))?;
+        Ok(Self { vae, optimiser: Adam::new(vars, task.config, rate), steps: 0 })
+    }
+
+    /// One step on a batch of its own: the loss before it, `None` where it is not finite.
+    fn step(&mut self, task: &Task<'_>, control: &dyn Control) -> Result<Option<f64>> {
+        let batch = Batch::draw(task, self.steps)?;
+        let (loss, gradients) = batch.gradients(&self.vae, task, self.steps, control)?;
+        if !loss.is_finite() || !self.optimiser.step(&gradients, self.steps, control)? {
+            return Ok(None);
+        }
+        self.steps += 1;
+        Ok(Some(loss))
+    }
+}
+
+/// Where psi starts: at 1, X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
+fn initial_psi(config: &FitConfig) -> f64 {
+    match config.margin {
+        Margin::Reconstruction => 2.0,
+        Margin::Input => 1.0,
+    }
+}
+
+/// The weights of the lowest validation loss so far.
+struct Best {
+    loss: f64,
+    step: usize,
+    snapshot: HashMap<String, Tensor>,
+}
+
+impl Best {
+    fn new(loss: f64, snapshot: HashMap<String, Tensor>) -> Self {
+        Self { loss, step: 0, snapshot }
+    }
+}
+
+/// Runs `work` for 0..n, in the pool where this training has it to itself; results in order.
+pub(crate) fn spread_over_pool<T: Send>(
+    n: usize,
+    control: &dyn Control,
+    work: impl Fn(usize) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    if control.alone() && n > 1 {
+        (0..n).into_par_iter().map(work).collect()
+    } else {
+        (0..n).map(work).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_keeps_both_ends() {
+        let starts: Vec<usize> = (0..1000).collect();
+        let picked = spread(&starts, 7);
+        assert_eq!((picked.len(), picked[0], picked[6]), (7, 0, 999));
+        assert_eq!(spread(&starts[..3], 7), [0, 1, 2]);
+    }
+}

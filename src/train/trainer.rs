@@ -1,0 +1,101 @@
+//! Optimiser steps from outside, one at a time.
+
+use candle_core::Var;
+
+use super::{Learner, Task};
+use crate::columns::Series;
+use crate::config::{FitConfig, WINDOW_BUDGET};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::model::{Model, usable_runs};
+use crate::normalise::Matrix;
+use crate::vae::{Architecture, Vae};
+use crate::windows;
+
+/// Steps of the optimiser on the weights of a model: to look into a training, or to time it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use arrow::array::{ArrayRef, Float64Array};
+/// # use genias::{Columns, FitConfig, RunToEnd, Series, fit, train::Trainer};
+/// # fn main() -> genias::Result<()> {
+/// # let wave: ArrayRef = Arc::new(Float64Array::from_iter_values(
+/// #     (0..400).map(|t| (f64::from(t) / 3.0).sin()),
+/// # ));
+/// # let columns = Columns::new(vec![("cpu".into(), wave)])?;
+/// # let series = Series::whole(&columns);
+/// let config = FitConfig { window: 16, steps: 20, ..FitConfig::default() };
+/// let model = fit(&series, &config, &RunToEnd)?;
+/// let mut trainer = Trainer::new(&model, &series, &config)?;
+/// let losses: Vec<f64> =
+///     (0..5).map(|_| trainer.step(&RunToEnd)).collect::<genias::Result<_>>()?;
+/// assert!(losses.iter().all(|loss| *loss > 0.0));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Trainer {
+    matrix: Matrix,
+    starts: Vec<usize>,
+    architecture: Architecture,
+    config: FitConfig,
+    learner: Learner,
+}
+
+impl Trainer {
+    /// Starts from a copy of `model`, on all clean windows of `series`. Of `config`, sizes are the
+    /// model's; batch size, losses, learning rates and seed count.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`].
+    pub fn new(model: &Model, series: &Series<'_>, config: &FitConfig) -> Result<Self> {
+        config.validate()?;
+        let architecture = match &model.vae {
+            Some(vae) => vae.architecture().clone(),
+            None => return Err(Error::parameter("model", "no live feature", "a model with a VAE")),
+        };
+        let size = architecture.window;
+        let matrix = model.normaliser.apply(series)?;
+        let runs = usable_runs(series, |t| series.is_clean(t), size)?;
+        let stride =
+            config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+        let starts = windows::starts(&runs, size, stride);
+        let copy = |(name, tensor): (&String, &candle_core::Tensor)| {
+            Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
+        };
+        let vars = model.parameters.iter().map(copy).collect::<Result<_>>()?;
+        let task = Task {
+            matrix: &matrix,
+            train: &starts,
+            validation: &[],
+            architecture: &architecture,
+            config,
+            pca: None,
+        };
+        let learner = Learner::new(&task, vars, 1.0)?;
+        Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
+    }
+
+    /// One step; gives the loss of its batch before it.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the loss is not finite.
+    pub fn step(&mut self, control: &dyn Control) -> Result<f64> {
+        let task = Task {
+            matrix: &self.matrix,
+            train: &self.starts,
+            validation: &[],
+            architecture: &self.architecture,
+            config: &self.config,
+            pca: None,
+        };
+        let step = self.learner.steps;
+        let diverged =
+            Error::Diverged { step, retries: 0, learning_rate: self.config.learning_rate };
+        self.learner.step(&task, control)?.ok_or(diverged)
+    }
+
+    /// The VAE with the weights as they are now.
+    pub fn vae(&self) -> &Vae {
+        &self.learner.vae
+    }
+}
