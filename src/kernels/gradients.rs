@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId};
 
+use super::elementwise::{add, vectorised};
 use super::matrix::{View, matmul_into};
 use super::with_slices;
 
@@ -60,11 +61,28 @@ pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor
 fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
     match part {
         Part::Dense(sum) if sum.is_empty() => *sum = gradient,
-        Part::Dense(sum) => add(sum, &gradient),
+        Part::Dense(sum) => vectorised(|| add(sum, &gradient)),
         // A layer is either linear or not.
         Part::Product { .. } => return Some(gradient),
     }
     None
+}
+
+/// Hands the gradient of a parameter over that is no operand of its operation, if one is needed.
+///
+/// # Errors
+/// When there is nobody to take it: outside of [`backward`], or for a parameter that is computed.
+pub(super) fn hand_over(
+    parameter: &Tensor,
+    gradient: impl FnOnce() -> Result<Vec<f32>>,
+) -> Result<()> {
+    if !parameter.track_op() {
+        return Ok(());
+    }
+    match dense(parameter, gradient()?)? {
+        None => Ok(()),
+        Some(_) => candle_core::bail!("gradients of a block are taken by genias::kernels::backward"),
+    }
 }
 
 /// As [`dense`], for the weight [inputs, outputs] of a linear layer: x^T g.
@@ -150,11 +168,11 @@ impl<'a> Summed<'a> {
         }
         for share in self.shares {
             if let Some(Part::Dense(values)) = share.parts.get(&self.weight.id()) {
-                add(&mut sum, &values[range.clone()]);
+                vectorised(|| add(&mut sum, &values[range.clone()]));
             }
             if let Some(gradient) = share.rest.get(self.weight) {
                 with_slices([gradient], |[values]| {
-                    add(&mut sum, &values[range.clone()]);
+                    vectorised(|| add(&mut sum, &values[range.clone()]));
                     Ok(())
                 })?;
             }
@@ -163,6 +181,3 @@ impl<'a> Summed<'a> {
     }
 }
 
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-}

@@ -2,7 +2,12 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Before, View, column_sums, finish, gradients, matmul, slice, with_slices};
+use super::elementwise::{column_sums, finish};
+use super::scratch::Scratch;
+use super::{Before, View, gradients, matmul, slice, with_slices};
+
+/// Rows up to which the gradient of the input is computed transposed.
+const FEW_ROWS: usize = 32;
 
 struct Linear {
     relu: bool,
@@ -14,6 +19,22 @@ struct Linear {
 /// When shapes do not agree or a tensor is not f32 on the CPU.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
     x.contiguous()?.apply_op3(weight, bias, Linear { relu })
+}
+
+/// g W^T, [rows, I]. Of few rows it is computed as (W g^T)^T, which reads W where it lies instead of
+/// copying it.
+fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> {
+    let g = View::new(g, rows, weight.cols());
+    if rows > FEW_ROWS {
+        return matmul(g, weight.t());
+    }
+    let columns = Scratch::from(matmul(weight, g.t())?);
+    let inputs = weight.rows();
+    let mut dx = Vec::with_capacity(rows * inputs);
+    for row in 0..rows {
+        dx.extend(columns.iter().skip(row).step_by(rows));
+    }
+    Ok(dx)
 }
 
 impl CustomOp3 for Linear {
@@ -38,7 +59,11 @@ impl CustomOp3 for Linear {
         let x = View::new(slice(x, x_layout)?, rows, inputs);
         let weight = View::new(slice(weight, weight_layout)?, inputs, outputs);
         let mut out = matmul(x, weight)?;
-        finish(&mut out, outputs, slice(bias, bias_layout)?, self.relu)?;
+        let bias = slice(bias, bias_layout)?;
+        if bias.len() != outputs {
+            candle_core::bail!("linear: bias of {} values, needs {outputs}", bias.len());
+        }
+        finish(&mut out, bias, self.relu);
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
     }
 
@@ -56,9 +81,8 @@ impl CustomOp3 for Linear {
         let (dx, dw, db) =
             with_slices([x, weight, output, gradient], |[x_data, w_data, y, dy]| {
                 let g = Before::new(dy, y, self.relu);
-                let g_view = View::new(&g, rows, outputs);
-                let dx =
-                    x.track_op().then(|| matmul(g_view, View::new(w_data, inputs, outputs).t()));
+                let w_view = View::new(w_data, inputs, outputs);
+                let dx = x.track_op().then(|| input_gradient(&g, rows, w_view));
                 let dw = gradients::product(weight, x_data, &g)?;
                 Ok((dx.transpose()?, dw, column_sums(&g, outputs)))
             })?;

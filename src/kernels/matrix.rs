@@ -3,7 +3,8 @@
 use candle_core::{Result, bail};
 use gemm::Parallelism;
 
-use super::scratch::Scratch;
+/// Values of the longest vector registers.
+const VECTOR: usize = 16;
 
 /// A matrix in memory: the distance between rows and between columns, from the first value on.
 ///
@@ -28,6 +29,16 @@ impl<'a> View<'a> {
         Self { data, rows, cols, row_step, col_step: 1 }
     }
 
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub(super) fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// The transpose, without a copy.
     pub(crate) fn t(self) -> Self {
         Self {
@@ -37,6 +48,12 @@ impl<'a> View<'a> {
             col_step: self.row_step,
             ..self
         }
+    }
+
+    /// Its columns from `at` on.
+    fn columns(self, at: usize, cols: usize) -> Self {
+        let data = self.data.get(at * self.col_step..).unwrap_or_default();
+        Self { data, cols, ..self }
     }
 
     fn is_inside(&self) -> bool {
@@ -59,13 +76,6 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
         product(a, b, out.as_mut_ptr(), b.cols, false);
         out.set_len(size);
     }
-    Ok(out)
-}
-
-/// `a` * `b` into a buffer of the current thread.
-pub(super) fn matmul_scratch(a: View<'_>, b: View<'_>) -> Result<Scratch> {
-    let mut out = Scratch::new(a.rows * b.cols);
-    matmul_into(a, b, &mut out, b.cols, false)?;
     Ok(out)
 }
 
@@ -101,8 +111,16 @@ fn check(a: View<'_>, b: View<'_>) -> Result<()> {
 /// data.
 unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add: bool) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
+    // gemm reads whole vectors of `b` where they lie if its columns are a multiple of them, and
+    // copies all of it otherwise.
+    let whole = n / VECTOR * VECTOR;
     // SAFETY: as demanded of the caller.
     unsafe {
+        if b.col_step == 1 && 0 < whole && whole < n {
+            product(a, b.columns(0, whole), out, row_step, add);
+            product(a, b.columns(whole, n - whole), out.add(whole), row_step, add);
+            return;
+        }
         if k == 0 {
             if !add {
                 (0..m).for_each(|row| std::ptr::write_bytes(out.add(row * row_step), 0, n));

@@ -8,16 +8,20 @@
 //! Every product runs on one thread: callers split a batch into shares of fixed size instead, so
 //! that results do not depend on the number of threads.
 
+mod block;
 pub mod composed;
 mod conv;
 mod distances;
+mod elementwise;
 mod gradients;
 mod linear;
 mod matrix;
 mod residual;
 mod scratch;
+mod tiles;
 mod upsample;
 
+pub use block::{Layer, block};
 pub use conv::{Conv, conv};
 pub use distances::distances;
 pub use gradients::{Gradients, Summed, backward};
@@ -27,32 +31,8 @@ pub use residual::add_relu;
 pub use upsample::upsample;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use elementwise::through_relu;
 use scratch::Scratch;
-
-/// Adds `bias` to every row of `outputs` values and applies ReLU where asked, in place.
-fn finish(out: &mut [f32], outputs: usize, bias: &[f32], relu: bool) -> Result<()> {
-    if bias.len() != outputs {
-        bail!("bias of {} values, needs {outputs}", bias.len());
-    }
-    for row in out.chunks_exact_mut(bias.len()) {
-        for (value, bias) in row.iter_mut().zip(bias) {
-            *value += bias;
-        }
-        if relu {
-            row.iter_mut().for_each(|value| *value = value.max(0.0));
-        }
-    }
-    Ok(())
-}
-
-/// Gradient in front of the ReLU: passes where the output is positive.
-fn through_relu(gradient: &[f32], output: &[f32]) -> Scratch {
-    let mut masked = Scratch::new(gradient.len());
-    for ((masked, gradient), output) in masked.iter_mut().zip(gradient).zip(output) {
-        *masked = if *output > 0.0 { *gradient } else { 0.0 };
-    }
-    masked
-}
 
 /// The gradient in front of the activation: masked by ReLU, or as it is.
 enum Before<'a> {
@@ -75,17 +55,6 @@ impl std::ops::Deref for Before<'_> {
             Self::Same(gradient) => gradient,
         }
     }
-}
-
-/// Sum over rows of a row-major [_, cols] matrix: the gradient of a bias.
-fn column_sums(rows: &[f32], cols: usize) -> Vec<f32> {
-    let mut sums = vec![0f32; cols];
-    for row in rows.chunks_exact(cols) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-    sums
 }
 
 /// The values behind a contiguous CPU storage.

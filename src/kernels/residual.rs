@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{slice, through_relu, with_slices};
+use super::elementwise::through_relu;
+use super::{slice, with_slices};
 
 struct AddRelu;
 

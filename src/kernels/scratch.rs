@@ -16,22 +16,44 @@ pub(super) struct Scratch(Vec<f32>);
 impl Scratch {
     /// A buffer of `n` values.
     pub(super) fn new(n: usize) -> Self {
-        let mut buffer = FREE.with_borrow_mut(|free| {
-            // The tightest that fits, or else the largest.
-            let fit = (0..free.len()).min_by_key(|&i| {
-                let capacity = free[i].capacity();
-                if capacity >= n { (0, capacity) } else { (1, usize::MAX - capacity) }
-            });
-            fit.map(|i| free.swap_remove(i)).unwrap_or_default()
-        });
+        let mut buffer = take(n);
         buffer.resize(n, 0.0);
         Self(buffer)
     }
 
-    /// Adds `n` zeros behind the values.
-    pub(super) fn extend_zeros(&mut self, n: usize) {
-        self.0.resize(self.0.len() + n, 0.0);
+    /// A buffer of `n` zeros.
+    pub(super) fn zeros(n: usize) -> Self {
+        let mut buffer = Self::new(n);
+        buffer.fill(0.0);
+        buffer
     }
+}
+
+impl From<Vec<f32>> for Scratch {
+    /// Keeps the memory of a buffer that has served.
+    fn from(buffer: Vec<f32>) -> Self {
+        Self(buffer)
+    }
+}
+
+/// An empty buffer with room for `n` values.
+pub(super) fn empty(n: usize) -> Vec<f32> {
+    let mut buffer = take(n);
+    buffer.clear();
+    buffer.reserve_exact(n);
+    buffer
+}
+
+/// The free buffer that fits best.
+fn take(n: usize) -> Vec<f32> {
+    FREE.with_borrow_mut(|free| {
+        // The tightest that fits, or else the largest.
+        let fit = (0..free.len()).min_by_key(|&i| {
+            let capacity = free[i].capacity();
+            if capacity >= n { (0, capacity) } else { (1, usize::MAX - capacity) }
+        });
+        fit.map(|i| free.swap_remove(i)).unwrap_or_default()
+    })
 }
 
 impl Deref for Scratch {
@@ -51,6 +73,9 @@ impl DerefMut for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
+        if buffer.capacity() == 0 {
+            return;
+        }
         // A thread that is ending has no pool any more: then the buffer is simply freed.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();

@@ -4,9 +4,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::tcn::Layer;
+use super::tcn::{convolve, layer};
 use super::{Architecture, DOUBLINGS, OUTPUT_TAPS};
-use crate::kernels::{Conv, linear, upsample};
+use crate::kernels::{Conv, Layer, linear, upsample};
 
 /// out(up(up(up(expand(z))))) + z B.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Decoder {
         Ok(Self {
             expand: pair("expand", (latent, start), start)?,
             up,
-            out: Layer::new(
+            out: layer(
                 channels,
                 architecture.features,
                 Conv::same(OUTPUT_TAPS),
@@ -62,7 +62,7 @@ impl Decoder {
         for (weight, bias) in &self.up {
             hidden = upsample(&hidden, weight, bias)?;
         }
-        let out = self.out.forward(&hidden.narrow(1, 0, window)?)?;
+        let out = convolve(&self.out, &hidden.narrow(1, 0, window)?)?;
         match &self.linear {
             Some((weight, bias)) => {
                 out + linear(z, weight, bias, false)?.reshape((batch, window, features))?

@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::tcn::{Block, Layer};
+use super::tcn::{Block, convolve, layer};
 use super::{Architecture, Dropout, LOG_VARIANCE, REDUCED_CHANNELS};
-use crate::kernels::{Conv, linear};
+use crate::kernels::{Conv, Layer, linear};
 
 /// mu = head(TCN(X)) + X A, log sigma^2 = head(TCN(X)).
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Encoder {
         let reduce = (architecture.decimation == 0)
             .then(|| {
                 let pointwise = Conv::causal(1, 1, 1, false);
-                Layer::new(architecture.channels, REDUCED_CHANNELS, pointwise, vb.pp("reduce"))
+                layer(architecture.channels, REDUCED_CHANNELS, pointwise, vb.pp("reduce"))
             })
             .transpose()?;
         let channels = if reduce.is_some() { REDUCED_CHANNELS } else { architecture.channels };
@@ -55,7 +55,7 @@ impl Encoder {
             hidden = block.forward(&hidden, dropout.as_deref_mut())?;
         }
         if let Some(reduce) = &self.reduce {
-            hidden = reduce.forward(&hidden)?;
+            hidden = convolve(reduce, &hidden)?;
         }
         let head = linear(&hidden.flatten_from(1)?, &self.head.0, &self.head.1, false)?;
         let mu = head.narrow(1, 0, self.latent)?.contiguous()?;

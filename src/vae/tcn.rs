@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{Architecture, Dropout};
-use crate::kernels::{Conv, add_relu, conv};
+use crate::kernels::{Conv, Layer, add_relu, block, conv};
 
 /// relu(conv2(relu(conv1(x))) + skip(x)).
 #[derive(Clone, Debug)]
@@ -15,25 +15,20 @@ pub struct Block {
     skip: Option<Layer>,
 }
 
-/// Weight [K, C, O], bias [O] and geometry of one convolution.
-#[derive(Clone, Debug)]
-pub struct Layer {
-    weight: Tensor,
-    bias: Tensor,
+/// A convolution from `inputs` to `outputs` channels.
+pub(super) fn layer(
+    inputs: usize,
+    outputs: usize,
     geometry: Conv,
+    vb: VarBuilder<'_>,
+) -> Result<Layer> {
+    let weight = vb.get((geometry.kernel, inputs, outputs), "weight")?;
+    Ok(Layer { weight, bias: vb.get(outputs, "bias")?, geometry })
 }
 
-impl Layer {
-    /// A convolution from `inputs` to `outputs` channels.
-    pub fn new(inputs: usize, outputs: usize, geometry: Conv, vb: VarBuilder<'_>) -> Result<Self> {
-        let weight = vb.get((geometry.kernel, inputs, outputs), "weight")?;
-        Ok(Self { weight, bias: vb.get(outputs, "bias")?, geometry })
-    }
-
-    /// [B, T, C] -> [B, T', O].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv(x, &self.weight, &self.bias, self.geometry)
-    }
+/// [B, T, C] -> [B, T', O].
+pub(super) fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
+    conv(x, &layer.weight, &layer.bias, layer.geometry)
 }
 
 impl Block {
@@ -46,24 +41,24 @@ impl Block {
         let second = Conv::causal(kernel, 1, dilation, false);
         let pointwise = Conv::causal(1, stride, 1, false);
         let skip = (inputs != channels || stride != 1)
-            .then(|| Layer::new(inputs, channels, pointwise, vb.pp("skip")))
+            .then(|| layer(inputs, channels, pointwise, vb.pp("skip")))
             .transpose()?;
         Ok(Self {
-            conv1: Layer::new(inputs, channels, first, vb.pp("conv1"))?,
-            conv2: Layer::new(channels, channels, second, vb.pp("conv2"))?,
+            conv1: layer(inputs, channels, first, vb.pp("conv1"))?,
+            conv2: layer(channels, channels, second, vb.pp("conv2"))?,
             skip,
         })
     }
 
     /// [B, T, C] -> [B, ceil(T / stride), channels].
     pub fn forward(&self, x: &Tensor, dropout: Option<&mut Dropout>) -> Result<Tensor> {
-        let mut hidden = self.conv1.forward(x)?;
-        if let Some(dropout) = dropout {
-            hidden = dropout.apply(&hidden)?;
-        }
-        let hidden = self.conv2.forward(&hidden)?;
+        let Some(dropout) = dropout else {
+            return block(x, &self.conv1, &self.conv2, self.skip.as_ref());
+        };
+        let hidden = dropout.apply(&convolve(&self.conv1, x)?)?;
+        let hidden = convolve(&self.conv2, &hidden)?;
         match &self.skip {
-            Some(skip) => add_relu(&hidden, &skip.forward(x)?),
+            Some(skip) => add_relu(&hidden, &convolve(skip, x)?),
             None => add_relu(&hidden, x),
         }
     }

@@ -1,0 +1,508 @@
+//! The two products that every convolution is made of, in tiles that stay in vector registers.
+//!
+//! A convolution reads, for each output row and each tap, one row of its input ([`Reads`] says
+//! which; none where it would read padding). So nothing is padded, shifted or copied, a tap that
+//! only reads padding costs nothing, and bias, residual and ReLU are applied to the tile before it
+//! is stored. [`correlate`] is the convolution and, with transposed weights, the gradient of its
+//! input; [`outer`] is the gradient of the weights.
+//!
+//! The instruction set is found out at run time (AVX-512, AVX2, NEON, or none).
+
+use std::array::from_fn;
+
+use candle_core::{Result, bail};
+use pulp::{Arch, Simd, WithSimd};
+
+use super::scratch::{Scratch, empty};
+
+/// Rows of a tile.
+const ROWS: usize = 6;
+/// Input rows of a share that stay in the cache while all tiles of a weight gradient see them.
+const BLOCK: usize = 96;
+/// Floats in a cache line: packed weights begin at one.
+const LINE: usize = 16;
+/// Reads padding.
+const PADDING: u32 = u32::MAX;
+
+/// Output row t of a window reads, by tap k, row (t * scale + k * tap + offset) / divisor of its
+/// input: padding where that is no whole number or outside of the window.
+#[derive(Clone, Copy)]
+pub(super) struct Map {
+    pub(super) scale: i32,
+    pub(super) tap: i32,
+    pub(super) offset: i32,
+    pub(super) divisor: i32,
+}
+
+/// Which input row each output row reads, per tap.
+pub(super) struct Reads {
+    taps: usize,
+    /// Output rows, each once.
+    to: Vec<u32>,
+    /// [tap, output row], up to whole tiles.
+    from: Vec<u32>,
+    /// Input rows of all windows.
+    inputs: usize,
+}
+
+impl Reads {
+    /// For `batch` windows of `inputs` rows each, and as many of `outputs` rows.
+    ///
+    /// Rows that the same taps reach come one behind the other, so that whole tiles leave the other
+    /// taps out.
+    pub(super) fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
+        let step = map.divisor as usize;
+        let phases = (0..step.min(outputs)).map(|phase| (phase, (outputs - phase).div_ceil(step)));
+        let mut to = Vec::with_capacity(batch * outputs);
+        for (phase, n) in phases.clone() {
+            for window in 0..batch {
+                let first = window * outputs + phase;
+                to.extend((0..n as u32).map(|i| first as u32 + i * step as u32));
+            }
+        }
+        let padded = to.len().next_multiple_of(ROWS);
+        let mut from = vec![PADDING; taps * padded];
+        for (k, from) in from.chunks_exact_mut(padded.max(1)).enumerate() {
+            let mut rest = from;
+            for (phase, n) in phases.clone() {
+                let (slots, behind) = rest.split_at_mut(batch * n);
+                rest = behind;
+                let first = phase as i32 * map.scale + k as i32 * map.tap + map.offset;
+                if first.rem_euclid(map.divisor) != 0 {
+                    continue;
+                }
+                for (window, slots) in slots.chunks_exact_mut(n).enumerate() {
+                    let base = (window * inputs) as u32;
+                    for (slot, i) in slots.iter_mut().zip(0i32..) {
+                        // Negative rows become large ones.
+                        let row = (first / map.divisor + i * map.scale) as u32;
+                        *slot = if row < inputs as u32 { base + row } else { PADDING };
+                    }
+                }
+            }
+        }
+        Self { taps, to, from, inputs: batch * inputs }
+    }
+
+    /// The rows that tap k of tile `tile` reads.
+    #[inline(always)]
+    fn tile(&self, k: usize, tile: usize) -> &[u32] {
+        let padded = self.from.len() / self.taps;
+        let at = k * padded + tile * ROWS;
+        &self.from[at..at + ROWS]
+    }
+
+    /// Whether rows are read inside of `source`, and written inside of `size` values.
+    fn check(&self, source: Rows<'_>, width: usize, size: usize) -> Result<()> {
+        let (read, written) = (self.inputs, self.to.len());
+        if read * source.width > source.values.len() || written * width > size {
+            bail!("rows {read} of {} values, {written} of {width}", source.width);
+        }
+        Ok(())
+    }
+}
+
+/// Rows of `width` values.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) width: usize,
+}
+
+/// A weight as [taps, inputs, outputs], wherever its values lie.
+#[derive(Clone, Copy)]
+pub(super) struct Weight<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// Where each tap begins.
+    pub(super) taps: &'a [usize],
+    /// Values from one input, and from one output, to the next.
+    pub(super) steps: (usize, usize),
+}
+
+/// What happens to a row of outputs before it is stored.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Finish<'a> {
+    /// Added to every row.
+    pub(super) bias: Option<&'a [f32]>,
+    /// Added, row by row.
+    pub(super) residual: Option<&'a [f32]>,
+    /// Negative values become 0.
+    pub(super) relu: bool,
+    /// Values become 0 where this, row by row, is not positive: the gradient of a ReLU.
+    pub(super) gate: Option<&'a [f32]>,
+}
+
+/// out[to] = finish(sum over taps k of x[from(k)] W_k): rows of `weight.outputs` values, as many as
+/// `reads` has.
+///
+/// # Errors
+/// When a row lies outside of its buffer.
+pub(super) fn correlate(
+    x: Rows<'_>,
+    weight: Weight<'_>,
+    reads: &Reads,
+    finish: Finish<'_>,
+) -> Result<Vec<f32>> {
+    let size = reads.to.len() * weight.outputs;
+    reads.check(x, weight.outputs, size)?;
+    for rows in [finish.residual, finish.gate].into_iter().flatten() {
+        if rows.len() != size {
+            bail!("{} values beside {size} outputs", rows.len());
+        }
+    }
+    let short = finish.bias.is_some_and(|bias| bias.len() != weight.outputs);
+    let last = weight.taps.iter().max().copied().unwrap_or(0)
+        + weight.inputs.saturating_sub(1) * weight.steps.0
+        + weight.outputs.saturating_sub(1) * weight.steps.1;
+    if short || weight.taps.len() != reads.taps || x.width != weight.inputs {
+        bail!("{} taps of {} values, weight for {}", reads.taps, x.width, weight.inputs);
+    }
+    if last >= weight.values.len() {
+        bail!("weight of {} values, needs {}", weight.values.len(), last + 1);
+    }
+    let mut out = empty(size);
+    Arch::new().dispatch(Correlate { x, weight, reads, finish, out: out.as_mut_ptr() });
+    // SAFETY: every output row was written: `Reads` names each once.
+    unsafe { out.set_len(size) };
+    Ok(out)
+}
+
+/// gradient[k] += sum over output rows of x[from(k)]^T g[to]; tap k is [inputs, outputs], its rows
+/// `step` apart, and begins at `taps[k]`.
+///
+/// # Errors
+/// When a row lies outside of its buffer.
+pub(super) fn outer(
+    x: Rows<'_>,
+    g: Rows<'_>,
+    reads: &Reads,
+    (taps, step): (&[usize], usize),
+    gradient: &mut [f32],
+) -> Result<()> {
+    reads.check(x, g.width, g.values.len())?;
+    let last = taps.iter().max().copied().unwrap_or(0) + x.width.saturating_sub(1) * step + g.width;
+    if taps.len() != reads.taps || last > gradient.len() {
+        bail!("gradient of {} values, needs {last}", gradient.len());
+    }
+    Arch::new().dispatch(Outer { x, g, reads, taps, step, gradient });
+    Ok(())
+}
+
+/// Vectors per row of a tile, and panels of so many vectors for `columns` columns.
+fn panels<S: Simd>(columns: usize) -> (usize, usize) {
+    let most = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
+    let vectors = columns.div_ceil(S::F32_LANES).max(1);
+    let panels = vectors.div_ceil(most);
+    (vectors.div_ceil(panels), panels)
+}
+
+struct Correlate<'a> {
+    x: Rows<'a>,
+    weight: Weight<'a>,
+    reads: &'a Reads,
+    finish: Finish<'a>,
+    out: *mut f32,
+}
+
+impl WithSimd for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match panels::<S>(self.weight.outputs).0 {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            3 => self.run::<S, 3>(simd),
+            _ => self.run::<S, 4>(simd),
+        }
+    }
+}
+
+impl Correlate<'_> {
+    /// Panel by panel of V vectors, so that its weights stay in the cache.
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
+        let columns = V * S::F32_LANES;
+        let (_, panels) = panels::<S>(self.weight.outputs);
+        let size = self.reads.taps * self.weight.inputs * columns;
+        let mut packed = Scratch::new(size + columns + LINE);
+        let start = packed.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let (weights, bias) = packed[start..start + size + columns].split_at_mut(size);
+        let zeros = Scratch::zeros(self.weight.inputs);
+        for panel in 0..panels {
+            self.pack(panel * columns, columns, weights, bias);
+            // SAFETY: `correlate` checked every row against its buffer.
+            unsafe { self.panel::<S, V>(simd, panel, weights, bias, &zeros) };
+        }
+    }
+
+    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros behind
+    /// the last.
+    #[inline(always)]
+    fn pack(&self, first: usize, columns: usize, weights: &mut [f32], bias: &mut [f32]) {
+        let Weight { values, inputs, outputs, taps, steps } = self.weight;
+        let filled = columns.min(outputs - first);
+        for (row, slot) in weights.chunks_exact_mut(columns).enumerate() {
+            let from = taps[row / inputs] + row % inputs * steps.0 + first * steps.1;
+            if steps.1 == 1 {
+                slot[..filled].copy_from_slice(&values[from..from + filled]);
+            } else {
+                let strided = values[from..].iter().step_by(steps.1);
+                slot[..filled].iter_mut().zip(strided).for_each(|(slot, value)| *slot = *value);
+            }
+            slot[filled..].fill(0.0);
+        }
+        bias.fill(0.0);
+        if let Some(values) = self.finish.bias {
+            bias[..filled].copy_from_slice(&values[first..first + filled]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn panel<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        panel: usize,
+        weights: &[f32],
+        bias: &[f32],
+        zeros: &[f32],
+    ) {
+        let (taps, inputs) = (self.reads.taps, self.weight.inputs);
+        let x = self.x.values.as_ptr();
+        let per_tap = inputs * V;
+        for (tile, to) in self.reads.to.chunks(ROWS).enumerate() {
+            let bias: [S::f32s; V] = unsafe { load::<S, V>(bias.as_ptr()) };
+            let mut sums = [bias; ROWS];
+            for k in 0..taps {
+                let from = self.reads.tile(k, tile);
+                if from.iter().all(|row| *row == PADDING) {
+                    continue;
+                }
+                let rows: [*const f32; ROWS] = from_fn(|r| match from[r] {
+                    PADDING => zeros.as_ptr(),
+                    row => unsafe { x.add(row as usize * inputs) },
+                });
+                unsafe {
+                    let weight = weights.as_ptr().cast::<S::f32s>().add(k * per_tap);
+                    accumulate::<S, V>(simd, &mut sums, rows, weight, inputs);
+                }
+            }
+            for (sums, &to) in sums.iter().zip(to) {
+                unsafe { self.store::<S, V>(simd, to as usize, panel, sums) };
+            }
+        }
+    }
+
+    /// Finishes and stores the columns of a panel in output row `to`.
+    ///
+    /// # Safety
+    /// `out` has room for that row.
+    #[inline(always)]
+    unsafe fn store<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        to: usize,
+        panel: usize,
+        sums: &[S::f32s; V],
+    ) {
+        let outputs = self.weight.outputs;
+        for (v, sum) in sums.iter().enumerate() {
+            let first = (panel * V + v) * S::F32_LANES;
+            if first >= outputs {
+                break;
+            }
+            let filled = S::F32_LANES.min(outputs - first);
+            let range = to * outputs + first..to * outputs + first + filled;
+            let mut value = *sum;
+            if let Some(residual) = self.finish.residual {
+                value = simd.add_f32s(value, load_part(simd, &residual[range.clone()]));
+            }
+            if self.finish.relu {
+                value = simd.max_f32s(value, simd.splat_f32s(0.0));
+            }
+            if let Some(gate) = self.finish.gate {
+                let gate = load_part(simd, &gate[range.clone()]);
+                let open = simd.greater_than_f32s(gate, simd.splat_f32s(0.0));
+                value = simd.select_f32s(open, value, simd.splat_f32s(0.0));
+            }
+            // SAFETY: as demanded of the caller.
+            unsafe { store_part::<S>(self.out.add(range.start), filled, value) };
+        }
+    }
+}
+
+/// sums[r] += rows[r][c] * weight[c] over the input channels c.
+///
+/// # Safety
+/// `rows` point to `inputs` values each, `weight` to `inputs` * V vectors.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const V: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; V]; ROWS],
+    rows: [*const f32; ROWS],
+    weight: *const S::f32s,
+    inputs: usize,
+) {
+    let mut tile = *sums;
+    for c in 0..inputs {
+        // SAFETY: as demanded of the caller.
+        let vectors: [S::f32s; V] = unsafe { load::<S, V>(weight.add(c * V).cast()) };
+        for r in 0..ROWS {
+            let x = simd.splat_f32s(unsafe { *rows[r].add(c) });
+            for v in 0..V {
+                tile[r][v] = simd.mul_add_e_f32s(x, vectors[v], tile[r][v]);
+            }
+        }
+    }
+    *sums = tile;
+}
+
+/// V vectors that lie one behind the other.
+///
+/// # Safety
+/// `from` points to V * lanes values.
+#[inline(always)]
+unsafe fn load<S: Simd, const V: usize>(from: *const f32) -> [S::f32s; V] {
+    // SAFETY: as demanded of the caller.
+    from_fn(|v| unsafe { from.cast::<S::f32s>().add(v).read_unaligned() })
+}
+
+/// A vector of at most as many values as it has lanes.
+#[inline(always)]
+fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    if values.len() == S::F32_LANES {
+        // SAFETY: there are as many values as lanes.
+        unsafe { values.as_ptr().cast::<S::f32s>().read_unaligned() }
+    } else {
+        simd.partial_load_f32s(values)
+    }
+}
+
+/// The first `n` lanes of a vector.
+///
+/// # Safety
+/// `slot` has room for `n` values; `n` is at most the number of lanes.
+#[inline(always)]
+unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
+    // SAFETY: as demanded of the caller.
+    unsafe {
+        if n == S::F32_LANES {
+            slot.cast::<S::f32s>().write_unaligned(value);
+        } else {
+            let value: *const S::f32s = &value;
+            slot.copy_from_nonoverlapping(value.cast(), n);
+        }
+    }
+}
+
+/// A row of the input and the row of the gradient that it meets.
+struct Pair {
+    x: *const f32,
+    g: *const f32,
+}
+
+struct Outer<'a> {
+    x: Rows<'a>,
+    g: Rows<'a>,
+    reads: &'a Reads,
+    taps: &'a [usize],
+    step: usize,
+    gradient: &'a mut [f32],
+}
+
+impl WithSimd for Outer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match panels::<S>(self.g.width).0 {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            3 => self.run::<S, 3>(simd),
+            _ => self.run::<S, 4>(simd),
+        }
+    }
+}
+
+impl Outer<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let columns = V * S::F32_LANES;
+        let (_, panels) = panels::<S>(self.g.width);
+        let width = panels * columns;
+        // Rows of g, padded to whole vectors.
+        let mut block = Scratch::new(BLOCK * width + LINE);
+        let start = block.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let block = &mut block[start..start + BLOCK * width];
+        let mut pairs: Vec<Pair> = Vec::with_capacity(BLOCK);
+        let padded = self.reads.from.len() / self.reads.taps;
+        for (first, to) in (0..).step_by(BLOCK).zip(self.reads.to.chunks(BLOCK)) {
+            for (slot, &to) in block.chunks_exact_mut(width).zip(to) {
+                let from = to as usize * self.g.width;
+                slot[..self.g.width].copy_from_slice(&self.g.values[from..from + self.g.width]);
+                slot[self.g.width..].fill(0.0);
+            }
+            for k in 0..self.taps.len() {
+                let from = &self.reads.from[k * padded + first..][..to.len()];
+                let rows = from.iter().zip(block.chunks_exact(width));
+                pairs.clear();
+                pairs.extend(rows.filter(|(from, _)| **from != PADDING).map(|(from, g)| Pair {
+                    x: self.x.values[*from as usize * self.x.width..].as_ptr(),
+                    g: g.as_ptr(),
+                }));
+                if pairs.is_empty() {
+                    continue;
+                }
+                for c in (0..self.x.width).step_by(ROWS) {
+                    for panel in 0..panels {
+                        // SAFETY: `outer` checked every row against its buffer.
+                        unsafe { self.tile::<S, V>(simd, &pairs, (k, c, panel)) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the products of `pairs` to the rows from `c` on of a tap's gradient.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        pairs: &[Pair],
+        (k, c, panel): (usize, usize, usize),
+    ) {
+        let columns = V * S::F32_LANES;
+        let channels = self.x.width;
+        // Rows behind the last are computed as the last, and not stored.
+        let at: [usize; ROWS] = from_fn(|r| (c + r).min(channels - 1));
+        let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+        for pair in pairs {
+            unsafe {
+                let g: [S::f32s; V] = load::<S, V>(pair.g.add(panel * columns));
+                for r in 0..ROWS {
+                    let x = simd.splat_f32s(*pair.x.add(at[r]));
+                    for v in 0..V {
+                        sums[r][v] = simd.mul_add_e_f32s(x, g[v], sums[r][v]);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate().take(channels - c) {
+            for (v, sum) in sums.iter().enumerate() {
+                let first = panel * columns + v * S::F32_LANES;
+                if first >= self.g.width {
+                    break;
+                }
+                let from = self.taps[k] + (c + r) * self.step;
+                let end = from + self.g.width.min(first + S::F32_LANES);
+                let slot = &mut self.gradient[from + first..end];
+                let before = load_part(simd, slot);
+                let sum = simd.add_f32s(before, *sum);
+                // SAFETY: the slot has so many values.
+                unsafe { store_part::<S>(slot.as_mut_ptr(), slot.len(), sum) };
+            }
+        }
+    }
+}
