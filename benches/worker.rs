@@ -56,7 +56,11 @@ fn step(trainer: &mut Trainer, n: usize) -> Answer {
 }
 
 /// mu, log sigma^2, X^ and X~ of given windows and noise.
-fn forward(trainer: &Trainer, perturbation: genias::config::Perturbation, files: [&str; 2]) -> Answer {
+fn forward(
+    trainer: &Trainer,
+    perturbation: genias::config::Perturbation,
+    files: [&str; 2],
+) -> Answer {
     let tensors = safetensors::load(files[0], &Device::Cpu)?;
     let [x, eps] = ["x", "eps"].map(|name| tensors.get(name).cloned());
     let (x, eps) = (x.ok_or("no tensor x")?, eps.ok_or("no tensor eps")?);
@@ -83,8 +87,25 @@ fn peak(size: usize, n: usize) -> Answer {
         // SAFETY: three matrices of size * size values, as the strides say.
         unsafe {
             gemm::gemm(
-                size, size, size, out.as_mut_ptr(), 1, step, false, a.as_ptr(), 1, step, b.as_ptr(),
-                1, step, 0.0, 1.0, false, false, false, threads,
+                size,
+                size,
+                size,
+                out.as_mut_ptr(),
+                1,
+                step,
+                false,
+                a.as_ptr(),
+                1,
+                step,
+                b.as_ptr(),
+                1,
+                step,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                threads,
             );
         }
         best = best.min(start.elapsed().as_secs_f64());

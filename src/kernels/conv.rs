@@ -176,9 +176,8 @@ impl CustomOp3 for Conv {
             with_slices([x, weight, output, gradient], |[x_data, w_data, y, dy]| {
                 let g = Before::new(dy, y, self.relu);
                 let dw = self.weight_gradient(x_data, &g, size)?;
-                let dx = x
-                    .track_op()
-                    .then(|| self.input_gradient(&g, w_data, size, Finish::default()));
+                let dx =
+                    x.track_op().then(|| self.input_gradient(&g, w_data, size, Finish::default()));
                 Ok((dx.transpose()?, dw, column_sums(&g, outputs)))
             })?;
         Ok((

@@ -36,6 +36,15 @@ pub(super) fn through_relu(gradient: &[f32], output: &[f32]) -> Scratch {
     masked
 }
 
+/// As [`through_relu`], in place.
+pub(super) fn gate(gradient: &mut [f32], output: &[f32]) {
+    vectorised(|| {
+        for (gradient, output) in gradient.iter_mut().zip(output) {
+            *gradient *= f32::from(u8::from(*output > 0.0));
+        }
+    });
+}
+
 /// Sum over rows of a row-major [_, cols] matrix: the gradient of a bias.
 pub(super) fn column_sums(rows: &[f32], cols: usize) -> Vec<f32> {
     let mut sums = vec![0f32; cols];

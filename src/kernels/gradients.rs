@@ -81,7 +81,9 @@ pub(super) fn hand_over(
     }
     match dense(parameter, gradient()?)? {
         None => Ok(()),
-        Some(_) => candle_core::bail!("gradients of a block are taken by genias::kernels::backward"),
+        Some(_) => {
+            candle_core::bail!("gradients of a block are taken by genias::kernels::backward")
+        }
     }
 }
 
@@ -180,4 +182,3 @@ impl<'a> Summed<'a> {
         Ok(sum)
     }
 }
-

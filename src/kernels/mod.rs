@@ -8,7 +8,7 @@
 //! Every product runs on one thread: callers split a batch into shares of fixed size instead, so
 //! that results do not depend on the number of threads.
 
-mod block;
+mod blocks;
 pub mod composed;
 mod conv;
 mod distances;
@@ -21,7 +21,7 @@ mod scratch;
 mod tiles;
 mod upsample;
 
-pub use block::{Layer, block};
+pub use blocks::{Block, Layer, blocks};
 pub use conv::{Conv, conv};
 pub use distances::distances;
 pub use gradients::{Gradients, Summed, backward};

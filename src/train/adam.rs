@@ -60,7 +60,12 @@ impl Adam {
     }
 
     /// One step along the sum of the shares' gradients; false when it is not finite.
-    pub(super) fn step(&mut self, shares: &[Gradients], step: usize, control: &dyn Control) -> Result<bool> {
+    pub(super) fn step(
+        &mut self,
+        shares: &[Gradients],
+        step: usize,
+        control: &dyn Control,
+    ) -> Result<bool> {
         let sums: Vec<Summed<'_>> =
             self.groups.iter().map(|group| Summed::new(group.var.as_tensor(), shares)).collect();
         let tasks: Vec<(usize, Range<usize>)> = sums

@@ -125,4 +125,3 @@ impl HeldOut {
         Ok(spread_over_pool(self.0.shares(), control, share)?.into_iter().sum())
     }
 }
-

@@ -146,7 +146,11 @@ fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained>
             sum = 0.0;
             control.progress(steps, config.steps, train_loss);
             if validation_loss < best.loss {
-                best = Best { loss: validation_loss, step: steps, snapshot: learner.optimiser.snapshot()? };
+                best = Best {
+                    loss: validation_loss,
+                    step: steps,
+                    snapshot: learner.optimiser.snapshot()?,
+                };
             } else if config.patience.is_some_and(|patience| steps - best.step >= patience) {
                 stop_reason = StopReason::Patience;
                 break;

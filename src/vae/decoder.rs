@@ -36,12 +36,7 @@ impl Decoder {
         Ok(Self {
             expand: pair("expand", (latent, start), start)?,
             up,
-            out: layer(
-                channels,
-                architecture.features,
-                Conv::same(OUTPUT_TAPS),
-                vb.pp("out"),
-            )?,
+            out: layer(channels, architecture.features, Conv::same(OUTPUT_TAPS), vb.pp("out"))?,
             linear: architecture
                 .linear_path
                 .then(|| pair("linear", (latent, values), values))

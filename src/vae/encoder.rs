@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::tcn::{Block, convolve, layer};
+use super::tcn::{self, convolve, layer};
 use super::{Architecture, Dropout, LOG_VARIANCE, REDUCED_CHANNELS};
-use crate::kernels::{Conv, Layer, linear};
+use crate::kernels::{Block, Conv, Layer, blocks, linear};
 
 /// mu = head(TCN(X)) + X A, log sigma^2 = head(TCN(X)).
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl Encoder {
     pub fn new(architecture: &Architecture, vb: VarBuilder<'_>) -> Result<Self> {
         let latent = architecture.latent;
         let blocks = (0..architecture.levels)
-            .map(|i| Block::new(architecture, i, vb.pp(format!("blocks.{i}"))))
+            .map(|i| tcn::block(architecture, i, vb.pp(format!("blocks.{i}"))))
             .collect::<Result<_>>()?;
         // Without decimation the flattened encoding would be as large as W * C.
         let reduce = (architecture.decimation == 0)
@@ -45,15 +45,14 @@ impl Encoder {
     }
 
     /// [B, W, D] -> mu [B, L], log sigma^2 [B, L].
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        mut dropout: Option<&mut Dropout>,
-    ) -> Result<(Tensor, Tensor)> {
-        let mut hidden = x.clone();
-        for block in &self.blocks {
-            hidden = block.forward(&hidden, dropout.as_deref_mut())?;
-        }
+    pub fn forward(&self, x: &Tensor, dropout: Option<&mut Dropout>) -> Result<(Tensor, Tensor)> {
+        let mut hidden = match dropout {
+            None => blocks(x, &self.blocks)?,
+            Some(dropout) => self
+                .blocks
+                .iter()
+                .try_fold(x.clone(), |hidden, block| tcn::with_dropout(block, &hidden, dropout))?,
+        };
         if let Some(reduce) = &self.reduce {
             hidden = convolve(reduce, &hidden)?;
         }

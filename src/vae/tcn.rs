@@ -5,15 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::{Architecture, Dropout};
-use crate::kernels::{Conv, Layer, add_relu, block, conv};
-
-/// relu(conv2(relu(conv1(x))) + skip(x)).
-#[derive(Clone, Debug)]
-pub struct Block {
-    conv1: Layer,
-    conv2: Layer,
-    skip: Option<Layer>,
-}
+use crate::kernels::{Block, Conv, Layer, add_relu, conv};
 
 /// A convolution from `inputs` to `outputs` channels.
 pub(super) fn layer(
@@ -31,35 +23,30 @@ pub(super) fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
     conv(x, &layer.weight, &layer.bias, layer.geometry)
 }
 
-impl Block {
-    /// Block `i` of the encoder.
-    pub fn new(architecture: &Architecture, i: usize, vb: VarBuilder<'_>) -> Result<Self> {
-        let (stride, dilation) = architecture.block(i);
-        let (kernel, channels) = (architecture.kernel_size, architecture.channels);
-        let inputs = if i == 0 { architecture.features } else { channels };
-        let first = Conv::causal(kernel, stride, dilation, true);
-        let second = Conv::causal(kernel, 1, dilation, false);
-        let pointwise = Conv::causal(1, stride, 1, false);
-        let skip = (inputs != channels || stride != 1)
-            .then(|| layer(inputs, channels, pointwise, vb.pp("skip")))
-            .transpose()?;
-        Ok(Self {
-            conv1: layer(inputs, channels, first, vb.pp("conv1"))?,
-            conv2: layer(channels, channels, second, vb.pp("conv2"))?,
-            skip,
-        })
-    }
+/// Block `i` of the encoder: relu(conv2(relu(conv1(x))) + skip(x)).
+pub(super) fn block(architecture: &Architecture, i: usize, vb: VarBuilder<'_>) -> Result<Block> {
+    let (stride, dilation) = architecture.block(i);
+    let (kernel, channels) = (architecture.kernel_size, architecture.channels);
+    let inputs = if i == 0 { architecture.features } else { channels };
+    let first = Conv::causal(kernel, stride, dilation, true);
+    let second = Conv::causal(kernel, 1, dilation, false);
+    let pointwise = Conv::causal(1, stride, 1, false);
+    let skip = (inputs != channels || stride != 1)
+        .then(|| layer(inputs, channels, pointwise, vb.pp("skip")))
+        .transpose()?;
+    Ok(Block {
+        first: layer(inputs, channels, first, vb.pp("conv1"))?,
+        second: layer(channels, channels, second, vb.pp("conv2"))?,
+        skip,
+    })
+}
 
-    /// [B, T, C] -> [B, ceil(T / stride), channels].
-    pub fn forward(&self, x: &Tensor, dropout: Option<&mut Dropout>) -> Result<Tensor> {
-        let Some(dropout) = dropout else {
-            return block(x, &self.conv1, &self.conv2, self.skip.as_ref());
-        };
-        let hidden = dropout.apply(&convolve(&self.conv1, x)?)?;
-        let hidden = convolve(&self.conv2, &hidden)?;
-        match &self.skip {
-            Some(skip) => add_relu(&hidden, &convolve(skip, x)?),
-            None => add_relu(&hidden, x),
-        }
+/// [B, T, C] -> [B, ceil(T / stride), channels], with hidden units dropped.
+pub(super) fn with_dropout(block: &Block, x: &Tensor, dropout: &mut Dropout) -> Result<Tensor> {
+    let hidden = dropout.apply(&convolve(&block.first, x)?)?;
+    let hidden = convolve(&block.second, &hidden)?;
+    match &block.skip {
+        Some(skip) => add_relu(&hidden, &convolve(skip, x)?),
+        None => add_relu(&hidden, x),
     }
 }

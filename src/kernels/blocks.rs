@@ -1,0 +1,282 @@
+//! Fused residual blocks, one behind the other, as one operation.
+//!
+//! candle keeps a gradient per tensor that it fills with zeros and adds to. Inside one operation the
+//! gradient of a hidden activation is written once, already gated by its ReLU, and the two ways
+//! back to the input of a block meet where they are computed.
+
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::conv::Size;
+use super::elementwise::{column_sums, gate, through_relu};
+use super::scratch::Scratch;
+use super::tiles::Finish;
+use super::{Conv, gradients, slice, with_slices};
+
+/// One convolution of a block: weight [K, C, O], bias [O], geometry.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// [K, C, O].
+    pub weight: Tensor,
+    /// [O].
+    pub bias: Tensor,
+    /// Taps, stride, dilation and padding.
+    pub geometry: Conv,
+}
+
+impl Layer {
+    fn size(&self, batch: usize, rows: usize) -> Result<Size> {
+        let (_, inputs, outputs) = self.weight.dims3()?;
+        Ok(Size { batch, rows, inputs, outputs })
+    }
+
+    fn forward(
+        &self,
+        x: &[f32],
+        size: Size,
+        residual: Option<&[f32]>,
+        relu: bool,
+    ) -> Result<Vec<f32>> {
+        with_slices([&self.weight, &self.bias], |[weight, bias]| {
+            let finish = Finish { bias: Some(bias), residual, relu, gate: None };
+            self.geometry.forward(x, weight, size, finish)
+        })
+    }
+
+    /// Hands over dW and db.
+    fn hand_over(&self, x: &[f32], g: &[f32], size: Size) -> Result<()> {
+        gradients::hand_over(&self.weight, || self.geometry.weight_gradient(x, g, size))?;
+        gradients::hand_over(&self.bias, || Ok(column_sums(g, size.outputs)))
+    }
+
+    fn input_gradient(&self, g: &[f32], size: Size, finish: Finish<'_>) -> Result<Vec<f32>> {
+        with_slices([&self.weight], |[weight]| {
+            self.geometry.input_gradient(g, weight, size, finish)
+        })
+    }
+}
+
+/// relu(second(relu(first(x))) + skip(x)), x itself where there is no `skip`.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// First convolution, with ReLU.
+    pub first: Layer,
+    /// Second convolution.
+    pub second: Layer,
+    /// What brings the input to the shape of the output.
+    pub skip: Option<Layer>,
+}
+
+/// Blocks one behind the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
+/// at.
+///
+/// Weights and biases are constants or variables; their gradients are taken by
+/// [`super::backward`] only.
+///
+/// # Errors
+/// When shapes do not agree or a tensor is not f32 on the CPU.
+pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
+    let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(x.clone()) };
+    let layers = blocks.iter().flat_map(|block| {
+        [Some(&block.first), Some(&block.second), block.skip.as_ref()].into_iter().flatten()
+    });
+    let mut parameters = layers.flat_map(|layer| [&layer.weight, &layer.bias]);
+    let tracked = x.track_op() || parameters.any(Tensor::track_op);
+    let op = Blocks { blocks: blocks.to_vec(), kept: tracked.then(OnceLock::new) };
+    // The weights are operands so that candle comes back to this operation for their sake too.
+    x.contiguous()?.apply_op3(&first.first.weight, &last.second.weight, op)
+}
+
+/// Sizes of the two convolutions of a block; that of a skip begins as the first one's.
+struct Sizes {
+    first: Size,
+    second: Size,
+    rows: usize,
+}
+
+/// What a backward pass needs of a block: the output of its first convolution, and its own output
+/// where another block follows.
+struct Kept {
+    hidden: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl Block {
+    fn sizes(&self, batch: usize, rows: usize, channels: usize) -> Result<Sizes> {
+        let first = self.first.size(batch, rows)?;
+        let second = self.second.size(batch, self.first.geometry.output_rows(rows))?;
+        let rows = self.second.geometry.output_rows(second.rows);
+        let skipped = match &self.skip {
+            Some(skip) => {
+                let size = skip.size(batch, first.rows)?;
+                (size.inputs, skip.geometry.output_rows(size.rows), size.outputs)
+            }
+            None => (channels, first.rows, channels),
+        };
+        if (first.inputs, second.inputs) != (channels, first.outputs)
+            || skipped != (channels, rows, second.outputs)
+        {
+            candle_core::bail!(
+                "block: {channels} channels, convolutions of {:?} and {:?}, beside {skipped:?}",
+                (first.inputs, first.outputs),
+                (second.inputs, rows, second.outputs),
+            );
+        }
+        Ok(Sizes { first, second, rows })
+    }
+
+    fn forward(&self, x: &[f32], sizes: &Sizes) -> Result<Kept> {
+        let hidden = self.first.forward(x, sizes.first, None, true)?;
+        let skipped = match &self.skip {
+            Some(skip) => {
+                let size = Size { outputs: sizes.second.outputs, ..sizes.first };
+                Some(Scratch::from(skip.forward(x, size, None, false)?))
+            }
+            None => None,
+        };
+        let residual = Some(skipped.as_deref().unwrap_or(x));
+        let output = self.second.forward(&hidden, sizes.second, residual, true)?;
+        Ok(Kept { hidden, output })
+    }
+
+    /// dx, where it is `wanted`, of the gradient g in front of the last ReLU; the gradients of the
+    /// parameters are handed over.
+    fn backward(
+        &self,
+        x: &[f32],
+        hidden: &[f32],
+        g: &[f32],
+        sizes: &Sizes,
+        wanted: bool,
+    ) -> Result<Option<Vec<f32>>> {
+        self.second.hand_over(hidden, g, sizes.second)?;
+        let gated = Finish { gate: Some(hidden), ..Finish::default() };
+        let g_hidden = Scratch::from(self.second.input_gradient(g, sizes.second, gated)?);
+        self.first.hand_over(x, &g_hidden, sizes.first)?;
+        let mut skipped = None;
+        if let Some(skip) = &self.skip {
+            let size = Size { outputs: sizes.second.outputs, ..sizes.first };
+            skip.hand_over(x, g, size)?;
+            if wanted {
+                skipped = Some(Scratch::from(skip.input_gradient(g, size, Finish::default())?));
+            }
+        }
+        let residual = Some(skipped.as_deref().unwrap_or(g));
+        let finish = Finish { residual, ..Finish::default() };
+        wanted.then(|| self.first.input_gradient(&g_hidden, sizes.first, finish)).transpose()
+    }
+}
+
+struct Blocks {
+    blocks: Vec<Block>,
+    /// Where a backward pass may follow.
+    kept: Option<OnceLock<Vec<Kept>>>,
+}
+
+impl Blocks {
+    /// Sizes of every block.
+    fn sizes(&self, shape: &Shape) -> Result<Vec<Sizes>> {
+        let (batch, mut rows, mut channels) = shape.dims3()?;
+        let mut all: Vec<Sizes> = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let sizes = block.sizes(batch, rows, channels)?;
+            (rows, channels) = (sizes.rows, sizes.second.outputs);
+            all.push(sizes);
+        }
+        Ok(all)
+    }
+
+    /// dx, where it is `wanted`; the other gradients are handed over.
+    fn backward(
+        &self,
+        x: &[f32],
+        y: &[f32],
+        dy: &[f32],
+        all: &[Sizes],
+        wanted: bool,
+    ) -> Result<Option<Vec<f32>>> {
+        let Some(kept) = self.kept.as_ref().and_then(OnceLock::get) else {
+            candle_core::bail!("blocks: the forward pass was not tracked")
+        };
+        let mut g = through_relu(dy, y);
+        for (i, (block, sizes)) in self.blocks.iter().zip(all).enumerate().rev() {
+            let hidden = &kept[i].hidden;
+            match i.checked_sub(1).map(|before| &kept[before].output) {
+                Some(input) => {
+                    let dx = block.backward(input, hidden, &g, sizes, true)?;
+                    g = Scratch::from(dx.unwrap_or_default());
+                    gate(&mut g, input);
+                }
+                None => return block.backward(x, hidden, &g, sizes, wanted),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl CustomOp3 for Blocks {
+    fn name(&self) -> &'static str {
+        "genias-blocks"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let all = self.sizes(x_layout.shape())?;
+        let x = slice(x, x_layout)?;
+        let mut kept: Vec<Kept> = Vec::with_capacity(self.blocks.len());
+        for (block, sizes) in self.blocks.iter().zip(&all) {
+            let step = block.forward(kept.last().map_or(x, |last| &last.output), sizes)?;
+            if self.kept.is_none() {
+                kept.drain(..).for_each(Kept::recycle);
+            }
+            kept.push(step);
+        }
+        let out = kept.last_mut().map(|last| std::mem::take(&mut last.output)).unwrap_or_default();
+        match &self.kept {
+            Some(slot) => drop(slot.set(kept)),
+            None => kept.into_iter().for_each(Kept::recycle),
+        }
+        let shape = match all.last() {
+            Some(last) => (last.second.batch, last.rows, last.second.outputs).into(),
+            None => x_layout.shape().clone(),
+        };
+        Ok((CpuStorage::F32(out), shape))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        output: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let all = self.sizes(x.shape())?;
+        let dx = with_slices([x, output, gradient], |[x_data, y, dy]| {
+            self.backward(x_data, y, dy, &all, x.track_op())
+        })?;
+        Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None, None))
+    }
+}
+
+impl Kept {
+    /// Gives the memory to the next operations.
+    fn recycle(self) {
+        drop([Scratch::from(self.hidden), Scratch::from(self.output)]);
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        let kept = self.kept.take().and_then(OnceLock::into_inner);
+        kept.into_iter().flatten().for_each(Kept::recycle);
+    }
+}
