@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -219,3 +220,95 @@ def normalised(values: np.ndarray, metadata: dict) -> torch.Tensor:
     """z-scores [T, D] of raw values [T, D]."""
     mean, std = (np.asarray(metadata["normaliser"][key]) for key in ("mean", "std"))
     return torch.from_numpy(((values - mean) / std).astype(np.float32))
+
+
+BATCH = 256
+"""Windows per forward pass of inference."""
+BLEND = 3
+MIN_RANGE = 0.5
+
+
+@torch.inference_mode()
+def score(frame: pl.DataFrame, model, metadata: dict, stride: int) -> pl.DataFrame:
+    """Mean squared error of every row over the windows that cover it."""
+    encoder, decoder = model
+    size = metadata["config"]["window"]
+    z = normalised(frame.to_numpy(), metadata)
+    windows = z.unfold(0, size, stride)
+    sums, counts = torch.zeros(len(z)), torch.zeros(len(z))
+    rows = torch.arange(size)
+    for first in range(0, len(windows), BATCH):
+        x = windows[first : first + BATCH].transpose(1, 2).contiguous()
+        mu, _ = encoder(x)
+        error = (x - decoder(mu)).square().mean(dim=2)
+        starts = (first + torch.arange(len(x))) * stride
+        index = (starts[:, None] + rows).flatten()
+        sums.index_add_(0, index, error.flatten())
+        counts.index_add_(0, index, torch.ones(len(index)))
+    return frame.with_columns(pl.Series("anomaly_score", (sums / counts).numpy()))
+
+
+@torch.inference_mode()
+def generate(
+    frame: pl.DataFrame,
+    model,
+    metadata: dict,
+    psi: float,
+    tau: float,
+    length: int,
+    n: int,
+) -> pl.DataFrame:
+    """`n` anomalies of `length` rows each, where the decoded window deviates enough."""
+    encoder, decoder = model
+    size, latent = metadata["config"]["window"], model_latent(metadata)
+    values = frame.to_numpy()
+    z = normalised(values, metadata)
+    std = torch.tensor(metadata["normaliser"]["std"], dtype=torch.float32)
+    out = torch.from_numpy(values.copy())
+    mask = torch.zeros(values.shape, dtype=torch.bool)
+    slot = len(z) // n
+    segments = torch.arange(n) * slot + torch.randint(slot - length + 1, (n,))
+    low = (segments + length - size).clamp(min=0)
+    high = segments.clamp(max=len(z) - size)
+    starts = low + (torch.rand(n) * (high - low + 1)).long()
+    windows = z.unfold(0, size, 1)
+    weights = blend_weights(length)
+    for first in range(0, n, BATCH):
+        at, segment = starts[first : first + BATCH], segments[first : first + BATCH]
+        x = windows[at].transpose(1, 2).contiguous()
+        mu, log_variance = encoder(x)
+        noise = torch.exp(0.5 * log_variance) * torch.randn(len(x), latent)
+        plain, perturbed = decoder(torch.cat([mu + noise, mu + psi * noise])).chunk(2)
+        inside = (segment - at)[:, None] + torch.arange(length)
+        index = inside[:, :, None].expand(-1, -1, x.shape[2])
+        delta = (perturbed - plain).gather(1, index)
+        spread = (x.amax(dim=1) - x.amin(dim=1)).clamp(min=MIN_RANGE)
+        rms = delta.square().mean(dim=1).sqrt()
+        hit = rms / spread > tau
+        none = ~hit.any(dim=1)
+        hit[none, rms[none].argmax(dim=1)] = True
+        change = delta * weights[:, None] * hit[:, None, :]
+        rows = segment[:, None] + torch.arange(length)
+        out[rows] += change * std
+        mask[rows] = hit[:, None, :].expand(-1, length, -1)
+    columns = {f"{name}_synthetic": out[:, i].numpy() for i, name in enumerate(frame.columns)}
+    masks = {f"{name}_mask": mask[:, i].numpy() for i, name in enumerate(frame.columns)}
+    rows = (segments[:, None] + torch.arange(length)).flatten()
+    number = torch.zeros(len(z), dtype=torch.int32)
+    number[rows] = (1 + torch.arange(n, dtype=torch.int32)).repeat_interleave(length)
+    added = {**columns, "is_anomaly": (number > 0).numpy(), "anomaly_id": number.numpy(), **masks}
+    return frame.with_columns(**{name: pl.Series(name, values) for name, values in added.items()})
+
+
+def model_latent(metadata: dict) -> int:
+    """Latent units of a model."""
+    given = metadata["config"]["latent"]
+    return given or (100 if sum(metadata["normaliser"]["live"]) > 1 else 50)
+
+
+def blend_weights(length: int) -> torch.Tensor:
+    """Raised cosine over three rows at either end."""
+    edge = min(BLEND, (length - 1) // 2)
+    from_end = torch.minimum(torch.arange(length), torch.arange(length).flip(0)) + 1
+    ramp = 0.5 - 0.5 * torch.cos(math.pi * from_end / (edge + 1))
+    return torch.where(from_end > edge, 1.0, ramp)

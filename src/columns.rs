@@ -3,7 +3,13 @@
 //! [`Columns`] holds the features of a frame as 32- or 64-bit floats (other numeric types are cast
 //! once); [`Series`] is one group of it, in time order, without copying a value.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array,
+    PrimitiveArray,
+};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use xxhash_rust::xxh3::Xxh3;
@@ -88,20 +94,39 @@ impl Columns {
         (!value.is_nan()).then_some(value)
     }
 
-    /// Feature `d` with the values at `changes` (row, value) replaced; everything else keeps its
-    /// bits, nulls and NaN included.
-    pub fn replace(&self, d: usize, changes: &[(usize, f64)]) -> ArrayRef {
+    /// A copy of feature `d` whose values can be changed; everything else keeps its bits, nulls and
+    /// NaN included.
+    pub fn copy(&self, d: usize) -> Copied {
         match &self.features[d] {
-            Feature::F32(array) => {
-                let mut values = array.values().to_vec();
-                changes.iter().for_each(|&(row, value)| values[row] = value as f32);
-                std::sync::Arc::new(Float32Array::new(values.into(), array.nulls().cloned()))
-            }
-            Feature::F64(array) => {
-                let mut values = array.values().to_vec();
-                changes.iter().for_each(|&(row, value)| values[row] = value);
-                std::sync::Arc::new(Float64Array::new(values.into(), array.nulls().cloned()))
-            }
+            Feature::F32(array) => Copied::F32(array.values().to_vec(), array.nulls().cloned()),
+            Feature::F64(array) => Copied::F64(array.values().to_vec(), array.nulls().cloned()),
+        }
+    }
+}
+
+/// A copy of a feature, of the float type that it came as.
+#[derive(Clone, Debug)]
+pub enum Copied {
+    /// 32-bit floats.
+    F32(Vec<f32>, Option<NullBuffer>),
+    /// 64-bit floats.
+    F64(Vec<f64>, Option<NullBuffer>),
+}
+
+impl Copied {
+    /// Sets the value at `row`; a null stays one.
+    pub fn set(&mut self, row: usize, value: f64) {
+        match self {
+            Self::F32(values, _) => values[row] = value as f32,
+            Self::F64(values, _) => values[row] = value,
+        }
+    }
+
+    /// As an Arrow array.
+    pub fn finish(self) -> ArrayRef {
+        match self {
+            Self::F32(values, nulls) => Arc::new(Float32Array::new(values.into(), nulls)),
+            Self::F64(values, nulls) => Arc::new(Float64Array::new(values.into(), nulls)),
         }
     }
 }
@@ -127,11 +152,58 @@ impl Feature {
 
     fn first_infinite(&self) -> Option<usize> {
         match self {
-            Self::F32(array) => {
-                (0..array.len()).find(|&row| array.value(row).is_infinite() && array.is_valid(row))
-            }
-            Self::F64(array) => {
-                (0..array.len()).find(|&row| array.value(row).is_infinite() && array.is_valid(row))
+            Self::F32(array) => first_infinite(array, |value| value.is_infinite()),
+            Self::F64(array) => first_infinite(array, |value| value.is_infinite()),
+        }
+    }
+
+    /// Values at the given rows as 64-bit floats, NaN where there is none.
+    fn read(&self, rows: &Rows, start: usize, out: &mut [f64]) {
+        match self {
+            Self::F32(array) => read(array, rows, start, out, f64::from),
+            Self::F64(array) => read(array, rows, start, out, |value| value),
+        }
+    }
+}
+
+/// Rows that are looked at together: the compiler can vectorise a search that does not stop.
+const BLOCK: usize = 1024;
+
+fn first_infinite<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    is_infinite: impl Fn(T::Native) -> bool,
+) -> Option<usize> {
+    let blocks = array.values().chunks(BLOCK).enumerate();
+    let suspicious = blocks
+        .filter(|(_, block)| block.iter().fold(false, |found, value| found | is_infinite(*value)));
+    suspicious
+        .flat_map(|(i, block)| (i * BLOCK..).zip(block))
+        .find(|(row, value)| is_infinite(**value) && array.is_valid(*row))
+        .map(|(row, _)| row)
+}
+
+fn read<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    rows: &Rows,
+    start: usize,
+    out: &mut [f64],
+    widen: impl Fn(T::Native) -> f64,
+) {
+    let values = array.values();
+    match rows {
+        Rows::All(_) => {
+            let values = &values[start..start + out.len()];
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = widen(*value));
+        }
+        Rows::Picked(rows) => {
+            let rows = &rows[start..start + out.len()];
+            out.iter_mut().zip(rows).for_each(|(out, row)| *out = widen(values[*row as usize]));
+        }
+    }
+    if array.null_count() > 0 {
+        for (t, out) in (start..).zip(out) {
+            if array.is_null(rows.at(t)) {
+                *out = f64::NAN;
             }
         }
     }
@@ -182,10 +254,22 @@ pub struct Series<'a> {
 impl<'a> Series<'a> {
     /// A series of `rows` of `columns`.
     pub fn new(columns: &'a Columns, rows: Rows) -> Self {
-        let usable = (0..rows.len())
-            .map(|t| (0..columns.width()).all(|d| columns.value(d, rows.at(t)).is_some()))
-            .collect();
-        Self { columns, rows, usable, labelled: Vec::new(), gaps: Vec::new() }
+        let mut series = Self {
+            columns,
+            usable: vec![true; rows.len()],
+            rows,
+            labelled: Vec::new(),
+            gaps: Vec::new(),
+        };
+        let mut usable = std::mem::take(&mut series.usable);
+        for d in 0..columns.width() {
+            series.read_blocks(d, |start, values| {
+                let usable = &mut usable[start..start + values.len()];
+                usable.iter_mut().zip(values).for_each(|(usable, x)| *usable &= !x.is_nan());
+            });
+        }
+        series.usable = usable;
+        series
     }
 
     /// Every row of `columns` as one series.
@@ -233,6 +317,23 @@ impl<'a> Series<'a> {
         self.columns.value(d, self.rows.at(t))
     }
 
+    /// Values of feature `d` from the series' row `start` on, NaN for null and NaN.
+    ///
+    /// `start` and the rows of `out` must lie within the series.
+    pub fn read(&self, d: usize, start: usize, out: &mut [f64]) {
+        self.columns.features[d].read(&self.rows, start, out);
+    }
+
+    /// All values of feature `d`, block by block: first row and values of each.
+    fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
+        let mut values = [0.0; BLOCK];
+        for start in (0..self.len()).step_by(BLOCK) {
+            let block = &mut values[..BLOCK.min(self.len() - start)];
+            self.read(d, start, block);
+            take(start, block);
+        }
+    }
+
     /// Whether row `t` has a value in every feature.
     pub fn is_usable(&self, t: usize) -> bool {
         self.usable[t]
@@ -256,14 +357,18 @@ impl<'a> Series<'a> {
         hash.update(&(self.len() as u64).to_le_bytes());
         for (d, name) in self.columns.names.iter().enumerate() {
             hash.update(name.as_bytes());
-            for t in 0..self.len() {
-                let bits = self.value(d, t).map_or(u64::MAX, f64::to_bits);
-                hash.update(&bits.to_le_bytes());
-            }
+            let mut bytes = [0; BLOCK * size_of::<u64>()];
+            self.read_blocks(d, |_, values| {
+                let (words, _) = bytes.as_chunks_mut();
+                for (word, value) in words.iter_mut().zip(values) {
+                    let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
+                    *word = bits.to_le_bytes();
+                }
+                hash.update(&bytes[..size_of_val(values)]);
+            });
         }
-        for t in 0..self.len() {
-            hash.update(&[u8::from(self.is_clean(t))]);
-        }
+        let clean: Vec<u8> = (0..self.len()).map(|t| u8::from(self.is_clean(t))).collect();
+        hash.update(&clean);
         for gap in &self.gaps {
             hash.update(&(*gap as u64).to_le_bytes());
         }
@@ -273,8 +378,6 @@ impl<'a> Series<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Decimal128Array, Int16Array, StringArray};
 
     use super::*;
@@ -314,11 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn replacing_keeps_all_other_bits() {
+    fn setting_keeps_all_other_bits() {
         let odd_nan = f64::from_bits(0x7ff8_0000_0000_1234);
         let array = Float64Array::from(vec![Some(1.0), None, Some(odd_nan), Some(-0.0)]);
         let columns = Columns::new(vec![column("x", array.clone())]).unwrap();
-        let out = columns.replace(0, &[(0, 9.0)]);
+        let mut copy = columns.copy(0);
+        copy.set(0, 9.0);
+        let out = copy.finish();
         let out = out.as_primitive::<Float64Type>();
         assert_eq!((out.value(0), out.is_null(1)), (9.0, true));
         assert_eq!(out.value(2).to_bits(), odd_nan.to_bits());

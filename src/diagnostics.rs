@@ -234,9 +234,9 @@ fn probe_share(
             perturbed: &perturbed[range.clone()],
             features,
         };
-        probe.deviations.extend((0..features).map(|d| {
+        probe.deviations.extend(decoded.ranges().into_iter().enumerate().map(|(d, range)| {
             let delta = decoded.delta(d, 0..window, config.form);
-            f64::from(deviation(&delta, decoded.range(d), config.distance))
+            f64::from(deviation(&delta, range, config.distance))
         }));
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));

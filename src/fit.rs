@@ -32,7 +32,7 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     let size = config.window;
     let runs = usable_runs(series, |t| series.is_clean(t), size)?;
     let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
-    let matrix = normaliser.apply(series)?;
+    let matrix = normaliser.apply(series, control)?;
     let stride =
         config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let starts = windows::starts(&runs, size, stride);

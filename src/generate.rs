@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
-use crate::columns::Series;
+use crate::columns::{Columns, Copied, Series};
 use crate::config::{Distance, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -15,7 +17,7 @@ use crate::patch::{Change, Decoded, blend_weights, patch};
 use crate::perturb::decode_pair;
 use crate::place::place;
 use crate::rng::{Purpose, Rng};
-use crate::train::{SHARE, spread_over_pool};
+use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::windows;
 
 /// How often an anomaly also hits features that were constant in training, where it may.
@@ -23,7 +25,7 @@ const CONSTANT_RATE: f64 = 0.2;
 /// Most such features that one anomaly hits.
 const CONSTANT_MOST: usize = 3;
 /// Anomalies that are in memory at a time, in shares.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 8;
 
 /// One generated anomaly.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +77,7 @@ impl Model {
     ) -> Result<Vec<Anomaly>> {
         config.validate(self.config.window)?;
         let config = &self.resolved(config);
-        let matrix = self.normaliser.apply(series)?;
+        let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
         let key = stream_key(series);
         let mut rng = Rng::new(config.seed, Purpose::Place, key);
@@ -86,11 +88,9 @@ impl Model {
             .filter_map(|segment| site(segment, &runs, self.config.window, &mut rng))
             .collect();
         let hits = self.hits(&matrix, &sites, config, key, control)?;
-        Ok(sites
-            .into_iter()
-            .zip(hits)
-            .map(|(site, hits)| self.anomaly(series, site.segment, hits))
-            .collect())
+        spread_over_pool(sites.len(), control, |i| {
+            Ok(self.anomaly(series, sites[i].segment.clone(), &hits[i]))
+        })
     }
 
     /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
@@ -107,7 +107,7 @@ impl Model {
         let size = self.config.window;
         config.validate(size)?;
         let config = &self.resolved(config);
-        let matrix = self.normaliser.apply(series)?;
+        let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
         let stride =
             config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
@@ -124,7 +124,7 @@ impl Model {
             .collect();
         let hits = self.hits(&matrix, &sites, config, key, control)?;
         let pair = |(site, hits): (Site, Vec<Hit>)| {
-            let anomaly = self.anomaly(series, site.segment, hits);
+            let anomaly = self.anomaly(series, site.segment, &hits);
             pair(series, site.window, size, &anomaly)
         };
         Ok(sites.into_iter().zip(hits).map(pair).collect())
@@ -146,13 +146,13 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Vec<Hit>>> {
         let mut hits = Vec::with_capacity(sites.len());
-        for (block, group) in sites.chunks(SHARE * BLOCKS).enumerate() {
+        for (block, group) in sites.chunks(INFERENCE_SHARE * BLOCKS).enumerate() {
             if control.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let shares: Vec<&[Site]> = group.chunks(SHARE).collect();
+            let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
             let done = spread_over_pool(shares.len(), control, |i| {
-                let first = (block * BLOCKS + i) * SHARE;
+                let first = (block * BLOCKS + i) * INFERENCE_SHARE;
                 self.share_hits(matrix, shares[i], first, config, key)
             })?;
             hits.extend(done.into_iter().flatten());
@@ -245,17 +245,17 @@ impl Model {
     }
 
     /// The new values of an anomaly, in input units.
-    fn anomaly(&self, series: &Series<'_>, rows: Range<usize>, hits: Vec<Hit>) -> Anomaly {
+    fn anomaly(&self, series: &Series<'_>, rows: Range<usize>, hits: &[Hit]) -> Anomaly {
         let live = self.normaliser.live_features();
         let values = hits
-            .into_iter()
+            .iter()
             .map(|hit| {
                 let (feature, delta, unit) = match hit {
                     Hit::Live(change) => {
                         let feature = live[change.feature];
-                        (feature, change.delta, self.normaliser.std[feature])
+                        (feature, &change.delta, self.normaliser.std[feature])
                     }
-                    Hit::Constant { feature, delta, height } => (feature, delta, height),
+                    Hit::Constant { feature, delta, height } => (*feature, delta, *height),
                 };
                 let most = series.columns().largest(feature);
                 let changed = rows
@@ -263,7 +263,7 @@ impl Model {
                     .zip(delta)
                     .map(|(t, delta)| {
                         let value = series.value(feature, t).unwrap_or(f64::NAN);
-                        (value + f64::from(delta) * unit).clamp(-most, most)
+                        (value + f64::from(*delta) * unit).clamp(-most, most)
                     })
                     .collect();
                 (feature, changed)
@@ -325,11 +325,16 @@ fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pa
 }
 
 /// Columns of a whole frame after generation: what [`Synthetic::finish`] gives.
-pub struct Synthetic<'a> {
-    columns: &'a crate::columns::Columns,
-    changes: Vec<Vec<(usize, f64)>>,
+pub struct Synthetic {
+    features: Vec<Hits>,
     ids: Vec<u32>,
     known: Vec<bool>,
+}
+
+/// One feature with anomalies in it, and which rows they hit.
+struct Hits {
+    values: Copied,
+    mask: Vec<bool>,
 }
 
 /// One finished frame.
@@ -337,57 +342,52 @@ pub struct SyntheticColumns {
     /// Per feature: values with the anomalies in them, of the input's float type.
     pub values: Vec<ArrayRef>,
     /// Per feature: which rows were hit; null where nothing could be generated.
-    pub masks: Vec<arrow::array::BooleanArray>,
+    pub masks: Vec<BooleanArray>,
     /// Whether a row belongs to an anomaly.
-    pub is_anomaly: arrow::array::BooleanArray,
+    pub is_anomaly: BooleanArray,
     /// Number of the anomaly within its series, from 1; null elsewhere.
-    pub anomaly_id: arrow::array::UInt32Array,
+    pub anomaly_id: UInt32Array,
 }
 
-impl<'a> Synthetic<'a> {
+impl Synthetic {
     /// Starts with the input itself; rows of series that get no answer stay null.
-    pub fn new(columns: &'a crate::columns::Columns) -> Self {
-        Self {
-            columns,
-            changes: vec![Vec::new(); columns.width()],
-            ids: vec![0; columns.rows()],
-            known: vec![false; columns.rows()],
-        }
+    pub fn new(columns: &Columns) -> Self {
+        let rows = columns.rows();
+        let features = (0..columns.width())
+            .into_par_iter()
+            .map(|d| Hits { values: columns.copy(d), mask: vec![false; rows] });
+        Self { features: features.collect(), ids: vec![0; rows], known: vec![false; rows] }
     }
 
-    /// Adds the anomalies of one series.
+    /// Adds the anomalies of one series, feature by feature in the pool of the caller.
     pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
         (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
         for (number, anomaly) in anomalies.iter().enumerate() {
             anomaly.rows.clone().for_each(|t| self.ids[series.row(t)] = number as u32 + 1);
-            for (feature, values) in &anomaly.values {
-                let rows = anomaly.rows.clone().map(|t| series.row(t));
-                self.changes[*feature].extend(rows.zip(values.iter().copied()));
-            }
         }
+        self.features.par_iter_mut().enumerate().for_each(|(d, hits)| {
+            for anomaly in anomalies {
+                let of_feature = anomaly.values.iter().filter(|(feature, _)| *feature == d);
+                for (t, value) in of_feature.flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
+                    let row = series.row(t);
+                    hits.values.set(row, *value);
+                    hits.mask[row] = true;
+                }
+            }
+        });
     }
 
     /// The columns.
     pub fn finish(self) -> SyntheticColumns {
-        use arrow::array::{BooleanArray, BooleanBufferBuilder, UInt32Array};
-        use arrow::buffer::{BooleanBuffer, NullBuffer};
-        let rows = self.ids.len();
         let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
         let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
-        let masks = self
-            .changes
-            .iter()
-            .map(|changes| {
-                let mut bits = BooleanBufferBuilder::new(rows);
-                bits.append_n(rows, false);
-                changes.iter().for_each(|(row, _)| bits.set_bit(*row, true));
-                BooleanArray::new(bits.finish(), Some(known.clone()))
-            })
-            .collect();
-        let values =
-            self.changes.iter().enumerate().map(|(d, changes)| self.columns.replace(d, changes));
+        let features = self.features.into_par_iter().map(|hits| {
+            let mask = BooleanBuffer::from(hits.mask);
+            (hits.values.finish(), BooleanArray::new(mask, Some(known.clone())))
+        });
+        let (values, masks) = features.unzip();
         SyntheticColumns {
-            values: values.collect(),
+            values,
             masks,
             is_anomaly: BooleanArray::new(hit.clone(), Some(known)),
             anomaly_id: UInt32Array::new(self.ids.into(), Some(NullBuffer::new(hit))),

@@ -10,12 +10,12 @@ use crate::config::FitConfig;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::normalise::{Matrix, Normaliser};
-use crate::train::{Progress, SHARE, StopReason, spread_over_pool};
+use crate::train::{INFERENCE_SHARE, Progress, StopReason, spread_over_pool};
 use crate::vae::{Architecture, Vae, var_builder};
 use crate::windows;
 
 /// Blocks of windows that are in memory at a time in a pass over a series.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 8;
 
 /// A fitted GenIAS model of one series.
 #[derive(Clone, Debug)]
@@ -162,11 +162,11 @@ impl Model {
     ) -> Result<()> {
         let Some(vae) = &self.vae else { return Ok(()) };
         let size = self.config.window;
-        for group in starts.chunks(BLOCKS * SHARE) {
+        for group in starts.chunks(BLOCKS * INFERENCE_SHARE) {
             if control.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let blocks: Vec<&[usize]> = group.chunks(SHARE).collect();
+            let blocks: Vec<&[usize]> = group.chunks(INFERENCE_SHARE).collect();
             let results = spread_over_pool(blocks.len(), control, |i| {
                 let shape = (blocks[i].len(), size, matrix.features());
                 let x = Tensor::from_vec(matrix.gather(blocks[i], size), shape, &Device::Cpu)?;
@@ -188,7 +188,7 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<(usize, Vec<f32>)>> {
         let size = self.config.window;
-        let matrix = self.normaliser.apply(series)?;
+        let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_usable(t))?;
         let stride = stride.unwrap_or_else(|| {
             windows::automatic_stride(&runs, size, crate::config::WINDOW_BUDGET)

@@ -1,12 +1,16 @@
 //! Step 3, normalise: z-scores by the series' own training rows, as the matrix that windows view.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 /// z-scores beyond this are clamped, so that squares stay finite in 32 bits.
 const Z_LIMIT: f64 = 1e8;
+/// Rows that are normalised together, feature by feature.
+const BLOCK: usize = 512;
 /// A feature whose range is below this share of its magnitude counts as constant.
 const CONSTANT_RANGE: f64 = 1e-9;
 
@@ -88,7 +92,7 @@ impl Normaliser {
     ///
     /// # Errors
     /// [`Error::ModelFeatures`] when the series has other features than were fitted.
-    pub fn apply(&self, series: &Series<'_>) -> Result<Matrix> {
+    pub fn apply(&self, series: &Series<'_>, control: &dyn Control) -> Result<Matrix> {
         if self.features != series.columns().names() {
             return Err(Error::ModelFeatures {
                 expected: self.features.clone(),
@@ -97,16 +101,37 @@ impl Normaliser {
         }
         let live = self.live_features();
         let mut values = vec![0.0; series.len() * live.len()];
-        for (t, row) in values.chunks_exact_mut(live.len().max(1)).enumerate() {
-            if !series.is_usable(t) {
-                continue;
-            }
-            for (slot, &d) in row.iter_mut().zip(&live) {
-                *slot = series.value(d, t).map_or(0.0, |value| self.z(d, value));
-            }
+        let fill = |(block, rows): (usize, &mut [f32])| {
+            self.fill(series, &live, block * BLOCK, rows);
+        };
+        let size = BLOCK * live.len().max(1);
+        if control.alone() {
+            values.par_chunks_mut(size).enumerate().for_each(fill);
+        } else {
+            values.chunks_mut(size).enumerate().for_each(fill);
         }
         let zero = live.iter().map(|&d| self.z(d, 0.0)).collect();
         Ok(Matrix { values, features: live.len(), zero })
+    }
+}
+
+impl Normaliser {
+    /// z-scores of the rows from `start` on, [rows, live].
+    fn fill(&self, series: &Series<'_>, live: &[usize], start: usize, rows: &mut [f32]) {
+        let width = live.len().max(1);
+        let mut column = vec![0.0; rows.len() / width];
+        for (i, &d) in live.iter().enumerate() {
+            series.read(d, start, &mut column);
+            let (mean, std) = (self.mean[d] / self.std[d], self.std[d]);
+            for (slot, value) in rows[i..].iter_mut().step_by(width).zip(&column) {
+                *slot = (value / std - mean).clamp(-Z_LIMIT, Z_LIMIT) as f32;
+            }
+        }
+        for (t, row) in (start..).zip(rows.chunks_exact_mut(width)) {
+            if !series.is_usable(t) {
+                row.fill(0.0);
+            }
+        }
     }
 }
 
@@ -156,6 +181,7 @@ mod tests {
 
     use super::*;
     use crate::columns::Columns;
+    use crate::control::RunToEnd;
 
     fn columns(fields: &[(&str, Vec<f64>)]) -> Columns {
         let field = |(name, values): &(&str, Vec<f64>)| {
@@ -173,7 +199,7 @@ mod tests {
         assert!((normaliser.mean[0] - 2.0).abs() < 1e-12);
         assert!((normaliser.std[0] - (2.0f64 / 3.0).sqrt()).abs() < 1e-12);
         assert_eq!((normaliser.mean[1], normaliser.std[1], normaliser.live[1]), (5.0, 1.0, false));
-        let matrix = normaliser.apply(&series).unwrap();
+        let matrix = normaliser.apply(&series, &RunToEnd).unwrap();
         assert_eq!(matrix.features(), 1);
         let z = f64::from(matrix.window(3, 1)[0]);
         assert!((normaliser.raw(0, z) - 6.0).abs() < 1e-5);
@@ -189,7 +215,7 @@ mod tests {
         let series = Series::whole(&columns);
         let normaliser = Normaliser::fit(&series, |_| true);
         assert_eq!(normaliser.live, [true; 3]);
-        let matrix = normaliser.apply(&series).unwrap();
+        let matrix = normaliser.apply(&series, &RunToEnd).unwrap();
         assert!(matrix.window(0, 3).iter().all(|z| z.abs() < 2.0), "{matrix:?}");
     }
 
@@ -197,7 +223,7 @@ mod tests {
     fn zeros_are_found_in_input_units() {
         let columns = columns(&[("n", vec![0.0, 0.0, 4.0]), ("x", vec![1.0, 0.0, 0.0])]);
         let series = Series::whole(&columns);
-        let matrix = Normaliser::fit(&series, |_| true).apply(&series).unwrap();
+        let matrix = Normaliser::fit(&series, |_| true).apply(&series, &RunToEnd).unwrap();
         assert_eq!(matrix.all_zero(0, 2), [true, false]);
         assert_eq!(matrix.all_zero(1, 2), [false, true]);
     }

@@ -41,13 +41,16 @@ impl Decoded<'_> {
             .collect()
     }
 
-    /// max - min of the input's feature `d` over the whole window.
-    pub(crate) fn range(&self, d: usize) -> f32 {
-        let values = self.input.iter().skip(d).step_by(self.features.max(1));
-        let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
-            (low.min(value), high.max(value))
-        });
-        high - low
+    /// max - min of the input over the whole window, per feature.
+    pub(crate) fn ranges(&self) -> Vec<f32> {
+        let mut low = vec![f32::INFINITY; self.features];
+        let mut high = vec![f32::NEG_INFINITY; self.features];
+        for row in self.input.chunks_exact(self.features.max(1)) {
+            for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(row) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
+        }
+        high.iter().zip(low).map(|(high, low)| high - low).collect()
     }
 }
 
@@ -73,12 +76,13 @@ pub(crate) fn patch(
         (0..decoded.features).map(|d| decoded.delta(d, segment.clone(), config.form)).collect();
     let mut hit: Vec<usize> = match config.patch {
         Patch::None => (0..decoded.features).collect(),
-        Patch::Deviation => (0..decoded.features)
-            .filter(|&d| {
-                let deviation = deviation(&deltas[d], decoded.range(d), config.distance);
-                deviation > config.tau.unwrap_or(PAPER_TAU) as f32
-            })
-            .collect(),
+        Patch::Deviation => {
+            let tau = config.tau.unwrap_or(PAPER_TAU) as f32;
+            let ranges = decoded.ranges();
+            (0..decoded.features)
+                .filter(|&d| deviation(&deltas[d], ranges[d], config.distance) > tau)
+                .collect()
+        }
         Patch::Length => random_subset(decoded.features, rng),
     };
     if hit.is_empty() {

@@ -164,7 +164,7 @@ fn assert_values(found: &[Anomaly], width: usize) {
 }
 
 fn arrays(columns: &Columns) -> Vec<ArrayRef> {
-    (0..columns.width()).map(|d| columns.replace(d, &[])).collect()
+    (0..columns.width()).map(|d| columns.copy(d).finish()).collect()
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn is_covered(series: &Series<'_>, t: usize) -> bool {
 /// Values of a batch [n, W, D] and of its reconstruction from the latent mean.
 fn decoded(model: &Model, series: &Series<'_>, starts: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let size = model.config.window;
-    let matrix = model.normaliser.apply(series).unwrap();
+    let matrix = model.normaliser.apply(series, &RunToEnd).unwrap();
     let shape = (starts.len(), size, matrix.features());
     let x = Tensor::from_vec(matrix.gather(starts, size), shape, &Device::Cpu).unwrap();
     let vae = vae_of(model);
@@ -575,7 +575,7 @@ fn embeddings_are_the_means_of_windows() {
     let series = Series::whole(&rough.columns).with_gaps(vec![rough.gap]);
     let model = fitted(&series, &small());
     let vae = vae_of(&model);
-    let matrix = model.normaliser.apply(&series).unwrap();
+    let matrix = model.normaliser.apply(&series, &RunToEnd).unwrap();
     for stride in [None, Some(1), Some(5), Some(1000)] {
         let embedded = model.embed(&series, stride, RUN).unwrap();
         let starts: Vec<usize> = embedded.iter().map(|(start, _)| *start).collect();
@@ -1114,7 +1114,7 @@ fn reports_hold_what_windows_show() {
     let (x, y) = decoded(&model, &series, &held);
     let total: f64 = x.iter().map(|x| x * x).sum();
     let error: f64 = x.iter().zip(&y).map(|(x, y)| (x - y).powi(2)).sum();
-    let matrix = model.normaliser.apply(&series).unwrap();
+    let matrix = model.normaliser.apply(&series, &RunToEnd).unwrap();
     let pca = Pca::fit(&matrix.gather(&train, 16), train.len(), 32, 12).unwrap();
     let pca_error: f64 =
         held.iter().map(|&start| pca.squared_error(matrix.window(start, 16))).sum();
@@ -1273,7 +1273,7 @@ fn mean_square(a: &[f32], b: &[f32]) -> f64 {
 fn median_distance(model: &Model, series: &Series<'_>) -> f64 {
     let starts: Vec<usize> = (0..=series.len() - 16).collect();
     let (n, width) = (starts.len(), model.normaliser.live.len());
-    let matrix = model.normaliser.apply(series).unwrap();
+    let matrix = model.normaliser.apply(series, &RunToEnd).unwrap();
     let x = Tensor::from_vec(matrix.gather(&starts, 16), (n, 16, width), &Device::Cpu).unwrap();
     let eps = rng(77).normals(n * model.latent());
     let eps = Tensor::from_vec(eps, (n, model.latent()), &Device::Cpu).unwrap();

@@ -24,7 +24,7 @@ pub fn for_each_group<T: Send>(
     frame: &Frame,
     strict: bool,
     work: impl Fn(&Model, &TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
-    mut take: impl FnMut(&TimeSeries<'_>, Option<T>),
+    mut take: impl FnMut(&TimeSeries<'_>, Option<T>) + Send,
 ) -> PolarsResult<()> {
     let pool = pool()?;
     let control = CallControl::new();
@@ -45,7 +45,8 @@ pub fn for_each_group<T: Send>(
         let answers: Vec<Option<T>> = pool
             .install(|| series.par_iter().zip(&models).map(answer).collect::<genias::Result<_>>())
             .map_err(to_polars)?;
-        series.iter().zip(answers).for_each(|(series, answer)| take(series, answer));
+        let answers = series.iter().zip(answers);
+        pool.install(|| answers.for_each(|(series, answer)| take(series, answer)));
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! The VAE's own error as a score, and its reconstruction in input units.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use crate::columns::Series;
 use crate::control::Control;
 use crate::error::Result;
+use crate::kernels::row_squares;
 use crate::model::Model;
 use crate::vae::Vae;
 use crate::windows;
@@ -24,12 +27,12 @@ impl Model {
     /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`].
     pub fn score(&self, series: &Series<'_>, control: &dyn Control) -> Result<Vec<Option<f32>>> {
         let mut errors = Rows::new(series.len(), 1);
-        self.reconstruct_rows(series, control, |row, x, decoded| {
-            errors.add(row, &[x.iter().zip(decoded).map(|(x, y)| (x - y).powi(2)).sum()]);
-        })?;
+        let squares = |vae: &Vae, x: &Tensor| Ok(row_squares(x, &vae.decode(&vae.encode(x)?.0)?)?);
+        self.cover(series, control, squares, |start, squares| errors.add(start, squares))?;
         let width = series.columns().width() as f64;
+        let constants = self.constant_features();
         let score = |t: usize| {
-            let error = f64::from(errors.mean(t, 0)?) + self.constant_error(series, t);
+            let error = f64::from(errors.mean(t, 0)?) + self.constant_error(series, &constants, t);
             Some((error / width).min(f64::from(f32::MAX)) as f32)
         };
         Ok((0..series.len()).map(score).collect())
@@ -47,7 +50,7 @@ impl Model {
     ) -> Result<Reconstruction> {
         let live = self.normaliser.live_features();
         let mut sums = Rows::new(series.len(), live.len());
-        self.reconstruct_rows(series, control, |row, _, decoded| sums.add(row, decoded))?;
+        self.cover(series, control, decode_mean, |start, decoded| sums.add(start, decoded))?;
         let mut values: Vec<Vec<f64>> =
             self.normaliser.mean.iter().map(|&mean| vec![mean; series.len()]).collect();
         for (i, &d) in live.iter().enumerate() {
@@ -58,42 +61,42 @@ impl Model {
         Ok(Reconstruction { values, covered: sums.counts.iter().map(|n| *n > 0).collect() })
     }
 
-    /// Hands every row of every covering window (its position in the series, its z-scores and
-    /// their reconstruction, [D_live] each) to `take`, in order.
-    fn reconstruct_rows(
+    /// Hands start row and result of every covering window to `take`, in order; `work` gives the
+    /// results of a batch of windows, one behind the other. Without a VAE, results are empty.
+    fn cover(
         &self,
         series: &Series<'_>,
         control: &dyn Control,
-        mut take: impl FnMut(usize, &[f32], &[f32]),
+        work: impl Fn(&Vae, &Tensor) -> Result<Vec<f32>> + Sync + Send,
+        mut take: impl FnMut(Range<usize>, &[f32]),
     ) -> Result<()> {
         let size = self.config.window;
-        let matrix = self.normaliser.apply(series)?;
+        let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_usable(t))?;
         let starts = windows::covering_starts(&runs, size, size / OVERLAP);
         if self.vae.is_none() {
-            runs.into_iter().flatten().for_each(|row| take(row, &[], &[]));
+            runs.into_iter().for_each(|run| take(run, &[]));
             return Ok(());
         }
-        let features = matrix.features();
-        self.pass(&matrix, &starts, control, decode_mean, |starts, decoded| {
-            for (&start, decoded) in starts.iter().zip(decoded.chunks_exact(size * features)) {
-                let rows = matrix.window(start, size).chunks_exact(features);
-                for (t, (x, decoded)) in rows.zip(decoded.chunks_exact(features)).enumerate() {
-                    take(start + t, x, decoded);
-                }
+        self.pass(&matrix, &starts, control, work, |starts, results| {
+            let per_window = results.len() / starts.len().max(1);
+            for (&start, result) in starts.iter().zip(results.chunks_exact(per_window.max(1))) {
+                take(start..start + size, result);
             }
         })
     }
 
+    /// Positions of the features that were constant in training.
+    fn constant_features(&self) -> Vec<usize> {
+        (0..self.normaliser.live.len()).filter(|&d| !self.normaliser.live[d]).collect()
+    }
+
     /// Sum of squared distances of the constant features from their constants.
-    fn constant_error(&self, series: &Series<'_>, t: usize) -> f64 {
-        (0..self.normaliser.live.len())
-            .filter(|&d| !self.normaliser.live[d])
-            .filter_map(|d| {
-                series.value(d, t).map(|value| f64::from(self.normaliser.from_constant(d, value)))
-            })
-            .map(|z| z * z)
-            .sum()
+    fn constant_error(&self, series: &Series<'_>, constants: &[usize], t: usize) -> f64 {
+        let distances = constants.iter().filter_map(|&d| {
+            series.value(d, t).map(|value| f64::from(self.normaliser.from_constant(d, value)))
+        });
+        distances.map(|z| z * z).sum()
     }
 }
 
@@ -124,9 +127,10 @@ impl Rows {
         Self { sums: vec![0.0; rows * width], counts: vec![0; rows], width }
     }
 
-    fn add(&mut self, row: usize, values: &[f32]) {
-        self.counts[row] += 1;
-        let sums = &mut self.sums[row * self.width..(row + 1) * self.width];
+    /// Adds the values of a window over `rows`, [rows, width].
+    fn add(&mut self, rows: Range<usize>, values: &[f32]) {
+        self.counts[rows.clone()].iter_mut().for_each(|count| *count += 1);
+        let sums = &mut self.sums[rows.start * self.width..rows.end * self.width];
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
 

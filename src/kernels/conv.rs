@@ -51,6 +51,16 @@ impl Conv {
         if padded <= reach { 0 } else { (padded - reach - 1) / self.stride + 1 }
     }
 
+    /// Sizes of x [B, T, C] and weight [K, C, O].
+    fn size(&self, x: &Layout, weight: &Layout) -> Result<Size> {
+        let (batch, rows, inputs) = x.shape().dims3()?;
+        let (kernel, expected, outputs) = weight.shape().dims3()?;
+        if (kernel, expected) != (self.kernel, inputs) {
+            candle_core::bail!("conv: weight {kernel}x{expected}, needs {}x{inputs}", self.kernel);
+        }
+        Ok(Size { batch, rows, inputs, outputs })
+    }
+
     /// Input rows that every output row of `batch` windows reads.
     pub(super) fn reads(&self, batch: usize, rows: usize) -> Reads {
         let map = Map {
@@ -134,6 +144,73 @@ pub fn conv(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Conv) -> Resul
     x.contiguous()?.apply_op3(weight, bias, geometry)
 }
 
+/// As [`conv`] without ReLU, + `residual` of the output's shape.
+///
+/// `bias` is a constant or a variable; its gradient is taken by [`super::backward`] only.
+///
+/// # Errors
+/// When shapes do not agree or a tensor is not f32 on the CPU.
+pub fn conv_add(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    geometry: Conv,
+    residual: &Tensor,
+) -> Result<Tensor> {
+    let op = ConvAdd { geometry: Conv { relu: false, ..geometry }, bias: bias.clone() };
+    x.contiguous()?.apply_op3(weight, &residual.contiguous()?, op)
+}
+
+struct ConvAdd {
+    geometry: Conv,
+    bias: Tensor,
+}
+
+impl CustomOp3 for ConvAdd {
+    fn name(&self) -> &'static str {
+        "genias-conv-add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let size = self.geometry.size(x_layout, weight_layout)?;
+        let shape = (size.batch, self.geometry.output_rows(size.rows), size.outputs).into();
+        if residual_layout.shape() != &shape {
+            candle_core::bail!("conv_add: {:?} onto {shape:?}", residual_layout.shape());
+        }
+        let (x, weight) = (slice(x, x_layout)?, slice(weight, weight_layout)?);
+        let residual = Some(slice(residual, residual_layout)?);
+        let out = with_slices([&self.bias], |[bias]| {
+            let finish = Finish { bias: Some(bias), residual, ..Finish::default() };
+            self.geometry.forward(x, weight, size, finish)
+        })?;
+        Ok((CpuStorage::F32(out), shape))
+    }
+
+    /// As that of [`conv`]; the residual's gradient is the output's.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        residual: &Tensor,
+        output: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, db) = self.geometry.bwd(x, weight, &self.bias, output, gradient)?;
+        if db.is_some() && self.bias.track_op() {
+            candle_core::bail!("gradients of conv_add are taken by genias::kernels::backward");
+        }
+        Ok((dx, dw, residual.track_op().then(|| gradient.clone())))
+    }
+}
+
 impl CustomOp3 for Conv {
     fn name(&self) -> &'static str {
         "genias-conv"
@@ -148,16 +225,12 @@ impl CustomOp3 for Conv {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (batch, rows, inputs) = x_layout.shape().dims3()?;
-        let (kernel, expected, outputs) = weight_layout.shape().dims3()?;
-        if (kernel, expected) != (self.kernel, inputs) {
-            candle_core::bail!("conv: weight {kernel}x{expected}, needs {}x{inputs}", self.kernel);
-        }
-        let size = Size { batch, rows, inputs, outputs };
+        let size = self.size(x_layout, weight_layout)?;
         let bias = Some(slice(bias, bias_layout)?);
         let finish = Finish { bias, relu: self.relu, ..Finish::default() };
         let out = self.forward(slice(x, x_layout)?, slice(weight, weight_layout)?, size, finish)?;
-        Ok((CpuStorage::F32(out), (batch, self.output_rows(rows), outputs).into()))
+        let shape = (size.batch, self.output_rows(size.rows), size.outputs);
+        Ok((CpuStorage::F32(out), shape.into()))
     }
 
     /// dx and dW by [`Conv::input_gradient`] and [`Conv::weight_gradient`], db = sum of g over rows.

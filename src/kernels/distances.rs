@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
+use super::elementwise::vectorised;
 use super::{slice, with_slices};
 
 /// Partial sums of a distance, so that the compiler can add in lanes.
@@ -19,6 +20,7 @@ pub fn distances(x: &Tensor, both: &Tensor) -> Result<Tensor> {
 }
 
 /// Sum of squared differences.
+#[inline(always)]
 fn squares(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0f32; LANES];
     let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -30,6 +32,22 @@ fn squares(a: &[f32], b: &[f32]) -> f64 {
         }
     }
     rest + sums.iter().map(|sum| f64::from(*sum)).sum::<f64>()
+}
+
+/// Sum of squared differences over the features of every row, flat: `a` and `b` [B, W, D] ->
+/// [B * W].
+///
+/// # Errors
+/// When shapes differ or a tensor is not f32 on the CPU.
+pub fn row_squares(a: &Tensor, b: &Tensor) -> Result<Vec<f32>> {
+    let features = a.dims().last().copied().unwrap_or(1).max(1);
+    if a.shape() != b.shape() {
+        candle_core::bail!("row_squares: {:?} and {:?}", a.shape(), b.shape());
+    }
+    with_slices([a, b], |[a, b]| {
+        let rows = a.chunks_exact(features).zip(b.chunks_exact(features));
+        Ok(vectorised(|| rows.map(|(a, b)| squares(a, b) as f32).collect()))
+    })
 }
 
 impl CustomOp2 for Distances {
@@ -52,10 +70,8 @@ impl CustomOp2 for Distances {
         let values = x.len() / windows;
         let (plain, perturbed) = both.split_at(x.len());
         let mean = |a: &[f32], b: &[f32]| -> Vec<f32> {
-            a.chunks_exact(values)
-                .zip(b.chunks_exact(values))
-                .map(|(a, b)| (squares(a, b) / values as f64) as f32)
-                .collect()
+            let windows = a.chunks_exact(values).zip(b.chunks_exact(values));
+            vectorised(|| windows.map(|(a, b)| (squares(a, b) / values as f64) as f32).collect())
         };
         let all = [mean(x, plain), mean(plain, perturbed), mean(x, perturbed)].concat();
         Ok((CpuStorage::F32(all), (3, windows).into()))
@@ -76,19 +92,21 @@ impl CustomOp2 for Distances {
             let mut d_both = vec![0f32; both.len()];
             let (plain, perturbed) = both.split_at(x.len());
             let (d_plain, d_perturbed) = d_both.split_at_mut(x.len());
-            for window in 0..windows {
-                let scale = 2.0 / values as f32;
-                let [g0, g1, g2] = [0, 1, 2].map(|i| scale * gradient[i * windows + window]);
-                let range = window * values..(window + 1) * values;
-                let seen = x[range.clone()].iter().zip(&plain[range.clone()]);
-                let seen = seen.zip(&perturbed[range.clone()]);
-                let out = d_plain[range.clone()].iter_mut().zip(&mut d_perturbed[range]);
-                for ((d_plain, d_perturbed), ((x, plain), perturbed)) in out.zip(seen) {
-                    let between = g1 * (plain - perturbed);
-                    *d_plain = g0 * (plain - x) + between;
-                    *d_perturbed = g2 * (perturbed - x) - between;
+            vectorised(|| {
+                for window in 0..windows {
+                    let scale = 2.0 / values as f32;
+                    let [g0, g1, g2] = [0, 1, 2].map(|i| scale * gradient[i * windows + window]);
+                    let range = window * values..(window + 1) * values;
+                    let seen = x[range.clone()].iter().zip(&plain[range.clone()]);
+                    let seen = seen.zip(&perturbed[range.clone()]);
+                    let out = d_plain[range.clone()].iter_mut().zip(&mut d_perturbed[range]);
+                    for ((d_plain, d_perturbed), ((x, plain), perturbed)) in out.zip(seen) {
+                        let between = g1 * (plain - perturbed);
+                        *d_plain = g0 * (plain - x) + between;
+                        *d_perturbed = g2 * (perturbed - x) - between;
+                    }
                 }
-            }
+            });
             Ok(d_both)
         })?;
         Ok((None, Some(Tensor::from_vec(d_both, both.shape(), both.device())?)))

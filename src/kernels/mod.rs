@@ -22,8 +22,8 @@ mod tiles;
 mod upsample;
 
 pub use blocks::{Block, Layer, blocks};
-pub use conv::{Conv, conv};
-pub use distances::distances;
+pub use conv::{Conv, conv, conv_add};
+pub use distances::{distances, row_squares};
 pub use gradients::{Gradients, Summed, backward};
 pub use linear::linear;
 pub(crate) use matrix::{View, matmul};

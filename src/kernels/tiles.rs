@@ -18,7 +18,7 @@ use super::scratch::{Scratch, empty};
 /// Rows of a tile.
 const ROWS: usize = 6;
 /// Input rows of a share that stay in the cache while all tiles of a weight gradient see them.
-const BLOCK: usize = 96;
+const BLOCK: usize = 128;
 /// Floats in a cache line: packed weights begin at one.
 const LINE: usize = 16;
 /// Reads padding.

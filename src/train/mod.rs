@@ -27,6 +27,8 @@ use batch::{Batch, HeldOut};
 
 /// Windows of a batch that one task works on.
 pub(crate) const SHARE: usize = 8;
+/// The same where nothing is learned: the wider, the less often weights are read.
+pub(crate) const INFERENCE_SHARE: usize = 16;
 /// Steps between validations.
 const VALIDATE_EVERY: usize = 25;
 /// How often a diverged training starts again, and by what factor the rate falls.

@@ -5,7 +5,7 @@ use candle_core::Var;
 use super::{Learner, Task};
 use crate::columns::Series;
 use crate::config::{FitConfig, WINDOW_BUDGET};
-use crate::control::Control;
+use crate::control::{Control, RunToEnd};
 use crate::error::{Error, Result};
 use crate::model::{Model, usable_runs};
 use crate::normalise::Matrix;
@@ -54,7 +54,7 @@ impl Trainer {
             None => return Err(Error::parameter("model", "no live feature", "a model with a VAE")),
         };
         let size = architecture.window;
-        let matrix = model.normaliser.apply(series)?;
+        let matrix = model.normaliser.apply(series, &RunToEnd)?;
         let runs = usable_runs(series, |t| series.is_clean(t), size)?;
         let stride =
             config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));

@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 
 use super::tcn::{convolve, layer};
 use super::{Architecture, DOUBLINGS, OUTPUT_TAPS};
-use crate::kernels::{Conv, Layer, linear, upsample};
+use crate::kernels::{Conv, Layer, conv_add, linear, upsample};
 
 /// out(up(up(up(expand(z))))) + z B.
 #[derive(Clone, Debug)]
@@ -57,12 +57,14 @@ impl Decoder {
         for (weight, bias) in &self.up {
             hidden = upsample(&hidden, weight, bias)?;
         }
-        let out = convolve(&self.out, &hidden.narrow(1, 0, window)?)?;
+        let hidden = hidden.narrow(1, 0, window)?;
         match &self.linear {
             Some((weight, bias)) => {
-                out + linear(z, weight, bias, false)?.reshape((batch, window, features))?
+                let linear = linear(z, weight, bias, false)?.reshape((batch, window, features))?;
+                let Layer { weight, bias, geometry } = &self.out;
+                conv_add(&hidden, weight, bias, *geometry, &linear)
             }
-            None => Ok(out),
+            None => convolve(&self.out, &hidden),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::bridge::to_series;
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::for_each_group;
+use crate::pool::pool;
 
 const IS_ANOMALY: &str = "is_anomaly";
 const ANOMALY_ID: &str = "anomaly_id";
@@ -32,7 +33,7 @@ fn generate_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 fn generate(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let config = &frame.options.generate;
-    let mut synthetic = Synthetic::new(&frame.columns);
+    let mut synthetic = pool()?.install(|| Synthetic::new(&frame.columns));
     for_each_group(
         &frame,
         kwargs.strict,
@@ -43,7 +44,7 @@ fn generate(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             }
         },
     )?;
-    let columns = synthetic.finish();
+    let columns = pool()?.install(|| synthetic.finish());
     let names = frame.columns.names();
     let mut fields = Vec::with_capacity(2 * names.len() + 2);
     for (name, values) in names.iter().zip(&columns.values) {
