@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::Series;
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::kernels::standardise;
 
 /// z-scores beyond this are clamped, so that squares stay finite in 32 bits.
 const Z_LIMIT: f64 = 1e8;
@@ -120,12 +121,12 @@ impl Normaliser {
     fn fill(&self, series: &Series<'_>, live: &[usize], start: usize, rows: &mut [f32]) {
         let width = live.len().max(1);
         let mut column = vec![0.0; rows.len() / width];
+        let mut scores = vec![0.0; column.len()];
         for (i, &d) in live.iter().enumerate() {
             series.read(d, start, &mut column);
             let (mean, std) = (self.mean[d] / self.std[d], self.std[d]);
-            for (slot, value) in rows[i..].iter_mut().step_by(width).zip(&column) {
-                *slot = (value / std - mean).clamp(-Z_LIMIT, Z_LIMIT) as f32;
-            }
+            standardise(&mut scores, &column, (mean, std, Z_LIMIT));
+            rows[i..].iter_mut().step_by(width).zip(&scores).for_each(|(slot, z)| *slot = *z);
         }
         for (t, row) in (start..).zip(rows.chunks_exact_mut(width)) {
             if !series.is_usable(t) {

@@ -2,11 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::elementwise::vectorised;
+use super::elementwise::{distance_gradients, squared_differences};
 use super::{slice, with_slices};
-
-/// Partial sums of a distance, so that the compiler can add in lanes.
-const LANES: usize = 16;
 
 struct Distances;
 
@@ -17,21 +14,6 @@ struct Distances;
 /// When shapes do not agree or a tensor is not f32 on the CPU.
 pub fn distances(x: &Tensor, both: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&both.contiguous()?, Distances)
-}
-
-/// Sum of squared differences.
-#[inline(always)]
-fn squares(a: &[f32], b: &[f32]) -> f64 {
-    let mut sums = [0f32; LANES];
-    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
-    let rest: f64 = rest.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-    for (a, b) in a_lanes.zip(b_lanes) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += (a - b) * (a - b);
-        }
-    }
-    rest + sums.iter().map(|sum| f64::from(*sum)).sum::<f64>()
 }
 
 /// Sum of squared differences over the features of every row, flat: `a` and `b` [B, W, D] ->
@@ -45,8 +27,9 @@ pub fn row_squares(a: &Tensor, b: &Tensor) -> Result<Vec<f32>> {
         candle_core::bail!("row_squares: {:?} and {:?}", a.shape(), b.shape());
     }
     with_slices([a, b], |[a, b]| {
-        let rows = a.chunks_exact(features).zip(b.chunks_exact(features));
-        Ok(vectorised(|| rows.map(|(a, b)| squares(a, b) as f32).collect()))
+        let mut sums = vec![0.0; a.len() / features];
+        squared_differences(&mut sums, a, b);
+        Ok(sums.into_iter().map(|sum| sum as f32).collect())
     })
 }
 
@@ -70,8 +53,9 @@ impl CustomOp2 for Distances {
         let values = x.len() / windows;
         let (plain, perturbed) = both.split_at(x.len());
         let mean = |a: &[f32], b: &[f32]| -> Vec<f32> {
-            let windows = a.chunks_exact(values).zip(b.chunks_exact(values));
-            vectorised(|| windows.map(|(a, b)| (squares(a, b) / values as f64) as f32).collect())
+            let mut sums = vec![0.0; windows];
+            squared_differences(&mut sums, a, b);
+            sums.into_iter().map(|sum| (sum / values as f64) as f32).collect()
         };
         let all = [mean(x, plain), mean(plain, perturbed), mean(x, perturbed)].concat();
         Ok((CpuStorage::F32(all), (3, windows).into()))
@@ -92,21 +76,14 @@ impl CustomOp2 for Distances {
             let mut d_both = vec![0f32; both.len()];
             let (plain, perturbed) = both.split_at(x.len());
             let (d_plain, d_perturbed) = d_both.split_at_mut(x.len());
-            vectorised(|| {
-                for window in 0..windows {
-                    let scale = 2.0 / values as f32;
-                    let [g0, g1, g2] = [0, 1, 2].map(|i| scale * gradient[i * windows + window]);
-                    let range = window * values..(window + 1) * values;
-                    let seen = x[range.clone()].iter().zip(&plain[range.clone()]);
-                    let seen = seen.zip(&perturbed[range.clone()]);
-                    let out = d_plain[range.clone()].iter_mut().zip(&mut d_perturbed[range]);
-                    for ((d_plain, d_perturbed), ((x, plain), perturbed)) in out.zip(seen) {
-                        let between = g1 * (plain - perturbed);
-                        *d_plain = g0 * (plain - x) + between;
-                        *d_perturbed = g2 * (perturbed - x) - between;
-                    }
-                }
-            });
+            for window in 0..windows {
+                let scale = 2.0 / values as f32;
+                let weights = [0, 1, 2].map(|i| scale * gradient[i * windows + window]);
+                let range = window * values..(window + 1) * values;
+                let seen = [x, plain, perturbed].map(|windows| &windows[range.clone()]);
+                let d_plain = &mut d_plain[range.clone()];
+                distance_gradients(d_plain, &mut d_perturbed[range], seen, weights);
+            }
             Ok(d_both)
         })?;
         Ok((None, Some(Tensor::from_vec(d_both, both.shape(), both.device())?)))

@@ -1,63 +1,136 @@
-//! Loops over values, compiled for the vector instructions of the machine.
+//! Loops over values, compiled once for each set of vector instructions; the widest that the
+//! machine has is taken at run time.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, with_simd};
 
 use super::scratch::Scratch;
 
-/// Runs a loop with the widest vector instructions that the machine has.
-pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(work)
-}
+/// Partial sums, so that the compiler can add in lanes.
+const LANES: usize = 16;
 
 /// Adds `bias` to every row of `outputs` values and applies ReLU where asked, in place.
 pub(super) fn finish(out: &mut [f32], bias: &[f32], relu: bool) {
-    if bias.is_empty() {
-        return;
+    if !bias.is_empty() {
+        add_bias(out, bias, if relu { 0.0 } else { f32::NEG_INFINITY });
     }
-    let least = if relu { 0.0 } else { f32::NEG_INFINITY };
-    vectorised(|| {
-        for row in out.chunks_exact_mut(bias.len()) {
-            for (value, bias) in row.iter_mut().zip(bias) {
-                *value = (*value + bias).max(least);
-            }
+}
+
+#[with_simd(add_bias = Arch::new())]
+#[inline(always)]
+fn add_bias_loop<'a, S: Simd>(_: S, out: &'a mut [f32], bias: &'a [f32], least: f32) {
+    for row in out.chunks_exact_mut(bias.len()) {
+        for (value, bias) in row.iter_mut().zip(bias) {
+            *value = (*value + bias).max(least);
         }
-    });
+    }
 }
 
 /// Gradient in front of a ReLU: passes where the output is positive.
 pub(super) fn through_relu(gradient: &[f32], output: &[f32]) -> Scratch {
     let mut masked = Scratch::new(gradient.len());
-    vectorised(|| {
-        for ((masked, gradient), output) in masked.iter_mut().zip(gradient).zip(output) {
-            // A product, not a branch: which values are positive cannot be predicted.
-            *masked = gradient * f32::from(u8::from(*output > 0.0));
-        }
-    });
+    mask(&mut masked, gradient, output);
     masked
 }
 
+#[with_simd(mask = Arch::new())]
+#[inline(always)]
+fn mask_loop<'a, S: Simd>(_: S, masked: &'a mut [f32], gradient: &'a [f32], output: &'a [f32]) {
+    for ((masked, gradient), output) in masked.iter_mut().zip(gradient).zip(output) {
+        // A product, not a branch: which values are positive cannot be predicted.
+        *masked = gradient * f32::from(u8::from(*output > 0.0));
+    }
+}
+
 /// As [`through_relu`], in place.
-pub(super) fn gate(gradient: &mut [f32], output: &[f32]) {
-    vectorised(|| {
-        for (gradient, output) in gradient.iter_mut().zip(output) {
-            *gradient *= f32::from(u8::from(*output > 0.0));
-        }
-    });
+#[with_simd(gate = Arch::new())]
+#[inline(always)]
+pub(super) fn gate_loop<'a, S: Simd>(_: S, gradient: &'a mut [f32], output: &'a [f32]) {
+    for (gradient, output) in gradient.iter_mut().zip(output) {
+        *gradient *= f32::from(u8::from(*output > 0.0));
+    }
 }
 
 /// Sum over rows of a row-major [_, cols] matrix: the gradient of a bias.
 pub(super) fn column_sums(rows: &[f32], cols: usize) -> Vec<f32> {
     let mut sums = vec![0f32; cols];
-    vectorised(|| {
-        for row in rows.chunks_exact(cols.max(1)) {
-            add(&mut sums, row);
-        }
-    });
+    if cols > 0 {
+        add_rows(&mut sums, rows);
+    }
     sums
 }
 
-/// Adds `values` to `sum`.
+#[with_simd(add_rows = Arch::new())]
 #[inline(always)]
-pub(super) fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+fn add_rows_loop<'a, S: Simd>(_: S, sums: &'a mut [f32], rows: &'a [f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+}
+
+/// Adds `values` to `sums`.
+#[with_simd(add = Arch::new())]
+#[inline(always)]
+pub(super) fn add_loop<'a, S: Simd>(_: S, sums: &'a mut [f32], values: &'a [f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+}
+
+/// Sum of squared differences of every row of `a` and `b`, as many rows as `sums`.
+pub(super) fn squared_differences(sums: &mut [f64], a: &[f32], b: &[f32]) {
+    if !sums.is_empty() && a.len() >= sums.len() {
+        add_squares(sums, a, b);
+    }
+}
+
+#[with_simd(add_squares = Arch::new())]
+#[inline(always)]
+fn add_squares_loop<'a, S: Simd>(_: S, sums: &'a mut [f64], a: &'a [f32], b: &'a [f32]) {
+    let width = a.len() / sums.len();
+    let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+    for (sum, (a, b)) in sums.iter_mut().zip(rows) {
+        let mut lanes = [0f32; LANES];
+        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+        for (a, b) in a.remainder().iter().zip(b.remainder()) {
+            *sum += f64::from(a - b).powi(2);
+        }
+        for (a, b) in a.zip(b) {
+            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane += (a - b) * (a - b);
+            }
+        }
+        *sum += lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>();
+    }
+}
+
+/// Gradients of X^ and X~ for one window, given X, X^ and X~ and the weights of d(X, X^), d(X^, X~)
+/// and d(X, X~).
+#[with_simd(distance_gradients = Arch::new())]
+#[inline(always)]
+pub(super) fn distance_gradients_loop<'a, S: Simd>(
+    _: S,
+    d_plain: &'a mut [f32],
+    d_perturbed: &'a mut [f32],
+    [x, plain, perturbed]: [&'a [f32]; 3],
+    [g0, g1, g2]: [f32; 3],
+) {
+    let seen = x.iter().zip(plain).zip(perturbed);
+    let out = d_plain.iter_mut().zip(d_perturbed);
+    for ((d_plain, d_perturbed), ((x, plain), perturbed)) in out.zip(seen) {
+        let between = g1 * (plain - perturbed);
+        *d_plain = g0 * (plain - x) + between;
+        *d_perturbed = g2 * (perturbed - x) - between;
+    }
+}
+
+/// (value / std - mean), within +- `limit`.
+#[with_simd(standardise = Arch::new())]
+#[inline(always)]
+pub(crate) fn standardise_loop<'a, S: Simd>(
+    _: S,
+    scores: &'a mut [f32],
+    values: &'a [f64],
+    (mean, std, limit): (f64, f64, f64),
+) {
+    for (score, value) in scores.iter_mut().zip(values) {
+        *score = (value / std - mean).clamp(-limit, limit) as f32;
+    }
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId};
 
-use super::elementwise::{add, vectorised};
+use super::elementwise::add;
 use super::matrix::{View, matmul_into};
 use super::with_slices;
 
@@ -61,7 +61,7 @@ pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor
 fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
     match part {
         Part::Dense(sum) if sum.is_empty() => *sum = gradient,
-        Part::Dense(sum) => vectorised(|| add(sum, &gradient)),
+        Part::Dense(sum) => add(sum, &gradient),
         // A layer is either linear or not.
         Part::Product { .. } => return Some(gradient),
     }
@@ -170,11 +170,11 @@ impl<'a> Summed<'a> {
         }
         for share in self.shares {
             if let Some(Part::Dense(values)) = share.parts.get(&self.weight.id()) {
-                vectorised(|| add(&mut sum, &values[range.clone()]));
+                add(&mut sum, &values[range.clone()]);
             }
             if let Some(gradient) = share.rest.get(self.weight) {
                 with_slices([gradient], |[values]| {
-                    vectorised(|| add(&mut sum, &values[range.clone()]));
+                    add(&mut sum, &values[range.clone()]);
                     Ok(())
                 })?;
             }

@@ -32,6 +32,7 @@ pub use upsample::upsample;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 use elementwise::through_relu;
+pub(crate) use elementwise::standardise;
 use scratch::Scratch;
 
 /// The gradient in front of the activation: masked by ReLU, or as it is.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
+use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 
 use super::spread_over_pool;
@@ -173,14 +174,29 @@ impl InplaceOp1 for AdamStep<'_> {
 
 impl AdamStep<'_> {
     fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let (beta1, beta2) = (BETA1 as f32, BETA2 as f32);
-        let moments = first.iter_mut().zip(second);
-        for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-            let gradient = gradient * self.scale;
-            *first = beta1 * *first + (1.0 - beta1) * gradient;
-            *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-            *value = (*value - self.rate * *first / (second.sqrt() + self.epsilon)).max(self.floor);
-        }
+        let rates = (self.scale, self.rate, self.epsilon, self.floor);
+        adam(values, gradient, first, second, rates);
+    }
+}
+
+/// One step of Adam, compiled for the vector instructions of the machine.
+#[with_simd(adam = Arch::new())]
+#[inline(always)]
+fn adam_loop<'a, S: Simd>(
+    _: S,
+    values: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    (scale, rate, epsilon, floor): (f32, f32, f32, f32),
+) {
+    let (beta1, beta2) = (BETA1 as f32, BETA2 as f32);
+    let moments = first.iter_mut().zip(second);
+    for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
+        let gradient = gradient * scale;
+        *first = beta1 * *first + (1.0 - beta1) * gradient;
+        *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
+        *value = (*value - rate * *first / (second.sqrt() + epsilon)).max(floor);
     }
 }
 
