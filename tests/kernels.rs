@@ -8,7 +8,8 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{assert_close, flat, rng};
 use genias::kernels::{
-    Conv, Gradients, Summed, add_relu, backward, composed, conv, distances, linear, upsample,
+    Block, Conv, Gradients, Layer, Summed, add_relu, backward, blocks, composed, conv, conv_add,
+    distances, linear, row_squares, upsample,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -529,4 +530,203 @@ proptest! {
     fn any_sizes_agree_with_the_twin(op in any_operation(), sizes in any_sizes(), seed in 0u64..1000) {
         agree_with_twin(op, &operands(op, sizes, seed));
     }
+}
+
+/// Blocks that decimate, that change the number of channels, and that do neither.
+fn random_blocks(channels: &[usize], seed: u64) -> (Vec<Block>, Vec<Var>) {
+    let mut vars = Vec::new();
+    let mut layer = |inputs: usize, outputs: usize, geometry: Conv| {
+        let seed = seed + vars.len() as u64;
+        let scale = 1.0 / ((geometry.kernel * inputs) as f64).sqrt();
+        let weight = random(&[geometry.kernel, inputs, outputs], seed).affine(scale, 0.0).unwrap();
+        let [weight, bias] =
+            [weight, random(&[outputs], seed + 1)].map(|tensor| Var::from_tensor(&tensor).unwrap());
+        let made =
+            Layer { weight: weight.as_tensor().clone(), bias: bias.as_tensor().clone(), geometry };
+        vars.extend([weight, bias]);
+        made
+    };
+    let blocks = channels.windows(2).enumerate().map(|(i, pair)| {
+        let (stride, dilation) = if i % 2 == 0 { (2, 1) } else { (1, 1 << i) };
+        let needs_skip = pair[0] != pair[1] || stride != 1;
+        Block {
+            first: layer(pair[0], pair[1], Conv::causal(3, stride, dilation, true)),
+            second: layer(pair[1], pair[1], Conv::causal(3, 1, dilation, false)),
+            skip: needs_skip.then(|| layer(pair[0], pair[1], Conv::causal(1, stride, 1, false))),
+        }
+    });
+    let blocks = blocks.collect();
+    (blocks, vars)
+}
+
+/// Of sum(output * weights), by every variable, gathered as training does.
+fn gathered_by(output: &Tensor, vars: &[Var]) -> Vec<Vec<f64>> {
+    let shares = [gathered(output)];
+    vars.iter().map(|var| summed(var, &shares)).collect()
+}
+
+#[test]
+fn residual_blocks_agree_with_their_twin() {
+    for (case, channels) in [
+        vec![3, 5],
+        vec![1, 4, 4, 4],
+        vec![7, 4, 4, 20, 20],
+        vec![25, 32, 32, 32],
+        vec![16, 70, 70],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (layers, mut vars) = random_blocks(&channels, 40 * case as u64 + 300);
+        for rows in [1, 13, 40] {
+            let x = Var::from_tensor(&random(&[3, rows, channels[0]], 7)).unwrap();
+            let (fused, twin) = (blocks(&x, &layers), composed::blocks(&x, &layers));
+            let (fused, twin) = (fused.unwrap(), twin.unwrap());
+            assert_eq!(fused.dims(), twin.dims());
+            assert_close("blocks", &flat(&fused), &flat(&twin), TOLERANCE);
+            vars.push(x);
+            let (found, expected) = (gathered_by(&fused, &vars), gathered_by(&twin, &vars));
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert_close(&format!("{channels:?} {i}"), found, expected, 2.0 * TOLERANCE);
+            }
+            vars.pop();
+        }
+    }
+}
+
+/// Central differences of sum(output * weights) by every value of `tensors`, in 64 bits.
+fn differences_by(tensors: &[Tensor], output: impl Fn(&[Tensor]) -> Tensor) -> Vec<Vec<f64>> {
+    let wide: Vec<Tensor> = tensors.iter().map(|t| t.to_dtype(DType::F64).unwrap()).collect();
+    let objective = |which: usize, i: usize, step: f64| {
+        let mut moved = wide.clone();
+        let mut values = flat(&wide[which]);
+        values[i] += step;
+        moved[which] = Tensor::from_vec(values, wide[which].shape(), &Device::Cpu).unwrap();
+        let output = output(&moved);
+        let weights = flat(&random(output.dims(), 99));
+        flat(&output).iter().zip(weights).map(|(y, weight)| y * weight).sum::<f64>()
+    };
+    let by = |which: usize| {
+        let slope = |i| (objective(which, i, STEP) - objective(which, i, -STEP)) / (2.0 * STEP);
+        (0..wide[which].elem_count()).map(slope).collect()
+    };
+    (0..wide.len()).map(by).collect()
+}
+
+/// The same blocks with other parameters, in the order of [`random_blocks`].
+fn with_parameters(blocks: &[Block], parameters: &[Tensor]) -> Vec<Block> {
+    let mut rest = parameters.chunks(2);
+    let mut next = |layer: &Layer| {
+        let pair = rest.next().unwrap();
+        Layer { weight: pair[0].clone(), bias: pair[1].clone(), geometry: layer.geometry }
+    };
+    let mut replaced = Vec::new();
+    for Block { first, second, skip } in blocks {
+        let (first, second) = (next(first), next(second));
+        replaced.push(Block { first, second, skip: skip.as_ref().map(&mut next) });
+    }
+    replaced
+}
+
+#[test]
+fn residual_blocks_and_sums_agree_with_central_differences() {
+    let (layers, mut vars) = random_blocks(&[2, 3, 3, 4], 900);
+    vars.push(Var::from_tensor(&random(&[2, 9, 2], 9)).unwrap());
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let expected = differences_by(&tensors, |moved| {
+        let (x, parameters) = moved.split_last().unwrap();
+        composed::blocks(x, &with_parameters(&layers, parameters)).unwrap()
+    });
+    let found = gathered_by(&blocks(vars.last().unwrap(), &layers).unwrap(), &vars);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_close("blocks by differences", found, expected, DIFFERENCE_TOLERANCE);
+    }
+
+    let geometry = Conv::same(5);
+    let vars = [vec![2, 7, 3], vec![5, 3, 2], vec![2], vec![2, 7, 2]]
+        .map(|shape| Var::from_tensor(&random(&shape, 31)).unwrap());
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let expected = differences_by(&tensors, |moved| {
+        (composed::conv(&moved[0], &moved[1], &moved[2], geometry).unwrap() + &moved[3]).unwrap()
+    });
+    let sum = conv_add(&vars[0], &vars[1], &vars[2], geometry, &vars[3]).unwrap();
+    for (found, expected) in gathered_by(&sum, &vars).iter().zip(&expected) {
+        assert_close("sum by differences", found, expected, DIFFERENCE_TOLERANCE);
+    }
+}
+
+/// Where the input is data, the weights have the same gradients; where all is constant, there is
+/// nothing to keep; and a plain backward pass, which would lose the gradients, is refused.
+#[test]
+fn residual_blocks_of_data_and_constants() {
+    let (layers, vars) = random_blocks(&[2, 4, 4], 800);
+    let x = random(&[2, 9, 2], 8);
+    let (fused, twin) = (blocks(&x, &layers).unwrap(), composed::blocks(&x, &layers).unwrap());
+    for (found, expected) in gathered_by(&fused, &vars).iter().zip(gathered_by(&twin, &vars)) {
+        assert_close("of data", found, &expected, TOLERANCE);
+    }
+    let constant = |layer: &Layer| Layer {
+        weight: layer.weight.detach(),
+        bias: layer.bias.detach(),
+        geometry: layer.geometry,
+    };
+    let constants: Vec<Block> = layers
+        .iter()
+        .map(|block| Block {
+            first: constant(&block.first),
+            second: constant(&block.second),
+            skip: block.skip.as_ref().map(constant),
+        })
+        .collect();
+    let inference = blocks(&x, &constants).unwrap();
+    assert_eq!(flat(&inference), flat(&fused));
+    let x = Var::from_tensor(&x).unwrap();
+    let through = blocks(&x, &constants).unwrap();
+    let [found, expected] =
+        [through, composed::blocks(&x, &constants).unwrap()].map(|y| gradients(&y, &[&x]));
+    assert_close("through constants", &found[0], &expected[0], TOLERANCE);
+    let error = fused.sum_all().unwrap().backward().unwrap_err().to_string();
+    assert!(error.contains("kernels::backward"), "{error}");
+}
+
+#[test]
+fn residual_blocks_that_do_not_fit_are_refused() {
+    let (layers, _) = random_blocks(&[2, 4, 4], 850);
+    assert!(blocks(&random(&[2, 9, 3], 1), &layers).is_err());
+    assert!(blocks(&random(&[9, 2], 1), &layers).is_err());
+    let other = Block { first: layers[1].first.clone(), ..layers[0].clone() };
+    assert!(blocks(&random(&[2, 9, 2], 1), &[other]).is_err());
+    let without_skip = Block { skip: None, ..layers[0].clone() };
+    assert!(blocks(&random(&[2, 9, 2], 1), &[without_skip]).is_err());
+}
+
+#[test]
+fn convolutions_onto_a_residual_agree_with_the_sum() {
+    let geometry = Conv::same(5);
+    for outputs in [1, 3, 25, 55] {
+        let [x, w, b] = [vec![2, 11, 6], vec![5, 6, outputs], vec![outputs]]
+            .map(|shape| Var::from_tensor(&random(&shape, outputs as u64)).unwrap());
+        let residual = Var::from_tensor(&random(&[2, 11, outputs], 77)).unwrap();
+        let fused = conv_add(&x, &w, &b, geometry, &residual).unwrap();
+        let twin = (composed::conv(&x, &w, &b, geometry).unwrap() + residual.as_tensor()).unwrap();
+        assert_close("output", &flat(&fused), &flat(&twin), TOLERANCE);
+        let vars = [x, w, b, residual];
+        let (found, expected) = (gathered_by(&fused, &vars), gathered_by(&twin, &vars));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close("gradient", found, expected, TOLERANCE);
+        }
+        assert!(conv_add(&vars[0], &vars[1], &vars[2], geometry, &vars[0]).is_err());
+        assert!(fused.sum_all().unwrap().backward().is_err());
+    }
+}
+
+#[test]
+fn row_squares_are_sums_over_features() {
+    for features in [1, 3, 16, 37] {
+        let (a, b) = (random(&[2, 5, features], 1), random(&[2, 5, features], 2));
+        let found: Vec<f64> = row_squares(&a, &b).unwrap().into_iter().map(f64::from).collect();
+        let expected = (&a - &b).unwrap().sqr().unwrap().sum(2).unwrap();
+        assert_close("squares", &found, &flat(&expected), TOLERANCE);
+    }
+    assert!(row_squares(&random(&[2, 5, 3], 1), &random(&[2, 5, 4], 2)).is_err());
 }

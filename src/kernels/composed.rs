@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Conv;
+use super::{Block, Conv, Layer};
 
 /// Twin of [`super::linear`].
 ///
@@ -51,4 +51,24 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let odd = (tap(1, 2)? + tap(2, 0)?)?.reshape((batch, rows, 1, outputs))?;
     let both = Tensor::cat(&[even, odd], 2)?.reshape((batch, 2 * rows, outputs))?;
     both.broadcast_add(bias)?.relu()
+}
+
+/// Twin of [`super::blocks`].
+///
+/// # Errors
+/// When shapes do not agree.
+pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
+    let convolve = |x: &Tensor, layer: &Layer, relu: bool| {
+        conv(x, &layer.weight, &layer.bias, Conv { relu, ..layer.geometry })
+    };
+    let mut hidden = x.clone();
+    for block in blocks {
+        let inner = convolve(&convolve(&hidden, &block.first, true)?, &block.second, false)?;
+        let skipped = match &block.skip {
+            Some(skip) => convolve(&hidden, skip, false)?,
+            None => hidden,
+        };
+        hidden = (inner + skipped)?.relu()?;
+    }
+    Ok(hidden)
 }

@@ -31,8 +31,8 @@ pub use residual::add_relu;
 pub use upsample::upsample;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
-use elementwise::through_relu;
 pub(crate) use elementwise::standardise;
+use elementwise::through_relu;
 use scratch::Scratch;
 
 /// The gradient in front of the activation: masked by ReLU, or as it is.

@@ -506,3 +506,115 @@ impl Outer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Rng};
+
+    const TAPS: usize = 3;
+
+    /// Every instruction set that this machine has, from the narrowest.
+    fn instruction_sets() -> Vec<Arch> {
+        let mut sets = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+            sets.extend(pulp::x86::V4::try_new().map(Arch::V4));
+        }
+        #[cfg(target_arch = "aarch64")]
+        sets.extend(pulp::aarch64::Neon::try_new().map(Arch::Neon));
+        sets
+    }
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        Rng::new(seed, Purpose::Init, [0, 0]).normals(n)
+    }
+
+    fn assert_close(found: &[f32], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        let scale = expected.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5 * scale, "{found} {expected}");
+        }
+    }
+
+    /// (output row, tap, input row) of every product, two windows of `rows`, dilation 2.
+    fn products(rows: usize) -> Vec<(usize, usize, usize)> {
+        let of = |(window, t, k): (usize, usize, usize)| {
+            let row = (t + 2 * k).checked_sub(4)?;
+            Some((window * rows + t, k, window * rows + row))
+        };
+        let all = (0..2).flat_map(|window| (0..rows).map(move |t| (window, t)));
+        all.flat_map(|(window, t)| (0..TAPS).map(move |k| (window, t, k))).filter_map(of).collect()
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_sums() {
+        for (rows, inputs, outputs) in
+            [(1, 1, 1), (7, 3, 5), (20, 8, 33), (13, 17, 64), (9, 4, 130)]
+        {
+            let map = Map { scale: 1, tap: 2, offset: -4, divisor: 1 };
+            let reads = Reads::new(map, TAPS, 2, rows, rows);
+            let x = random(2 * rows * inputs, 1);
+            let (w, g) = (random(TAPS * inputs * outputs, 2), random(2 * rows * outputs, 3));
+            let (bias, residual) = (random(outputs, 4), random(2 * rows * outputs, 5));
+            let mut sums: Vec<f64> = (0..g.len())
+                .map(|i| f64::from(bias[i % outputs]) + f64::from(residual[i]))
+                .collect();
+            let mut gradient = vec![0f64; w.len()];
+            for (to, k, from) in products(rows) {
+                for (c, o) in (0..inputs).flat_map(|c| (0..outputs).map(move |o| (c, o))) {
+                    let (x, at) = (f64::from(x[from * inputs + c]), (k * inputs + c) * outputs + o);
+                    sums[to * outputs + o] += x * f64::from(w[at]);
+                    gradient[at] += x * f64::from(g[to * outputs + o]);
+                }
+            }
+            let gated = |i: usize| if g[i] > 0.0 { sums[i].max(0.0) } else { 0.0 };
+            let sums: Vec<f64> = (0..sums.len()).map(gated).collect();
+            let taps = [0, 1, 2].map(|k| k * inputs * outputs);
+            for arch in instruction_sets() {
+                let weight =
+                    Weight { values: &w, inputs, outputs, taps: &taps, steps: (outputs, 1) };
+                let finish = Finish {
+                    bias: Some(&bias),
+                    residual: Some(&residual),
+                    relu: true,
+                    gate: Some(&g),
+                };
+                let mut out = vec![f32::NAN; g.len()];
+                let (x, g) =
+                    (Rows { values: &x, width: inputs }, Rows { values: &g, width: outputs });
+                let op = Correlate { x, weight, reads: &reads, finish, out: out.as_mut_ptr() };
+                arch.dispatch(op);
+                assert_close(&out, &sums);
+                let mut found = vec![0f32; w.len()];
+                let step = outputs;
+                let op = Outer { x, g, reads: &reads, taps: &taps, step, gradient: &mut found };
+                arch.dispatch(op);
+                assert_close(&found, &gradient);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_outside_of_a_buffer_are_refused() {
+        let map = Map { scale: 1, tap: 1, offset: 0, divisor: 1 };
+        let reads = Reads::new(map, 1, 1, 4, 4);
+        let (x, w) = ([0.0; 8], [0.0; 6]);
+        let weight = Weight { values: &w, inputs: 2, outputs: 3, taps: &[0], steps: (3, 1) };
+        let rows = |n: usize| Rows { values: &x[..n], width: 2 };
+        assert!(correlate(rows(8), weight, &reads, Finish::default()).is_ok());
+        assert!(correlate(rows(6), weight, &reads, Finish::default()).is_err());
+        let short = Weight { values: &w[..5], ..weight };
+        assert!(correlate(rows(8), short, &reads, Finish::default()).is_err());
+        let bias = Finish { bias: Some(&w[..2]), ..Finish::default() };
+        assert!(correlate(rows(8), weight, &reads, bias).is_err());
+        let gate = Finish { gate: Some(&w), ..Finish::default() };
+        assert!(correlate(rows(8), weight, &reads, gate).is_err());
+        let g = Rows { values: &[0.0; 12], width: 3 };
+        assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 6]).is_ok());
+        assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 5]).is_err());
+        assert!(outer(rows(8), g, &reads, (&[0, 0], 3), &mut [0.0; 6]).is_err());
+    }
+}
