@@ -18,13 +18,11 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 MODELS = {
     "default": {},
     # Six undecimated levels of 64 channels, the paper's losses and optimiser.
@@ -48,34 +46,6 @@ class Case:
     bytes: bytes
     torch_model: object
     metadata: dict
-
-
-class Worker:
-    """The Rust process, which does one command per line."""
-
-    def __init__(self, threads: int):
-        built = subprocess.run(
-            ["cargo", "bench", "-p", "genias", "--bench", "worker", "--no-run"]
-            + ["--message-format=json"],
-            cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        messages = [json.loads(line) for line in built.stdout.splitlines()]
-        (path,) = [m["executable"] for m in messages if m.get("executable")]
-        environment = {
-            **os.environ,
-            "RAYON_NUM_THREADS": str(threads),
-            "CANDLE_NUM_THREADS": "1",
-        }
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([path], env=environment, **pipes)
-
-    def __call__(self, **command) -> dict:
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the worker stopped at {command}")
-        return json.loads(answer)
 
 
 def series(rows: int, d: int, seed: int) -> np.ndarray:
@@ -375,6 +345,7 @@ import polars as pl  # noqa: E402
 import torch  # noqa: E402
 import torch_genias  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+from worker import Worker  # noqa: E402
 
 import polars_genias as pg  # noqa: E402
 
