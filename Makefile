@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 VENV1 := .venv-polars-1
 VENV130 := .venv-polars-1.30
+VENVB := .venv-bench
 DIST := target/wheels
 SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
 
-.PHONY: demo test test-rust test-python lint clean
+.PHONY: demo test test-rust test-python lint bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready
@@ -33,8 +34,13 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Kernels beside their composed twins, then the package beside PyTorch (some 15 minutes).
+bench: $(VENVB)/ready
+	cargo bench -p genias --bench kernels
+	$(VENVB)/bin/python benches/compare_torch.py
+
 clean:
-	rm -rf target $(VENV) $(VENV1) $(VENV130) demo-output
+	rm -rf target $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output
 
 # One wheel for every Python (abi3), installed into an environment per Polars version.
 $(DIST)/built: $(SOURCES)
@@ -60,5 +66,8 @@ $(VENV1)/ready: $(DIST)/built
 
 $(VENV130)/ready: $(DIST)/built
 	$(call install,$(VENV130),test,polars==1.30.*)
+
+$(VENVB)/ready: $(DIST)/built
+	$(call install,$(VENVB),bench,polars)
 
 comma := ,

@@ -1,4 +1,4 @@
-"""The whole job as a straightforward PyTorch + pandas script: Parquet to Parquet, a model per group.
+"""The whole job as a plain PyTorch + pandas script: Parquet to Parquet, a model per group.
 
 ``python benches/baseline_pandas_torch.py IN OUT [--steps N] [--threads N]``. Same configuration as
 the default of polars-genias: z-scores, PCA start of the linear path, batches of 64, Adam with
@@ -52,7 +52,9 @@ def start_from_pca(model: Genias, windows: torch.Tensor) -> None:
     with torch.no_grad():
         model.encoder.linear.weight.copy_(encode)
         model.encoder.linear.bias.copy_(-encode @ mean)
-        model.decoder.linear.weight.copy_((components[:latent] * (deviation / SIGMA_PRIOR)[:, None]).T)
+        model.decoder.linear.weight.copy_(
+            (components[:latent] * (deviation / SIGMA_PRIOR)[:, None]).T
+        )
         model.decoder.linear.bias.copy_(mean)
         model.encoder.head.weight.mul_(0.1)
         model.encoder.head.bias.zero_()
@@ -157,7 +159,9 @@ def generate(
 def score(model: Genias, z: torch.Tensor) -> np.ndarray:
     """Mean squared error of every row over the windows that cover it."""
     stride = WINDOW // 4
-    starts = torch.unique(torch.cat([torch.arange(0, len(z) - WINDOW, stride), torch.tensor([len(z) - WINDOW])]))
+    starts = torch.unique(
+        torch.cat([torch.arange(0, len(z) - WINDOW, stride), torch.tensor([len(z) - WINDOW])])
+    )
     x = z.unfold(0, WINDOW, 1)[starts].transpose(1, 2).contiguous()
     error = (x - model.decoder(model.encoder(x)[0])).square().mean(dim=2)
     index = (starts[:, None] + torch.arange(WINDOW)).flatten()

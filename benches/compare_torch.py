@@ -4,7 +4,7 @@ Both sides have the same weights, read from a model that polars-genias fitted, a
 compared before anything is timed. Runs alternate between the sides, with the same number of
 threads; medians are compared.
 
-* Training step: draw a batch, forward, backward, clip, Adam. The Rust side is ``benches/worker.rs``.
+* Training step: draw a batch, forward, backward, clip, Adam. The Rust side is ``worker.rs``.
 * Score, generate: from a DataFrame to a DataFrame, with the Python package. PyTorch takes the
   windows by ``unfold``, 256 at a time, in inference mode.
 
@@ -340,14 +340,14 @@ if __name__ == "__main__":
     )
     os.environ["POLARS_MAX_THREADS"] = threads
 
-import numpy as np  # noqa: E402
-import polars as pl  # noqa: E402
-import torch  # noqa: E402
-import torch_genias  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
-from worker import Worker  # noqa: E402
+import numpy as np
+import polars as pl
+import torch
+import torch_genias
+from safetensors.torch import load_file, save_file
+from worker import Worker
 
-import polars_genias as pg  # noqa: E402
+import polars_genias as pg
 
 if __name__ == "__main__":
     main()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 
-def data(groups: int, rows: int, d: int):  # noqa: ANN201
+def data(groups: int, rows: int, d: int):
     import numpy as np
     import polars as pl
 

@@ -88,8 +88,10 @@ def main() -> None:
         options = [str(source), target, "--steps", str(given.steps)]
         commands = {
             "genias": [sys.executable, __file__, "job", *options],
-            "baseline": [sys.executable, str(HERE / "baseline_pandas_torch.py"), *options]
-            + ["--threads", str(given.threads)],
+            "baseline": [
+                *[sys.executable, str(HERE / "baseline_pandas_torch.py"), *options],
+                *["--threads", str(given.threads)],
+            ],
         }
         sides = [given.only] if given.only else list(commands)
         rows = []

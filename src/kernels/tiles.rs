@@ -19,6 +19,8 @@ use super::scratch::{Scratch, empty};
 const ROWS: usize = 6;
 /// Input rows of a share that stay in the cache while all tiles of a weight gradient see them.
 const BLOCK: usize = 128;
+/// Most output columns that are summed along the input channels instead of beside each other.
+const NARROW: usize = 2;
 /// Floats in a cache line: packed weights begin at one.
 const LINE: usize = 16;
 /// Reads padding.
@@ -134,6 +136,28 @@ pub(super) struct Finish<'a> {
     pub(super) gate: Option<&'a [f32]>,
 }
 
+impl Finish<'_> {
+    /// A single value of output column `column`, at `at` of the output.
+    #[inline(always)]
+    fn one(&self, sum: f32, column: usize, at: usize) -> f32 {
+        let mut value = sum + self.bias.map_or(0.0, |bias| bias[column]);
+        value += self.residual.map_or(0.0, |residual| residual[at]);
+        if self.relu {
+            value = value.max(0.0);
+        }
+        match self.gate {
+            Some(gate) => {
+                if gate[at] > 0.0 {
+                    value
+                } else {
+                    0.0
+                }
+            }
+            None => value,
+        }
+    }
+}
+
 /// out[to] = finish(sum over taps k of x[from(k)] W_k): rows of `weight.outputs` values, as many as
 /// `reads` has.
 ///
@@ -211,6 +235,9 @@ impl WithSimd for Correlate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.weight.outputs <= NARROW && self.weight.inputs >= S::F32_LANES {
+            return self.narrow(simd);
+        }
         match panels::<S>(self.weight.outputs).0 {
             1 => self.run::<S, 1>(simd),
             2 => self.run::<S, 2>(simd),
@@ -221,6 +248,50 @@ impl WithSimd for Correlate<'_> {
 }
 
 impl Correlate<'_> {
+    /// For few outputs: each is a product of vectors along the input channels.
+    #[inline(always)]
+    fn narrow<S: Simd>(self, simd: S) {
+        let Weight { values, inputs, outputs, taps, steps } = self.weight;
+        // [output, tap, input]
+        let mut packed = Scratch::new(outputs * taps.len() * inputs);
+        for (i, slot) in packed.iter_mut().enumerate() {
+            let (o, k, c) = (i / (taps.len() * inputs), i / inputs % taps.len(), i % inputs);
+            *slot = values[taps[k] + c * steps.0 + o * steps.1];
+        }
+        let (whole, rest) = (inputs / S::F32_LANES, inputs % S::F32_LANES);
+        for (i, &to) in self.reads.to.iter().enumerate() {
+            for (o, weights) in packed.chunks_exact(taps.len() * inputs).enumerate() {
+                let mut sums = [simd.splat_f32s(0.0); 2];
+                for (k, weight) in weights.chunks_exact(inputs).enumerate() {
+                    let from = self.reads.tile(k, i / ROWS)[i % ROWS];
+                    if from == PADDING {
+                        continue;
+                    }
+                    let x = &self.x.values[from as usize * inputs..][..inputs];
+                    for c in 0..whole {
+                        // SAFETY: there are `whole` vectors in both.
+                        let (x, w) = unsafe {
+                            let (x, w) =
+                                (x.as_ptr().cast::<S::f32s>(), weight.as_ptr().cast::<S::f32s>());
+                            (x.add(c).read_unaligned(), w.add(c).read_unaligned())
+                        };
+                        sums[c % 2] = simd.mul_add_e_f32s(x, w, sums[c % 2]);
+                    }
+                    if rest > 0 {
+                        let x = simd.partial_load_f32s(&x[inputs - rest..]);
+                        let w = simd.partial_load_f32s(&weight[inputs - rest..]);
+                        sums[0] = simd.mul_add_e_f32s(x, w, sums[0]);
+                    }
+                }
+                let sum = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1]));
+                let at = to as usize * outputs + o;
+                let value = self.finish.one(sum, o, at);
+                // SAFETY: `correlate` checked that every row has room.
+                unsafe { self.out.add(at).write(value) };
+            }
+        }
+    }
+
     /// Panel by panel of V vectors, so that its weights stay in the cache.
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, simd: S) {
@@ -417,6 +488,9 @@ impl WithSimd for Outer<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.g.width <= NARROW && self.x.width >= S::F32_LANES {
+            return self.narrow();
+        }
         match panels::<S>(self.g.width).0 {
             1 => self.run::<S, 1>(simd),
             2 => self.run::<S, 2>(simd),
@@ -427,6 +501,32 @@ impl WithSimd for Outer<'_> {
 }
 
 impl Outer<'_> {
+    /// For few outputs: rows of the input, weighted by the gradient.
+    #[inline(always)]
+    fn narrow(self) {
+        let (inputs, outputs) = (self.x.width, self.g.width);
+        // [output, tap, input]
+        let mut sums = Scratch::zeros(outputs * self.taps.len() * inputs);
+        let padded = self.reads.from.len() / self.reads.taps;
+        for (i, &to) in self.reads.to.iter().enumerate() {
+            for (o, sums) in sums.chunks_exact_mut(self.taps.len() * inputs).enumerate() {
+                let g = self.g.values[to as usize * outputs + o];
+                for (k, sums) in sums.chunks_exact_mut(inputs).enumerate() {
+                    let from = self.reads.from[k * padded + i];
+                    if from != PADDING {
+                        let x = &self.x.values[from as usize * inputs..][..inputs];
+                        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += g * x);
+                    }
+                }
+            }
+        }
+        for (i, sum) in sums.iter().enumerate() {
+            let taps = self.taps.len();
+            let (o, k, c) = (i / (taps * inputs), i / inputs % taps, i % inputs);
+            self.gradient[self.taps[k] + c * self.step + o] += sum;
+        }
+    }
+
     #[inline(always)]
     fn run<S: Simd, const V: usize>(mut self, simd: S) {
         let columns = V * S::F32_LANES;
@@ -552,7 +652,7 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_the_sums() {
         for (rows, inputs, outputs) in
-            [(1, 1, 1), (7, 3, 5), (20, 8, 33), (13, 17, 64), (9, 4, 130)]
+            [(1, 1, 1), (7, 3, 5), (20, 8, 33), (13, 17, 64), (9, 4, 130), (11, 19, 1), (8, 40, 2)]
         {
             let map = Map { scale: 1, tap: 2, offset: -4, divisor: 1 };
             let reads = Reads::new(map, TAPS, 2, rows, rows);
