@@ -1,5 +1,7 @@
 //! Fused dilated, strided 1-D convolution + bias (+ ReLU), channel-last.
 
+use std::rc::Rc;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::elementwise::column_sums;
@@ -62,25 +64,25 @@ impl Conv {
     }
 
     /// Input rows that every output row of `batch` windows reads.
-    pub(super) fn reads(&self, batch: usize, rows: usize) -> Reads {
+    pub(super) fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: self.stride as i32,
             tap: self.dilation as i32,
             offset: -(self.left as i32),
             divisor: 1,
         };
-        Reads::new(map, self.kernel, batch, rows, self.output_rows(rows))
+        Reads::known(map, self.kernel, batch, rows, self.output_rows(rows))
     }
 
     /// Output rows whose gradient every input row receives.
-    pub(super) fn receives(&self, batch: usize, rows: usize) -> Reads {
+    pub(super) fn receives(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: 1,
             tap: -(self.dilation as i32),
             offset: self.left as i32,
             divisor: self.stride as i32,
         };
-        Reads::new(map, self.kernel, batch, self.output_rows(rows), rows)
+        Reads::known(map, self.kernel, batch, self.output_rows(rows), rows)
     }
 
     /// Where each tap of a weight [K, C, O] begins.

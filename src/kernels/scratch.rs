@@ -16,7 +16,7 @@ pub(super) struct Scratch(Vec<f32>);
 impl Scratch {
     /// A buffer of `n` values.
     pub(super) fn new(n: usize) -> Self {
-        let mut buffer = take(n);
+        let mut buffer = take(n, usize::MAX);
         buffer.resize(n, 0.0);
         Self(buffer)
     }
@@ -36,19 +36,20 @@ impl From<Vec<f32>> for Scratch {
     }
 }
 
-/// An empty buffer with room for `n` values.
+/// An empty buffer with room for `n` values and not much more, for a result that may be kept.
 pub(super) fn empty(n: usize) -> Vec<f32> {
-    let mut buffer = take(n);
+    let mut buffer = take(n, 2 * n);
     buffer.clear();
     buffer.reserve_exact(n);
     buffer
 }
 
-/// The free buffer that fits best.
-fn take(n: usize) -> Vec<f32> {
+/// The free buffer that fits best: the tightest, of at most `most` values, or else the largest of
+/// those that are too small.
+fn take(n: usize, most: usize) -> Vec<f32> {
     FREE.with_borrow_mut(|free| {
-        // The tightest that fits, or else the largest.
-        let fit = (0..free.len()).min_by_key(|&i| {
+        let usable = (0..free.len()).filter(|&i| free[i].capacity() <= most);
+        let fit = usable.min_by_key(|&i| {
             let capacity = free[i].capacity();
             if capacity >= n { (0, capacity) } else { (1, usize::MAX - capacity) }
         });

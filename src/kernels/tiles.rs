@@ -9,6 +9,9 @@
 //! The instruction set is found out at run time (AVX-512, AVX2, NEON, or none).
 
 use std::array::from_fn;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use candle_core::{Result, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -17,6 +20,8 @@ use super::scratch::{Scratch, empty};
 
 /// Rows of a tile.
 const ROWS: usize = 6;
+/// Rows of a tile of at most two vectors in the gradient of a weight.
+const TALL: usize = 8;
 /// Input rows of a share that stay in the cache while all tiles of a weight gradient see them.
 const BLOCK: usize = 128;
 /// Most output columns that are summed along the input channels instead of beside each other.
@@ -28,7 +33,7 @@ const PADDING: u32 = u32::MAX;
 
 /// Output row t of a window reads, by tap k, row (t * scale + k * tap + offset) / divisor of its
 /// input: padding where that is no whole number or outside of the window.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Map {
     pub(super) scale: i32,
     pub(super) tap: i32,
@@ -47,12 +52,44 @@ pub(super) struct Reads {
     inputs: usize,
 }
 
+/// What [`Reads`] are made from: map, taps, windows, rows of each in the input and in the output.
+type Key = (Map, usize, usize, usize, usize);
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<Key, Rc<Reads>>> = RefCell::new(HashMap::new());
+}
+
+/// Lists that one thread keeps: enough for the layers of a few models.
+const KNOWN_MOST: usize = 128;
+/// Rows of the longest list that is kept.
+const KNOWN_ROWS: usize = 1 << 13;
+
 impl Reads {
+    /// As [`Reads::new`], from an earlier call where there was one: every step has the same layers.
+    pub(super) fn known(
+        map: Map,
+        taps: usize,
+        batch: usize,
+        inputs: usize,
+        outputs: usize,
+    ) -> Rc<Self> {
+        let make = || Rc::new(Self::new(map, taps, batch, inputs, outputs));
+        if batch * outputs > KNOWN_ROWS {
+            return make();
+        }
+        KNOWN.with_borrow_mut(|known| {
+            if known.len() >= KNOWN_MOST {
+                known.clear();
+            }
+            Rc::clone(known.entry((map, taps, batch, inputs, outputs)).or_insert_with(make))
+        })
+    }
+
     /// For `batch` windows of `inputs` rows each, and as many of `outputs` rows.
     ///
     /// Rows that the same taps reach come one behind the other, so that whole tiles leave the other
     /// taps out.
-    pub(super) fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
+    fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
         let step = map.divisor as usize;
         let phases = (0..step.min(outputs)).map(|phase| (phase, (outputs - phase).div_ceil(step)));
         let mut to = Vec::with_capacity(batch * outputs);
@@ -145,16 +182,8 @@ impl Finish<'_> {
         if self.relu {
             value = value.max(0.0);
         }
-        match self.gate {
-            Some(gate) => {
-                if gate[at] > 0.0 {
-                    value
-                } else {
-                    0.0
-                }
-            }
-            None => value,
-        }
+        let open = self.gate.is_none_or(|gate| gate[at] > 0.0);
+        if open { value } else { 0.0 }
     }
 }
 
@@ -462,8 +491,9 @@ unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
         if n == S::F32_LANES {
             slot.cast::<S::f32s>().write_unaligned(value);
         } else {
-            let value: *const S::f32s = &value;
-            slot.copy_from_nonoverlapping(value.cast(), n);
+            // A copy: a vector whose address is taken would not stay in its register above.
+            let in_memory = value;
+            slot.copy_from_nonoverlapping((&raw const in_memory).cast(), n);
         }
     }
 }
@@ -491,11 +521,15 @@ impl WithSimd for Outer<'_> {
         if self.g.width <= NARROW && self.x.width >= S::F32_LANES {
             return self.narrow();
         }
-        match panels::<S>(self.g.width).0 {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            3 => self.run::<S, 3>(simd),
-            _ => self.run::<S, 4>(simd),
+        // Narrow tiles are taller, where there are registers for them.
+        let tall = S::REGISTER_COUNT >= 32;
+        match (panels::<S>(self.g.width).0, tall) {
+            (1, true) => self.run::<S, 1, TALL>(simd),
+            (1, false) => self.run::<S, 1, ROWS>(simd),
+            (2, true) => self.run::<S, 2, TALL>(simd),
+            (2, false) => self.run::<S, 2, ROWS>(simd),
+            (3, _) => self.run::<S, 3, ROWS>(simd),
+            _ => self.run::<S, 4, ROWS>(simd),
         }
     }
 }
@@ -528,7 +562,7 @@ impl Outer<'_> {
     }
 
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const V: usize, const R: usize>(mut self, simd: S) {
         let columns = V * S::F32_LANES;
         let (_, panels) = panels::<S>(self.g.width);
         let width = panels * columns;
@@ -555,10 +589,10 @@ impl Outer<'_> {
                 if pairs.is_empty() {
                     continue;
                 }
-                for c in (0..self.x.width).step_by(ROWS) {
+                for c in (0..self.x.width).step_by(R) {
                     for panel in 0..panels {
                         // SAFETY: `outer` checked every row against its buffer.
-                        unsafe { self.tile::<S, V>(simd, &pairs, (k, c, panel)) };
+                        unsafe { self.tile::<S, V, R>(simd, &pairs, (k, c, panel)) };
                     }
                 }
             }
@@ -567,7 +601,7 @@ impl Outer<'_> {
 
     /// Adds the products of `pairs` to the rows from `c` on of a tap's gradient.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const V: usize>(
+    unsafe fn tile<S: Simd, const V: usize, const R: usize>(
         &mut self,
         simd: S,
         pairs: &[Pair],
@@ -576,12 +610,12 @@ impl Outer<'_> {
         let columns = V * S::F32_LANES;
         let channels = self.x.width;
         // Rows behind the last are computed as the last, and not stored.
-        let at: [usize; ROWS] = from_fn(|r| (c + r).min(channels - 1));
-        let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+        let at: [usize; R] = from_fn(|r| (c + r).min(channels - 1));
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for pair in pairs {
             unsafe {
                 let g: [S::f32s; V] = load::<S, V>(pair.g.add(panel * columns));
-                for r in 0..ROWS {
+                for r in 0..R {
                     let x = simd.splat_f32s(*pair.x.add(at[r]));
                     for v in 0..V {
                         sums[r][v] = simd.mul_add_e_f32s(x, g[v], sums[r][v]);

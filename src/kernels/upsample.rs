@@ -2,6 +2,8 @@
 //!
 //! Output row 2t sees input rows t - 1 and t, row 2t + 1 sees t and t + 1.
 
+use std::rc::Rc;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::conv::Size;
@@ -23,15 +25,15 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 /// Input rows that every output row reads: even rows by taps 1 and 3, odd ones by 0 and 2.
-fn reads(size: Size) -> Reads {
+fn reads(size: Size) -> Rc<Reads> {
     let map = Map { scale: 1, tap: -1, offset: 1, divisor: 2 };
-    Reads::new(map, TAPS, size.batch, size.rows, 2 * size.rows)
+    Reads::known(map, TAPS, size.batch, size.rows, 2 * size.rows)
 }
 
 /// Output rows whose gradient every input row receives.
-fn receives(size: Size) -> Reads {
+fn receives(size: Size) -> Rc<Reads> {
     let map = Map { scale: 2, tap: 1, offset: -1, divisor: 1 };
-    Reads::new(map, TAPS, size.batch, 2 * size.rows, size.rows)
+    Reads::known(map, TAPS, size.batch, 2 * size.rows, size.rows)
 }
 
 /// Where each tap of a weight [C, 4, O] begins.
