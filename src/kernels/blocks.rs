@@ -71,7 +71,7 @@ pub struct Block {
 /// Blocks one behind the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
 /// at.
 ///
-/// Weights and biases are constants or variables; their gradients are taken by
+/// Weights and biases are all variables or all constants. Gradients of variables are taken by
 /// [`super::backward`] only.
 ///
 /// # Errors

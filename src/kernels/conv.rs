@@ -235,7 +235,8 @@ impl CustomOp3 for Conv {
         Ok((CpuStorage::F32(out), shape.into()))
     }
 
-    /// dx and dW by [`Conv::input_gradient`] and [`Conv::weight_gradient`], db = sum of g over rows.
+    /// dx is g correlated with the transposed taps, dW the products of the rows that meet, db = sum of
+    /// g over rows.
     fn bwd(
         &self,
         x: &Tensor,

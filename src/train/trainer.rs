@@ -63,15 +63,7 @@ impl Trainer {
             Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
         };
         let vars = model.parameters.iter().map(copy).collect::<Result<_>>()?;
-        let task = Task {
-            matrix: &matrix,
-            train: &starts,
-            validation: &[],
-            architecture: &architecture,
-            config,
-            pca: None,
-        };
-        let learner = Learner::new(&task, vars, 1.0)?;
+        let learner = Learner::new(&task(&matrix, &starts, &architecture, config), vars, 1.0)?;
         Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
     }
 
@@ -80,14 +72,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Diverged`] when the loss is not finite.
     pub fn step(&mut self, control: &dyn Control) -> Result<f64> {
-        let task = Task {
-            matrix: &self.matrix,
-            train: &self.starts,
-            validation: &[],
-            architecture: &self.architecture,
-            config: &self.config,
-            pca: None,
-        };
+        let task = task(&self.matrix, &self.starts, &self.architecture, &self.config);
         let step = self.learner.steps;
         let diverged =
             Error::Diverged { step, retries: 0, learning_rate: self.config.learning_rate };
@@ -98,4 +83,14 @@ impl Trainer {
     pub fn vae(&self) -> &Vae {
         &self.learner.vae
     }
+}
+
+/// A training without held-out windows, from given weights.
+fn task<'a>(
+    matrix: &'a Matrix,
+    train: &'a [usize],
+    architecture: &'a Architecture,
+    config: &'a FitConfig,
+) -> Task<'a> {
+    Task { matrix, train, validation: &[], architecture, config, pca: None }
 }

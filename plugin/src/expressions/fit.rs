@@ -27,18 +27,26 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let series: Vec<_> = frame.groups.iter().map(|group| frame.series(group)).collect();
     let control = CallControl::new();
     let fitted = models::fit(&frame, &series, kwargs.strict, &control).map_err(to_polars)?;
-    let bytes = fitted
-        .iter()
-        .map(|fitted| fitted.as_ref().map(|model| encode(model)).transpose())
-        .collect::<genias::Result<Vec<_>>>()
-        .map_err(to_polars)?;
-    let models = |name| BinaryChunked::from_iter_options(name, bytes.iter().cloned()).into_series();
-    if kwargs.inputs.by == 0 {
-        return Ok(models(frame.name));
+    // One model after another becomes bytes in the column, and is let go.
+    let count = fitted.len();
+    let mut failed = None;
+    let bytes = fitted.into_iter().map(|fitted| match encode(&*fitted?) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    });
+    let models = BinaryChunked::from_iter_options(frame.name.clone(), bytes).into_series();
+    if let Some(error) = failed {
+        return Err(to_polars(error));
     }
-    let mut fields = frame.keys(&vec![1; bytes.len()])?;
-    fields.push(models(MODEL.into()));
-    Ok(StructChunked::from_series(frame.name, bytes.len(), fields.iter())?.into_series())
+    if kwargs.inputs.by == 0 {
+        return Ok(models);
+    }
+    let mut fields = frame.keys(&vec![1; count])?;
+    fields.push(models.with_name(MODEL.into()));
+    Ok(StructChunked::from_series(frame.name, count, fields.iter())?.into_series())
 }
 
 fn encode(model: &genias::Model) -> genias::Result<Vec<u8>> {
