@@ -33,10 +33,11 @@ def model_argument(model: IntoModel | None) -> pl.Expr | None:
 def with_models(
     frame: pl.LazyFrame, models: IntoModels | None, by: Sequence[str]
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
-    """`frame` with the model of each group in its first row, and the argument that reads it.
+    """`frame` with what leads from each group to its model, and the argument that reads it.
 
-    The column is called `MODEL` where one was joined; rows keep their order. Only first rows get a
-    model: a join may copy values, and a model is megabytes.
+    A column that was joined is called `MODEL`; rows keep their order. A join may copy values, and a
+    model is megabytes: of a DataFrame only row numbers are joined, and of a table that is yet to be
+    read only first rows get a model.
     """
     if models is None or isinstance(models, pl.Expr):
         return frame, models
@@ -44,6 +45,8 @@ def with_models(
         models = _open(Path(models))
     if isinstance(models, bytes):
         return frame, model_argument(models)
+    if isinstance(models, pl.DataFrame):
+        return _with_numbers(frame, models, list(by))
     table = models.lazy()
     column = _model_column(table, by)
     table = table.select(*by, pl.col(column).alias(MODEL)).map_batches(
@@ -61,6 +64,19 @@ def with_models(
         nulls_equal=True,
     )
     return joined.drop(_FIRST), pl.col(MODEL)
+
+
+def _with_numbers(
+    frame: pl.LazyFrame, models: pl.DataFrame, by: list[str]
+) -> tuple[pl.LazyFrame, pl.Expr | None]:
+    """As `with_models`: the number of each row's model, and the models by number."""
+    column = _model_column(models.lazy(), by)
+    table = _one_per_key(models.select(*by, pl.col(column).alias(MODEL)), by)
+    if not by:
+        return frame, pl.lit(table[MODEL])
+    numbers = table.select(by).with_row_index(MODEL).lazy()
+    joined = frame.join(numbers, on=by, how="left", maintain_order="left", nulls_equal=True)
+    return joined, pl.lit(table[MODEL]).gather(pl.col(MODEL))
 
 
 def with_sizes(
