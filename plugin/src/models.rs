@@ -17,6 +17,11 @@ use crate::pool::{pool, Busy, CallControl};
 /// last one of a block.
 const BLOCK: usize = 8;
 
+/// Groups whose models are in memory at a time.
+pub fn groups_at_a_time() -> PolarsResult<usize> {
+    Ok(BLOCK * pool()?.current_num_threads())
+}
+
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
 /// an error.
@@ -28,7 +33,7 @@ pub fn for_each_group<T: Send>(
 ) -> PolarsResult<()> {
     let pool = pool()?;
     let control = CallControl::new();
-    for block in frame.groups.chunks(BLOCK * pool.current_num_threads()) {
+    for block in frame.groups.chunks(groups_at_a_time()?) {
         let series: Vec<TimeSeries<'_>> =
             pool.install(|| block.par_iter().map(|group| frame.series(group)).collect());
         let models = match &frame.models {

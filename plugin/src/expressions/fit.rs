@@ -24,23 +24,21 @@ fn fit_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=fit_output)]
 fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let series: Vec<_> = frame.groups.iter().map(|group| frame.series(group)).collect();
     let control = CallControl::new();
-    let fitted = models::fit(&frame, &series, kwargs.strict, &control).map_err(to_polars)?;
-    // One model after another becomes bytes in the column, and is let go.
-    let count = fitted.len();
-    let mut failed = None;
-    let bytes = fitted.into_iter().map(|fitted| match encode(&*fitted?) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            failed = Some(error);
-            None
+    let count = frame.groups.len();
+    let mut models = BinaryChunkedBuilder::new(frame.name.clone(), count);
+    // Block by block: of all models, only the bytes are in memory together.
+    for block in frame.groups.chunks(models::groups_at_a_time()?) {
+        let series: Vec<_> = block.iter().map(|group| frame.series(group)).collect();
+        let fitted = models::fit(&frame, &series, kwargs.strict, &control).map_err(to_polars)?;
+        for fitted in fitted {
+            match fitted {
+                Some(model) => models.append_value(encode(&model).map_err(to_polars)?),
+                None => models.append_null(),
+            }
         }
-    });
-    let models = BinaryChunked::from_iter_options(frame.name.clone(), bytes).into_series();
-    if let Some(error) = failed {
-        return Err(to_polars(error));
     }
+    let models = models.finish().into_series();
     if kwargs.inputs.by == 0 {
         return Ok(models);
     }
