@@ -71,42 +71,43 @@ def fitted(name: str, d: int, folder: Path) -> Case:
     return Case(name, d, path, table["model"][0], model, metadata)
 
 
-def flops_per_window(config: torch_genias.Config) -> tuple[float, float]:
-    """Operations of the model's products for one window: of a training step, and of the encoding
-    and one decoding. The gradient of an input counts only where it is needed, and taps that read
-    padding count as any other."""
-    c, k, latent = config.channels, config.kernel_size, config.latent
-    step, encode, rows, inputs = 0.0, 0.0, config.window, config.features
-    for i in range(config.levels):
-        stride = 2 if i < config.decimation else 1
-        rows = -(-rows // stride)
-        first = rows * k * inputs * c
-        skip = rows * inputs * c if inputs != c or stride != 1 else 0
-        second = rows * k * c * c
-        encode += first + skip + second
-        # The first block's input is data: no gradient.
-        step += (2 if i == 0 else 3) * (first + skip) + 3 * second
-        inputs = c
-    hidden = rows * c
-    if config.decimation == 0:
-        reduced = torch_genias.REDUCED_CHANNELS
-        encode += rows * c * reduced
-        step += 3 * rows * c * reduced
-        hidden = rows * reduced
-    encode += hidden * 2 * latent
-    step += 3 * hidden * 2 * latent
-    values = config.window * config.features
-    start = -(-config.window // 2**torch_genias.DOUBLINGS)
-    decode = latent * start * c
-    for i in range(torch_genias.DOUBLINGS):
-        decode += start * 2**i * 4 * c * c
-    decode += config.window * torch_genias.OUTPUT_TAPS * c * config.features
-    if config.linear_path:
-        encode += values * latent
-        step += 2 * values * latent
-        decode += latent * values
-    # X^ and X~ are decoded.
-    return 2 * (step + 3 * 2 * decode), 2 * (encode + decode)
+@dataclass
+class Flops:
+    """Operations of the model's products for one window. The gradient of an input counts only where
+    it is needed, and taps that read padding count as any other."""
+
+    encode: float
+    decode: float
+    step: float
+
+    @classmethod
+    def of(cls, config: torch_genias.Config) -> Flops:
+        c, k, latent = config.channels, config.kernel_size, config.latent
+        # Products whose input is data need no gradient of it.
+        data, hidden, rows, inputs = 0.0, 0.0, config.window, config.features
+        for i in range(config.levels):
+            stride = 2 if i < config.decimation else 1
+            rows = -(-rows // stride)
+            skip = inputs != c or stride != 1
+            first = rows * inputs * c * (k + skip)
+            data, hidden = (first, hidden) if i == 0 else (data, hidden + first)
+            hidden += rows * k * c * c
+            inputs = c
+        width = c
+        if config.decimation == 0:
+            width = torch_genias.REDUCED_CHANNELS
+            hidden += rows * c * width
+        hidden += rows * width * 2 * latent
+        values = config.window * config.features
+        start = -(-config.window // 2**torch_genias.DOUBLINGS)
+        decode = latent * start * c + values * torch_genias.OUTPUT_TAPS * c
+        decode += sum(start * 2**i * 4 * c * c for i in range(torch_genias.DOUBLINGS))
+        if config.linear_path:
+            data += values * latent
+            decode += latent * values
+        # X^ and X~ are decoded.
+        step = 2 * data + 3 * hidden + 3 * 2 * decode
+        return cls(2 * (data + hidden), 2 * decode, 2 * step)
 
 
 def check_outputs(case: Case, worker: Worker, folder: Path) -> float:
@@ -138,13 +139,15 @@ def timed(work, n: int) -> float:
     return (time.perf_counter() - start) / n
 
 
-def interleave(sides: dict, runs: int) -> dict[str, float]:
-    """Median of each side's seconds; the sides take turns."""
-    seconds = {name: [] for name in sides}
+def interleave(sides: dict, worker: Worker, runs: int) -> tuple[dict[str, float], float]:
+    """Median of each side's seconds, and of the sgemm peak in GFLOP/s; they take turns."""
+    seconds, peaks = {name: [] for name in sides}, []
     for _ in range(runs):
         for name, run in sides.items():
             seconds[name].append(run())
-    return {name: statistics.median(values) for name, values in seconds.items()}
+        peaks.append(worker(op="peak", size=2048, n=3)["gflops"])
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return medians, statistics.median(peaks)
 
 
 def row(case: str, model: Case, medians: dict, flops: float, peak: float, **more) -> dict:
@@ -168,7 +171,7 @@ def train_rows(case: Case, worker: Worker, folder: Path, runs: int) -> list[dict
     file = folder / "series.safetensors"
     save_file({"x": torch.from_numpy(values)}, str(file))
     windows = torch_genias.normalised(values, case.metadata).unfold(0, WINDOW, 1)
-    flops, _ = flops_per_window(case.torch_model.config)
+    flops = Flops.of(case.torch_model.config).step
     rows = []
     for batch in BATCHES:
         worker(op="load", model=str(case.path), series=str(file), batch=batch)
@@ -188,10 +191,7 @@ def train_rows(case: Case, worker: Worker, folder: Path, runs: int) -> list[dict
         per_step = worker(op="step", n=4)["seconds"]
         n = max(3, int(0.6 / per_step))
         sides["genias"] = lambda n=n: worker(op="step", n=n)["seconds"]
-        peaks = []
-        sides["peak"] = lambda peaks=peaks: peaks.append(worker(op="peak", size=2048, n=3)) or 0.0
-        medians = interleave(sides, runs)
-        peak = statistics.median(answer["gflops"] for answer in peaks)
+        medians, peak = interleave(sides, worker, runs)
         rows.append(
             row("train", case, medians, batch * flops, peak, batch=batch, largest_difference=error)
         )
@@ -212,11 +212,11 @@ def inference_row(verb: str, case: Case, worker: Worker, runs: int) -> dict:
     model = case.torch_model
     compiled = (torch.compile(model.encoder), torch.compile(model.decoder))
     more = {"windows": WINDOWS}
-    encode_decode = flops_per_window(model.config)[1]
+    per_window = Flops.of(model.config)
     if verb == "score":
         stride = WINDOW // 4
         data = frame(series(WINDOW + (WINDOWS - 1) * stride, case.d, 3))
-        flops = WINDOWS * encode_decode
+        flops = WINDOWS * (per_window.encode + per_window.decode)
 
         def ours():
             return pg.score(data, models=case.bytes, features=data.columns)
@@ -228,8 +228,7 @@ def inference_row(verb: str, case: Case, worker: Worker, runs: int) -> dict:
     else:
         # Segments on every other row: each is decoded in a window of its own.
         data = frame(series(2 * SEGMENT * WINDOWS, case.d, 3))
-        decode = encode_decode - flops_encode(model.config)
-        flops = WINDOWS * (encode_decode + decode)
+        flops = WINDOWS * (per_window.encode + 2 * per_window.decode)
 
         def ours():
             return pg.generate(
@@ -251,22 +250,8 @@ def inference_row(verb: str, case: Case, worker: Worker, runs: int) -> dict:
         "compile": lambda: timed(lambda: theirs(*compiled), 1),
     }
     timed(ours, 1)
-    peaks = []
-    sides["peak"] = lambda: peaks.append(worker(op="peak", size=2048, n=3)) or 0.0
-    medians = interleave(sides, runs)
-    peak = statistics.median(answer["gflops"] for answer in peaks)
+    medians, peak = interleave(sides, worker, runs)
     return row(verb, case, medians, flops, peak, **more)
-
-
-def flops_encode(config: torch_genias.Config) -> float:
-    """Operations of the encoder for one window."""
-    both = flops_per_window(config)[1]
-    start = -(-config.window // 2**torch_genias.DOUBLINGS)
-    c, values = config.channels, config.window * config.features
-    decode = config.latent * start * c + values * torch_genias.OUTPUT_TAPS * c
-    decode += sum(start * 2**i * 4 * c * c for i in range(torch_genias.DOUBLINGS))
-    decode += config.latent * values if config.linear_path else 0
-    return both - 2 * decode
 
 
 def processor() -> str:

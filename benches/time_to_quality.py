@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from compare_torch import series
 from safetensors.torch import save_file
 from worker import Worker
 
@@ -33,18 +34,11 @@ MOST = 16
 """Times that the default schedule is lengthened at most."""
 
 
-def waves(rows: int, d: int) -> np.ndarray:
-    rng = np.random.default_rng(1)
-    t = np.arange(rows)[:, None]
-    period, phase = rng.uniform(10, 120, (1, d)), rng.uniform(0, 6, (1, d))
-    return np.sin(2 * np.pi * t / period + phase) + 0.2 * rng.normal(size=(rows, d))
-
-
 def cases() -> dict[str, np.ndarray]:
     host = host_metrics(1, 5000).select(
         pl.col(METRICS).interpolate().fill_null(strategy="backward")
     )
-    return {"demo host, D = 5": host.to_numpy(), "waves, D = 25": waves(5000, 25)}
+    return {"demo host, D = 5": host.to_numpy(), "waves, D = 25": series(5000, 25, 1)}
 
 
 def fit(worker: Worker, series: str, config: dict, runs: int) -> dict:

@@ -1,12 +1,12 @@
 //! Step 3, normalise: z-scores by the series' own training rows, as the matrix that windows view.
 
+use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::standardise;
 
 /// z-scores beyond this are clamped, so that squares stay finite in 32 bits.
 const Z_LIMIT: f64 = 1e8;
@@ -73,8 +73,7 @@ impl Normaliser {
 
     /// z-score of a raw value of feature `d`.
     pub fn z(&self, d: usize, value: f64) -> f32 {
-        let z = value / self.std[d] - self.mean[d] / self.std[d];
-        z.clamp(-Z_LIMIT, Z_LIMIT) as f32
+        z_score(value, self.mean[d] / self.std[d], self.std[d])
     }
 
     /// Distance of a raw value from the constant of constant feature `d`; 0 within the range that
@@ -114,9 +113,7 @@ impl Normaliser {
         let zero = live.iter().map(|&d| self.z(d, 0.0)).collect();
         Ok(Matrix { values, features: live.len(), zero })
     }
-}
 
-impl Normaliser {
     /// z-scores of the rows from `start` on, [rows, live].
     fn fill(&self, series: &Series<'_>, live: &[usize], start: usize, rows: &mut [f32]) {
         let width = live.len().max(1);
@@ -124,8 +121,7 @@ impl Normaliser {
         let mut scores = vec![0.0; column.len()];
         for (i, &d) in live.iter().enumerate() {
             series.read(d, start, &mut column);
-            let (mean, std) = (self.mean[d] / self.std[d], self.std[d]);
-            standardise(&mut scores, &column, (mean, std, Z_LIMIT));
+            z_scores(&mut scores, &column, self.mean[d] / self.std[d], self.std[d]);
             rows[i..].iter_mut().step_by(width).zip(&scores).for_each(|(slot, z)| *slot = *z);
         }
         for (t, row) in (start..).zip(rows.chunks_exact_mut(width)) {
@@ -133,6 +129,27 @@ impl Normaliser {
                 row.fill(0.0);
             }
         }
+    }
+}
+
+/// z-score of a value; `ratio` is the mean in standard deviations.
+#[inline(always)]
+fn z_score(value: f64, ratio: f64, std: f64) -> f32 {
+    (value / std - ratio).clamp(-Z_LIMIT, Z_LIMIT) as f32
+}
+
+/// z-scores of a feature, compiled for the vector instructions of the machine.
+#[with_simd(z_scores = Arch::new())]
+#[inline(always)]
+fn z_scores_loop<'a, S: Simd>(
+    _: S,
+    scores: &'a mut [f32],
+    values: &'a [f64],
+    ratio: f64,
+    std: f64,
+) {
+    for (score, value) in scores.iter_mut().zip(values) {
+        *score = z_score(*value, ratio, std);
     }
 }
 

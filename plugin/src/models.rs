@@ -22,6 +22,11 @@ pub fn groups_at_a_time() -> PolarsResult<usize> {
     Ok(BLOCK * pool()?.current_num_threads())
 }
 
+/// The series of some groups.
+pub fn series<'a>(frame: &'a Frame, groups: &[Group]) -> PolarsResult<Vec<TimeSeries<'a>>> {
+    Ok(pool()?.install(|| groups.par_iter().map(|group| frame.series(group)).collect()))
+}
+
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
 /// an error.
@@ -34,8 +39,7 @@ pub fn for_each_group<T: Send>(
     let pool = pool()?;
     let control = CallControl::new();
     for block in frame.groups.chunks(groups_at_a_time()?) {
-        let series: Vec<TimeSeries<'_>> =
-            pool.install(|| block.par_iter().map(|group| frame.series(group)).collect());
+        let series = series(frame, block)?;
         let models = match &frame.models {
             Some(models) => read(models, block).map_err(to_polars)?,
             None => fit(frame, &series, strict, &control).map_err(to_polars)?,

@@ -34,6 +34,14 @@ pub(super) struct Size {
     pub(super) outputs: usize,
 }
 
+impl Size {
+    /// A weight [K, C, O] whose taps begin at `taps`.
+    fn weight<'a>(&self, values: &'a [f32], taps: &'a [usize]) -> Weight<'a> {
+        let Self { inputs, outputs, .. } = *self;
+        Weight { values, inputs, outputs, taps, steps: (outputs, 1) }
+    }
+}
+
 impl Conv {
     /// Sees the present and the past only: K - 1 dilated taps of zeros in front.
     pub fn causal(kernel: usize, stride: usize, dilation: usize, relu: bool) -> Self {
@@ -64,7 +72,7 @@ impl Conv {
     }
 
     /// Input rows that every output row of `batch` windows reads.
-    pub(super) fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
+    fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: self.stride as i32,
             tap: self.dilation as i32,
@@ -75,7 +83,7 @@ impl Conv {
     }
 
     /// Output rows whose gradient every input row receives.
-    pub(super) fn receives(&self, batch: usize, rows: usize) -> Rc<Reads> {
+    fn receives(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: 1,
             tap: -(self.dilation as i32),
@@ -86,7 +94,7 @@ impl Conv {
     }
 
     /// Where each tap of a weight [K, C, O] begins.
-    pub(super) fn taps(&self, size: Size) -> Vec<usize> {
+    fn taps(&self, size: Size) -> Vec<usize> {
         (0..self.kernel).map(|k| k * size.inputs * size.outputs).collect()
     }
 
@@ -99,10 +107,9 @@ impl Conv {
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
         let taps = self.taps(size);
-        let Size { inputs, outputs, .. } = size;
-        let weight = Weight { values: weight, inputs, outputs, taps: &taps, steps: (outputs, 1) };
         let reads = self.reads(size.batch, size.rows);
-        correlate(Rows { values: x, width: inputs }, weight, &reads, finish)
+        let x = Rows { values: x, width: size.inputs };
+        correlate(x, size.weight(weight, &taps), &reads, finish)
     }
 
     /// dx [B T, C] of the gradient g [B T', O].
@@ -114,16 +121,9 @@ impl Conv {
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
         let taps = self.taps(size);
-        let Size { inputs, outputs, .. } = size;
-        let transposed = Weight {
-            values: weight,
-            inputs: outputs,
-            outputs: inputs,
-            taps: &taps,
-            steps: (1, outputs),
-        };
+        let weight = size.weight(weight, &taps).transposed();
         let receives = self.receives(size.batch, size.rows);
-        correlate(Rows { values: g, width: outputs }, transposed, &receives, finish)
+        correlate(Rows { values: g, width: size.outputs }, weight, &receives, finish)
     }
 
     /// dW [K, C, O] of the gradient g [B T', O].

@@ -120,17 +120,3 @@ pub(super) fn distance_gradients_loop<'a, S: Simd>(
         *d_perturbed = g2 * (perturbed - x) - between;
     }
 }
-
-/// (value / std - mean), within +- `limit`.
-#[with_simd(standardise = Arch::new())]
-#[inline(always)]
-pub(crate) fn standardise_loop<'a, S: Simd>(
-    _: S,
-    scores: &'a mut [f32],
-    values: &'a [f64],
-    (mean, std, limit): (f64, f64, f64),
-) {
-    for (score, value) in scores.iter_mut().zip(values) {
-        *score = (value / std - mean).clamp(-limit, limit) as f32;
-    }
-}

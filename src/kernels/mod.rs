@@ -38,7 +38,6 @@ pub use residual::add_relu;
 pub use upsample::upsample;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
-pub(crate) use elementwise::standardise;
 use elementwise::through_relu;
 use scratch::Scratch;
 

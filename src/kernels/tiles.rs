@@ -160,6 +160,14 @@ pub(super) struct Weight<'a> {
     pub(super) steps: (usize, usize),
 }
 
+impl Weight<'_> {
+    /// With inputs and outputs exchanged.
+    pub(super) fn transposed(self) -> Self {
+        let (inputs, outputs) = (self.outputs, self.inputs);
+        Self { inputs, outputs, steps: (self.steps.1, self.steps.0), ..self }
+    }
+}
+
 /// What happens to a row of outputs before it is stored.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
@@ -251,6 +259,13 @@ fn panels<S: Simd>(columns: usize) -> (usize, usize) {
     (vectors.div_ceil(panels), panels)
 }
 
+/// The first `n` values from the beginning of a cache line on; the buffer has [`LINE`] more.
+#[inline(always)]
+fn aligned(buffer: &mut Scratch, n: usize) -> &mut [f32] {
+    let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    &mut buffer[start..start + n]
+}
+
 struct Correlate<'a> {
     x: Rows<'a>,
     weight: Weight<'a>,
@@ -328,8 +343,7 @@ impl Correlate<'_> {
         let (_, panels) = panels::<S>(self.weight.outputs);
         let size = self.reads.taps * self.weight.inputs * columns;
         let mut packed = Scratch::new(size + columns + LINE);
-        let start = packed.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        let (weights, bias) = packed[start..start + size + columns].split_at_mut(size);
+        let (weights, bias) = aligned(&mut packed, size + columns).split_at_mut(size);
         let zeros = Scratch::zeros(self.weight.inputs);
         for panel in 0..panels {
             self.pack(panel * columns, columns, weights, bias);
@@ -568,8 +582,7 @@ impl Outer<'_> {
         let width = panels * columns;
         // Rows of g, padded to whole vectors.
         let mut block = Scratch::new(BLOCK * width + LINE);
-        let start = block.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        let block = &mut block[start..start + BLOCK * width];
+        let block = aligned(&mut block, BLOCK * width);
         let mut pairs: Vec<Pair> = Vec::with_capacity(BLOCK);
         let padded = self.reads.from.len() / self.reads.taps;
         for (first, to) in (0..).step_by(BLOCK).zip(self.reads.to.chunks(BLOCK)) {

@@ -41,6 +41,12 @@ fn taps(size: Size) -> [usize; TAPS] {
     [0, 1, 2, 3].map(|j| j * size.outputs)
 }
 
+/// A weight [C, 4, O].
+fn weight_of<'a>(values: &'a [f32], size: Size, taps: &'a [usize]) -> Weight<'a> {
+    let Size { inputs, outputs, .. } = size;
+    Weight { values, inputs, outputs, taps, steps: (TAPS * outputs, 1) }
+}
+
 /// dx and dW of the gradient g [B 2T, O].
 fn backward(x: &[f32], weight: &[f32], g: &[f32], size: Size) -> Result<(Vec<f32>, Vec<f32>)> {
     let Size { inputs, outputs, .. } = size;
@@ -48,14 +54,8 @@ fn backward(x: &[f32], weight: &[f32], g: &[f32], size: Size) -> Result<(Vec<f32
     let taps = taps(size);
     let mut dw = vec![0f32; weight.len()];
     outer(x, g, &reads(size), (&taps, TAPS * outputs), &mut dw)?;
-    let transposed = Weight {
-        values: weight,
-        inputs: outputs,
-        outputs: inputs,
-        taps: &taps,
-        steps: (1, TAPS * outputs),
-    };
-    Ok((correlate(g, transposed, &receives(size), Finish::default())?, dw))
+    let weight = weight_of(weight, size, &taps).transposed();
+    Ok((correlate(g, weight, &receives(size), Finish::default())?, dw))
 }
 
 impl CustomOp3 for Upsample {
@@ -78,13 +78,8 @@ impl CustomOp3 for Upsample {
             candle_core::bail!("upsample: weight {expected}x{found}, needs {inputs}x{TAPS}");
         }
         let size = Size { batch, rows, inputs, outputs };
-        let weight = Weight {
-            values: slice(weight, weight_layout)?,
-            inputs,
-            outputs,
-            taps: &taps(size),
-            steps: (TAPS * outputs, 1),
-        };
+        let taps = taps(size);
+        let weight = weight_of(slice(weight, weight_layout)?, size, &taps);
         let bias = Some(slice(bias, bias_layout)?);
         let x = Rows { values: slice(x, x_layout)?, width: inputs };
         let finish = Finish { bias, relu: true, ..Finish::default() };

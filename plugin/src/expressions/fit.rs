@@ -26,24 +26,24 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let control = CallControl::new();
     let count = frame.groups.len();
-    let mut models = BinaryChunkedBuilder::new(frame.name.clone(), count);
+    let mut column = BinaryChunkedBuilder::new(frame.name.clone(), count);
     // Block by block: of all models, only the bytes are in memory together.
     for block in frame.groups.chunks(models::groups_at_a_time()?) {
-        let series: Vec<_> = block.iter().map(|group| frame.series(group)).collect();
+        let series = models::series(&frame, block)?;
         let fitted = models::fit(&frame, &series, kwargs.strict, &control).map_err(to_polars)?;
         for fitted in fitted {
             match fitted {
-                Some(model) => models.append_value(encode(&model).map_err(to_polars)?),
-                None => models.append_null(),
+                Some(model) => column.append_value(encode(&model).map_err(to_polars)?),
+                None => column.append_null(),
             }
         }
     }
-    let models = models.finish().into_series();
+    let column = column.finish().into_series();
     if kwargs.inputs.by == 0 {
-        return Ok(models);
+        return Ok(column);
     }
     let mut fields = frame.keys(&vec![1; count])?;
-    fields.push(models.with_name(MODEL.into()));
+    fields.push(column.with_name(MODEL.into()));
     Ok(StructChunked::from_series(frame.name, count, fields.iter())?.into_series())
 }
 
