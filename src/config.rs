@@ -390,6 +390,74 @@ impl GenerateConfig {
     }
 }
 
+/// What scores rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorKind {
+    /// Squared error of the VAE.
+    Reconstruction,
+    /// Largest absolute z-score.
+    Amplitude,
+    /// A net that tells windows with a generated anomaly from normal ones.
+    Classifier,
+    /// CARLA: contrastive representations, then self-supervised classes.
+    Carla,
+    /// A mix of the others whose weights come from generated anomalies.
+    Ensemble,
+}
+
+/// Where the anomalies come from that a detector is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Negatives {
+    /// Residuals of the VAE, perturbed in variance and mean, as segments of many strengths.
+    Genias,
+    /// Injection by hand: CARLA's five kinds.
+    Classical,
+    /// Half of each.
+    Mixed,
+    /// As `Genias`, but noise, random walks and shifts in place of the VAE's residuals: the
+    /// control that shows what the VAE is good for.
+    Noise,
+}
+
+/// How a detector is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectConfig {
+    /// Where its anomalies come from.
+    pub negatives: Negatives,
+    /// Optimiser steps.
+    pub detector_steps: usize,
+    /// Normal windows per step, and as many anomalous ones.
+    pub detector_batch_size: usize,
+    /// Channels of the net.
+    pub detector_channels: usize,
+    /// Adam's learning rate.
+    pub detector_learning_rate: f64,
+    /// Nets whose mean is taken.
+    pub nets: usize,
+    /// Weight of the loss per row beside that per window.
+    pub row_weight: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            negatives: Negatives::Mixed,
+            detector_steps: 300,
+            detector_batch_size: 32,
+            detector_channels: 24,
+            detector_learning_rate: 2e-3,
+            nets: 1,
+            row_weight: 1.0,
+            seed: 0,
+        }
+    }
+}
+
 /// All options of one call, from the flat map that a user gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {

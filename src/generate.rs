@@ -227,8 +227,7 @@ impl Model {
 
     /// A pulse on one to three of the features that were constant in training.
     fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
-        let mut constant: Vec<usize> =
-            (0..self.normaliser.live.len()).filter(|&d| !self.normaliser.live[d]).collect();
+        let mut constant = self.normaliser.constant_features();
         if constant.is_empty() {
             return Vec::new();
         }
@@ -274,7 +273,7 @@ impl Model {
 }
 
 /// Height of a pulse on a constant: a flag flips, anything else moves by a tenth or by 1.
-fn pulse(constant: f64, up: bool) -> f64 {
+pub(crate) fn pulse(constant: f64, up: bool) -> f64 {
     const SAME: f64 = 1e-3;
     if (constant - 1.0).abs() < SAME {
         -1.0

@@ -71,6 +71,11 @@ impl Normaliser {
         (0..self.live.len()).filter(|&d| self.live[d]).collect()
     }
 
+    /// Positions of the features that were constant in training.
+    pub fn constant_features(&self) -> Vec<usize> {
+        (0..self.live.len()).filter(|&d| !self.live[d]).collect()
+    }
+
     /// z-score of a raw value of feature `d`.
     pub fn z(&self, d: usize, value: f64) -> f32 {
         z_score(value, self.mean[d] / self.std[d], self.std[d])
@@ -93,35 +98,58 @@ impl Normaliser {
     /// # Errors
     /// [`Error::ModelFeatures`] when the series has other features than were fitted.
     pub fn apply(&self, series: &Series<'_>, control: &dyn Control) -> Result<Matrix> {
+        self.scores(series, self.live_features(), control)
+    }
+
+    /// Every feature of a series in its own scale, [T, D]: z-scores, and the distance from its
+    /// constant (in input units) for a constant one; unusable rows are 0.
+    ///
+    /// # Errors
+    /// As [`Normaliser::apply`].
+    pub fn apply_all(&self, series: &Series<'_>, control: &dyn Control) -> Result<Matrix> {
+        self.scores(series, (0..self.live.len()).collect(), control)
+    }
+
+    /// The features `chosen` in their own scale, [T, chosen].
+    fn scores(
+        &self,
+        series: &Series<'_>,
+        chosen: Vec<usize>,
+        control: &dyn Control,
+    ) -> Result<Matrix> {
         if self.features != series.columns().names() {
             return Err(Error::ModelFeatures {
                 expected: self.features.clone(),
                 found: series.columns().names().to_vec(),
             });
         }
-        let live = self.live_features();
-        let mut values = vec![0.0; series.len() * live.len()];
+        let mut values = vec![0.0; series.len() * chosen.len()];
         let fill = |(block, rows): (usize, &mut [f32])| {
-            self.fill(series, &live, block * BLOCK, rows);
+            self.fill(series, &chosen, block * BLOCK, rows);
         };
-        let size = BLOCK * live.len().max(1);
+        let size = BLOCK * chosen.len().max(1);
         if control.alone() {
             values.par_chunks_mut(size).enumerate().for_each(fill);
         } else {
             values.chunks_mut(size).enumerate().for_each(fill);
         }
-        let zero = live.iter().map(|&d| self.z(d, 0.0)).collect();
-        Ok(Matrix { values, features: live.len(), zero })
+        let zero = chosen.iter().map(|&d| self.z(d, 0.0)).collect();
+        Ok(Matrix { values, features: chosen.len(), zero })
     }
 
-    /// z-scores of the rows from `start` on, [rows, live].
-    fn fill(&self, series: &Series<'_>, live: &[usize], start: usize, rows: &mut [f32]) {
-        let width = live.len().max(1);
+    /// The features `chosen` in their own scale, from row `start` on, [rows, chosen].
+    fn fill(&self, series: &Series<'_>, chosen: &[usize], start: usize, rows: &mut [f32]) {
+        let width = chosen.len().max(1);
         let mut column = vec![0.0; rows.len() / width];
         let mut scores = vec![0.0; column.len()];
-        for (i, &d) in live.iter().enumerate() {
+        for (i, &d) in chosen.iter().enumerate() {
             series.read(d, start, &mut column);
-            z_scores(&mut scores, &column, self.mean[d] / self.std[d], self.std[d]);
+            if self.live[d] {
+                z_scores(&mut scores, &column, self.mean[d] / self.std[d], self.std[d]);
+            } else {
+                let distances = column.iter().map(|value| self.from_constant(d, *value));
+                scores.iter_mut().zip(distances).for_each(|(slot, z)| *slot = z);
+            }
             rows[i..].iter_mut().step_by(width).zip(&scores).for_each(|(slot, z)| *slot = *z);
         }
         for (t, row) in (start..).zip(rows.chunks_exact_mut(width)) {
@@ -153,7 +181,7 @@ fn z_scores_loop<'a, S: Simd>(
     }
 }
 
-/// z-scores of the live features of one series, row-major [T, D_live].
+/// Features of one series in their own scale, row-major [T, D]: those that are live, or all.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     values: Vec<f32>,
@@ -162,7 +190,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Number of live features.
+    /// Number of features.
     pub fn features(&self) -> usize {
         self.features
     }

@@ -112,7 +112,7 @@ pub(crate) fn patch(
 }
 
 /// Scales `delta` to the RMS `strength`; a flat one becomes a shift, up or down.
-fn rescale(delta: &mut [f32], weights: &[f32], strength: f32, up: bool) {
+pub(crate) fn rescale(delta: &mut [f32], weights: &[f32], strength: f32, up: bool) {
     if rms(delta) < FLAT {
         let sign = if up { 1.0 } else { -1.0 };
         delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta = sign * weight);

@@ -24,6 +24,14 @@ pub enum Purpose {
     Anomaly = 6,
     /// Start vectors of the subspace iteration.
     Subspace = 7,
+    /// Initial weights of a detector; the key is net and parameter.
+    DetectorInit = 8,
+    /// Training windows of a detector; the key is net and step, and share.
+    Detector = 9,
+    /// Residuals that negatives are made of; the key is the share.
+    Residual = 10,
+    /// One negative; the key is its batch and number.
+    Negative = 11,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

@@ -1,5 +1,8 @@
 //! Step 8, detectors: a score per row, higher = more anomalous.
 
+mod classifier;
+mod negatives;
+mod network;
 mod reconstruction;
 pub use reconstruction::Reconstruction;
 pub(crate) use reconstruction::decode_mean;

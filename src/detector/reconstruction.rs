@@ -30,7 +30,7 @@ impl Model {
         let squares = |vae: &Vae, x: &Tensor| Ok(row_squares(x, &vae.decode(&vae.encode(x)?.0)?)?);
         self.cover(series, control, squares, |start, squares| errors.add(start, squares))?;
         let width = series.columns().width() as f64;
-        let constants = self.constant_features();
+        let constants = self.normaliser.constant_features();
         let score = |t: usize| {
             let error = f64::from(errors.mean(t, 0)?) + self.constant_error(series, &constants, t);
             Some((error / width).min(f64::from(f32::MAX)) as f32)
@@ -84,11 +84,6 @@ impl Model {
                 take(start..start + size, result);
             }
         })
-    }
-
-    /// Positions of the features that were constant in training.
-    fn constant_features(&self) -> Vec<usize> {
-        (0..self.normaliser.live.len()).filter(|&d| !self.normaliser.live[d]).collect()
     }
 
     /// Sum of squared distances of the constant features from their constants.

@@ -23,11 +23,31 @@ const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 /// Adam (Kingma & Ba, 2015) with psi as a parameter group of its own.
-pub(super) struct Adam {
+pub(crate) struct Adam {
     groups: Vec<Parameter>,
-    schedule: Schedule,
-    steps: usize,
-    clip: Option<f64>,
+    rates: Rates,
+}
+
+/// Learning rates over the steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    pub learning_rate: f64,
+    pub psi_learning_rate: f64,
+    pub schedule: Schedule,
+    pub steps: usize,
+    pub clip: Option<f64>,
+}
+
+impl From<&FitConfig> for Rates {
+    fn from(config: &FitConfig) -> Self {
+        Self {
+            learning_rate: config.learning_rate,
+            psi_learning_rate: config.psi_learning_rate,
+            schedule: config.schedule,
+            steps: config.steps,
+            clip: config.clip,
+        }
+    }
 }
 
 struct Parameter {
@@ -40,12 +60,13 @@ struct Parameter {
 }
 
 impl Adam {
-    pub(super) fn new(vars: HashMap<String, Var>, config: &FitConfig, factor: f64) -> Self {
+    /// Every rate is multiplied by `factor`.
+    pub(crate) fn new(vars: HashMap<String, Var>, rates: Rates, factor: f64) -> Self {
         let mut groups: Vec<Parameter> = vars
             .into_iter()
             .map(|(name, var)| {
                 let is_psi = name == "psi";
-                let rate = if is_psi { config.psi_learning_rate } else { config.learning_rate };
+                let rate = if is_psi { rates.psi_learning_rate } else { rates.learning_rate };
                 Parameter {
                     rate: rate * factor,
                     floor: if is_psi { 1.0 } else { f32::NEG_INFINITY },
@@ -57,11 +78,11 @@ impl Adam {
             })
             .collect();
         groups.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { groups, schedule: config.schedule, steps: config.steps, clip: config.clip }
+        Self { groups, rates }
     }
 
     /// One step along the sum of the shares' gradients; false when it is not finite.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         shares: &[Gradients],
         step: usize,
@@ -85,8 +106,8 @@ impl Adam {
         if !norm.is_finite() {
             return Ok(false);
         }
-        let scale = self.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
-        let factor = schedule_factor(self.schedule, step, self.steps);
+        let scale = self.rates.clip.map_or(1.0, |clip| if norm > clip { clip / norm } else { 1.0 });
+        let factor = schedule_factor(self.rates.schedule, step, self.rates.steps);
         let mut of_group: Vec<Vec<Vec<f32>>> = self.groups.iter().map(|_| Vec::new()).collect();
         for ((i, _), (gradient, _)) in tasks.into_iter().zip(gradients) {
             of_group[i].push(gradient);
@@ -103,7 +124,7 @@ impl Adam {
     }
 
     /// A copy of all parameters.
-    pub(super) fn snapshot(&self) -> Result<HashMap<String, Tensor>> {
+    pub(crate) fn snapshot(&self) -> Result<HashMap<String, Tensor>> {
         self.groups
             .iter()
             .map(|p| Ok((p.name.clone(), p.var.as_tensor().detach().copy()?)))

@@ -22,7 +22,7 @@ use crate::normalise::Matrix;
 use crate::vae::init::initialise;
 use crate::vae::pca::Pca;
 use crate::vae::{Architecture, Vae, var_builder};
-use adam::Adam;
+pub(crate) use adam::{Adam, Rates};
 use batch::{Batch, HeldOut};
 
 /// Windows of a batch that one task works on.
@@ -174,7 +174,7 @@ impl Learner {
         let parameters: HashMap<String, Tensor> =
             vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         let vae = Vae::new(task.architecture, var_builder(parameters))?;
-        Ok(Self { vae, optimiser: Adam::new(vars, task.config, rate), steps: 0 })
+        Ok(Self { vae, optimiser: Adam::new(vars, task.config.into(), rate), steps: 0 })
     }
 
     /// One step on a batch of its own: the loss before it, `None` where it is not finite.

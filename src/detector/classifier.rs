@@ -1,0 +1,145 @@
+//! A small dilated convolutional net that tells windows with an anomaly from normal ones, per
+//! window and per row.
+//!
+//! It has no normalisation layers: they erase the amplitude, which is what many anomalies are.
+
+use candle_core::{D, Device, Tensor};
+
+use super::negatives::Source;
+use super::network::{Parameters, Shapes, cross_entropy, descend, initialise};
+use crate::config::{DetectConfig, Schedule};
+use crate::control::Control;
+use crate::error::Result;
+use crate::kernels::{Block, Conv, Layer, blocks, conv};
+use crate::normalise::Matrix;
+use crate::rng::{Purpose, Rng};
+use crate::train::{Rates, SHARE};
+
+/// Taps of the first convolution.
+const FIRST_TAPS: usize = 7;
+/// Dilation of the residual blocks behind the first.
+const DILATIONS: [usize; 5] = [2, 4, 8, 16, 32];
+/// z-scores beyond this look alike to the net.
+pub(crate) const LIMIT: f32 = 20.0;
+
+/// Row and window logits.
+#[derive(Clone, Debug)]
+pub(crate) struct Classifier {
+    blocks: Vec<Block>,
+    row: Layer,
+    window: (Tensor, Tensor),
+}
+
+/// Convolution whose output row t sees rows on both sides.
+fn same(kernel: usize, dilation: usize) -> Conv {
+    let side = kernel / 2 * dilation;
+    Conv { kernel, stride: 1, dilation, left: side, right: side, relu: false }
+}
+
+impl Classifier {
+    /// Name and shape of every parameter.
+    pub(crate) fn shapes(features: usize, channels: usize) -> Shapes {
+        let c = channels;
+        let mut shapes = Shapes::new();
+        let mut layer = |name: String, weight: Vec<usize>, bias: usize| {
+            shapes.push((format!("{name}.weight"), weight));
+            shapes.push((format!("{name}.bias"), vec![bias]));
+        };
+        layer("blocks.0.conv1".into(), vec![FIRST_TAPS, features, c], c);
+        layer("blocks.0.conv2".into(), vec![3, c, c], c);
+        layer("blocks.0.skip".into(), vec![1, features, c], c);
+        for i in 1..=DILATIONS.len() {
+            layer(format!("blocks.{i}.conv1"), vec![3, c, c], c);
+            layer(format!("blocks.{i}.conv2"), vec![3, c, c], c);
+        }
+        layer("row".into(), vec![1, c, 1], 1);
+        layer("window".into(), vec![2 * c, 1], 1);
+        shapes
+    }
+
+    /// Takes the parameters named by [`Classifier::shapes`].
+    pub(crate) fn new(parameters: &Parameters) -> Result<Self> {
+        let get = |name: String| {
+            let missing = || crate::error::Error::Model(format!("tensor `{name}` is missing"));
+            parameters.get(&name).cloned().ok_or_else(missing)
+        };
+        let layer = |name: &str, geometry: Conv| -> Result<Layer> {
+            let (weight, bias) = (get(format!("{name}.weight"))?, get(format!("{name}.bias"))?);
+            Ok(Layer { weight, bias, geometry })
+        };
+        let mut all = vec![Block {
+            first: layer("blocks.0.conv1", same(FIRST_TAPS, 1))?,
+            second: layer("blocks.0.conv2", same(3, 1))?,
+            skip: Some(layer("blocks.0.skip", same(1, 1))?),
+        }];
+        for (i, dilation) in (1..).zip(DILATIONS) {
+            all.push(Block {
+                first: layer(&format!("blocks.{i}.conv1"), same(3, dilation))?,
+                second: layer(&format!("blocks.{i}.conv2"), same(3, 1))?,
+                skip: None,
+            });
+        }
+        let window = (get("window.weight".into())?, get("window.bias".into())?);
+        Ok(Self { blocks: all, row: layer("row", same(1, 1))?, window })
+    }
+
+    /// Windows [B, W, D] -> logits of rows [B, W] and of windows [B].
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let hidden = blocks(x, &self.blocks)?;
+        let rows = conv(&hidden, &self.row.weight, &self.row.bias, self.row.geometry)?;
+        let pooled = Tensor::cat(&[hidden.mean(1)?, hidden.max(1)?], 1)?;
+        let window = crate::kernels::linear(&pooled, &self.window.0, &self.window.1, false)?;
+        Ok((rows.squeeze(D::Minus1)?, window.squeeze(D::Minus1)?))
+    }
+
+    /// Trains on the windows at `starts` of `matrix` against those of `negatives`.
+    pub(crate) fn train(
+        matrix: &Matrix,
+        starts: &[usize],
+        window: usize,
+        negatives: &Source<'_>,
+        (config, net): (&DetectConfig, u64),
+        control: &dyn Control,
+    ) -> Result<Parameters> {
+        let shapes = Self::shapes(matrix.features(), config.detector_channels);
+        let shares = config.detector_batch_size.div_ceil(SHARE / 2);
+        let batch = shares * SHARE;
+        let rates = Rates {
+            learning_rate: config.detector_learning_rate,
+            psi_learning_rate: 0.0,
+            schedule: Schedule::Cosine,
+            steps: config.detector_steps,
+            clip: Some(5.0),
+        };
+        let loss = |parameters: &Parameters, step: usize, share: usize| -> Result<Tensor> {
+            let key = ((net << 32) + step as u64, share as u64);
+            let mut rng = Rng::new(config.seed, Purpose::Detector, [key.0, key.1]);
+            let half = SHARE / 2;
+            let picked: Vec<usize> = (0..half).map(|_| starts[rng.below(starts.len())]).collect();
+            let mut values = matrix.gather(&picked, window);
+            let drawn = negatives.draw(half, key.0 * shares as u64 + key.1);
+            values.extend(drawn.windows);
+            limit(&mut values);
+            let mut hit = vec![0f32; half * window];
+            hit.extend(drawn.hit.iter().map(|hit| f32::from(u8::from(*hit))));
+            let target = [vec![0f32; half], vec![1f32; half]].concat();
+            let device = &Device::Cpu;
+            let x = Tensor::from_vec(values, (SHARE, window, matrix.features()), device)?;
+            let (rows, windows) = Self::new(parameters)?.forward(&x)?;
+            let rows = cross_entropy(
+                &rows,
+                &Tensor::from_vec(hit, (SHARE, window), device)?,
+                batch * window,
+            )?;
+            let windows =
+                cross_entropy(&windows, &Tensor::from_vec(target, SHARE, device)?, batch)?;
+            Ok((rows.affine(config.row_weight, 0.0)? + windows)?)
+        };
+        descend(|| initialise(&shapes, config.seed, net), rates, shares, control, loss)
+    }
+}
+
+/// Clamps z-scores to what the net tells apart.
+pub(crate) fn limit(values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = value.clamp(-LIMIT, LIMIT));
+}

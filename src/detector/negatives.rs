@@ -1,0 +1,253 @@
+//! Windows with an anomaly in them, to train detectors on.
+
+use std::ops::Range;
+
+use candle_core::{Device, Tensor};
+
+use crate::config::Negatives;
+use crate::control::Control;
+use crate::error::Result;
+use crate::generate::pulse;
+use crate::model::Model;
+use crate::normalise::Matrix;
+use crate::patch::{blend_weights, rescale};
+use crate::rng::{Purpose, Rng};
+use crate::train::{INFERENCE_SHARE, spread_over_pool};
+use crate::vae::Vae;
+
+/// Windows whose residuals are kept. Each serves several times, in other segments and features.
+const RESIDUALS: usize = 1024;
+/// psi of a residual, log-uniform.
+const PSI: (f64, f64) = (1.5, 8.0);
+/// Share of the residuals that come of a sparse shift of the latent mean instead.
+const MEAN_SHIFTS: f64 = 0.5;
+/// Share of the latent units that such a shift moves.
+const SHIFTED_UNITS: f64 = 0.06;
+/// Strength of an anomaly in training standard deviations (RMS over its segment), log-uniform.
+const STRENGTH: (f64, f64) = (0.35, 8.0);
+/// How often an anomaly hits features that were constant in training, where there are any.
+const CONSTANT_RATE: f64 = 0.2;
+/// Most such features that one anomaly hits.
+const CONSTANT_MOST: usize = 3;
+
+/// Windows with an anomaly each: values [n, W, D] in z-scores, and which rows it hits, [n, W].
+pub(crate) struct Anomalous {
+    pub windows: Vec<f32>,
+    pub hit: Vec<bool>,
+}
+
+/// Where anomalies for training come from.
+pub(crate) struct Source<'a> {
+    model: &'a Model,
+    matrix: &'a Matrix,
+    starts: &'a [usize],
+    kind: Negatives,
+    seed: u64,
+    live: Vec<usize>,
+    constant: Vec<usize>,
+    residuals: Residuals,
+}
+
+/// X~ - X^ of some windows, [n, W, D_live].
+#[derive(Default)]
+struct Residuals {
+    starts: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl<'a> Source<'a> {
+    /// Anomalies on the windows at `starts` of `matrix` [T, D]; `live` holds the live features.
+    pub(crate) fn new(
+        model: &'a Model,
+        (matrix, live): (&'a Matrix, &Matrix),
+        starts: &'a [usize],
+        (kind, seed): (Negatives, u64),
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let mut source = Self {
+            model,
+            matrix,
+            starts,
+            kind,
+            seed,
+            live: model.normaliser.live_features(),
+            constant: model.normaliser.constant_features(),
+            residuals: Residuals::default(),
+        };
+        if let (Some(vae), Negatives::Genias | Negatives::Mixed) = (&model.vae, kind) {
+            source.residuals = source.residuals(vae, live, control)?;
+        }
+        Ok(source)
+    }
+
+    fn size(&self) -> usize {
+        self.model.config.window
+    }
+
+    /// Residuals of windows that are drawn anew, with a psi of their own each.
+    fn residuals(&self, vae: &Vae, live: &Matrix, control: &dyn Control) -> Result<Residuals> {
+        let parts = spread_over_pool(RESIDUALS / INFERENCE_SHARE, control, |share| {
+            let mut rng = Rng::new(self.seed, Purpose::Residual, [share as u64, 0]);
+            let starts: Vec<usize> =
+                (0..INFERENCE_SHARE).map(|_| self.starts[rng.below(self.starts.len())]).collect();
+            let values = residual_share(vae, &starts, live, &mut rng)?;
+            Ok((starts, values))
+        })?;
+        let (starts, values): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        Ok(Residuals { starts: starts.concat(), values: values.concat() })
+    }
+
+    /// `n` windows with an anomaly each; the same for the same `key`.
+    pub(crate) fn draw(&self, n: usize, key: u64) -> Anomalous {
+        let size = self.size();
+        let mut drawn = Anomalous { windows: Vec::new(), hit: vec![false; n * size] };
+        for (i, hit) in drawn.hit.chunks_exact_mut(size).enumerate() {
+            let mut rng = Rng::new(self.seed, Purpose::Negative, [key, i as u64]);
+            drawn.windows.extend(self.draw_one(hit, &mut rng));
+        }
+        drawn
+    }
+
+    fn draw_one(&self, hit: &mut [bool], rng: &mut Rng) -> Vec<f32> {
+        let kind = match self.kind {
+            Negatives::Mixed if rng.below(2) == 0 => Negatives::Genias,
+            Negatives::Mixed => Negatives::Classical,
+            kind => kind,
+        };
+        let pick = rng.below(self.residuals.starts.len());
+        let start = match kind {
+            Negatives::Genias if !self.residuals.starts.is_empty() => self.residuals.starts[pick],
+            _ => self.starts[rng.below(self.starts.len())],
+        };
+        let mut window = self.matrix.window(start, self.size()).to_vec();
+        let constants_only = self.live.is_empty()
+            || (!self.constant.is_empty() && rng.uniform() < CONSTANT_RATE && {
+                self.hit_constants(&mut window, hit, rng);
+                rng.below(2) == 0
+            });
+        if self.live.is_empty() {
+            self.hit_constants(&mut window, hit, rng);
+        }
+        if !constants_only {
+            self.hit_live(&mut window, hit, (kind, pick), rng);
+        }
+        window
+    }
+
+    /// A pulse, or a step that stays, on one to three of the constant features.
+    fn hit_constants(&self, window: &mut [f32], hit: &mut [bool], rng: &mut Rng) {
+        let segment = self.segment(rng);
+        let mut chosen = self.constant.clone();
+        rng.shuffle(&mut chosen);
+        chosen.truncate(1 + rng.below(chosen.len().min(CONSTANT_MOST)));
+        for feature in chosen {
+            let height = pulse(self.model.normaliser.mean[feature], rng.below(2) == 0) as f32;
+            let end = if rng.below(2) == 0 { segment.end } else { self.size() };
+            for t in segment.start..end {
+                window[t * self.matrix.features() + feature] += height;
+                hit[t] = true;
+            }
+        }
+    }
+
+    /// An anomaly on a random subset of the live features.
+    fn hit_live(
+        &self,
+        window: &mut [f32],
+        hit: &mut [bool],
+        (kind, pick): (Negatives, usize),
+        rng: &mut Rng,
+    ) {
+        let segment = self.segment(rng);
+        let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
+        let weights = blend_weights(segment.len());
+        let up = rng.below(2) == 0;
+        for i in self.subset(rng) {
+            let shape = match kind {
+                Negatives::Genias => self.residual(pick, i, segment.clone()),
+                _ => noise(segment.len(), rng),
+            };
+            let mut delta: Vec<f32> = shape.iter().zip(&weights).map(|(d, w)| d * w).collect();
+            rescale(&mut delta, &weights, strength, up);
+            for (t, delta) in segment.clone().zip(delta) {
+                window[t * self.matrix.features() + self.live[i]] += delta;
+            }
+        }
+        hit[segment].fill(true);
+    }
+
+    /// Live feature `i` of residual `pick` over `segment`.
+    fn residual(&self, pick: usize, i: usize, segment: Range<usize>) -> Vec<f32> {
+        let (width, first) = (self.live.len(), pick * self.size());
+        segment.map(|t| self.residuals.values[(first + t) * width + i]).collect()
+    }
+
+    /// A segment of log-uniform length, anywhere in the window.
+    fn segment(&self, rng: &mut Rng) -> Range<usize> {
+        let size = self.size();
+        let length = (rng.log_uniform(1.0, size as f64).round() as usize).clamp(1, size);
+        let start = rng.below(size - length + 1);
+        start..start + length
+    }
+
+    /// Positions among the live features: few more often than many (log-uniform).
+    fn subset(&self, rng: &mut Rng) -> Vec<usize> {
+        let n = self.live.len();
+        let most = (rng.log_uniform(1.0, n as f64).round() as usize).clamp(1, n);
+        let mut all: Vec<usize> = (0..n).collect();
+        rng.shuffle(&mut all);
+        all.truncate(most);
+        all
+    }
+}
+
+/// White noise, a random walk or a shift.
+fn noise(length: usize, rng: &mut Rng) -> Vec<f32> {
+    match rng.below(3) {
+        0 => rng.normals(length),
+        1 => {
+            let mut at = 0.0;
+            let steps = rng.normals(length).into_iter();
+            steps
+                .map(|step| {
+                    at += step;
+                    at
+                })
+                .collect()
+        }
+        _ => vec![1.0; length],
+    }
+}
+
+/// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
+/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior.
+fn residual_share(vae: &Vae, starts: &[usize], live: &Matrix, rng: &mut Rng) -> Result<Vec<f32>> {
+    let architecture = vae.architecture();
+    let (n, latent) = (starts.len(), architecture.latent);
+    let shape = (n, architecture.window, architecture.features);
+    let x = Tensor::from_vec(live.gather(starts, architecture.window), shape, &Device::Cpu)?;
+    let (mu, log_variance) = vae.encode(&x)?;
+    let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1::<f32>()?;
+    let eps = rng.normals(n * latent);
+    let noise: Vec<f32> = sigma.iter().zip(&eps).map(|(sigma, eps)| sigma * eps).collect();
+    let mut moved = noise.clone();
+    for row in moved.chunks_exact_mut(latent) {
+        let psi = rng.log_uniform(PSI.0, PSI.1) as f32;
+        if rng.uniform() < MEAN_SHIFTS {
+            let shift = rng.normals(latent);
+            for (z, shift) in row.iter_mut().zip(shift) {
+                if rng.uniform() < SHIFTED_UNITS {
+                    *z += 0.5 * psi * shift;
+                }
+            }
+        } else {
+            row.iter_mut().for_each(|z| *z *= psi);
+        }
+    }
+    let at = |values: Vec<f32>| -> Result<Tensor> {
+        Ok((&mu + Tensor::from_vec(values, (n, latent), &Device::Cpu)?)?)
+    };
+    let both = vae.decode(&Tensor::cat(&[at(moved)?, at(noise)?], 0)?)?;
+    let (perturbed, plain) = crate::vae::halves(&both)?;
+    Ok((perturbed - plain)?.flatten_all()?.to_vec1()?)
+}

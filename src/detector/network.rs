@@ -1,0 +1,101 @@
+//! Training of small nets: seeded steps over shares of a batch.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::kernels::backward;
+use crate::rng::{Purpose, Rng};
+use crate::train::{Adam, Rates, spread_over_pool};
+
+/// How often a diverged training starts again, and by what factor the rate falls.
+const RETRIES: usize = 3;
+const RETRY_FACTOR: f64 = 0.2;
+
+/// Name and shape of every parameter of a net.
+pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
+
+/// Parameters by name.
+pub(crate) type Parameters = HashMap<String, Tensor>;
+
+/// Parameters of an untrained net, uniform by fan-in: weights are [..., inputs, outputs].
+pub(crate) fn initialise(shapes: &Shapes, seed: u64, net: u64) -> Result<HashMap<String, Var>> {
+    let fan_in = |name: &str| -> usize {
+        let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
+        let weight = format!("{layer}.weight");
+        let shape = shapes.iter().find(|(name, _)| *name == weight).map(|(_, shape)| shape);
+        shape.map_or(1, |shape| shape[..shape.len() - 1].iter().product())
+    };
+    let parameter = |(i, (name, shape)): (usize, &(String, Vec<usize>))| -> Result<_> {
+        let mut rng = Rng::new(seed, Purpose::DetectorInit, [net, i as u64]);
+        let bound = 1.0 / (fan_in(name).max(1) as f64).sqrt();
+        let values = rng.symmetric(shape.iter().product(), bound);
+        Ok((name.clone(), Var::from_vec(values, shape.as_slice(), &Device::Cpu)?))
+    };
+    shapes.iter().enumerate().map(parameter).collect()
+}
+
+/// Descends the sum of the losses that `loss` gives for every share of a step. A training that
+/// diverges starts again at a lower rate.
+///
+/// # Errors
+/// [`Error::Diverged`], [`Error::Interrupted`].
+pub(crate) fn descend(
+    start: impl Fn() -> Result<HashMap<String, Var>>,
+    rates: Rates,
+    shares: usize,
+    control: &dyn Control,
+    loss: impl Fn(&Parameters, usize, usize) -> Result<Tensor> + Sync,
+) -> Result<Parameters> {
+    let mut factor = 1.0;
+    for retry in 0..=RETRIES {
+        match attempt(start()?, (rates, factor), shares, control, &loss)? {
+            Ok(parameters) => return Ok(parameters),
+            Err(step) if retry == RETRIES => {
+                let learning_rate = rates.learning_rate * factor;
+                return Err(Error::Diverged { step, retries: RETRIES, learning_rate });
+            }
+            Err(_) => factor *= RETRY_FACTOR,
+        }
+    }
+    Err(Error::Interrupted)
+}
+
+/// The trained parameters, or the step at which the loss was not finite.
+fn attempt(
+    vars: HashMap<String, Var>,
+    (rates, factor): (Rates, f64),
+    shares: usize,
+    control: &dyn Control,
+    loss: &(impl Fn(&Parameters, usize, usize) -> Result<Tensor> + Sync),
+) -> Result<std::result::Result<Parameters, usize>> {
+    let parameters: Parameters =
+        vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let mut optimiser = Adam::new(vars, rates, factor);
+    for step in 0..rates.steps {
+        if control.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let gradients = spread_over_pool(shares, control, |share| {
+            Ok(backward(&loss(&parameters, step, share)?)?)
+        })?;
+        if !optimiser.step(&gradients, step, control)? {
+            return Ok(Err(step));
+        }
+    }
+    Ok(Ok(optimiser.snapshot()?))
+}
+
+/// Mean over `count` of the binary cross-entropy of logits against targets of the same shape,
+/// summed: max(z, 0) - z y + log(1 + exp(-|z|)).
+pub(crate) fn cross_entropy(
+    logits: &Tensor,
+    targets: &Tensor,
+    count: usize,
+) -> candle_core::Result<Tensor> {
+    let softplus = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    let losses = ((logits.relu()? - (logits * targets)?)? + softplus)?;
+    losses.sum_all()?.affine(1.0 / count as f64, 0.0)
+}
