@@ -24,6 +24,8 @@ pub enum Purpose {
     Anomaly = 6,
     /// Start vectors of the subspace iteration.
     Subspace = 7,
+    /// Kind, amounts and features of one classical anomaly; the key is series content and number.
+    Inject = 20,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).
