@@ -62,6 +62,7 @@ mod diagnostics;
 pub mod error;
 pub mod fit;
 pub mod generate;
+pub mod inject;
 pub mod kernels;
 pub mod model;
 pub mod normalise;

@@ -83,7 +83,7 @@ pub(crate) fn patch(
                 .filter(|&d| deviation(&deltas[d], ranges[d], config.distance) > tau)
                 .collect()
         }
-        Patch::Length => random_subset(decoded.features, rng),
+        Patch::Length => random_subset(decoded.features, decoded.features, rng),
     };
     if hit.is_empty() {
         hit.extend(
@@ -136,11 +136,11 @@ pub(crate) fn blend_weights(length: usize) -> Vec<f32> {
         .collect()
 }
 
-/// A random subset, not empty, each size as likely as any other.
-pub(crate) fn random_subset(n: usize, rng: &mut Rng) -> Vec<usize> {
+/// A random subset of 0..n, not empty, each size up to `most` as likely as any other.
+pub(crate) fn random_subset(n: usize, most: usize, rng: &mut Rng) -> Vec<usize> {
     let mut all: Vec<usize> = (0..n).collect();
     rng.shuffle(&mut all);
-    all.truncate(1 + rng.below(n));
+    all.truncate(1 + rng.below(most));
     all.sort_unstable();
     all
 }

@@ -32,6 +32,8 @@ pub enum Purpose {
     Residual = 10,
     /// One negative; the key is its batch and number.
     Negative = 11,
+    /// Kind, amounts and features of one classical anomaly; the key is series content and number.
+    Inject = 20,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).
