@@ -4,14 +4,15 @@
 //! configuration, report and a checksum over all of it and the tensors. Reading trusts nothing:
 //! sizes are checked against the bytes that are there before anything is allocated.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::config::FitConfig;
+use crate::config::{DetectConfig, DetectorKind, FitConfig};
+use crate::detector::{Learned, Trained};
 use crate::error::{Error, Result};
 use crate::kernels::with_slices;
 use crate::model::{Model, Report};
@@ -19,7 +20,7 @@ use crate::normalise::Normaliser;
 use crate::vae::Architecture;
 
 /// Version of the format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +30,15 @@ struct Metadata {
     normaliser: Normaliser,
     config: FitConfig,
     report: Report,
+    detectors: BTreeMap<DetectorKind, DetectorEntry>,
+}
+
+/// One trained detector, but for its tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetectorEntry {
+    config: DetectConfig,
+    learned: Learned,
 }
 
 /// What can be read of any version.
@@ -44,18 +54,27 @@ impl Model {
     /// When a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut tensors = Vec::with_capacity(self.parameters.len());
-        for (name, tensor) in &self.parameters {
+        for (name, tensor) in self.tensors() {
             let bytes = with_slices([tensor], |[values]| {
                 Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
             })?;
-            tensors.push((name.clone(), tensor.dims().to_vec(), bytes));
+            tensors.push((name, tensor.dims().to_vec(), bytes));
         }
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let mut metadata = Metadata {
             format_version: FORMAT_VERSION,
             checksum: String::new(),
             normaliser: self.normaliser.clone(),
             config: self.config.clone(),
             report: self.report.clone(),
+            detectors: self
+                .trained
+                .iter()
+                .map(|(kind, Trained { config, learned, .. })| {
+                    let (config, learned) = (config.clone(), learned.clone());
+                    (*kind, DetectorEntry { config, learned })
+                })
+                .collect(),
         };
         let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
         metadata.checksum = checksum(&to_json(&metadata)?, views);
@@ -70,6 +89,14 @@ impl Model {
             })
             .collect::<Result<Vec<_>>>()?;
         safetensors::serialize(views, Some(info)).map_err(broken)
+    }
+
+    /// Every tensor by its name in the file.
+    fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let own = self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor));
+        own.chain(self.trained.iter().flat_map(|(kind, trained)| {
+            trained.parameters.iter().map(|(name, tensor)| (tensor_name(*kind, name), tensor))
+        }))
     }
 
     /// Reads a model.
@@ -101,9 +128,21 @@ impl Model {
             return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
         }
         check(&metadata)?;
-        let parameters = parameters(&metadata, &tensors)?;
-        let Metadata { config, normaliser, report, .. } = metadata;
-        Self::assemble(config, normaliser, report, parameters)
+        let mut parameters = parameters(&metadata, &tensors)?;
+        let Metadata { config, normaliser, report, detectors, .. } = metadata;
+        let mut trained = BTreeMap::new();
+        for (kind, DetectorEntry { config, learned }) in detectors {
+            let prefix = tensor_name(kind, "");
+            let own = |name: &String| name.strip_prefix(&prefix).map(String::from);
+            let names: Vec<String> =
+                parameters.keys().filter(|n| own(n).is_some()).cloned().collect();
+            let taken =
+                names.iter().filter_map(|name| Some((own(name)?, parameters.remove(name)?)));
+            let parameters = taken.collect();
+            trained.insert(kind, Trained { config, learned, parameters });
+        }
+        let model = Self::assemble(config, normaliser, report, parameters)?;
+        Ok(Self { trained, ..model })
     }
 }
 
@@ -119,14 +158,37 @@ fn check(metadata: &Metadata) -> Result<()> {
     {
         return Err(Error::Model("the normaliser is inconsistent".into()));
     }
+    for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
+        config.validate()?;
+        if !kind.is_trained() || !learned.fits(*kind, config) {
+            return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
+        }
+    }
+    let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
+    let report = &metadata.report;
+    if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
+        || !report.detector.iter().all(holds)
+    {
+        return Err(Error::Model("the thresholds are inconsistent".into()));
+    }
     Ok(())
 }
 
-/// Exactly the tensors of the architecture, with their shapes.
+/// Name of a detector's tensor in the file.
+fn tensor_name(kind: DetectorKind, name: &str) -> String {
+    format!("detector.{}.{name}", kind.name())
+}
+
+/// Exactly the tensors of the architecture and of the detectors, with their shapes.
 fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<HashMap<String, Tensor>> {
     let live = metadata.normaliser.live_features().len();
     let architecture = Architecture::new(&metadata.config, live);
-    let shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
+    let mut shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
+    let features = metadata.normaliser.features.len();
+    for (kind, entry) in &metadata.detectors {
+        let own = Trained::shapes(*kind, features, &entry.config).into_iter();
+        shapes.extend(own.map(|(name, shape)| (tensor_name(*kind, &name), shape)));
+    }
     if tensors.len() != shapes.len() {
         let found = tensors.len();
         return Err(Error::Model(format!("{found} tensors, {} expected", shapes.len())));

@@ -421,14 +421,40 @@ pub enum Negatives {
     Noise,
 }
 
+/// What the windows that cover a row come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregate {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The largest.
+    Max,
+    /// The score of the window in which the row comes last: what could be said by then.
+    Last,
+}
+
+/// How rows are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ScoreConfig {
+    /// The detector; `None`: the model's own.
+    pub detector: Option<DetectorKind>,
+    /// What the windows that cover a row come to.
+    pub aggregate: Aggregate,
+    /// Rows between windows; `None`: a quarter of a window.
+    pub stride: Option<usize>,
+}
+
 /// How a detector is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectConfig {
-    /// Where its anomalies come from.
+    /// Which one.
+    pub detector: DetectorKind,
+    /// Where its anomalies come from; an ensemble has a net for every source.
     pub negatives: Negatives,
-    /// Optimiser steps.
-    pub detector_steps: usize,
+    /// Optimiser steps; `None`: 200, and not more than half of the VAE's `steps`.
+    pub detector_steps: Option<usize>,
     /// Normal windows per step, and as many anomalous ones.
     pub detector_batch_size: usize,
     /// Channels of the net.
@@ -443,11 +469,30 @@ pub struct DetectConfig {
     pub seed: u64,
 }
 
+impl DetectorKind {
+    /// Its name as an option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reconstruction => "reconstruction",
+            Self::Amplitude => "amplitude",
+            Self::Classifier => "classifier",
+            Self::Carla => "carla",
+            Self::Ensemble => "ensemble",
+        }
+    }
+
+    /// Whether it has to be trained before it can score.
+    pub fn is_trained(self) -> bool {
+        !matches!(self, Self::Reconstruction | Self::Amplitude)
+    }
+}
+
 impl Default for DetectConfig {
     fn default() -> Self {
         Self {
+            detector: DetectorKind::Ensemble,
             negatives: Negatives::Mixed,
-            detector_steps: 300,
+            detector_steps: None,
             detector_batch_size: 32,
             detector_channels: 24,
             detector_learning_rate: 2e-3,
@@ -455,6 +500,18 @@ impl Default for DetectConfig {
             row_weight: 1.0,
             seed: 0,
         }
+    }
+}
+
+impl DetectConfig {
+    /// Checks every range.
+    pub fn validate(&self) -> Result<()> {
+        optional_count("detector_steps", self.detector_steps, 1, usize::MAX)?;
+        count("detector_batch_size", self.detector_batch_size, 1, 1 << 12)?;
+        count("detector_channels", self.detector_channels, 1, 1024)?;
+        number("detector_learning_rate", self.detector_learning_rate, |x| x > 0.0, "> 0")?;
+        count("nets", self.nets, 1, 64)?;
+        number("row_weight", self.row_weight, |x| x >= 0.0, ">= 0")
     }
 }
 

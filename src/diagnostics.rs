@@ -26,8 +26,6 @@ const UNDERFIT: f64 = 0.05;
 const PSI_AT_ONE: f64 = 1.1;
 /// RMS change, in training deviations, below which generation copies its input.
 const COPY: f64 = 0.01;
-/// Quantile of the scores of held-out normal rows that the threshold is at least.
-const NORMAL_QUANTILE: f64 = 0.99;
 
 /// Windows with their noise.
 struct Sample {
@@ -170,7 +168,7 @@ fn preset(model: &Model) -> Preset {
     }
 }
 
-/// Patch rate, share in the band as printed, size of the change and threshold.
+/// Patch rate, share in the band as printed, and size of the change.
 fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
     let config = model.resolved(&GenerateConfig::preset(preset(model)));
     let probe = probe(model, vae, sample, &config, control)?;
@@ -181,8 +179,6 @@ fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contr
         model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
     }
     let change = median(probe.changes);
-    let scale = 1.0 / model.normaliser.live.len() as f64;
-    model.report.threshold = threshold(&probe.normal, &probe.anomalous).map(|error| error * scale);
     if change < COPY {
         model.report.health.push(Health::CopiesInput);
     }
@@ -198,9 +194,6 @@ struct Probe {
     distances: Vec<f64>,
     /// RMS of the change over the hit features, per window.
     changes: Vec<f64>,
-    /// Row errors of the windows as they are, and with the anomaly: sums over live features.
-    normal: Vec<f64>,
-    anomalous: Vec<f64>,
 }
 
 impl Probe {
@@ -208,8 +201,6 @@ impl Probe {
         self.deviations.extend(other.deviations);
         self.distances.extend(other.distances);
         self.changes.extend(other.changes);
-        self.normal.extend(other.normal);
-        self.anomalous.extend(other.anomalous);
     }
 }
 
@@ -223,7 +214,6 @@ fn probe_share(
     let (n, window, features) = x.dims3()?;
     let input = x.flatten_all()?.to_vec1::<f32>()?;
     let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
-    let mut anomalous = input.clone();
     let mut probe = Probe::default();
     let mut rng = Rng::new(model.config.seed, Purpose::Validation, [3, share as u64]);
     for i in 0..n {
@@ -243,45 +233,8 @@ fn probe_share(
         let hits = patch(decoded, 0..window, config, &mut rng);
         let deltas: Vec<f32> = hits.iter().flat_map(|hit| hit.delta.iter().copied()).collect();
         probe.changes.push(f64::from(rms(&deltas)));
-        for hit in hits {
-            for (t, delta) in hit.delta.iter().enumerate() {
-                anomalous[range.start + t * features + hit.feature] += delta;
-            }
-        }
     }
-    probe.normal = row_errors(vae, x, &input, features)?;
-    let shifted = Tensor::from_slice(&anomalous, x.shape(), x.device())?;
-    probe.anomalous = row_errors(vae, &shifted, &anomalous, features)?;
     Ok(probe)
-}
-
-/// Squared error of every row of some windows, summed over live features.
-fn row_errors(vae: &Vae, x: &Tensor, values: &[f32], features: usize) -> Result<Vec<f64>> {
-    let decoded = decode_mean(vae, x)?;
-    let rows = values.chunks_exact(features).zip(decoded.chunks_exact(features));
-    Ok(rows.map(|(x, y)| x.iter().zip(y).map(|(x, y)| f64::from(x - y).powi(2)).sum()).collect())
-}
-
-/// The score of best F1 between held-out normal rows and the same rows with anomalies, but at
-/// least the 99 % quantile of the normal ones, so that false alarms stay rare.
-fn threshold(normal: &[f64], anomalous: &[f64]) -> Option<f64> {
-    let mut sorted = normal.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)?;
-    let floor = sorted[(last as f64 * NORMAL_QUANTILE).round() as usize];
-    let mut marked: Vec<(f64, bool)> = normal.iter().map(|&score| (score, false)).collect();
-    marked.extend(anomalous.iter().map(|&score| (score, true)));
-    marked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let positives = anomalous.len() as f64;
-    let (mut hits, mut best) = (0.0, (0.0, floor));
-    for (i, pair) in marked.iter().enumerate() {
-        hits += f64::from(u8::from(pair.1));
-        let f1 = 2.0 * hits / (positives + (i + 1) as f64);
-        if f1 > best.0 {
-            best = (f1, pair.0);
-        }
-    }
-    Some(best.1.max(floor))
 }
 
 /// The named warnings that a report deserves.
@@ -299,20 +252,4 @@ fn health(model: &Model) -> Vec<Health> {
     ];
     health.extend(found.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning));
     health
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threshold_separates_and_bounds_false_alarms() {
-        let normal: Vec<f64> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
-        let far: Vec<f64> = (0..100).map(|_| 5.0).collect();
-        let chosen = threshold(&normal, &far).unwrap();
-        assert!(chosen > 0.99 && chosen <= 5.0);
-        let mixed = threshold(&normal, &normal).unwrap();
-        assert!(mixed >= 0.98, "{mixed}");
-        assert_eq!(threshold(&[], &[]), None);
-    }
 }

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use crate::columns::Series;
 use crate::config::{FitConfig, WINDOW_BUDGET};
 use crate::control::Control;
+use crate::detector::calibrate_untrained;
 use crate::diagnostics;
 use crate::error::Result;
 use crate::model::{Model, Report, usable_runs};
@@ -46,7 +47,7 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     let live = normaliser.live_features().len();
     if live == 0 {
         let mut model = Model::assemble(config.clone(), normaliser, report, HashMap::new())?;
-        model.report.threshold = Some(0.0);
+        calibrate_untrained(&mut model, series, control)?;
         model.seconds = Some(started.elapsed().as_secs_f64());
         return Ok(model);
     }
@@ -71,6 +72,7 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     }
     let mut model = Model::assemble(config.clone(), normaliser, report, parameters)?;
     diagnostics::examine(&mut model, &task, &pca, control)?;
+    calibrate_untrained(&mut model, series, control)?;
     model.seconds = Some(started.elapsed().as_secs_f64());
     Ok(model)
 }

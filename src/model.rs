@@ -6,8 +6,9 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
-use crate::config::FitConfig;
+use crate::config::{DetectorKind, FitConfig};
 use crate::control::Control;
+use crate::detector::{Calibration, Trained};
 use crate::error::{Error, Result};
 use crate::normalise::{Matrix, Normaliser};
 use crate::train::{INFERENCE_SHARE, Progress, StopReason, spread_over_pool};
@@ -30,6 +31,7 @@ pub struct Model {
     pub seconds: Option<f64>,
     pub(crate) parameters: BTreeMap<String, Tensor>,
     pub(crate) vae: Option<Vae>,
+    pub(crate) trained: BTreeMap<DetectorKind, Trained>,
 }
 
 /// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
@@ -56,8 +58,10 @@ pub struct Report {
     pub in_band: Option<f64>,
     /// Lowest validation loss.
     pub loss: Option<f64>,
-    /// Row score above which `label` says anomalous.
-    pub threshold: Option<f64>,
+    /// The detector that was trained last.
+    pub detector: Option<DetectorKind>,
+    /// Thresholds of every detector of the model.
+    pub calibrations: BTreeMap<DetectorKind, Calibration>,
     /// Windows trained on.
     pub train_windows: usize,
     /// Windows held out.
@@ -120,7 +124,8 @@ impl Model {
             })
             .transpose()?;
         let parameters = parameters.into_iter().collect();
-        Ok(Self { config, normaliser, report, seconds: None, parameters, vae })
+        let trained = BTreeMap::new();
+        Ok(Self { config, normaliser, report, seconds: None, parameters, vae, trained })
     }
 
     /// Latent units L.
@@ -128,9 +133,10 @@ impl Model {
         self.config.latent_for(self.normaliser.live_features().len())
     }
 
-    /// Number of parameters.
+    /// Number of parameters, those of detectors included.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.values().map(Tensor::elem_count).sum()
+        let detectors = self.trained.values().flat_map(|trained| trained.parameters.values());
+        self.parameters.values().chain(detectors).map(Tensor::elem_count).sum()
     }
 
     /// psi, 1 where there is no VAE.
@@ -158,23 +164,10 @@ impl Model {
         starts: &[usize],
         control: &dyn Control,
         work: impl Fn(&Vae, &Tensor) -> Result<T> + Sync + Send,
-        mut take: impl FnMut(&[usize], T),
+        take: impl FnMut(&[usize], T),
     ) -> Result<()> {
         let Some(vae) = &self.vae else { return Ok(()) };
-        let size = self.config.window;
-        for group in starts.chunks(BLOCKS * INFERENCE_SHARE) {
-            if control.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            let blocks: Vec<&[usize]> = group.chunks(INFERENCE_SHARE).collect();
-            let results = spread_over_pool(blocks.len(), control, |i| {
-                let shape = (blocks[i].len(), size, matrix.features());
-                let x = Tensor::from_vec(matrix.gather(blocks[i], size), shape, &Device::Cpu)?;
-                work(vae, &x)
-            })?;
-            blocks.into_iter().zip(results).for_each(|(starts, result)| take(starts, result));
-        }
-        Ok(())
+        pass(matrix, starts, self.config.window, control, |x| work(vae, x), take)
     }
 
     /// The latent mean of the windows every `stride` rows: start row and mu [L] of each.
@@ -204,6 +197,30 @@ impl Model {
         }
         Ok(embedded)
     }
+}
+
+/// Passes the windows of `size` rows at `starts` through `work` in blocks, in parallel, and hands the
+/// results to `take` in order.
+pub(crate) fn pass<T: Send>(
+    matrix: &Matrix,
+    starts: &[usize],
+    size: usize,
+    control: &dyn Control,
+    work: impl Fn(&Tensor) -> Result<T> + Sync + Send,
+    mut take: impl FnMut(&[usize], T),
+) -> Result<()> {
+    for group in starts.chunks(BLOCKS * INFERENCE_SHARE) {
+        if control.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let blocks: Vec<&[usize]> = group.chunks(INFERENCE_SHARE).collect();
+        let results = spread_over_pool(blocks.len(), control, |i| {
+            let shape = (blocks[i].len(), size, matrix.features());
+            work(&Tensor::from_vec(matrix.gather(blocks[i], size), shape, &Device::Cpu)?)
+        })?;
+        blocks.into_iter().zip(results).for_each(|(starts, result)| take(starts, result));
+    }
+    Ok(())
 }
 
 /// The runs of rows where `keep` holds that are at least `window` long.

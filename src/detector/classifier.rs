@@ -5,6 +5,7 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::Detector;
 use super::negatives::Source;
 use super::network::{Parameters, Shapes, cross_entropy, descend, initialise};
 use crate::config::{DetectConfig, Schedule};
@@ -15,6 +16,8 @@ use crate::normalise::Matrix;
 use crate::rng::{Purpose, Rng};
 use crate::train::{Rates, SHARE};
 
+/// Optimiser steps where none are given.
+pub(crate) const STEPS: usize = 200;
 /// Taps of the first convolution.
 const FIRST_TAPS: usize = 7;
 /// Dilation of the residual blocks behind the first.
@@ -50,7 +53,7 @@ impl Classifier {
         layer("blocks.0.skip".into(), vec![1, features, c], c);
         for i in 1..=DILATIONS.len() {
             layer(format!("blocks.{i}.conv1"), vec![3, c, c], c);
-            layer(format!("blocks.{i}.conv2"), vec![3, c, c], c);
+            layer(format!("blocks.{i}.conv2"), vec![1, c, c], c);
         }
         layer("row".into(), vec![1, c, 1], 1);
         layer("window".into(), vec![2 * c, 1], 1);
@@ -75,7 +78,7 @@ impl Classifier {
         for (i, dilation) in (1..).zip(DILATIONS) {
             all.push(Block {
                 first: layer(&format!("blocks.{i}.conv1"), same(3, dilation))?,
-                second: layer(&format!("blocks.{i}.conv2"), same(3, 1))?,
+                second: layer(&format!("blocks.{i}.conv2"), same(1, 1))?,
                 skip: None,
             });
         }
@@ -108,7 +111,7 @@ impl Classifier {
             learning_rate: config.detector_learning_rate,
             psi_learning_rate: 0.0,
             schedule: Schedule::Cosine,
-            steps: config.detector_steps,
+            steps: config.detector_steps.unwrap_or(STEPS),
             clip: Some(5.0),
         };
         let loss = |parameters: &Parameters, step: usize, share: usize| -> Result<Tensor> {
@@ -136,6 +139,31 @@ impl Classifier {
             Ok((rows.affine(config.row_weight, 0.0)? + windows)?)
         };
         descend(|| initialise(&shapes, config.seed, net), rates, shares, control, loss)
+    }
+}
+
+/// Nets whose mean is taken: the log-odds of a row, and those of its window beside it.
+pub(crate) struct Nets(Vec<Classifier>);
+
+impl Nets {
+    pub(crate) fn new(nets: Vec<Classifier>) -> Self {
+        Self(nets)
+    }
+}
+
+impl Detector for Nets {
+    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+        let limited = windows.clamp(-LIMIT, LIMIT)?;
+        let mut sums = vec![0f32; windows.dim(0)? * windows.dim(1)?];
+        for net in &self.0 {
+            let (rows, of_window) = net.forward(&limited)?;
+            let logits = rows.broadcast_add(&of_window.unsqueeze(1)?)?.flatten_all()?;
+            let logits = logits.to_vec1::<f32>()?;
+            sums.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit);
+        }
+        let scale = 1.0 / self.0.len().max(1) as f32;
+        sums.iter_mut().for_each(|sum| *sum *= scale);
+        Ok(sums)
     }
 }
 

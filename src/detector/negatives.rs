@@ -8,6 +8,7 @@ use crate::config::Negatives;
 use crate::control::Control;
 use crate::error::Result;
 use crate::generate::pulse;
+use crate::inject::{Kind, draw_classical};
 use crate::model::Model;
 use crate::normalise::Matrix;
 use crate::patch::{blend_weights, rescale};
@@ -15,8 +16,6 @@ use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::vae::Vae;
 
-/// Windows whose residuals are kept. Each serves several times, in other segments and features.
-const RESIDUALS: usize = 1024;
 /// psi of a residual, log-uniform.
 const PSI: (f64, f64) = (1.5, 8.0);
 /// Share of the residuals that come of a sparse shift of the latent mean instead.
@@ -57,11 +56,13 @@ struct Residuals {
 
 impl<'a> Source<'a> {
     /// Anomalies on the windows at `starts` of `matrix` [T, D]; `live` holds the live features.
+    /// `residuals` of the VAE are kept; each serves several times, in other segments and features.
     pub(crate) fn new(
         model: &'a Model,
         (matrix, live): (&'a Matrix, &Matrix),
         starts: &'a [usize],
         (kind, seed): (Negatives, u64),
+        residuals: usize,
         control: &dyn Control,
     ) -> Result<Self> {
         let mut source = Self {
@@ -75,7 +76,7 @@ impl<'a> Source<'a> {
             residuals: Residuals::default(),
         };
         if let (Some(vae), Negatives::Genias | Negatives::Mixed) = (&model.vae, kind) {
-            source.residuals = source.residuals(vae, live, control)?;
+            source.residuals = source.residuals(vae, live, residuals, control)?;
         }
         Ok(source)
     }
@@ -85,8 +86,14 @@ impl<'a> Source<'a> {
     }
 
     /// Residuals of windows that are drawn anew, with a psi of their own each.
-    fn residuals(&self, vae: &Vae, live: &Matrix, control: &dyn Control) -> Result<Residuals> {
-        let parts = spread_over_pool(RESIDUALS / INFERENCE_SHARE, control, |share| {
+    fn residuals(
+        &self,
+        vae: &Vae,
+        live: &Matrix,
+        count: usize,
+        control: &dyn Control,
+    ) -> Result<Residuals> {
+        let parts = spread_over_pool(count.div_ceil(INFERENCE_SHARE), control, |share| {
             let mut rng = Rng::new(self.seed, Purpose::Residual, [share as u64, 0]);
             let starts: Vec<usize> =
                 (0..INFERENCE_SHARE).map(|_| self.starts[rng.below(self.starts.len())]).collect();
@@ -128,8 +135,10 @@ impl<'a> Source<'a> {
         if self.live.is_empty() {
             self.hit_constants(&mut window, hit, rng);
         }
-        if !constants_only {
-            self.hit_live(&mut window, hit, (kind, pick), rng);
+        match kind {
+            _ if constants_only => {}
+            Negatives::Classical => self.hit_classical(&mut window, hit, rng),
+            kind => self.hit_live(&mut window, hit, (kind, pick), rng),
         }
         window
     }
@@ -148,6 +157,18 @@ impl<'a> Source<'a> {
                 hit[t] = true;
             }
         }
+    }
+
+    /// An anomaly of one of CARLA's five kinds.
+    fn hit_classical(&self, window: &mut [f32], hit: &mut [bool], rng: &mut Rng) {
+        let features = self.matrix.features();
+        let (segment, changes) = draw_classical(window, features, &self.live, &Kind::CARLA, rng);
+        for change in changes {
+            for (t, delta) in segment.clone().zip(change.delta) {
+                window[t * features + change.feature] += delta;
+            }
+        }
+        hit[segment].fill(true);
     }
 
     /// An anomaly on a random subset of the live features.

@@ -1,0 +1,20 @@
+//! The baseline that must always be beaten or used: how far a row is from the training mean.
+
+use candle_core::Tensor;
+
+use super::Detector;
+use crate::error::Result;
+use crate::kernels::with_slices;
+
+/// max over features of |z|.
+pub(crate) struct Amplitude;
+
+impl Detector for Amplitude {
+    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+        let (_, _, features) = windows.dims3()?;
+        let largest = |row: &[f32]| row.iter().fold(0f32, |most, z| most.max(z.abs()));
+        Ok(with_slices([windows], |[values]| {
+            Ok(values.chunks_exact(features).map(largest).collect())
+        })?)
+    }
+}

@@ -1,0 +1,163 @@
+//! A weighted mix of nets, one for every source of negatives. The weights come from held-out windows
+//! with generated anomalies.
+//!
+//! The VAE's error and the amplitude are not among the members: on series that served for nothing
+//! else they made the mix worse, with weights that generated anomalies chose (see
+//! `docs/benchmark.md`).
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Detector;
+use super::classifier::{Classifier, Nets};
+use crate::config::Negatives;
+use crate::error::Result;
+
+/// The sources that there is a net for.
+pub(crate) const SOURCES: [Negatives; 3] =
+    [Negatives::Genias, Negatives::Classical, Negatives::Noise];
+/// Number of members.
+const MEMBERS: usize = SOURCES.len();
+/// What each net weighs before anything is known.
+const EQUAL: f64 = 1.0 / MEMBERS as f64;
+/// Strength of the pull towards equal weights, and rounds of coordinate descent.
+const PULL: f64 = 0.3;
+const ROUNDS: usize = 50;
+
+/// The log-odds of a row by every net.
+type Logits = [f32; MEMBERS];
+
+/// What each net weighs; they add up to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Weights([f64; MEMBERS]);
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self([EQUAL; MEMBERS])
+    }
+}
+
+impl Weights {
+    /// Whether a fit can have written this.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.0.iter().all(|weight| (0.0..=1.0).contains(weight))
+    }
+
+    /// Logistic regression of hit rows on the nets' log-odds, with an intercept, weights >= 0 and a
+    /// ridge around equal ones; of some rows and whether they are hit.
+    pub(crate) fn fit(rows: &[(Logits, bool)]) -> Self {
+        let spread = standard_deviation(rows).max(f64::MIN_POSITIVE);
+        let scaled = |(logits, hit): &(Logits, bool)| {
+            (logits.map(|logit| f64::from(logit) / spread), f64::from(u8::from(*hit)))
+        };
+        let weights = regress(&rows.iter().map(scaled).collect::<Vec<_>>());
+        let sum: f64 = weights.iter().sum();
+        if sum > 0.0 { Self(weights.map(|weight| weight / sum)) } else { Self::default() }
+    }
+
+    fn mix(&self, logits: &Logits) -> f32 {
+        self.0.iter().zip(logits).map(|(w, logit)| w * f64::from(*logit)).sum::<f64>() as f32
+    }
+}
+
+/// Of all log-odds together: one scale for all nets, so that a sure one keeps its say.
+fn standard_deviation(rows: &[(Logits, bool)]) -> f64 {
+    let all = || rows.iter().flat_map(|(logits, _)| logits.iter().map(|x| f64::from(*x)));
+    let n = (rows.len() * MEMBERS).max(1) as f64;
+    let mean = all().sum::<f64>() / n;
+    (all().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt()
+}
+
+/// Newton's steps on one coordinate at a time, the intercept last.
+fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
+    let n = rows.len().max(1) as f64;
+    let mut weights = [EQUAL; MEMBERS];
+    let mut logits: Vec<f64> = rows.iter().map(|(x, _)| EQUAL * x.iter().sum::<f64>()).collect();
+    for _ in 0..ROUNDS {
+        for k in 0..=MEMBERS {
+            let x = |row: &[f64; MEMBERS]| row.get(k).copied().unwrap_or(1.0);
+            let pull = weights.get(k).map_or(0.0, |weight| PULL * (weight - EQUAL));
+            let (mut slope, mut curve) = (pull, if k < MEMBERS { PULL } else { 1e-6 });
+            for ((row, target), logit) in rows.iter().zip(&logits) {
+                let p = 1.0 / (1.0 + (-logit).exp());
+                slope += (p - target) * x(row) / n;
+                curve += p * (1.0 - p) * x(row).powi(2) / n;
+            }
+            let mut step = -slope / curve;
+            if let Some(weight) = weights.get_mut(k) {
+                step = step.max(-*weight);
+                *weight += step;
+            }
+            logits.iter_mut().zip(rows).for_each(|(logit, (row, _))| *logit += step * x(row));
+        }
+    }
+    weights
+}
+
+/// The nets, unweighted.
+pub(crate) struct Members(Vec<Nets>);
+
+impl Members {
+    /// One net for each of [`SOURCES`].
+    pub(crate) fn new(nets: Vec<Classifier>) -> Self {
+        Self(nets.into_iter().map(|net| Nets::new(vec![net])).collect())
+    }
+
+    /// Log-odds of every row of windows [B, W, D] by every net.
+    pub(crate) fn scores(&self, windows: &Tensor) -> Result<Vec<Logits>> {
+        let mut all = vec![[0f32; MEMBERS]; windows.dim(0)? * windows.dim(1)?];
+        for (k, net) in self.0.iter().enumerate() {
+            let logits = net.rows(windows)?;
+            all.iter_mut().zip(logits).for_each(|(row, logit)| row[k] = logit);
+        }
+        Ok(all)
+    }
+}
+
+/// The weighted mix.
+pub(crate) struct Ensemble {
+    members: Members,
+    weights: Weights,
+}
+
+impl Ensemble {
+    pub(crate) fn new(nets: Vec<Classifier>, weights: Weights) -> Self {
+        Self { members: Members::new(nets), weights }
+    }
+}
+
+impl Detector for Ensemble {
+    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+        let logits = self.members.scores(windows)?;
+        Ok(logits.iter().map(|row| self.weights.mix(row)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows whose first net knows, whose second guesses and whose third is wrong.
+    fn rows() -> Vec<(Logits, bool)> {
+        (0..400)
+            .map(|i| {
+                let (hit, noise) = (i % 4 == 0, ((i * 37) % 101) as f32 / 50.0 - 1.0);
+                let right = if hit { 2.0 } else { -2.0 };
+                ([right + noise, 2.0 * noise, -right], hit)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn weights_prefer_the_net_that_knows() {
+        let Weights(weights) = Weights::fit(&rows());
+        assert!(weights[0] > 0.6 && weights[0] > weights[1] && weights[2] < 0.05, "{weights:?}");
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_known_is_equal_weights() {
+        assert_eq!(Weights::fit(&[]), Weights::default());
+    }
+}

@@ -1,0 +1,154 @@
+//! Thresholds that need no labels, from scores of held-out windows as they are and with generated
+//! anomalies.
+
+use serde::{Deserialize, Serialize};
+
+/// Quantile of the scores of normal rows that the automatic threshold is at least.
+const NORMAL_QUANTILE: f64 = 0.99;
+/// Quantile of the scores of normal rows beyond which the tail is fitted.
+const TAIL_QUANTILE: f64 = 0.98;
+/// Probability that a normal row scores above the threshold "pot".
+const RISK: f64 = 1e-3;
+/// Fewest scores in the tail for a fit; with fewer the largest score is taken.
+const FEWEST: usize = 10;
+/// Steps between the quantiles that are kept.
+const STEPS: usize = 200;
+/// Quantiles up to this are kept at even steps; beyond it the steps shrink with the tail.
+const LOG_STEPS: f64 = 3.0;
+
+/// Where `label` draws the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Threshold {
+    /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
+    /// of the normal ones.
+    #[default]
+    Auto,
+    /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
+    /// Pareto tail (Siffer et al., KDD 2017).
+    Pot,
+    /// This quantile of the scores of held-out normal rows, in [0, 1].
+    Quantile(f64),
+    /// This score.
+    Number(f64),
+}
+
+/// Thresholds of one detector, chosen when it was fitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// [`Threshold::Auto`].
+    pub auto: f64,
+    /// [`Threshold::Pot`].
+    pub pot: f64,
+    /// F1 at `auto` on the generated anomalies it was chosen on.
+    pub synthetic_f1: f64,
+    /// Quantiles of the scores of held-out normal rows, dense towards 1.
+    quantiles: Vec<f64>,
+}
+
+impl Calibration {
+    /// From scores of normal rows, and of rows of windows with an anomaly and whether it hits them.
+    pub(crate) fn new(normal: &[f32], anomalous: &[(f32, bool)]) -> Self {
+        let mut sorted: Vec<f64> = normal.iter().map(|score| f64::from(*score)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let hit = anomalous.iter().filter(|row| row.1).map(|row| (f64::from(row.0), true));
+        let rows = sorted.iter().map(|score| (*score, false)).chain(hit);
+        let (auto, synthetic_f1) = best_f1(rows.collect(), at(&sorted, NORMAL_QUANTILE));
+        let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i))).collect();
+        Self { auto, pot: peaks_over_threshold(&sorted), synthetic_f1, quantiles }
+    }
+
+    /// The score that `threshold` means.
+    pub fn threshold(&self, threshold: Threshold) -> f64 {
+        match threshold {
+            Threshold::Auto => self.auto,
+            Threshold::Pot => self.pot,
+            Threshold::Number(number) => number,
+            Threshold::Quantile(q) => self.quantile(q),
+        }
+    }
+
+    /// Quantile of the scores of held-out normal rows, linear between those that are kept.
+    fn quantile(&self, q: f64) -> f64 {
+        let above = (0..=STEPS).position(|i| level(i) >= q).unwrap_or(STEPS);
+        let value = |i: usize| self.quantiles.get(i).copied().unwrap_or(f64::INFINITY);
+        let Some(below) = above.checked_sub(1) else { return value(0) };
+        let share = (q - level(below)) / (level(above) - level(below));
+        value(below) + share * (value(above) - value(below))
+    }
+
+    /// Whether a fit can have written this.
+    pub(crate) fn is_sound(&self) -> bool {
+        let numbers = [self.auto, self.pot, self.synthetic_f1];
+        numbers.iter().all(|x| x.is_finite())
+            && self.quantiles.len() == STEPS + 1
+            && self.quantiles.iter().all(|x| x.is_finite())
+    }
+}
+
+/// Level of kept quantile `i`: 1 - 10^-3 at the last but one, 1 at the last.
+fn level(i: usize) -> f64 {
+    if i == STEPS {
+        return 1.0;
+    }
+    1.0 - 10f64.powf(-LOG_STEPS * i as f64 / (STEPS - 1) as f64)
+}
+
+/// Quantile of sorted values, the nearest; 0 of none.
+fn at(sorted: &[f64], q: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * q).round() as usize).copied().unwrap_or(0.0)
+}
+
+/// The score of best F1, but at least `floor`, and the F1 there.
+fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let positives = rows.iter().filter(|row| row.1).count() as f64;
+    let (mut hits, mut best) = (0.0, (floor, 0.0));
+    for (i, row) in rows.iter().enumerate() {
+        if row.0 < floor {
+            break;
+        }
+        hits += f64::from(u8::from(row.1));
+        let next = rows.get(i + 1).map(|next| next.0);
+        if next == Some(row.0) {
+            continue;
+        }
+        let f1 = 2.0 * hits / (positives + (i + 1) as f64);
+        if f1 > best.1 {
+            // Labels are scores above the threshold: it lies between this score and the next.
+            let below = next.map_or(row.0 - 1e-6 * row.0.abs(), |next| 0.5 * (row.0 + next));
+            best = (below.max(floor), f1);
+        }
+    }
+    best
+}
+
+/// t + sigma/gamma ((RISK n / n_t)^-gamma - 1), with gamma and sigma of the excesses over t by
+/// probability-weighted moments (Hosking & Wallis, Technometrics 1987).
+fn peaks_over_threshold(sorted: &[f64]) -> f64 {
+    let t = at(sorted, TAIL_QUANTILE);
+    let excesses: Vec<f64> = sorted.iter().map(|x| x - t).filter(|x| *x > 0.0).collect();
+    let n = excesses.len() as f64;
+    let largest = sorted.last().copied().unwrap_or(0.0);
+    if excesses.len() < FEWEST {
+        return largest;
+    }
+    let first = excesses.iter().sum::<f64>() / n;
+    // E[X (1 - F(X))], with the plotting positions (i - 0.35) / n for i = 1..=n.
+    let weighted = |(i, x): (usize, &f64)| x * (n - 0.65 - i as f64) / n;
+    let second = excesses.iter().enumerate().map(weighted).sum::<f64>() / n;
+    let ratio = first - 2.0 * second;
+    if !(ratio > 1e-12 * first.abs() && second > 0.0) {
+        return largest;
+    }
+    let shape = 2.0 - first / ratio;
+    let scale = 2.0 * first * second / ratio;
+    let rarer = RISK * sorted.len() as f64 / n;
+    let beyond = if shape.abs() < 1e-6 {
+        -scale * rarer.ln()
+    } else {
+        scale / shape * (rarer.powf(-shape) - 1.0)
+    };
+    if beyond.is_finite() { t + beyond.max(0.0) } else { largest }
+}
