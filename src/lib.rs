@@ -63,6 +63,7 @@ pub mod error;
 pub mod fit;
 pub mod generate;
 pub mod kernels;
+pub mod metrics;
 pub mod model;
 pub mod normalise;
 mod patch;

@@ -24,6 +24,8 @@ pub enum Purpose {
     Anomaly = 6,
     /// Start vectors of the subspace iteration.
     Subspace = 7,
+    /// First centres of k-means.
+    Regions = 40,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).
