@@ -368,16 +368,17 @@ fn rows_without_score_or_label_are_left_out() {
 fn options_out_of_range_are_named() {
     let (scores, labels) = ([0.0, 1.0], [false, true]);
     let rows = scored(&scores, &labels);
-    let fails = |options: MetricOptions, name: &str| {
-        let error = Metric::VusPr.evaluate(&rows, &options).unwrap_err().to_string();
+    let fails = |metric: Metric, options: MetricOptions, name: &str| {
+        let error = metric.evaluate(&rows, &options).unwrap_err().to_string();
         assert!(error.contains(&format!("parameter `{name}`")), "{error}");
     };
     let defaults = MetricOptions::default;
-    fails(MetricOptions { buffer: 10_001, ..defaults() }, "buffer");
-    fails(MetricOptions { thresholds: Some(1), ..defaults() }, "thresholds");
-    fails(MetricOptions { thresholds: Some(1001), ..defaults() }, "thresholds");
-    fails(MetricOptions { alpha: 1.5, ..defaults() }, "alpha");
-    fails(MetricOptions { threshold: Some(f64::NAN), ..defaults() }, "threshold");
+    fails(Metric::VusPr, MetricOptions { buffer: 10_001, ..defaults() }, "buffer");
+    fails(Metric::VusRoc, MetricOptions { thresholds: Some(1), ..defaults() }, "thresholds");
+    fails(Metric::VusPr, MetricOptions { thresholds: Some(1001), ..defaults() }, "thresholds");
+    fails(Metric::RangeF1, MetricOptions { alpha: 1.5, ..defaults() }, "alpha");
+    fails(Metric::F1, MetricOptions { threshold: Some(f64::NAN), ..defaults() }, "threshold");
+    fails(Metric::EventF1, MetricOptions { thresholds: Some(1), ..defaults() }, "thresholds");
     assert!(auc_pr(&[f64::NAN, 1.0], &labels).unwrap_err().to_string().contains("NaN at row 0"));
     assert!(auc_pr(&[1.0], &labels).unwrap_err().to_string().contains("2 rows"));
     assert!(Counts::new(&[true], &labels).is_err());

@@ -86,23 +86,27 @@ const ORACLE_THRESHOLDS: usize = 100;
 const MOST_ORACLE_THRESHOLDS: usize = 10_000;
 
 impl MetricOptions {
-    /// Refuses values out of range.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`].
-    pub fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if let Some(threshold) = self.threshold.filter(|threshold| threshold.is_nan()) {
             return Err(Error::parameter("threshold", threshold, "a number"));
         }
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(Error::parameter("alpha", self.alpha, "0 to 1"));
         }
-        let thresholds = self.thresholds.unwrap_or(ORACLE_THRESHOLDS);
+        let thresholds = self.oracle_thresholds();
         if !(2..=MOST_ORACLE_THRESHOLDS).contains(&thresholds) {
             let allowed = format!("2 to {MOST_ORACLE_THRESHOLDS}");
             return Err(Error::parameter("thresholds", thresholds, allowed));
         }
         Ok(())
+    }
+
+    fn oracle_thresholds(&self) -> usize {
+        self.thresholds.unwrap_or(ORACLE_THRESHOLDS)
+    }
+
+    fn curve_thresholds(&self) -> usize {
+        self.thresholds.unwrap_or(vus::THRESHOLDS)
     }
 }
 
@@ -189,7 +193,7 @@ impl Scored {
         match self.predicted(options.threshold) {
             Some(predicted) => Some(evaluate(&events, &runs(predicted))),
             None => {
-                let thresholds = options.thresholds.unwrap_or(ORACLE_THRESHOLDS);
+                let thresholds = options.oracle_thresholds();
                 let evaluate = |alarms: &[Run]| evaluate(&events, alarms);
                 best_over_thresholds(&self.scores, thresholds, evaluate, f1)
             }
@@ -203,19 +207,29 @@ impl Scored {
     }
 
     fn vus(&self, options: &MetricOptions) -> Result<Option<vus::Volumes>> {
-        let thresholds = options.thresholds.unwrap_or(vus::THRESHOLDS);
-        vus::vus(&self.scores, &self.labels, options.buffer, thresholds)
+        vus::vus(&self.scores, &self.labels, options.buffer, options.curve_thresholds())
     }
 }
 
 impl Metric {
+    /// Refuses options out of range.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn check(self, options: &MetricOptions) -> Result<()> {
+        match self {
+            Self::VusRoc | Self::VusPr => vus::check(options.buffer, options.curve_thresholds()),
+            _ => options.check(),
+        }
+    }
+
     /// The value of the metric, `None` where it is undefined.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an option out of range, or where a metric of predicted labels is
     /// given scores and no threshold.
     pub fn evaluate(self, rows: &Scored, options: &MetricOptions) -> Result<Option<f64>> {
-        options.check()?;
+        self.check(options)?;
         let (scores, labels) = (rows.scores(), rows.labels());
         let best = |evaluate: fn(&[Run], &[Run]) -> f64| rows.of_runs(options, evaluate, |f1| *f1);
         match self {

@@ -19,7 +19,6 @@
 //! an event are counted by distance and by the first threshold that predicts them, and from one
 //! buffer to the next only rows at the new distance change.
 
-use super::check;
 use super::range::{Run, runs};
 use crate::error::{Error, Result};
 
@@ -51,13 +50,8 @@ pub fn vus(
     buffer: usize,
     thresholds: usize,
 ) -> Result<Option<Volumes>> {
-    check(scores, labels)?;
-    if buffer > MOST_BUFFER {
-        return Err(Error::parameter("buffer", buffer, format!("0 to {MOST_BUFFER}")));
-    }
-    if !(2..=MOST_THRESHOLDS).contains(&thresholds) {
-        return Err(Error::parameter("thresholds", thresholds, format!("2 to {MOST_THRESHOLDS}")));
-    }
+    super::check(scores, labels)?;
+    check(buffer, thresholds)?;
     let events = runs(labels.iter().copied());
     if events.is_empty() {
         return Ok(None);
@@ -85,6 +79,17 @@ pub fn vus(
     let buffers = (buffer + 1) as f64;
     let mixed = counts.positives < labels.len();
     Ok(Some(Volumes { roc: mixed.then(|| roc / buffers), pr: pr / buffers }))
+}
+
+/// Refuses options out of range.
+pub(crate) fn check(buffer: usize, thresholds: usize) -> Result<()> {
+    if buffer > MOST_BUFFER {
+        return Err(Error::parameter("buffer", buffer, format!("0 to {MOST_BUFFER}")));
+    }
+    if !(2..=MOST_THRESHOLDS).contains(&thresholds) {
+        return Err(Error::parameter("thresholds", thresholds, format!("2 to {MOST_THRESHOLDS}")));
+    }
+    Ok(())
 }
 
 /// The first threshold (from the highest down) that predicts each row.

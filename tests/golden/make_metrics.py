@@ -95,7 +95,17 @@ def scores_of(rng, kind, labels):
 
 def case(number):
     rng = np.random.default_rng([7, number])
-    label_kinds = ["runs", "points", "runs", "ends", "dense", "runs", "alternating", "first", "last"]
+    label_kinds = [
+        "runs",
+        "points",
+        "runs",
+        "ends",
+        "dense",
+        "runs",
+        "alternating",
+        "first",
+        "last",
+    ]
     score_kinds = ["noise", "good", "smooth", "ties", "binary", "outlier", "good", "perfect"]
     score_kinds += ["inverted", "constant", "tiny"]
     label_kind = label_kinds[number % len(label_kinds)]
