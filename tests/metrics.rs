@@ -161,11 +161,11 @@ fn slow_vus(scores: &[f64], labels: &[bool], buffer: usize, thresholds: usize) -
         let half = width / 2;
         let mut soft = vec![0.0; rows];
         for event in &events {
-            for row in 0..rows {
+            for (row, soft) in soft.iter_mut().enumerate() {
                 let before = event.start.saturating_sub(row);
                 let distance = before.max((row + 1).saturating_sub(event.end));
                 if distance <= half {
-                    soft[row] += (1.0 - distance as f64 / width.max(1) as f64).sqrt();
+                    *soft += (1.0 - distance as f64 / width.max(1) as f64).sqrt();
                 }
             }
         }

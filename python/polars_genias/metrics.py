@@ -265,7 +265,7 @@ def range_f1(
     >>> import polars as pl
     >>> import polars_genias as pg
     >>> df = pl.DataFrame({"predicted": [0, 1, 1, 0, 0], "label": [1, 1, 1, 1, 0]})
-    >>> df.select(pg.range_f1(pl.col("predicted") == 1, "label")).item()
+    >>> df.select(pg.range_f1(pl.col("predicted") == 1, "label").round(4)).item()
     0.75
     """
     return _metric(
