@@ -15,6 +15,7 @@
 //! `perturb` inflates its latent variance by psi. `patch` chooses which values of a decoded anomaly
 //! replace the input, [`generate`] places anomalies and gives columns back, [`detector`] scores
 //! rows. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
+//! [`metrics`] judges scores, labels and generated anomalies, apart from all that.
 //!
 //! Set the environment variable `CANDLE_NUM_THREADS` to 1: candle's own workers spin between
 //! operations, against the rayon pool that this crate spreads its tasks over.
@@ -64,6 +65,7 @@ pub mod fit;
 pub mod generate;
 pub mod inject;
 pub mod kernels;
+pub mod metrics;
 pub mod model;
 pub mod normalise;
 mod patch;

@@ -34,6 +34,8 @@ pub enum Purpose {
     Negative = 11,
     /// Kind, amounts and features of one classical anomaly; the key is series content and number.
     Inject = 20,
+    /// First centres of k-means.
+    Regions = 40,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

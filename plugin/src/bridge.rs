@@ -9,7 +9,7 @@ use polars_arrow::ffi;
 
 use crate::call::to_polars;
 
-/// A primitive or Boolean Series as one Arrow array.
+/// A Series of numbers, Booleans or Arrays of numbers as one Arrow array.
 pub fn to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
     let series = series.rechunk();
     let array = series.to_arrow(0, CompatLevel::newest());

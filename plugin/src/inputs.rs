@@ -1,6 +1,6 @@
 //! The arguments of a call: features, known anomalies, models, order and groups.
 
-use arrow::array::{AsArray, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use genias::{Columns, Error, Options, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
@@ -122,18 +122,18 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
+/// A numeric or Boolean column for the core, by name.
+pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
+    check_dtype(column.name(), column.dtype())?;
+    let array = match column.dtype() {
+        DataType::Float32 | DataType::Float64 | DataType::Boolean => to_arrow(column)?,
+        _ => to_arrow(&column.cast(&DataType::Float64)?)?,
+    };
+    Ok((column.name().to_string(), array))
+}
+
 fn columns(features: &[Series]) -> PolarsResult<Columns> {
-    let fields = features
-        .iter()
-        .map(|feature| {
-            check_dtype(feature.name(), feature.dtype())?;
-            let array = match feature.dtype() {
-                DataType::Float32 | DataType::Float64 => to_arrow(feature)?,
-                _ => to_arrow(&feature.cast(&DataType::Float64)?)?,
-            };
-            Ok((feature.name().to_string(), array))
-        })
-        .collect::<PolarsResult<_>>()?;
+    let fields = features.iter().map(numeric).collect::<PolarsResult<_>>()?;
     Columns::new(fields).map_err(to_polars)
 }
 

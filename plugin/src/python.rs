@@ -4,6 +4,7 @@ use genias::Model;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::expressions::metrics::MetricCall;
 use crate::{cache, call};
 
 /// Number of trainings that this process ran.
@@ -23,6 +24,13 @@ fn clear_cache() {
 fn check_options(options: &str, ordered_by: usize) -> PyResult<()> {
     let options = serde_json::from_str(options).map_err(value_error)?;
     call::parse(&options, ordered_by).map(|_| ()).map_err(value_error)
+}
+
+/// Refuses options (a JSON object of `metric` and `options`) that a metric would not take.
+#[pyfunction]
+fn check_metric(call: &str) -> PyResult<()> {
+    let call: MetricCall = serde_json::from_str(call).map_err(value_error)?;
+    call.parse().map(|_| ()).map_err(value_error)
 }
 
 /// Window, latent units and features of a model, as JSON.
@@ -66,6 +74,7 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fit_count, module)?)?;
     module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
+    module.add_function(wrap_pyfunction!(check_metric, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

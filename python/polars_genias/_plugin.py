@@ -49,3 +49,16 @@ def plugin(
         kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
         **shape,
     )
+
+
+def aggregate(
+    function: str, args: Sequence[IntoColumn], kwargs: dict[str, Any] | None = None
+) -> pl.Expr:
+    """The expression `function` of the compiled library, one value for all rows."""
+    return register_plugin_function(
+        plugin_path=_LIBRARY,
+        function_name=function,
+        args=list(args),
+        kwargs=kwargs,
+        returns_scalar=True,
+    )

@@ -75,7 +75,7 @@ pub(super) fn add_loop<'a, S: Simd>(_: S, sums: &'a mut [f32], values: &'a [f32]
 }
 
 /// Sum of squared differences of every row of `a` and `b`, as many rows as `sums`.
-pub(super) fn squared_differences(sums: &mut [f64], a: &[f32], b: &[f32]) {
+pub(crate) fn squared_differences(sums: &mut [f64], a: &[f32], b: &[f32]) {
     if !sums.is_empty() && a.len() >= sums.len() {
         add_squares(sums, a, b);
     }

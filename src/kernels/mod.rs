@@ -31,6 +31,7 @@ mod upsample;
 pub use blocks::{Block, Layer, blocks};
 pub use conv::{Conv, conv, conv_add};
 pub use distances::{distances, row_squares};
+pub(crate) use elementwise::squared_differences;
 pub use gradients::{Gradients, Summed, backward};
 pub use linear::linear;
 pub(crate) use matrix::{View, matmul};

@@ -16,7 +16,10 @@ from conftest import make_hosts
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["polars_genias", "polars_genias.verbs", "polars_genias._files"])
+@pytest.mark.parametrize(
+    "name",
+    ["polars_genias", "polars_genias.verbs", "polars_genias.metrics", "polars_genias._files"],
+)
 def test_docstrings(name):
     module = importlib.import_module(name)
     found = doctest.testmod(module)

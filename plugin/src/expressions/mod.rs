@@ -5,6 +5,7 @@ mod embed;
 mod fit;
 mod generate;
 mod label;
+pub mod metrics;
 mod pairs;
 mod reconstruct;
 mod score;

@@ -1,0 +1,276 @@
+//! Metrics: how good are scores, predicted labels and generated anomalies, given true labels?
+//!
+//! Functions over slices, by kind: [`ranking`] (all thresholds at once), [`range`] (predicted labels
+//! by row and by run), [`affiliation`], [`vus`] (soft labels around events) and [`generation`] (a
+//! set of generated anomalies beside real ones). [`Scored`] reads two Arrow columns, and a
+//! [`Metric`] evaluates them by name, as the Polars expressions do.
+//!
+//! What is undefined is `None`, never NaN and never an error: nearly always because no row is
+//! anomalous. Rows must be in time order for all metrics but those of [`ranking`] and [`Counts`].
+//!
+//! [`Counts`]: range::Counts
+
+pub mod affiliation;
+pub mod generation;
+pub mod range;
+pub mod ranking;
+pub mod vus;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::DataType;
+use serde::Deserialize;
+
+use crate::columns::Columns;
+use crate::error::{Error, Result};
+use affiliation::{Affiliation, affiliation_of};
+use range::{Counts, Run, best_over_thresholds, runs};
+
+/// Every metric of scores or predicted labels beside true labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// [`ranking::auc_roc`].
+    AucRoc,
+    /// [`ranking::auc_pr`].
+    AucPr,
+    /// [`ranking::best_f1`].
+    BestF1,
+    /// [`Counts::f1`].
+    F1,
+    /// [`Counts::precision`].
+    Precision,
+    /// [`Counts::recall`].
+    Recall,
+    /// [`range::point_adjusted_f1`].
+    PointAdjustedF1,
+    /// [`range::event_f1`].
+    EventF1,
+    /// [`range::range_f1`].
+    RangeF1,
+    /// [`Affiliation::precision`].
+    AffiliationPrecision,
+    /// [`Affiliation::recall`].
+    AffiliationRecall,
+    /// [`Affiliation::f1`].
+    AffiliationF1,
+    /// [`vus::Volumes::roc`].
+    VusRoc,
+    /// [`vus::Volumes::pr`].
+    VusPr,
+}
+
+/// Options of the metrics; each looks at its own.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricOptions {
+    /// Rows that score above it are predicted. Without it, scores are judged at an oracle
+    /// threshold by the metrics of runs, and Boolean columns are predictions as they are.
+    pub threshold: Option<f64>,
+    /// Number of thresholds: of the curve for VUS (default 250), to choose from for an oracle
+    /// (default 100).
+    pub thresholds: Option<usize>,
+    /// Longest buffer around an event in VUS, in rows.
+    pub buffer: usize,
+    /// Weight of existence in range-based recall, 0 to 1.
+    pub alpha: f64,
+}
+
+impl Default for MetricOptions {
+    fn default() -> Self {
+        Self { threshold: None, thresholds: None, buffer: vus::BUFFER, alpha: 0.2 }
+    }
+}
+
+/// Thresholds among which an oracle chooses, as many as in TSB-AD.
+const ORACLE_THRESHOLDS: usize = 100;
+const MOST_ORACLE_THRESHOLDS: usize = 10_000;
+
+impl MetricOptions {
+    fn check(&self) -> Result<()> {
+        if let Some(threshold) = self.threshold.filter(|threshold| threshold.is_nan()) {
+            return Err(Error::parameter("threshold", threshold, "a number"));
+        }
+        if !(0.0..=1.0).contains(&self.alpha) {
+            return Err(Error::parameter("alpha", self.alpha, "0 to 1"));
+        }
+        let thresholds = self.oracle_thresholds();
+        if !(2..=MOST_ORACLE_THRESHOLDS).contains(&thresholds) {
+            let allowed = format!("2 to {MOST_ORACLE_THRESHOLDS}");
+            return Err(Error::parameter("thresholds", thresholds, allowed));
+        }
+        Ok(())
+    }
+
+    fn oracle_thresholds(&self) -> usize {
+        self.thresholds.unwrap_or(ORACLE_THRESHOLDS)
+    }
+
+    fn curve_thresholds(&self) -> usize {
+        self.thresholds.unwrap_or(vus::THRESHOLDS)
+    }
+}
+
+/// Scores (or predicted labels) beside true labels, row by row.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    scores: Vec<f64>,
+    labels: Vec<bool>,
+    column: String,
+    predictions: bool,
+}
+
+impl Scored {
+    /// Reads a column of scores (numeric, or Boolean predictions) and one of labels (Boolean, or
+    /// 0 and 1). Rows where either is null or NaN are left out, as if they had been filtered away:
+    /// their neighbours become adjacent.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Dtype`]; [`Error::Infinite`] for an infinite score;
+    /// [`Error::Parameter`] for a label that is neither 0 nor 1.
+    pub fn new(score: (String, ArrayRef), label: (String, ArrayRef)) -> Result<Self> {
+        let (column, name) = (score.0.clone(), label.0.clone());
+        let (rows, found) = (score.1.len(), label.1.len());
+        if rows != found {
+            return Err(Error::Length { column: name, found, expected: rows });
+        }
+        let predictions = matches!(score.1.data_type(), DataType::Boolean);
+        let (given, truth) = (Columns::new(vec![score])?, Columns::new(vec![label])?);
+        let (mut scores, mut labels) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for row in 0..rows {
+            let Some(label) = truth.value(0, row) else { continue };
+            if label != 0.0 && label != 1.0 {
+                let value = format!("{label} (column `{name}`, row {row})");
+                return Err(Error::parameter("label", value, "Boolean, 0 or 1"));
+            }
+            if let Some(score) = given.value(0, row) {
+                scores.push(score);
+                labels.push(label == 1.0);
+            }
+        }
+        Ok(Self { scores, labels, column, predictions })
+    }
+
+    /// Scores of the rows that have both.
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// Labels of the rows that have both.
+    pub fn labels(&self) -> &[bool] {
+        &self.labels
+    }
+
+    /// The rows that are predicted without an oracle: those above the threshold, or a Boolean
+    /// column as it is.
+    fn predicted(&self, threshold: Option<f64>) -> Option<Vec<bool>> {
+        let threshold = threshold.or(self.predictions.then_some(0.5))?;
+        Some(self.scores.iter().map(|score| *score > threshold).collect())
+    }
+
+    /// Counts of predicted and true rows; there is no oracle here.
+    fn counts(&self, threshold: Option<f64>) -> Result<Counts> {
+        let zero_or_one = || self.scores.iter().all(|score| *score == 0.0 || *score == 1.0);
+        let threshold = threshold.or_else(|| zero_or_one().then_some(0.5));
+        let Some(predicted) = self.predicted(threshold) else {
+            let allowed =
+                format!("given, since column `{}` holds scores, not labels 0 and 1", self.column);
+            return Err(Error::parameter("threshold", "None", allowed));
+        };
+        Counts::new(&predicted, &self.labels)
+    }
+
+    /// Evaluates predictions, or the scores at the threshold where `f1` of the result is largest.
+    fn of_runs<T: Send>(
+        &self,
+        options: &MetricOptions,
+        evaluate: impl Fn(&[Run], &[Run]) -> T + Sync,
+        f1: impl Fn(&T) -> f64,
+    ) -> Option<T> {
+        let events = runs(self.labels.iter().copied());
+        if events.is_empty() {
+            return None;
+        }
+        match self.predicted(options.threshold) {
+            Some(predicted) => Some(evaluate(&events, &runs(predicted))),
+            None => {
+                let thresholds = options.oracle_thresholds();
+                let evaluate = |alarms: &[Run]| evaluate(&events, alarms);
+                best_over_thresholds(&self.scores, thresholds, evaluate, f1)
+            }
+        }
+    }
+
+    fn affiliation(&self, options: &MetricOptions) -> Option<Affiliation> {
+        let rows = self.labels.len();
+        let evaluate = |events: &[Run], alarms: &[Run]| affiliation_of(events, alarms, rows);
+        self.of_runs(options, evaluate, Affiliation::f1)
+    }
+
+    fn vus(&self, options: &MetricOptions) -> Result<Option<vus::Volumes>> {
+        vus::vus(&self.scores, &self.labels, options.buffer, options.curve_thresholds())
+    }
+}
+
+impl Metric {
+    /// Refuses options out of range.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn check(self, options: &MetricOptions) -> Result<()> {
+        match self {
+            Self::VusRoc | Self::VusPr => vus::check(options.buffer, options.curve_thresholds()),
+            _ => options.check(),
+        }
+    }
+
+    /// The value of the metric, `None` where it is undefined.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for an option out of range, or where a metric of predicted labels is
+    /// given scores and no threshold.
+    pub fn evaluate(self, rows: &Scored, options: &MetricOptions) -> Result<Option<f64>> {
+        self.check(options)?;
+        let (scores, labels) = (rows.scores(), rows.labels());
+        let best = |evaluate: fn(&[Run], &[Run]) -> f64| rows.of_runs(options, evaluate, |f1| *f1);
+        match self {
+            Self::AucRoc => ranking::auc_roc(scores, labels),
+            Self::AucPr => ranking::auc_pr(scores, labels),
+            Self::BestF1 => ranking::best_f1(scores, labels),
+            Self::F1 => Ok(rows.counts(options.threshold)?.f1()),
+            Self::Precision => Ok(rows.counts(options.threshold)?.precision()),
+            Self::Recall => Ok(rows.counts(options.threshold)?.recall()),
+            Self::PointAdjustedF1 => Ok(best(range::point_adjusted_f1_of)),
+            Self::EventF1 => Ok(best(range::event_f1_of)),
+            Self::RangeF1 => {
+                let alpha = options.alpha;
+                let evaluate =
+                    |events: &[Run], alarms: &[Run]| range::range_f1_of(events, alarms, alpha);
+                Ok(rows.of_runs(options, evaluate, |f1| *f1))
+            }
+            Self::AffiliationPrecision => Ok(rows.affiliation(options).and_then(|a| a.precision)),
+            Self::AffiliationRecall => Ok(rows.affiliation(options).map(|a| a.recall)),
+            Self::AffiliationF1 => Ok(rows.affiliation(options).map(|a| a.f1())),
+            Self::VusRoc => Ok(rows.vus(options)?.and_then(|volumes| volumes.roc)),
+            Self::VusPr => Ok(rows.vus(options)?.map(|volumes| volumes.pr)),
+        }
+    }
+}
+
+/// Refuses labels of another length than the `rows` scores or predictions.
+fn same_length(rows: usize, labels: &[bool]) -> Result<()> {
+    if rows == labels.len() {
+        return Ok(());
+    }
+    Err(Error::Length { column: "labels".into(), found: labels.len(), expected: rows })
+}
+
+/// Refuses labels of another length and scores that are not finite.
+fn check(scores: &[f64], labels: &[bool]) -> Result<()> {
+    same_length(scores.len(), labels)?;
+    match scores.iter().position(|score| !score.is_finite()) {
+        None => Ok(()),
+        Some(row) => {
+            Err(Error::parameter("scores", format!("{} at row {row}", scores[row]), "finite"))
+        }
+    }
+}
