@@ -24,8 +24,10 @@ pub enum Purpose {
     Anomaly = 6,
     /// Start vectors of the subspace iteration.
     Subspace = 7,
-    /// Kind, amounts and features of one classical anomaly; the key is series content and number.
-    Inject = 20,
+    /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
+    InjectPlace = 20,
+    /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
+    Inject = 21,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).
