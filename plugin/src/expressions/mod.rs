@@ -4,10 +4,12 @@ mod describe;
 mod embed;
 mod fit;
 mod generate;
+mod inject;
 mod label;
 mod pairs;
 mod reconstruct;
 mod score;
+mod synthetic;
 mod windows;
 
 use polars::prelude::*;
