@@ -16,12 +16,19 @@ Examples
 from polars_genias import _namespaces as _namespaces
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
-from polars_genias._options import FitOptions, GenerateOptions, LabelOptions, ScoreOptions
+from polars_genias._options import (
+    FitOptions,
+    GenerateOptions,
+    InjectOptions,
+    LabelOptions,
+    ScoreOptions,
+)
 from polars_genias.verbs import (
     describe,
     embed,
     fit,
     generate,
+    inject,
     label,
     pairs,
     reconstruct,
@@ -34,6 +41,7 @@ __version__ = version()
 __all__ = [
     "FitOptions",
     "GenerateOptions",
+    "InjectOptions",
     "LabelOptions",
     "ScoreOptions",
     "clear_cache",
@@ -42,6 +50,7 @@ __all__ = [
     "fit",
     "fit_count",
     "generate",
+    "inject",
     "label",
     "pairs",
     "reconstruct",

@@ -121,18 +121,27 @@ impl InjectConfig {
         let allowed = format!("1 <= min <= max <= {MAX_WINDOW}");
         count_range("shift", self.shift, MAX_WINDOW, &allowed)?;
         number("feature_share", self.feature_share, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
-        self.used("strength", self.strength.is_some(), Kind::uses_strength)?;
-        self.used("factor", self.factor.is_some(), Kind::uses_factor)?;
-        self.used("shift", self.shift.is_some(), |kind| kind == Kind::PatternShift)
+        let given = |range: Option<OneOrRange<f64>>| range.map(|r| format!("{:?}", r.bounds()));
+        self.used("strength", given(self.strength), Kind::uses_strength)?;
+        self.used("factor", given(self.factor), Kind::uses_factor)?;
+        let shift = self.shift.map(|range| format!("{:?}", range.bounds()));
+        self.used("shift", shift, |kind| kind == Kind::PatternShift)
     }
 
-    fn used(&self, name: &'static str, given: bool, uses: fn(Kind) -> bool) -> Result<()> {
-        if !given || self.kind.0.iter().any(|&kind| uses(kind)) {
+    /// Refuses an amount that is given, but used by no chosen kind.
+    fn used(
+        &self,
+        name: &'static str,
+        given: Option<String>,
+        uses: fn(Kind) -> bool,
+    ) -> Result<()> {
+        let Some(given) = given else { return Ok(()) };
+        if self.kind.0.iter().any(|&kind| uses(kind)) {
             return Ok(());
         }
         let users = Kind::ALL.into_iter().filter(|&kind| uses(kind)).map(Kind::name);
         let users = users.collect::<Vec<_>>().join(", ");
-        Err(Error::parameter(name, "given", format!("left out unless `kind` is one of {users}")))
+        Err(Error::parameter(name, given, format!("left out unless `kind` is one of {users}")))
     }
 
     /// What asks for the number of anomalies: the option and its value.
@@ -191,10 +200,10 @@ mod tests {
             (json!({"shift": 0, "kind": "pattern-shift"}), "`shift` = (0, 0)"),
             (
                 json!({"shift": 3}),
-                "`shift` = given: must be left out unless `kind` is one of pattern-shift",
+                "`shift` = (3, 3): must be left out unless `kind` is one of pattern-shift",
             ),
-            (json!({"strength": 2, "kind": "platform"}), "`strength` = given"),
-            (json!({"factor": 2, "kind": "mean"}), "`factor` = given"),
+            (json!({"strength": 2, "kind": "platform"}), "`strength` = (2.0, 2.0)"),
+            (json!({"factor": 2, "kind": "mean"}), "`factor` = (2.0, 2.0)"),
             (json!({"feature_share": 0}), "`feature_share` = 0"),
             (json!({"window": 100}), "unknown option `window`"),
             (json!({"seed": -1}), "`seed` = -1"),
