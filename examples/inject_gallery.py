@@ -37,9 +37,11 @@ def metrics() -> pl.DataFrame:
 def one(kind: str) -> pl.DataFrame:
     """The rows around the one anomaly of a kind, on one of the features."""
     points = kind in ("global", "contextual", "extremum")
+    tempo = kind in ("seasonal", "frequency")
     out = pg.inject(
         metrics(),
         kind=kind,
+        factor=2.5 if tempo else None,
         features=["load", "temperature"],
         order_by="t",
         count=1,

@@ -28,15 +28,17 @@ pub(super) fn shapelet(stretch: &Stretch<'_>, rng: &mut Rng) -> Vec<f64> {
     (0..own.len()).map(|i| middle + half * wave((phase + step * i as f64).fract())).collect()
 }
 
-/// Distances from the segment's mean pass through an arc tangent, as GutenTAG distorts its sines:
-/// z' = m + a atan(k (z - m) / a) / atan(k), with a the largest distance and k the `factor`. The
+/// Distances from the middle of the segment's range pass through an arc tangent, as GutenTAG distorts
+/// its sines: z' = m + a atan(k (z - m) / a) / atan(k), with a half the range and k the `factor`. The
 /// range stays, flanks get steep and crests flat.
 pub(super) fn pattern(stretch: &Stretch<'_>, factor: f64) -> Vec<f64> {
-    let own = stretch.own();
-    let (mean, _) = mean_std(own);
-    let most = own.iter().fold(0.0, |most: f64, z| most.max((z - mean).abs()));
-    let distorted = |x: f64| most * (factor * x / most).atan() / factor.atan();
-    own.iter().map(|&z| if most > 0.0 { mean + distorted(z - mean) } else { z }).collect()
+    let (low, high) = range(stretch.own());
+    let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
+    if half <= 0.0 {
+        return stretch.own().to_vec();
+    }
+    let distorted = |z: f64| middle + half * (factor * (z - middle) / half).atan() / factor.atan();
+    stretch.own().iter().map(|&z| distorted(z)).collect()
 }
 
 /// The segment mirrored at its own mean: its correlation with every other feature changes sign.

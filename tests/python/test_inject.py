@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -156,3 +157,9 @@ def test_what_does_not_fit_or_exist_is_an_error(series):
         series.with_columns(cpu_mask=True).genias.inject(features="cpu")
     with pytest.raises(ValueError, match="`features` = 'nope'"):
         series.genias.inject(features="nope")
+
+
+def test_every_kind_and_option_is_explained():
+    text = (Path(__file__).parents[2] / "docs" / "inject.md").read_text()
+    for name in [*KINDS, *pg.InjectOptions.__annotations__]:
+        assert f"`{name}`" in text, name
