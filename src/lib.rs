@@ -14,7 +14,8 @@
 //! copied), [`normalise`] makes z-scores of them. [`vae`] is the TCN-VAE, [`train`] fits it, and
 //! `perturb` inflates its latent variance by psi. `patch` chooses which values of a decoded anomaly
 //! replace the input, [`generate`] places anomalies and gives columns back, [`detector`] scores
-//! rows. [`mod@inject`] places classical anomalies, without a model. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
+//! rows. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
+//! [`mod@inject`] places classical anomalies, without a model.
 //!
 //! Set the environment variable `CANDLE_NUM_THREADS` to 1: candle's own workers spin between
 //! operations, against the rayon pool that this crate spreads its tasks over.
