@@ -363,24 +363,10 @@ impl GenerateConfig {
     /// Checks every range; `window` bounds `length`.
     pub fn validate(&self, window: usize) -> Result<()> {
         number("contamination", self.contamination, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
-        if let Some(length) = self.length {
-            let (low, high) = length.bounds();
-            if low < 1 || low > high || high > window {
-                let allowed = format!("1 <= min <= max <= `window` = {window}");
-                return Err(Error::parameter("length", format!("({low}, {high})"), allowed));
-            }
-        }
+        let allowed = format!("1 <= min <= max <= `window` = {window}");
+        count_range("length", self.length, window, &allowed)?;
         number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
-        if let Some(strength) = self.strength {
-            let (low, high) = strength.bounds();
-            if !(low > 0.0 && low <= high && high.is_finite()) {
-                return Err(Error::parameter(
-                    "strength",
-                    format!("({low}, {high})"),
-                    "0 < min <= max",
-                ));
-            }
-        }
+        positive_range("strength", self.strength)?;
         optional_count("stride", self.stride, 1, usize::MAX)
     }
 
@@ -574,6 +560,24 @@ fn threshold(given: Option<Value>) -> Result<Option<f64>> {
     }
 }
 
+/// Reads a flat map of options over the defaults of `T`.
+///
+/// # Errors
+/// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type.
+pub(crate) fn over_defaults<T>(given: &Map<String, Value>) -> Result<T>
+where
+    T: Serialize + for<'de> Deserialize<'de> + Default,
+{
+    let mut config = to_map(&T::default())?;
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+        if !overlay(&mut config, name, value) {
+            let known = config.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::UnknownOption { name: name.clone(), known });
+        }
+    }
+    from_map(config)
+}
+
 fn overlay(config: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
     config.get_mut(name).map(|slot| *slot = value.clone()).is_some()
 }
@@ -641,11 +645,16 @@ fn static_name(name: &str) -> &'static str {
         "distance",
         "strength",
         "hit_constant",
+        "kind",
+        "count",
+        "factor",
+        "shift",
+        "feature_share",
     ];
     NAMES.iter().find(|known| **known == name).copied().unwrap_or("option")
 }
 
-fn count(name: &'static str, value: usize, low: usize, high: usize) -> Result<()> {
+pub(crate) fn count(name: &'static str, value: usize, low: usize, high: usize) -> Result<()> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -657,16 +666,49 @@ fn count(name: &'static str, value: usize, low: usize, high: usize) -> Result<()
     Err(Error::parameter(name, value, allowed))
 }
 
-fn optional_count(name: &'static str, value: Option<usize>, low: usize, high: usize) -> Result<()> {
+pub(crate) fn optional_count(
+    name: &'static str,
+    value: Option<usize>,
+    low: usize,
+    high: usize,
+) -> Result<()> {
     value.map_or(Ok(()), |value| count(name, value, low, high))
 }
 
-fn number(name: &'static str, value: f64, ok: impl Fn(f64) -> bool, allowed: &str) -> Result<()> {
+pub(crate) fn number(
+    name: &'static str,
+    value: f64,
+    ok: impl Fn(f64) -> bool,
+    allowed: &str,
+) -> Result<()> {
     if value.is_finite() && ok(value) {
         Ok(())
     } else {
         Err(Error::parameter(name, value, allowed))
     }
+}
+
+pub(crate) fn positive_range(name: &'static str, range: Option<OneOrRange<f64>>) -> Result<()> {
+    let Some(range) = range else { return Ok(()) };
+    let (low, high) = range.bounds();
+    if low > 0.0 && low <= high && high.is_finite() {
+        return Ok(());
+    }
+    Err(Error::parameter(name, format!("({low}, {high})"), "0 < min <= max"))
+}
+
+pub(crate) fn count_range(
+    name: &'static str,
+    range: Option<OneOrRange<usize>>,
+    most: usize,
+    allowed: &str,
+) -> Result<()> {
+    let Some(range) = range else { return Ok(()) };
+    let (low, high) = range.bounds();
+    if low >= 1 && low <= high && high <= most {
+        return Ok(());
+    }
+    Err(Error::parameter(name, format!("({low}, {high})"), allowed))
 }
 
 #[cfg(test)]

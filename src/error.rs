@@ -82,11 +82,13 @@ pub enum Error {
     },
     /// The anomalies asked for do not fit without overlap.
     #[error(
-        "`contamination` = {contamination} needs {asked} anomalies in a series of {rows} rows, but only {fits} fit without overlap into its clean rows; lower `contamination` or `length`"
+        "`{parameter}` = {value} needs {asked} anomalies in a series of {rows} rows, but only {fits} fit without overlap into its clean rows; lower `{parameter}` or `length`"
     )]
     DoesNotFit {
-        /// Contamination asked for.
-        contamination: f64,
+        /// The option that asks for them: `contamination` or `count`.
+        parameter: &'static str,
+        /// Its value.
+        value: f64,
         /// Anomalies that it takes.
         asked: usize,
         /// Rows of the series.

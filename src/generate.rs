@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -11,6 +11,7 @@ use crate::columns::{Columns, Copied, Series};
 use crate::config::{Distance, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::inject::Kind;
 use crate::model::Model;
 use crate::normalise::Matrix;
 use crate::patch::{Change, Decoded, blend_weights, patch};
@@ -27,9 +28,11 @@ const CONSTANT_MOST: usize = 3;
 /// Anomalies that are in memory at a time, in shares.
 const BLOCKS: usize = 8;
 
-/// One generated anomaly.
+/// One anomaly, generated or injected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anomaly {
+    /// What was injected; `None` where a model generated it.
+    pub kind: Option<Kind>,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
     /// Per hit feature: its position and the new values, in input units, one per row.
@@ -268,7 +271,7 @@ impl Model {
                 (feature, changed)
             })
             .collect();
-        Anomaly { rows, values }
+        Anomaly { kind: None, rows, values }
     }
 }
 
@@ -294,7 +297,7 @@ fn lengths(config: &GenerateConfig, window: usize) -> (usize, usize) {
 }
 
 /// The random streams of a series are named by its content.
-fn stream_key(series: &Series<'_>) -> [u64; 2] {
+pub(crate) fn stream_key(series: &Series<'_>) -> [u64; 2] {
     let hash = series.content_hash();
     [hash as u64, (hash >> 64) as u64]
 }
@@ -327,6 +330,7 @@ fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pa
 pub struct Synthetic {
     features: Vec<Hits>,
     ids: Vec<u32>,
+    kinds: Vec<Option<Kind>>,
     known: Vec<bool>,
 }
 
@@ -355,14 +359,22 @@ impl Synthetic {
         let features = (0..columns.width())
             .into_par_iter()
             .map(|d| Hits { values: columns.copy(d), mask: vec![false; rows] });
-        Self { features: features.collect(), ids: vec![0; rows], known: vec![false; rows] }
+        Self {
+            features: features.collect(),
+            ids: vec![0; rows],
+            kinds: vec![None; rows],
+            known: vec![false; rows],
+        }
     }
 
     /// Adds the anomalies of one series, feature by feature in the pool of the caller.
     pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
         (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
         for (number, anomaly) in anomalies.iter().enumerate() {
-            anomaly.rows.clone().for_each(|t| self.ids[series.row(t)] = number as u32 + 1);
+            for row in anomaly.rows.clone().map(|t| series.row(t)) {
+                self.ids[row] = number as u32 + 1;
+                self.kinds[row] = anomaly.kind;
+            }
         }
         self.features.par_iter_mut().enumerate().for_each(|(d, hits)| {
             for anomaly in anomalies {
@@ -374,6 +386,11 @@ impl Synthetic {
                 }
             }
         });
+    }
+
+    /// Name of the kind of the anomaly of each row; null where there is none, or a generated one.
+    pub fn anomaly_kind(&self) -> StringArray {
+        self.kinds.iter().map(|kind| kind.map(Kind::name)).collect()
     }
 
     /// The columns.

@@ -16,6 +16,7 @@
 //! replace the input, [`generate`] places anomalies and gives columns back, [`detector`] scores
 //! rows. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
 //! [`metrics`] judges scores, labels and generated anomalies, apart from all that.
+//! [`mod@inject`] places classical anomalies, without a model.
 //!
 //! Set the environment variable `CANDLE_NUM_THREADS` to 1: candle's own workers spin between
 //! operations, against the rayon pool that this crate spreads its tasks over.

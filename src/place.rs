@@ -16,18 +16,35 @@ pub(crate) fn place(
     runs: &[Range<usize>],
     rows: usize,
     contamination: f64,
-    length: (usize, usize),
+    (low, high): (usize, usize),
     rng: &mut Rng,
 ) -> Result<Vec<Range<usize>>> {
-    let lengths = draw_lengths(contamination * rows as f64, length, rng);
-    let asked = lengths.len();
+    let lengths = draw_lengths(contamination * rows as f64, || low + rng.below(high - low + 1));
+    let placed = place_lengths(runs, &lengths, rng).map_err(|fits| Error::DoesNotFit {
+        parameter: "contamination",
+        value: contamination,
+        asked: lengths.len(),
+        rows,
+        fits,
+    })?;
+    Ok(placed.into_iter().map(|(segment, _)| segment).collect())
+}
+
+/// Places segments of these lengths in `runs`, without overlap and with at least one row between two
+/// of them in a run. Returned in time order, each with its position in `lengths`; where not all fit,
+/// the error is the number of those that do.
+pub(crate) fn place_lengths(
+    runs: &[Range<usize>],
+    lengths: &[usize],
+    rng: &mut Rng,
+) -> std::result::Result<Vec<(Range<usize>, usize)>, usize> {
     let mut room: Vec<Room> = runs.iter().map(Room::new).collect();
-    let mut placed = 0;
     // Long ones first, each into a run drawn by its free rows: a short one fits where a long
     // one no longer does.
-    let mut by_size = lengths;
-    by_size.sort_unstable_by(|a, b| b.cmp(a));
-    for length in by_size {
+    let mut by_size: Vec<usize> = (0..lengths.len()).collect();
+    by_size.sort_by_key(|&number| std::cmp::Reverse(lengths[number]));
+    for (placed, &number) in by_size.iter().enumerate() {
+        let length = lengths[number];
         let free = |room: &Room| room.free.saturating_sub(length);
         let total: usize = room.iter().map(free).sum();
         let mut draw = rng.below(total);
@@ -37,25 +54,20 @@ pub(crate) fn place(
             draw = draw.saturating_sub(free);
             here
         });
-        let Some(chosen) = chosen else { break };
-        chosen.take(length);
-        placed += 1;
+        chosen.ok_or(placed)?.take(number, length);
     }
-    if placed < asked {
-        return Err(Error::DoesNotFit { contamination, asked, rows, fits: placed });
-    }
-    let mut segments: Vec<Range<usize>> =
-        room.into_iter().flat_map(|room| room.lay_out(rng)).collect();
-    segments.sort_unstable_by_key(|segment| segment.start);
+    let mut segments: Vec<(Range<usize>, usize)> =
+        room.into_iter().flat_map(|room| room.lay_out(lengths, rng)).collect();
+    segments.sort_unstable_by_key(|(segment, _)| segment.start);
     Ok(segments)
 }
 
 /// Lengths whose sum is nearest to `target`; at least one.
-fn draw_lengths(target: f64, (low, high): (usize, usize), rng: &mut Rng) -> Vec<usize> {
+pub(crate) fn draw_lengths(target: f64, mut draw: impl FnMut() -> usize) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut sum = 0.0;
     loop {
-        let length = low + rng.below(high - low + 1);
+        let length = draw();
         if !lengths.is_empty() && target - sum < length as f64 / 2.0 {
             return lengths;
         }
@@ -70,32 +82,33 @@ struct Room {
     /// Rows left, counting one spare row behind the run, so that n segments with n separating
     /// rows fit exactly.
     free: usize,
-    lengths: Vec<usize>,
+    /// Positions of the segments among all lengths.
+    taken: Vec<usize>,
 }
 
 impl Room {
     fn new(run: &Range<usize>) -> Self {
-        Self { run: run.clone(), free: run.len() + 1, lengths: Vec::new() }
+        Self { run: run.clone(), free: run.len() + 1, taken: Vec::new() }
     }
 
-    fn take(&mut self, length: usize) {
+    fn take(&mut self, number: usize, length: usize) {
         self.free -= length + 1;
-        self.lengths.push(length);
+        self.taken.push(number);
     }
 
     /// Random order and random gaps, each division of the free rows as likely as any other.
-    fn lay_out(mut self, rng: &mut Rng) -> Vec<Range<usize>> {
-        rng.shuffle(&mut self.lengths);
-        let mut cuts: Vec<usize> = self.lengths.iter().map(|_| rng.below(self.free + 1)).collect();
+    fn lay_out(mut self, lengths: &[usize], rng: &mut Rng) -> Vec<(Range<usize>, usize)> {
+        rng.shuffle(&mut self.taken);
+        let mut cuts: Vec<usize> = self.taken.iter().map(|_| rng.below(self.free + 1)).collect();
         cuts.sort_unstable();
         let mut taken = 0;
-        self.lengths
+        self.taken
             .iter()
             .zip(cuts)
-            .map(|(&length, cut)| {
+            .map(|(&number, cut)| {
                 let start = self.run.start + cut + taken;
-                taken += length + 1;
-                start..start + length
+                taken += lengths[number] + 1;
+                (start..start + lengths[number], number)
             })
             .collect()
     }

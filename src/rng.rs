@@ -36,6 +36,10 @@ pub enum Purpose {
     Inject = 20,
     /// First centres of k-means.
     Regions = 40,
+    /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
+    InjectPlace = 20,
+    /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
+    Inject = 21,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

@@ -152,7 +152,7 @@ fn hit_and_same(columns: &Columns, series: &Series<'_>, found: &[Anomaly]) -> (u
 
 /// New values: finite, one per row, at least one feature, each feature once.
 fn assert_values(found: &[Anomaly], width: usize) {
-    for Anomaly { rows, values } in found {
+    for Anomaly { rows, values, .. } in found {
         let features: HashSet<usize> = values.iter().map(|(feature, _)| *feature).collect();
         assert!(!features.is_empty() && features.len() == values.len(), "{features:?}");
         for (feature, values) in values {
@@ -241,7 +241,9 @@ fn more_anomalies_than_fit_are_refused() {
     let model = fitted(&series, &small());
     let config = GenerateConfig { contamination: 0.97, ..Default::default() };
     let error = model.generate(&series, &config, RUN).unwrap_err();
-    let Error::DoesNotFit { contamination, asked, rows, fits } = error else { panic!("{error}") };
+    let Error::DoesNotFit { value: contamination, asked, rows, fits, .. } = error else {
+        panic!("{error}")
+    };
     // Clean runs of 60, 68, 69, 49, 74 and 70 rows, with a row between two anomalies of 16.
     assert_eq!((contamination, asked, rows, fits), (0.97, 24, 400, 21));
     let text = error.to_string();

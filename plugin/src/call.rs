@@ -1,5 +1,6 @@
 //! Keyword arguments of every expression.
 
+use genias::inject::InjectConfig;
 use genias::{Error, Options};
 use polars::prelude::*;
 use serde::Deserialize;
@@ -44,6 +45,11 @@ impl Call {
         parse(&self.options, self.inputs.order).map_err(to_polars)
     }
 
+    /// The options of `inject`.
+    pub fn parse_inject(&self) -> PolarsResult<(InjectConfig, Option<MaxGap>)> {
+        parse_inject(&self.options, self.inputs.order).map_err(to_polars)
+    }
+
     /// Refuses group keys, for expressions whose rows are not the input's.
     pub fn refuse_groups(&self, verb: &str) -> PolarsResult<()> {
         polars_ensure!(
@@ -59,13 +65,31 @@ pub fn parse(
     options: &Map<String, Value>,
     ordered_by: usize,
 ) -> genias::Result<(Options, Option<MaxGap>)> {
+    let (options, max_gap) = split_max_gap(options, ordered_by)?;
+    Ok((Options::parse(&options)?, max_gap))
+}
+
+/// Options of a call of `inject`.
+pub fn parse_inject(
+    options: &Map<String, Value>,
+    ordered_by: usize,
+) -> genias::Result<(InjectConfig, Option<MaxGap>)> {
+    let (options, max_gap) = split_max_gap(options, ordered_by)?;
+    Ok((InjectConfig::parse(&options)?, max_gap))
+}
+
+/// The options of the core, and the largest step inside a window.
+fn split_max_gap(
+    options: &Map<String, Value>,
+    ordered_by: usize,
+) -> genias::Result<(Map<String, Value>, Option<MaxGap>)> {
     let mut options = options.clone();
     let given = options.remove("max_gap").filter(|value| !value.is_null());
     if let Some(value) = given.as_ref().filter(|_| ordered_by != 1) {
         let allowed = "given together with exactly one `order_by` column";
         return Err(Error::parameter("max_gap", value, allowed));
     }
-    Ok((Options::parse(&options)?, max_gap(given)?))
+    Ok((options, max_gap(given)?))
 }
 
 fn max_gap(given: Option<Value>) -> genias::Result<Option<MaxGap>> {

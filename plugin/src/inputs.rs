@@ -5,7 +5,7 @@ use genias::{Columns, Error, Options, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
 use crate::bridge::to_arrow;
-use crate::call::{to_polars, Call, MaxGap};
+use crate::call::{to_polars, Call, MaxGap, Roles};
 
 /// One call's frame.
 pub struct Frame {
@@ -30,7 +30,16 @@ impl Frame {
     /// Reads the arguments of a call.
     pub fn new(inputs: &[Series], call: &Call) -> PolarsResult<Self> {
         let (options, max_gap) = call.parse()?;
-        let roles = call.inputs;
+        Self::read(inputs, call.inputs, options, max_gap)
+    }
+
+    /// The same with options that were read before.
+    pub fn read(
+        inputs: &[Series],
+        roles: Roles,
+        options: Options,
+        max_gap: Option<MaxGap>,
+    ) -> PolarsResult<Self> {
         let mut rest = inputs.iter();
         let mut next = |what: &str| {
             rest.next()

@@ -36,7 +36,6 @@ pub fn for_each_group<T: Send>(
     work: impl Fn(&Model, &TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
     mut take: impl FnMut(&TimeSeries<'_>, Option<T>) + Send,
 ) -> PolarsResult<()> {
-    let pool = pool()?;
     let control = CallControl::new();
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
@@ -44,19 +43,46 @@ pub fn for_each_group<T: Send>(
             Some(models) => read(models, block).map_err(to_polars)?,
             None => fit(frame, &series, strict, &control).map_err(to_polars)?,
         };
-        let answer = |(series, model): (&TimeSeries<'_>, &Fitted)| {
-            let _busy = Busy::new();
-            match model {
-                Some(model) => usable(work(model, series, &control), strict),
-                None => Ok(None),
-            }
+        let answer = |i: usize| match &models[i] {
+            Some(model) => usable(work(model, &series[i], &control), strict),
+            None => Ok(None),
         };
-        let answers: Vec<Option<T>> = pool
-            .install(|| series.par_iter().zip(&models).map(answer).collect::<genias::Result<_>>())
-            .map_err(to_polars)?;
-        let answers = series.iter().zip(answers);
-        pool.install(|| answers.for_each(|(series, answer)| take(series, answer)));
+        answers(&series, answer, &mut take)?;
     }
+    Ok(())
+}
+
+/// As [`for_each_group`], without models.
+pub fn for_each_series<T: Send>(
+    frame: &Frame,
+    strict: bool,
+    work: impl Fn(&TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
+    mut take: impl FnMut(&TimeSeries<'_>, Option<T>) + Send,
+) -> PolarsResult<()> {
+    let control = CallControl::new();
+    for block in frame.groups.chunks(groups_at_a_time()?) {
+        let series = series(frame, block)?;
+        answers(&series, |i| usable(work(&series[i], &control), strict), &mut take)?;
+    }
+    Ok(())
+}
+
+/// The answers for the series of a block, made in the pool and taken in their order.
+fn answers<T: Send>(
+    series: &[TimeSeries<'_>],
+    answer: impl Fn(usize) -> genias::Result<Option<T>> + Sync,
+    take: &mut (impl FnMut(&TimeSeries<'_>, Option<T>) + Send),
+) -> PolarsResult<()> {
+    let pool = pool()?;
+    let busy = |i: usize| {
+        let _busy = Busy::new();
+        answer(i)
+    };
+    let answers: Vec<Option<T>> = pool
+        .install(|| (0..series.len()).into_par_iter().map(busy).collect::<genias::Result<_>>())
+        .map_err(to_polars)?;
+    let answers = series.iter().zip(answers);
+    pool.install(|| answers.for_each(|(series, answer)| take(series, answer)));
     Ok(())
 }
 

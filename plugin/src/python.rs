@@ -33,6 +33,13 @@ fn check_metric(call: &str) -> PyResult<()> {
     call.parse().map(|_| ()).map_err(value_error)
 }
 
+/// Refuses options of `inject` (a JSON object) that it would not take.
+#[pyfunction]
+fn check_inject_options(options: &str, ordered_by: usize) -> PyResult<()> {
+    let options = serde_json::from_str(options).map_err(value_error)?;
+    call::parse_inject(&options, ordered_by).map(|_| ()).map_err(value_error)
+}
+
 /// Window, latent units and features of a model, as JSON.
 #[pyfunction]
 fn model_info(model: &[u8]) -> PyResult<String> {
@@ -75,6 +82,7 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(check_metric, module)?)?;
+    module.add_function(wrap_pyfunction!(check_inject_options, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

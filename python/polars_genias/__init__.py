@@ -16,7 +16,13 @@ Examples
 from polars_genias import _namespaces as _namespaces
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
-from polars_genias._options import FitOptions, GenerateOptions, LabelOptions, ScoreOptions
+from polars_genias._options import (
+    FitOptions,
+    GenerateOptions,
+    InjectOptions,
+    LabelOptions,
+    ScoreOptions,
+)
 from polars_genias.metrics import (
     affiliation_f1,
     affiliation_precision,
@@ -40,6 +46,7 @@ from polars_genias.verbs import (
     embed,
     fit,
     generate,
+    inject,
     label,
     pairs,
     reconstruct,
@@ -52,6 +59,7 @@ __version__ = version()
 __all__ = [
     "FitOptions",
     "GenerateOptions",
+    "InjectOptions",
     "LabelOptions",
     "ScoreOptions",
     "affiliation_f1",
@@ -70,6 +78,7 @@ __all__ = [
     "fit",
     "fit_count",
     "generate",
+    "inject",
     "label",
     "pairs",
     "point_adjusted_f1",

@@ -113,7 +113,7 @@ def _call(
     result = plugin(
         verb,
         at.values,
-        options=checked(options, len(at.order_by)),
+        options=checked(options, len(at.order_by), verb),
         label=at.label,
         model=model,
         order_by=at.order_by,
@@ -128,8 +128,8 @@ def beside(
     at: Inputs,
     options: Mapping[str, Any],
     *,
-    models: IntoModels | None,
     adds: Sequence[str],
+    models: IntoModels | None = None,
     suffix: str = "",
     strict: bool = False,
 ) -> pl.LazyFrame:

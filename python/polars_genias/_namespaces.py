@@ -36,6 +36,7 @@ class _Namespace:
 class _FrameNamespace(_Namespace):
     fit = _bound(verbs.fit)
     generate = _bound(verbs.generate)
+    inject = _bound(verbs.inject)
     pairs = _bound(verbs.pairs)
     score = _bound(verbs.score)
     label = _bound(verbs.label)

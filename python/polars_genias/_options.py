@@ -66,6 +66,41 @@ class GenerateOptions(FitOptions, total=False):
     hit_constant: bool
 
 
+InjectKind = Literal[
+    "global",
+    "contextual",
+    "seasonal",
+    "trend",
+    "shapelet",
+    "amplitude",
+    "extremum",
+    "frequency",
+    "mean",
+    "pattern",
+    "pattern-shift",
+    "platform",
+    "variance",
+    "mode-correlation",
+]
+"""Kinds of classical anomalies; the first five are CARLA's, the default of `inject`."""
+
+
+class InjectOptions(TypedDict, total=False):
+    """Which classical anomalies are injected. What is left out, or None, keeps its default."""
+
+    kind: InjectKind | Sequence[InjectKind]
+    contamination: float | None
+    count: int | None
+    length: int | tuple[int, int] | None
+    strength: float | tuple[float, float] | None
+    factor: float | tuple[float, float] | None
+    shift: int | tuple[int, int] | None
+    feature_share: float
+    hit_constant: bool
+    max_gap: float | timedelta | None
+    seed: int
+
+
 class ScoreOptions(FitOptions, total=False):
     """How rows are scored, beside how a model is fitted where none is given."""
 
@@ -78,8 +113,10 @@ class LabelOptions(ScoreOptions, total=False):
     threshold: float | Literal["auto"]
 
 
-def checked(options: Mapping[str, Any], ordered_by: int = 0) -> dict[str, Any]:
+def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> dict[str, Any]:
     """Plain values of the given options, after the core has checked them.
+
+    All verbs take their options from one set, but for `inject`, which has its own.
 
     Raises
     ------
@@ -87,7 +124,8 @@ def checked(options: Mapping[str, Any], ordered_by: int = 0) -> dict[str, Any]:
         Naming the option, its value and what is allowed.
     """
     plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
-    _genias.check_options(json.dumps(plain), ordered_by)
+    check = _genias.check_inject_options if verb == "inject" else _genias.check_options
+    check(json.dumps(plain), ordered_by)
     return plain
 
 

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from polars_genias._options import FitOptions, GenerateOptions, LabelOptions, ScoreOptions
+    from polars_genias._options import (
+        FitOptions,
+        GenerateOptions,
+        InjectOptions,
+        LabelOptions,
+        ScoreOptions,
+    )
     from polars_genias._types import Features, IntoColumn, IntoModel, IntoModels, Keys
 
     Order = IntoColumn | Sequence[IntoColumn] | None
@@ -49,7 +55,7 @@ def _expression(
     return plugin(
         verb,
         column,
-        options=checked(options, len(keys)),
+        options=checked(options, len(keys), verb),
         order_by=keys,
         model=model_argument(model),
         **given,
@@ -277,8 +283,7 @@ def generate(
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
         suffix = "_synthetic" if suffix is None else suffix
-        adds = [f"{name}{suffix}" for name in at.features]
-        adds += ["is_anomaly", "anomaly_id", *(f"{name}_mask" for name in at.features)]
+        adds = _synthetic_columns(at, suffix, "is_anomaly", "anomaly_id")
         given = {"models": _either(model, models), "suffix": suffix, "strict": strict}
         return frames.like(data, frames.beside("generate", at, options, adds=adds, **given))
     return _expression(
@@ -291,6 +296,111 @@ def generate(
         suffix=suffix or "",
         strict=strict,
     )
+
+
+@overload
+def inject(
+    data: pl.DataFrame,
+    *,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.DataFrame: ...
+@overload
+def inject(
+    data: pl.LazyFrame,
+    *,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.LazyFrame: ...
+@overload
+def inject(
+    data: IntoColumn,
+    *,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    suffix: str = "",
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.Expr: ...
+def inject(
+    data: Any,
+    *,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    suffix: str | None = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Put classical anomalies into the rows, without a model, and say where and which.
+
+    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values that are not
+    hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
+
+    Parameters
+    ----------
+    data, features, by, order_by, label, suffix
+        As in `generate`.
+    strict
+        Whether a series without a clean row is an error instead of null labels.
+    **options
+        See `InjectOptions`. ``kind``: one name or several, by default CARLA's five.
+        ``contamination`` (0.1) or ``count``: how many, per series. ``length``: rows of an anomaly.
+        ``strength``: in standard deviations of the feature. ``factor``: of tempo, amplitude or
+        distortion. ``shift``: rows of phase. Numbers or (min, max). ``feature_share``: largest
+        share of the features that one anomaly hits. The kinds are described in ``docs/inject.md``.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        As `generate`, and behind ``anomaly_id`` the column ``anomaly_kind`` (String, null where
+        there is no anomaly).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.genias.inject(kind=["trend", "mean"], count=2, length=20)
+    >>> out.columns
+    ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'cpu_mask']
+    >>> sorted(out["anomaly_kind"].drop_nulls().unique())
+    ['mean', 'trend']
+    >>> out["is_anomaly"].sum()
+    40
+    """
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        suffix = "_synthetic" if suffix is None else suffix
+        adds = _synthetic_columns(at, suffix, "is_anomaly", "anomaly_id", "anomaly_kind")
+        result = frames.beside("inject", at, options, adds=adds, suffix=suffix, strict=strict)
+        return frames.like(data, result)
+    return _expression(
+        "inject",
+        data,
+        options,
+        order_by=order_by,
+        label=label,
+        suffix=suffix or "",
+        strict=strict,
+    )
+
+
+def _synthetic_columns(at: frames.Inputs, suffix: str, *labels: str) -> list[str]:
+    """Columns that `generate` and `inject` add to a frame."""
+    values = [f"{name}{suffix}" for name in at.features]
+    return [*values, *labels, *(f"{name}_mask" for name in at.features)]
 
 
 @overload

@@ -1,15 +1,25 @@
 //! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021) and
 //! those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), put into existing series.
 
+mod config;
 mod level;
 mod points;
+mod series;
 mod shape;
 mod stretch;
 mod tempo;
+// Until a detector trains on them.
+#[allow(dead_code)]
+mod window;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use stretch::{Amount, Ranges, Window, change, draw_classical};
+pub use config::{InjectConfig, Kinds};
+pub use series::inject;
+#[allow(unused_imports)]
+pub(crate) use stretch::{Amount, Ranges};
+#[allow(unused_imports)]
+pub(crate) use window::{Window, change, draw_classical};
 
 /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,5 +134,16 @@ impl Kind {
     /// Whether one over the factor is the same kind the other way: slower, smaller.
     fn inverts(self) -> bool {
         matches!(self, Self::Seasonal | Self::Frequency | Self::Amplitude)
+    }
+
+    /// Whether the strength says how much it changes.
+    fn uses_strength(self) -> bool {
+        use Kind::{Contextual, Extremum, Global, Mean, Trend, Variance};
+        matches!(self, Global | Contextual | Extremum | Mean | Trend | Variance)
+    }
+
+    /// Whether the factor does.
+    fn uses_factor(self) -> bool {
+        self.inverts() || self == Self::Pattern
     }
 }

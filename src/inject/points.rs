@@ -8,45 +8,44 @@ use super::stretch::Stretch;
 /// Rows on either side of a row that are its local context.
 const RADIUS: usize = 10;
 /// Least local deviation, in training deviations: what a flat stretch is taken to have.
-const MIN_LOCAL: f32 = 0.1;
+const MIN_LOCAL: f64 = 0.1;
 
 /// Every row is thrown outwards, away from the training mean, by `strength`.
-pub(super) fn global(stretch: &Stretch<'_>, strength: f32, up: bool) -> Vec<f32> {
-    let outwards = |z: f32| if z == 0.0 { up } else { z > 0.0 };
-    stretch.own().iter().map(|&z| if outwards(z) { strength } else { -strength }).collect()
+pub(super) fn global(stretch: &Stretch<'_>, strength: f64, up: bool) -> Vec<f64> {
+    let outwards = |z: f64| if z == 0.0 { up } else { z > 0.0 };
+    stretch.own().iter().map(|&z| if outwards(z) { z + strength } else { z - strength }).collect()
 }
 
 /// Every row goes to the other side of its local mean, `strength` local deviations from it: a value
 /// that may be usual elsewhere in the series.
-pub(super) fn contextual(stretch: &Stretch<'_>, strength: f32) -> Vec<f32> {
+pub(super) fn contextual(stretch: &Stretch<'_>, strength: f64) -> Vec<f64> {
     let moved = |t: usize| {
         let rows = t.saturating_sub(RADIUS)..(t + RADIUS + 1).min(stretch.values.len());
         let (mean, std) = mean_std(&stretch.values[rows]);
-        let z = stretch.values[t];
         let distance = strength * std.max(MIN_LOCAL);
-        if z > mean { mean - distance - z } else { mean + distance - z }
+        if stretch.values[t] > mean { mean - distance } else { mean + distance }
     };
     stretch.rows.clone().map(moved).collect()
 }
 
 /// Every row goes `strength` beyond the largest value of the window, or below its smallest.
-pub(super) fn extremum(stretch: &Stretch<'_>, strength: f32, up: bool) -> Vec<f32> {
+pub(super) fn extremum(stretch: &Stretch<'_>, strength: f64, up: bool) -> Vec<f64> {
     let (low, high) = range(stretch.values);
     let extreme = if up { high + strength } else { low - strength };
-    stretch.own().iter().map(|z| extreme - z).collect()
+    vec![extreme; stretch.rows.len()]
 }
 
 /// Smallest and largest value.
-pub(super) fn range(values: &[f32]) -> (f32, f32) {
+pub(super) fn range(values: &[f64]) -> (f64, f64) {
     values
         .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &z| (low.min(z), high.max(z)))
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &z| (low.min(z), high.max(z)))
 }
 
 /// Mean and standard deviation (divided by n).
-pub(super) fn mean_std(values: &[f32]) -> (f32, f32) {
+pub(super) fn mean_std(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
-    let mean = values.iter().map(|&z| f64::from(z)).sum::<f64>() / n;
-    let variance = values.iter().map(|&z| (f64::from(z) - mean).powi(2)).sum::<f64>() / n;
-    (mean as f32, variance.sqrt() as f32)
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
 }

@@ -4,11 +4,13 @@ mod describe;
 mod embed;
 mod fit;
 mod generate;
+mod inject;
 mod label;
 pub mod metrics;
 mod pairs;
 mod reconstruct;
 mod score;
+mod synthetic;
 mod windows;
 
 use polars::prelude::*;

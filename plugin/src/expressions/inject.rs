@@ -1,0 +1,35 @@
+//! `inject(...)`: the rows with classical anomalies in them, labels, ids, kinds and masks.
+
+use genias::generate::Synthetic;
+use genias::Options;
+use polars::prelude::*;
+use pyo3_polars::derive::polars_expr;
+
+use super::synthetic::{synthetic_column, synthetic_field};
+use crate::call::Call;
+use crate::inputs::Frame;
+use crate::models::for_each_series;
+use crate::pool::pool;
+
+fn inject_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
+    kwargs.parse_inject()?;
+    synthetic_field(inputs, &kwargs.suffix, true)
+}
+
+#[polars_expr(output_type_func_with_kwargs=inject_output)]
+fn inject(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
+    let (config, max_gap) = kwargs.parse_inject()?;
+    let frame = Frame::read(inputs, kwargs.inputs, Options::default(), max_gap)?;
+    let mut synthetic = pool()?.install(|| Synthetic::new(&frame.columns));
+    for_each_series(
+        &frame,
+        kwargs.strict,
+        |series, control| genias::inject::inject(series, &config, control),
+        |series, anomalies| {
+            if let Some(anomalies) = anomalies {
+                synthetic.add(series, &anomalies);
+            }
+        },
+    )?;
+    synthetic_column(frame, synthetic, &kwargs.suffix, true)
+}
