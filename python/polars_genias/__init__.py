@@ -14,6 +14,7 @@ Examples
 """
 
 from polars_genias import _namespaces as _namespaces
+from polars_genias import datasets
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._options import FitOptions, GenerateOptions, LabelOptions, ScoreOptions
@@ -37,6 +38,7 @@ __all__ = [
     "LabelOptions",
     "ScoreOptions",
     "clear_cache",
+    "datasets",
     "describe",
     "embed",
     "fit",

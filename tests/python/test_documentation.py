@@ -16,7 +16,16 @@ from conftest import make_hosts
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["polars_genias", "polars_genias.verbs", "polars_genias._files"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "polars_genias",
+        "polars_genias.verbs",
+        "polars_genias._files",
+        "polars_genias.datasets",
+        "polars_genias.datasets._layout",
+    ],
+)
 def test_docstrings(name):
     module = importlib.import_module(name)
     found = doctest.testmod(module)
