@@ -14,6 +14,7 @@ Examples
 """
 
 from polars_genias import _namespaces as _namespaces
+from polars_genias import datasets
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._options import (
@@ -70,6 +71,7 @@ __all__ = [
     "auc_roc",
     "best_f1",
     "clear_cache",
+    "datasets",
     "describe",
     "edi",
     "embed",

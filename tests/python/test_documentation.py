@@ -18,7 +18,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "name",
-    ["polars_genias", "polars_genias.verbs", "polars_genias.metrics", "polars_genias._files"],
+    [
+        "polars_genias",
+        "polars_genias.verbs",
+        "polars_genias.metrics",
+        "polars_genias._files",
+        "polars_genias.datasets",
+        "polars_genias.datasets._layout",
+    ],
 )
 def test_docstrings(name):
     module = importlib.import_module(name)
