@@ -1,5 +1,6 @@
 //! Step 8, detectors: a score per row, higher = more anomalous.
 
+mod carla;
 mod classifier;
 mod negatives;
 mod network;
