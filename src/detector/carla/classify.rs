@@ -86,8 +86,8 @@ fn log_mean(sums: &[Vec<f32>], count: usize) -> Result<Tensor> {
     Ok(Tensor::from_iter(mean, &Device::Cpu)?)
 }
 
-/// The part of one share in the mean over `count` anchors of -log(p_a p_near)
-/// - `inconsistency_weight` log(1 - p_a p_far), minus `entropy_weight` H(q), with the class
+/// The part of one share in the mean over `count` anchors of consistency -log(p_a p_near) and
+/// `inconsistency_weight` times inconsistency -log(1 - p_a p_far), minus `entropy_weight` H(q), with the class
 /// probabilities p [n, classes] of anchors and neighbours, and q the mean of all p_a.
 ///
 /// With log q as a constant, -H(q) = sum_a p_a log q / `count` is a sum over shares, and its

@@ -31,6 +31,10 @@ use resnet::{Encoder, WIDTH, parameter};
 
 /// Normal windows that neighbours are looked for among, and as many negatives.
 const CANDIDATES: usize = 2048;
+/// Learning rate of both stages in units of `detector_learning_rate`, whose default suits the
+/// classifier: 0.01 by default. At the classifier's own rate training windows and
+/// negatives are told apart less well after as many steps.
+const RATE: f64 = 5.0;
 
 /// The trained net: class probabilities of a window, and the class that is normal.
 #[derive(Clone, Debug)]
@@ -74,7 +78,7 @@ impl Carla {
 
     /// Trains both stages on the windows at `starts` (at least one) of `matrix` against those of
     /// `negatives`: parameters, and the class that most of the windows at `starts` fall into. Each
-    /// stage takes half of `detector_steps`.
+    /// stage takes `detector_steps`.
     ///
     /// # Errors
     /// [`Error::Diverged`], [`Error::Interrupted`].
@@ -206,10 +210,10 @@ fn thirds(batch: &Tensor) -> Result<[Tensor; 3]> {
 /// Shares of a batch, `size` windows each, and the rates of either stage.
 fn schedule(config: &DetectConfig, size: usize) -> (usize, Rates) {
     let rates = Rates {
-        learning_rate: config.detector_learning_rate,
+        learning_rate: RATE * config.detector_learning_rate,
         psi_learning_rate: 0.0,
         schedule: Schedule::Cosine,
-        steps: config.detector_steps.div_ceil(2),
+        steps: config.detector_steps,
         clip: Some(5.0),
     };
     (config.detector_batch_size.div_ceil(size), rates)
