@@ -451,6 +451,18 @@ pub struct DetectConfig {
     pub nets: usize,
     /// Weight of the loss per row beside that per window.
     pub row_weight: f64,
+    /// Classes of CARLA (>= 2).
+    pub classes: usize,
+    /// Nearest and furthest neighbours of each window that CARLA compares classes with (>= 1).
+    pub neighbours: usize,
+    /// Divisor of CARLA's class logits in front of their softmax (> 0).
+    pub temperature: f64,
+    /// Margin of CARLA's triplet loss, in squared distances of representations (> 0).
+    pub triplet_margin: f64,
+    /// Weight of CARLA's loss that tells a window from its furthest neighbours (>= 0).
+    pub inconsistency_weight: f64,
+    /// Weight of the entropy of CARLA's mean class distribution (>= 0).
+    pub entropy_weight: f64,
     /// Seed.
     pub seed: u64,
 }
@@ -484,6 +496,12 @@ impl Default for DetectConfig {
             detector_learning_rate: 2e-3,
             nets: 1,
             row_weight: 1.0,
+            classes: 10,
+            neighbours: 5,
+            temperature: 1.0,
+            triplet_margin: 1.0,
+            inconsistency_weight: 1.0,
+            entropy_weight: 5.0,
             seed: 0,
         }
     }

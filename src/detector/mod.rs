@@ -6,6 +6,7 @@
 //! windows (`threshold`). No label is looked at.
 
 mod amplitude;
+mod carla;
 mod classifier;
 mod cover;
 mod ensemble;

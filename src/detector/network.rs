@@ -49,9 +49,26 @@ pub(crate) fn descend(
     control: &dyn Control,
     loss: impl Fn(&Parameters, usize, usize) -> Result<Tensor> + Sync,
 ) -> Result<Parameters> {
+    let prepare = |_: &Parameters, step: usize| Ok(step);
+    let loss = |parameters: &Parameters, step: &usize, share| loss(parameters, *step, share);
+    descend_prepared(start, rates, (shares, control), prepare, loss)
+}
+
+/// As [`descend`], where shares need something of the whole batch: `prepare` makes it before every
+/// step, of constant parameters and the number of the step.
+///
+/// # Errors
+/// As [`descend`].
+pub(crate) fn descend_prepared<P: Sync>(
+    start: impl Fn() -> Result<HashMap<String, Var>>,
+    rates: Rates,
+    (shares, control): (usize, &dyn Control),
+    prepare: impl Fn(&Parameters, usize) -> Result<P>,
+    loss: impl Fn(&Parameters, &P, usize) -> Result<Tensor> + Sync,
+) -> Result<Parameters> {
     let mut factor = 1.0;
     for retry in 0..=RETRIES {
-        match attempt(start()?, (rates, factor), shares, control, &loss)? {
+        match attempt(start()?, (rates, factor), (shares, control), &prepare, &loss)? {
             Ok(parameters) => return Ok(parameters),
             Err(step) if retry == RETRIES => {
                 let learning_rate = rates.learning_rate * factor;
@@ -64,22 +81,26 @@ pub(crate) fn descend(
 }
 
 /// The trained parameters, or the step at which the loss was not finite.
-fn attempt(
+fn attempt<P: Sync>(
     vars: HashMap<String, Var>,
     (rates, factor): (Rates, f64),
-    shares: usize,
-    control: &dyn Control,
-    loss: &(impl Fn(&Parameters, usize, usize) -> Result<Tensor> + Sync),
+    (shares, control): (usize, &dyn Control),
+    prepare: &impl Fn(&Parameters, usize) -> Result<P>,
+    loss: &(impl Fn(&Parameters, &P, usize) -> Result<Tensor> + Sync),
 ) -> Result<std::result::Result<Parameters, usize>> {
     let parameters: Parameters =
         vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    // They share their memory with the variables.
+    let constants: Parameters =
+        parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
     let mut optimiser = Adam::new(vars, rates, factor);
     for step in 0..rates.steps {
         if control.cancelled() {
             return Err(Error::Interrupted);
         }
+        let prepared = prepare(&constants, step)?;
         let gradients = spread_over_pool(shares, control, |share| {
-            Ok(backward(&loss(&parameters, step, share)?)?)
+            Ok(backward(&loss(&parameters, &prepared, share)?)?)
         })?;
         if !optimiser.step(&gradients, step, control)? {
             return Ok(Err(step));
