@@ -402,6 +402,8 @@ pub enum Negatives {
     Classical,
     /// Half of each.
     Mixed,
+    /// A third each of `Genias`, `Classical` and `Noise`.
+    All,
     /// As `Genias`, but noise, random walks and shifts in place of the VAE's residuals: the
     /// control that shows what the VAE is good for.
     Noise,
@@ -420,15 +422,34 @@ pub enum Aggregate {
     Last,
 }
 
-/// How rows are scored.
+/// Where `label` draws the line.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Threshold {
+    /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
+    /// of the normal ones.
+    #[default]
+    Auto,
+    /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
+    /// Pareto tail (Siffer et al., KDD 2017).
+    Pot,
+    /// This quantile of the scores of held-out normal rows, in [0, 1].
+    Quantile(f64),
+    /// This score.
+    Number(f64),
+}
+
+/// How rows are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScoreConfig {
     /// The detector; `None`: the model's own.
     pub detector: Option<DetectorKind>,
     /// What the windows that cover a row come to.
     pub aggregate: Aggregate,
     /// Rows between windows; `None`: a quarter of a window.
-    pub stride: Option<usize>,
+    pub score_stride: Option<usize>,
+    /// Whether every feature gets a score of its own (`reconstruction` and `amplitude` only).
+    pub per_feature: bool,
 }
 
 /// How a detector is trained.
@@ -439,7 +460,8 @@ pub struct DetectConfig {
     pub detector: DetectorKind,
     /// Where its anomalies come from; an ensemble has a net for every source.
     pub negatives: Negatives,
-    /// Optimiser steps; `None`: 200, and not more than half of the VAE's `steps`.
+    /// Optimiser steps; `None`: 200 (300 for both stages of CARLA), and not more than half of the
+    /// VAE's `steps`.
     pub detector_steps: Option<usize>,
     /// Normal windows per step, and as many anomalous ones.
     pub detector_batch_size: usize,
@@ -507,7 +529,35 @@ impl Default for DetectConfig {
     }
 }
 
+/// A net has no score per feature.
+pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {
+    let allowed = "\"reconstruction\" or \"amplitude\" with `per_feature`";
+    Error::parameter("detector", kind.name(), allowed)
+}
+
+impl ScoreConfig {
+    /// Checks every range.
+    pub fn validate(&self) -> Result<()> {
+        match self.detector.filter(|kind| self.per_feature && kind.is_trained()) {
+            Some(kind) => Err(per_feature_error(kind)),
+            None => optional_count("score_stride", self.score_stride, 1, usize::MAX),
+        }
+    }
+}
+
 impl DetectConfig {
+    /// The values of a preset: the paper feeds CARLA with its own anomalies.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Default => Self::default(),
+            Preset::Paper => Self {
+                detector: DetectorKind::Carla,
+                negatives: Negatives::Genias,
+                ..Self::default()
+            },
+        }
+    }
+
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
         optional_count("detector_steps", self.detector_steps, 1, usize::MAX)?;
@@ -515,7 +565,13 @@ impl DetectConfig {
         count("detector_channels", self.detector_channels, 1, 1024)?;
         number("detector_learning_rate", self.detector_learning_rate, |x| x > 0.0, "> 0")?;
         count("nets", self.nets, 1, 64)?;
-        number("row_weight", self.row_weight, |x| x >= 0.0, ">= 0")
+        number("row_weight", self.row_weight, |x| x >= 0.0, ">= 0")?;
+        count("classes", self.classes, 2, 1000)?;
+        count("neighbours", self.neighbours, 1, 1000)?;
+        number("temperature", self.temperature, |x| x > 0.0, "> 0")?;
+        number("triplet_margin", self.triplet_margin, |x| x >= 0.0, ">= 0")?;
+        number("inconsistency_weight", self.inconsistency_weight, |x| x >= 0.0, ">= 0")?;
+        number("entropy_weight", self.entropy_weight, |x| x >= 0.0, ">= 0")
     }
 }
 
@@ -526,8 +582,12 @@ pub struct Options {
     pub fit: FitConfig,
     /// How anomalies are made.
     pub generate: GenerateConfig,
-    /// Threshold of `label`; `None`: the one chosen when the model was fitted.
-    pub threshold: Option<f64>,
+    /// Which detector a fit trains, and how.
+    pub detect: DetectConfig,
+    /// How rows are scored.
+    pub score: ScoreConfig,
+    /// Threshold of `label`.
+    pub threshold: Threshold,
 }
 
 impl Options {
@@ -543,37 +603,53 @@ impl Options {
             Some(value) => serde_json::from_value(value.clone())
                 .map_err(|_| Error::parameter("preset", value, "\"default\" or \"paper\""))?,
         };
-        let threshold = threshold(given.remove("threshold"))?;
-        match given.remove("detector") {
-            Some(Value::String(name)) if name != "reconstruction" => {
-                return Err(Error::parameter("detector", name, "\"reconstruction\""));
-            }
-            _ => {}
-        }
-        let mut fit = to_map(&FitConfig::preset(preset))?;
-        let mut generate = to_map(&GenerateConfig::preset(preset))?;
+        let threshold = threshold(given.remove("threshold"), given.remove("quantile"))?;
+        let mut maps = [
+            to_map(&FitConfig::preset(preset))?,
+            to_map(&GenerateConfig::preset(preset))?,
+            to_map(&DetectConfig::preset(preset))?,
+            to_map(&ScoreConfig::default())?,
+        ];
         for (name, value) in given {
-            let known = [overlay(&mut fit, &name, &value), overlay(&mut generate, &name, &value)];
-            if !known.contains(&true) {
-                let names: Vec<_> = fit.keys().chain(generate.keys()).map(String::as_str).collect();
+            let known = maps.iter_mut().filter_map(|map| overlay(map, &name, &value).then_some(()));
+            if known.count() == 0 {
+                let names: Vec<&str> =
+                    maps.iter().flat_map(Map::keys).map(String::as_str).collect();
                 return Err(Error::UnknownOption { name, known: names.join(", ") });
             }
         }
-        let options = Self { fit: from_map(fit)?, generate: from_map(generate)?, threshold };
+        let [fit, generate, detect, score] = maps;
+        let options = Self {
+            fit: from_map(fit)?,
+            generate: from_map(generate)?,
+            detect: from_map(detect)?,
+            score: from_map(score)?,
+            threshold,
+        };
         options.fit.validate()?;
+        options.detect.validate()?;
+        options.score.validate()?;
         // A model that is given may have a larger window, so `length` is checked against it later.
         options.generate.validate(MAX_WINDOW)?;
         Ok(options)
     }
 }
 
-fn threshold(given: Option<Value>) -> Result<Option<f64>> {
-    match given {
-        None => Ok(None),
-        Some(Value::String(name)) if name == "auto" => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(number) if number >= 0.0 => Ok(Some(number)),
-            _ => Err(Error::parameter("threshold", value, "\"auto\" or a number >= 0")),
+fn threshold(given: Option<Value>, quantile: Option<Value>) -> Result<Threshold> {
+    match (given, quantile) {
+        (None, None) => Ok(Threshold::Auto),
+        (None, Some(value)) => match value.as_f64() {
+            Some(q) if (0.0..=1.0).contains(&q) => Ok(Threshold::Quantile(q)),
+            _ => Err(Error::parameter("quantile", value, "in [0, 1]")),
+        },
+        (Some(_), Some(value)) => {
+            Err(Error::parameter("quantile", value, "given without `threshold`"))
+        }
+        (Some(value), None) => match (value.as_str(), value.as_f64()) {
+            (Some("auto"), _) => Ok(Threshold::Auto),
+            (Some("pot"), _) => Ok(Threshold::Pot),
+            (_, Some(number)) if number.is_finite() => Ok(Threshold::Number(number)),
+            _ => Err(Error::parameter("threshold", value, "\"auto\", \"pot\" or a number")),
         },
     }
 }
@@ -663,6 +739,23 @@ fn static_name(name: &str) -> &'static str {
         "distance",
         "strength",
         "hit_constant",
+        "detector",
+        "negatives",
+        "detector_steps",
+        "detector_batch_size",
+        "detector_channels",
+        "detector_learning_rate",
+        "nets",
+        "row_weight",
+        "classes",
+        "neighbours",
+        "temperature",
+        "triplet_margin",
+        "inconsistency_weight",
+        "entropy_weight",
+        "aggregate",
+        "score_stride",
+        "per_feature",
         "kind",
         "count",
         "factor",
@@ -775,8 +868,18 @@ mod tests {
             (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),
             (serde_json::json!({"preset": "x"}), "`preset` = \"x\""),
-            (serde_json::json!({"threshold": -1.0}), "`threshold` = -1"),
-            (serde_json::json!({"detector": "carla"}), "`detector` = carla"),
+            (serde_json::json!({"threshold": "high"}), "`threshold` = \"high\""),
+            (serde_json::json!({"quantile": 1.5}), "`quantile` = 1.5"),
+            (serde_json::json!({"quantile": 0.9, "threshold": 1}), "`quantile` = 0.9"),
+            (serde_json::json!({"detector": "karla"}), "`detector` = \"karla\""),
+            (serde_json::json!({"negatives": "none"}), "`negatives` = \"none\""),
+            (serde_json::json!({"nets": 0}), "`nets` = 0"),
+            (serde_json::json!({"detector_steps": 0}), "`detector_steps` = 0"),
+            (serde_json::json!({"classes": 1}), "`classes` = 1"),
+            (serde_json::json!({"temperature": 0.0}), "`temperature` = 0"),
+            (serde_json::json!({"aggregate": "sum"}), "`aggregate` = \"sum\""),
+            (serde_json::json!({"score_stride": 0}), "`score_stride` = 0"),
+            (serde_json::json!({"per_feature": 1}), "`per_feature` = 1"),
         ] {
             let error = parse(json).unwrap_err().to_string();
             assert!(error.contains(text), "{error:?} lacks {text:?}");
@@ -787,7 +890,9 @@ mod tests {
     fn every_option_has_a_static_name() {
         let fit = to_map(&FitConfig::default()).unwrap();
         let generate = to_map(&GenerateConfig::default()).unwrap();
-        for name in fit.keys().chain(generate.keys()) {
+        let detect = to_map(&DetectConfig::default()).unwrap();
+        let score = to_map(&ScoreConfig::default()).unwrap();
+        for name in fit.keys().chain(generate.keys()).chain(detect.keys()).chain(score.keys()) {
             assert_eq!(static_name(name), name);
         }
     }

@@ -78,7 +78,9 @@ pub mod vae;
 pub mod windows;
 
 pub use columns::{Columns, Rows, Series};
-pub use config::{FitConfig, GenerateConfig, Options};
+pub use config::{
+    DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
+};
 pub use control::{Control, RunToEnd};
 pub use error::{Error, Result};
 pub use fit::fit;

@@ -32,14 +32,12 @@ pub enum Purpose {
     Residual = 10,
     /// One negative; the key is its batch and number.
     Negative = 11,
-    /// Kind, amounts and features of one classical anomaly; the key is series content and number.
-    Inject = 20,
     /// First centres of k-means.
-    Regions = 40,
+    Regions = 14,
     /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
-    InjectPlace = 20,
+    InjectPlace = 12,
     /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
-    Inject = 21,
+    Inject = 13,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use common::{frame, model_of, small, wave, waves};
 use genias::artifact::FORMAT_VERSION;
-use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series};
+use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, Threshold};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -183,8 +183,8 @@ fn bytes_and_back_change_nothing() {
         assert!(scores.iter().all(|score| score.unwrap().is_finite()));
         assert_eq!(read.score(&series, run).unwrap(), scores);
         assert_eq!(
-            read.label(&series, None, run).unwrap(),
-            model.label(&series, None, run).unwrap()
+            read.label(&series, Threshold::Auto, run).unwrap(),
+            model.label(&series, Threshold::Auto, run).unwrap()
         );
         assert_eq!(
             read.generate(&series, &generate, run).unwrap(),
@@ -469,7 +469,7 @@ fn other_features_are_named_by_every_verb() {
             model.generate(&series, &generate, run).unwrap_err(),
             model.pairs(&series, &generate, run).unwrap_err(),
             model.score(&series, run).unwrap_err(),
-            model.label(&series, Some(1.0), run).unwrap_err(),
+            model.label(&series, Threshold::Number(1.0), run).unwrap_err(),
             model.reconstruct(&series, run).unwrap_err(),
             model.embed(&series, None, run).unwrap_err(),
         ];

@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
 use common::{OneThread, column, frame, in_pool, model_of, picked, small, wave, waves};
 use genias::config::{OneOrRange, Patch};
 use genias::generate::{Anomaly, Pair, Synthetic};
-use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, fit};
+use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold, fit};
 
 /// Everything that can come out of a series.
 #[derive(Debug, PartialEq)]
@@ -41,7 +41,7 @@ fn answers(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> An
         anomalies: model.generate(series, &generate, control).unwrap(),
         pairs: model.pairs(series, &generate, control).unwrap(),
         scores: model.score(series, control).unwrap(),
-        labels: model.label(series, None, control).unwrap(),
+        labels: model.label(series, Threshold::Auto, control).unwrap(),
         reconstruction: model.reconstruct(series, control).unwrap(),
         embedding: model.embed(series, None, control).unwrap(),
     }

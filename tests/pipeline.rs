@@ -22,7 +22,9 @@ use genias::generate::{Anomaly, Synthetic};
 use genias::model::Health;
 use genias::train::StopReason;
 use genias::vae::pca::Pca;
-use genias::{Columns, Control, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
+use genias::{
+    Columns, Control, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, Threshold, fit,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -468,9 +470,9 @@ fn scores_are_where_windows_are() {
     let series = rough.series();
     let model = fitted(&series, &small());
     let scores = model.score(&series, RUN).unwrap();
-    let labels = model.label(&series, None, RUN).unwrap();
+    let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
     let reconstruction = model.reconstruct(&series, RUN).unwrap();
-    let threshold = model.report.threshold.unwrap();
+    let threshold = model.calibration(None).unwrap().auto;
     assert_eq!(scores.len(), Rough::ROWS);
     for t in 0..Rough::ROWS {
         let covered = is_covered(&series, t);
@@ -481,7 +483,7 @@ fn scores_are_where_windows_are() {
     }
     // Known anomalies are scored, too; rows with nulls are not.
     assert!(scores[252].is_some() && scores[60].is_none() && scores[200].is_none());
-    let low = model.label(&series, Some(0.0), RUN).unwrap();
+    let low = model.label(&series, Threshold::Number(0.0), RUN).unwrap();
     assert!(low.iter().flatten().all(|label| *label));
 }
 
@@ -564,9 +566,9 @@ fn spikes_stand_out() {
     order.truncate(3);
     order.sort_unstable();
     assert_eq!(order, [3, 150, 399]);
-    let labels = model.label(&series, None, RUN).unwrap();
+    let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
     assert!([3, 150, 399].iter().all(|t| labels[*t] == Some(true)));
-    let alarms = model.label(&Series::whole(&clean), None, RUN).unwrap();
+    let alarms = model.label(&Series::whole(&clean), Threshold::Auto, RUN).unwrap();
     assert!(alarms.iter().filter(|label| **label == Some(true)).count() < 40);
 }
 
@@ -599,7 +601,7 @@ fn verbs(model: &Model, series: &Series<'_>, control: &dyn Control) -> [Result<(
         model.generate(series, &config, control).map(drop),
         model.pairs(series, &config, control).map(drop),
         model.score(series, control).map(drop),
-        model.label(series, None, control).map(drop),
+        model.label(series, Threshold::Auto, control).map(drop),
         model.reconstruct(series, control).map(drop),
         model.embed(series, None, control).map(drop),
     ]
@@ -752,7 +754,13 @@ fn a_frame_that_never_moves_still_answers() {
     assert!(pairs.len() == 105 && pairs.iter().all(|pair| pair.mask.contains(&true)));
 
     assert!(model.score(&series, RUN).unwrap().iter().all(|score| *score == Some(0.0)));
-    assert!(model.label(&series, None, RUN).unwrap().iter().all(|label| *label == Some(false)));
+    assert!(
+        model
+            .label(&series, Threshold::Auto, RUN)
+            .unwrap()
+            .iter()
+            .all(|label| *label == Some(false))
+    );
     let embedded = model.embed(&series, None, RUN).unwrap();
     assert!(embedded.len() == 105 && embedded.iter().all(|(_, mu)| *mu == [0.0; 4]));
     assert_eq!(model.reconstruct(&series, RUN).unwrap().values[1], [40.0; 120]);
@@ -760,7 +768,7 @@ fn a_frame_that_never_moves_still_answers() {
     let mut moved = vec![1.0; 120];
     moved[50] = 0.0;
     let moved = frame(&[("flag", &moved), ("level", &[40.0; 120]), ("zero", &[0.0; 120])]);
-    let labels = model.label(&Series::whole(&moved), None, RUN).unwrap();
+    let labels = model.label(&Series::whole(&moved), Threshold::Auto, RUN).unwrap();
     let alarms: Vec<usize> = (0..120).filter(|t| labels[*t] == Some(true)).collect();
     assert_eq!(alarms, [50]);
 }
@@ -778,14 +786,15 @@ fn noise_that_counts_as_constant_is_not_scored() {
         let series = Series::whole(&columns);
         let model = fitted(&series, &small());
         assert!(!model.normaliser.live[0]);
-        let labels = model.label(&series, None, RUN).unwrap();
+        let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
         let alarms = labels.iter().filter(|label| **label == Some(true)).count();
         assert!(alarms <= 12, "{alarms} of 120 training rows");
     }
     let mut moved = wobble.clone();
     moved[60] += 100.0;
     let model = model_of(&frame(&[("wobble", &wobble)]), &small());
-    let labels = model.label(&Series::whole(&frame(&[("wobble", &moved)])), None, RUN).unwrap();
+    let labels =
+        model.label(&Series::whole(&frame(&[("wobble", &moved)])), Threshold::Auto, RUN).unwrap();
     let alarms: Vec<usize> = (0..120).filter(|t| labels[*t] == Some(true)).collect();
     assert_eq!(alarms, [60]);
 }

@@ -39,7 +39,7 @@ def query(frame: pl.LazyFrame, **options: object) -> tuple[pl.LazyFrame, pl.Lazy
     train = frame.filter(pl.col("split") == "train")
     test = frame.filter(pl.col("split") == "test")
     args = {"features": features, "by": "series", "order_by": "t"}
-    models = train.genias.fit(**args, label="label", **options)
+    models = train.genias.fit(**args, label="label", detector="reconstruction", **options)
     generate = {"contamination": CONTAMINATION, "label": "label"}
     if options.get("preset") == "paper":
         generate["preset"] = "paper"

@@ -27,12 +27,20 @@ pub fn series<'a>(frame: &'a Frame, groups: &[Group]) -> PolarsResult<Vec<TimeSe
     Ok(pool()?.install(|| groups.par_iter().map(|group| frame.series(group)).collect()))
 }
 
+/// Whether a model that is fitted for a verb also needs its detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detector {
+    None,
+    Trained,
+}
+
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
 /// an error.
 pub fn for_each_group<T: Send>(
     frame: &Frame,
     strict: bool,
+    detector: Detector,
     work: impl Fn(&Model, &TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
     mut take: impl FnMut(&TimeSeries<'_>, Option<T>) + Send,
 ) -> PolarsResult<()> {
@@ -40,9 +48,16 @@ pub fn for_each_group<T: Send>(
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
         let models = match &frame.models {
-            Some(models) => read(models, block).map_err(to_polars)?,
-            None => fit(frame, &series, strict, &control).map_err(to_polars)?,
+            Some(models) => read(models, block),
+            None => fit(frame, &series, strict, &control),
         };
+        let models = match (models, detector) {
+            (Ok(models), Detector::Trained) if frame.models.is_none() => {
+                add_detectors(frame, &series, models, strict, &control)
+            }
+            (models, _) => models,
+        };
+        let models = models.map_err(to_polars)?;
         let answer = |i: usize| match &models[i] {
             Some(model) => usable(work(model, &series[i], &control), strict),
             None => Ok(None),
@@ -94,37 +109,92 @@ fn usable<T>(result: genias::Result<T>, strict: bool) -> genias::Result<Option<T
     }
 }
 
+/// The models of a block with their detectors, as `fit` gives them: on top of the models that were
+/// handed in, or of new ones.
+pub fn fit_detectors(
+    frame: &Frame,
+    (block, series): (&[Group], &[TimeSeries<'_>]),
+    strict: bool,
+    control: &CallControl,
+) -> genias::Result<Vec<Fitted>> {
+    let models = match &frame.models {
+        Some(models) => read(models, block)?,
+        None => fit(frame, series, strict, control)?,
+    };
+    add_detectors(frame, series, models, strict, control)
+}
+
 /// Fits the series of a block, each once.
-pub fn fit(
+fn fit(
     frame: &Frame,
     series: &[TimeSeries<'_>],
     strict: bool,
     control: &CallControl,
 ) -> genias::Result<Vec<Fitted>> {
-    use genias::Control;
     let config = &frame.options.fit;
-    let settings = serde_json::to_vec(config).map_err(|error| Error::Model(error.to_string()))?;
-    let pool = pool().map_err(|error| Error::Model(error.to_string()))?;
-    let key = |series: &TimeSeries<'_>| {
-        let mut hash = Xxh3::new();
-        hash.update(&series.content_hash().to_le_bytes());
-        hash.update(&settings);
-        hash.update(&[u8::from(strict)]);
-        hash.digest128()
-    };
-    let keys: Vec<u128> = pool.install(|| series.par_iter().map(key).collect());
-    let fit_one = |&position: &usize| {
-        let _busy = Busy::new();
+    let made = |position: usize| {
         let fitted = genias::fit(&series[position], config, control);
         if fitted.is_ok() {
             cache::count_fit();
         }
-        Ok(usable(fitted, strict)?.map(Arc::new))
+        usable(fitted, strict)
     };
-    let fit = |positions: &[usize]| {
-        pool.install(|| positions.par_iter().map(fit_one).collect::<genias::Result<Vec<Fitted>>>())
+    let parts = vec![settings(config)?, vec![u8::from(strict)]];
+    each_once(series, |_| Ok(parts.clone()), made, control)
+}
+
+/// Trains the detector of every model of a block, each once.
+fn add_detectors(
+    frame: &Frame,
+    series: &[TimeSeries<'_>],
+    models: Vec<Fitted>,
+    strict: bool,
+    control: &CallControl,
+) -> genias::Result<Vec<Fitted>> {
+    let config = &frame.options.detect;
+    let made = |position: usize| match &models[position] {
+        Some(model) => usable(model.fit_detector(&series[position], config, control), strict),
+        None => Ok(None),
     };
-    cache::fits(&keys, fit, || control.cancelled())
+    let own = settings(config)?;
+    let parts = |position: usize| {
+        let model = models[position].as_ref().map(|model| model.to_bytes()).transpose()?;
+        Ok(vec![own.clone(), model.unwrap_or_default()])
+    };
+    each_once(series, parts, made, control)
+}
+
+fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
+    serde_json::to_vec(config).map_err(|error| Error::Model(error.to_string()))
+}
+
+/// What `make` gives for every series, through the cache; the content of a series and the bytes
+/// `parts` name it there.
+fn each_once(
+    series: &[TimeSeries<'_>],
+    parts: impl Fn(usize) -> genias::Result<Vec<Vec<u8>>> + Sync,
+    make: impl Fn(usize) -> genias::Result<Option<Model>> + Sync,
+    control: &CallControl,
+) -> genias::Result<Vec<Fitted>> {
+    use genias::Control;
+    let pool = pool().map_err(|error| Error::Model(error.to_string()))?;
+    let key = |position: usize| {
+        let mut hash = Xxh3::new();
+        hash.update(&series[position].content_hash().to_le_bytes());
+        parts(position)?.iter().for_each(|part| hash.update(part));
+        Ok(hash.digest128())
+    };
+    let keys = pool.install(|| {
+        (0..series.len()).into_par_iter().map(key).collect::<genias::Result<Vec<u128>>>()
+    })?;
+    let one = |&position: &usize| {
+        let _busy = Busy::new();
+        Ok(make(position)?.map(Arc::new))
+    };
+    let make = |positions: &[usize]| {
+        pool.install(|| positions.par_iter().map(one).collect::<genias::Result<Vec<Fitted>>>())
+    };
+    cache::fits(&keys, make, || control.cancelled())
 }
 
 /// Reads the model of each group of a block: the first that its rows have. One model for all is read

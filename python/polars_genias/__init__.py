@@ -22,6 +22,7 @@ from polars_genias._options import (
     GenerateOptions,
     InjectOptions,
     LabelOptions,
+    ModelOptions,
     ScoreOptions,
 )
 from polars_genias.metrics import (
@@ -62,6 +63,7 @@ __all__ = [
     "GenerateOptions",
     "InjectOptions",
     "LabelOptions",
+    "ModelOptions",
     "ScoreOptions",
     "affiliation_f1",
     "affiliation_precision",

@@ -139,7 +139,7 @@ def beside(
         msg = f"column {clash[0]!r} exists already: rename it, or choose another name or suffix"
         raise ValueError(msg)
     frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
-    if len(adds) == 1:
+    if len(adds) == 1 and not options.get("per_feature"):
         frame = frame.with_columns(result.alias(adds[0]))
     else:
         frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
@@ -163,9 +163,16 @@ def per_group(
     return table.unnest(_RESULT) if at.by else table
 
 
-def fit_frame(at: Inputs, options: Mapping[str, Any], *, name: str, strict: bool) -> pl.LazyFrame:
+def fit_frame(
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    models: IntoModels | None,
+    name: str,
+    strict: bool,
+) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
-    table = per_group("fit", at, options, strict=strict)
+    table = per_group("fit", at, options, models=models, strict=strict)
     return table.rename({"model" if at.by else _RESULT: name})
 
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypedDict
 from polars_genias import _genias
 
 
-class FitOptions(TypedDict, total=False):
-    """How a model is fitted. What is left out, or None, keeps its default."""
+class ModelOptions(TypedDict, total=False):
+    """How a VAE is fitted. What is left out, or None, keeps its default."""
 
     preset: Literal["default", "paper"]
     window: int
@@ -53,7 +53,26 @@ class FitOptions(TypedDict, total=False):
     seed: int
 
 
-class GenerateOptions(FitOptions, total=False):
+class FitOptions(ModelOptions, total=False):
+    """How a VAE and the detector on top of it are fitted."""
+
+    detector: Literal["ensemble", "classifier", "carla", "reconstruction", "amplitude"]
+    negatives: Literal["genias", "classical", "mixed", "noise", "all"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
+
+
+class GenerateOptions(ModelOptions, total=False):
     """How anomalies are made, beside how a model is fitted where none is given."""
 
     contamination: float
@@ -104,13 +123,18 @@ class InjectOptions(TypedDict, total=False):
 class ScoreOptions(FitOptions, total=False):
     """How rows are scored, beside how a model is fitted where none is given."""
 
-    detector: Literal["reconstruction"]
+    aggregate: Literal["mean", "max", "last"]
+    score_stride: int | None
+    per_feature: bool
 
 
-class LabelOptions(ScoreOptions, total=False):
-    """How rows are labelled, beside how they are scored."""
+class LabelOptions(FitOptions, total=False):
+    """How rows are labelled, beside how a model is fitted where none is given."""
 
-    threshold: float | Literal["auto"]
+    aggregate: Literal["mean", "max", "last"]
+    score_stride: int | None
+    threshold: float | Literal["auto", "pot"]
+    quantile: float
 
 
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from polars_genias._options import (
         FitOptions,
+        ModelOptions,
         GenerateOptions,
         InjectOptions,
         LabelOptions,
@@ -101,6 +102,7 @@ def windows(column: IntoColumn, size: int, stride: int = 1, *, order_by: Order =
 def fit(
     data: pl.DataFrame,
     *,
+    models: IntoModels | None = None,
     features: Features | None = None,
     by: Keys | None = None,
     order_by: Keys | None = None,
@@ -113,6 +115,7 @@ def fit(
 def fit(
     data: pl.LazyFrame,
     *,
+    models: IntoModels | None = None,
     features: Features | None = None,
     by: Keys | None = None,
     order_by: Keys | None = None,
@@ -125,6 +128,7 @@ def fit(
 def fit(
     data: IntoColumn,
     *,
+    model: IntoModel | None = None,
     order_by: Order = None,
     label: IntoColumn | None = None,
     strict: bool = False,
@@ -133,6 +137,8 @@ def fit(
 def fit(
     data: Any,
     *,
+    model: Any = None,
+    models: Any = None,
     features: Any = None,
     by: Any = None,
     order_by: Any = None,
@@ -149,6 +155,8 @@ def fit(
     ----------
     data
         A frame, or a column (a struct of columns for several features).
+    model, models
+        As in `generate`: models that get another detector. By default a VAE is fitted first.
     features
         Frames: feature columns; by default every numeric column that has no other role.
     by
@@ -162,7 +170,8 @@ def fit(
     strict
         Whether a series without a usable window is an error instead of a null model.
     **options
-        See `FitOptions` and the table of parameters in the README.
+        See `FitOptions` and the table of parameters in the README. ``detector`` is what `score`
+        and `label` will use, and ``negatives`` says what it is trained against.
 
     Returns
     -------
@@ -180,9 +189,17 @@ def fit(
     """
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
-        return frames.like(data, frames.fit_frame(at, options, name=name, strict=strict))
+        given = {"models": _either(model, models), "name": name, "strict": strict}
+        return frames.like(data, frames.fit_frame(at, options, **given))
     return _expression(
-        "fit", data, options, order_by=order_by, label=label, strict=strict, returns_scalar=True
+        "fit",
+        data,
+        options,
+        order_by=order_by,
+        model=_either(model, models),
+        label=label,
+        strict=strict,
+        returns_scalar=True,
     )
 
 
@@ -550,13 +567,17 @@ def score(
     name
         Frames: name of the new column.
     **options
-        See `ScoreOptions`. ``detector="reconstruction"``: mean over features of the squared error
-        of the VAE, in training standard deviations, mean over the windows that cover the row.
+        See `ScoreOptions`. ``detector`` is by default the one that the model was fitted with;
+        ``"reconstruction"`` (squared error of the VAE) and ``"amplitude"`` (largest z-score) are
+        in every model. ``aggregate``: what the windows that cover a row come to. With
+        ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
+        of ``"amplitude"``), to read where an anomaly is.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Float32 per row; null where no window without nulls covers it.
+        Float32 per row; null where no window without nulls covers it. With ``per_feature``:
+        frames get ``{feature}_score`` columns, an expression is a struct.
 
     Examples
     --------
@@ -572,7 +593,12 @@ def score(
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
         given = {"models": _either(model, models), "strict": strict}
-        return frames.like(data, frames.beside("score", at, options, adds=[name], **given))
+        if options.get("per_feature"):
+            adds = [f"{feature}_score" for feature in at.features]
+            given["suffix"] = "_score"
+        else:
+            adds = [name]
+        return frames.like(data, frames.beside("score", at, options, adds=adds, **given))
     model = _either(model, models)
     return _expression(
         "score", data, options, order_by=order_by, model=model, label=label, strict=strict
@@ -637,8 +663,11 @@ def label(
     name
         Frames: name of the new column.
     **options
-        See `LabelOptions`. ``threshold="auto"``, the default, is the one that was chosen when the
-        model was fitted, on held-out normal rows and generated anomalies; else a number.
+        See `LabelOptions`. ``threshold="auto"``, the default: best F1 between held-out normal
+        rows and generated anomalies, found when the model was fitted, and at least the 99 %
+        quantile of the normal ones. ``"pot"``: the score that a normal row passes once in a
+        thousand, by peaks over threshold. A number: that score. Or ``quantile``, of the scores of
+        held-out normal rows, instead.
 
     Returns
     -------
@@ -671,7 +700,7 @@ def reconstruct(
     label: IntoColumn | None = None,
     suffix: str = "",
     strict: bool = False,
-    **options: Unpack[FitOptions],
+    **options: Unpack[ModelOptions],
 ) -> pl.Expr:
     """What the model makes of every row, in the input's units.
 
@@ -697,7 +726,7 @@ def embed(
     order_by: Order = None,
     label: IntoColumn | None = None,
     strict: bool = False,
-    **options: Unpack[FitOptions],
+    **options: Unpack[ModelOptions],
 ) -> pl.Expr:
     """The latent mean of every window.
 
@@ -707,7 +736,7 @@ def embed(
         As in `generate` of a column. With a model in a column, give its `latent`: the type of the
         result depends on it.
     **options
-        See `FitOptions`; `stride` is the rows between two windows.
+        See `ModelOptions`; `stride` is the rows between two windows.
 
     Returns
     -------

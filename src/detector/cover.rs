@@ -5,9 +5,9 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use crate::columns::Series;
-use crate::config::{Aggregate, DetectorKind, ScoreConfig};
+use crate::config::{Aggregate, DetectorKind, ScoreConfig, per_feature_error};
 use crate::control::Control;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Model, pass};
 use crate::normalise::Matrix;
 use crate::windows;
@@ -32,7 +32,7 @@ impl Model {
         let detector = self.build(config.detector.unwrap_or_else(|| self.detector()))?;
         let mut rows = Rows::new(series.len(), 1, config.aggregate);
         let work = |x: &Tensor| detector.rows(x);
-        self.cover(series, true, config.stride, control, work, |start, scores| {
+        self.cover(series, true, config.score_stride, control, work, |start, scores| {
             rows.add(start, scores);
         })?;
         Ok((0..series.len()).map(|t| rows.get(t, 0).map(finite)).collect())
@@ -58,12 +58,9 @@ impl Model {
         let work = |x: &Tensor| match kind {
             DetectorKind::Reconstruction => errors.features(x),
             DetectorKind::Amplitude => Ok(x.abs()?.flatten_all()?.to_vec1()?),
-            kind => {
-                let allowed = "\"reconstruction\" or \"amplitude\" with `per_feature`";
-                Err(Error::parameter("detector", kind.name(), allowed))
-            }
+            kind => Err(per_feature_error(kind)),
         };
-        self.cover(series, true, config.stride, control, work, |start, scores| {
+        self.cover(series, true, config.score_stride, control, work, |start, scores| {
             rows.add(start, scores);
         })?;
         let feature = |d: usize| (0..series.len()).map(|t| rows.get(t, d).map(finite)).collect();

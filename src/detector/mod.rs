@@ -23,16 +23,17 @@ use serde::{Deserialize, Serialize};
 
 pub use reconstruction::Reconstruction;
 pub(crate) use reconstruction::decode_mean;
-pub use threshold::{Calibration, Threshold};
+pub use threshold::Calibration;
 pub(crate) use training::calibrate_untrained;
 
 use crate::columns::Series;
-use crate::config::{DetectConfig, DetectorKind, ScoreConfig};
+use crate::config::{DetectConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::normalise::Normaliser;
 use crate::vae::Vae;
+use carla::Carla;
 use classifier::Classifier;
 use ensemble::{Ensemble, Weights};
 use network::{Parameters, Shapes};
@@ -62,15 +63,19 @@ pub struct Trained {
 pub(crate) struct Learned {
     /// Weights of an ensemble.
     pub weights: Option<Weights>,
+    /// The normal class of every net of CARLA.
+    pub normal_classes: Vec<usize>,
 }
 
 impl Learned {
     /// Whether training of a detector of this kind can have found this.
-    pub(crate) fn fits(&self, kind: DetectorKind, _config: &DetectConfig) -> bool {
-        match kind {
-            DetectorKind::Ensemble => self.weights.as_ref().is_some_and(Weights::is_sound),
-            _ => self.weights.is_none(),
-        }
+    pub(crate) fn fits(&self, kind: DetectorKind, config: &DetectConfig) -> bool {
+        let weighted = self.weights.as_ref().is_some_and(Weights::is_sound);
+        let classes = self.normal_classes.iter().filter(|class| **class < config.classes).count();
+        let nets = if kind == DetectorKind::Carla { config.nets } else { 0 };
+        weighted == (kind == DetectorKind::Ensemble)
+            && self.normal_classes.len() == nets
+            && classes == nets
     }
 }
 
@@ -83,7 +88,7 @@ impl Trained {
             DetectorKind::Ensemble => ensemble::SOURCES.len(),
         };
         let net = || match kind {
-            DetectorKind::Carla => Shapes::new(),
+            DetectorKind::Carla => Carla::shapes(features, config),
             _ => Classifier::shapes(features, config.detector_channels),
         };
         let named = |i: usize| net().into_iter().map(move |(name, s)| (format!("{i}.{name}"), s));
@@ -141,7 +146,10 @@ impl Model {
         match kind {
             DetectorKind::Reconstruction => Ok(Box::new(reconstruction::Errors::new(self.base()))),
             DetectorKind::Amplitude => Ok(Box::new(amplitude::Amplitude)),
-            _ => build_trained(kind, self.trained.get(&kind).ok_or_else(missing)?),
+            _ => {
+                let features = self.normaliser.features.len();
+                build_trained(kind, self.trained.get(&kind).ok_or_else(missing)?, features)
+            }
         }
     }
 
@@ -153,12 +161,25 @@ impl Model {
         self.score_with(series, &ScoreConfig::default(), control)
     }
 
+    /// Whether the score of every row by the default detector is above `threshold`:
+    /// [`Model::label_with`].
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn label(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<bool>>> {
+        self.label_with(series, threshold, &ScoreConfig::default(), control)
+    }
+
     /// Whether the score of each row is above `threshold`. `None` where there is no score.
     ///
     /// # Errors
-    /// As [`Model::score_with`], and [`Error::Parameter`] for a threshold that this model does not
-    /// have.
-    pub fn label(
+    /// As [`Model::score_with`].
+    pub fn label_with(
         &self,
         series: &Series<'_>,
         threshold: Threshold,
@@ -175,13 +196,24 @@ impl Model {
     }
 }
 
-fn build_trained(kind: DetectorKind, trained: &Trained) -> Result<Box<dyn Detector>> {
+fn build_trained(
+    kind: DetectorKind,
+    trained: &Trained,
+    features: usize,
+) -> Result<Box<dyn Detector>> {
     let nets =
         |n: usize| (0..n).map(|i| Classifier::new(&trained.net(i))).collect::<Result<Vec<_>>>();
     match kind {
         DetectorKind::Ensemble => {
             let weights = trained.learned.weights.clone().unwrap_or_default();
             Ok(Box::new(Ensemble::new(nets(ensemble::SOURCES.len())?, weights)))
+        }
+        DetectorKind::Carla => {
+            let classes = trained.learned.normal_classes.iter().enumerate();
+            let net = |(i, class): (usize, &usize)| {
+                Carla::new(&trained.net(i), features, &trained.config, *class)
+            };
+            Ok(Box::new(carla::Nets::new(classes.map(net).collect::<Result<_>>()?)))
         }
         _ => Ok(Box::new(classifier::Nets::new(nets(trained.config.nets)?))),
     }

@@ -75,7 +75,7 @@ impl<'a> Source<'a> {
             constant: model.normaliser.constant_features(),
             residuals: Residuals::default(),
         };
-        if let (Some(vae), Negatives::Genias | Negatives::Mixed) = (&model.vae, kind) {
+        if let (Some(vae), true) = (&model.vae, parts(kind).contains(&Negatives::Genias)) {
             source.residuals = source.residuals(vae, live, residuals, control)?;
         }
         Ok(source)
@@ -116,11 +116,8 @@ impl<'a> Source<'a> {
     }
 
     fn draw_one(&self, hit: &mut [bool], rng: &mut Rng) -> Vec<f32> {
-        let kind = match self.kind {
-            Negatives::Mixed if rng.below(2) == 0 => Negatives::Genias,
-            Negatives::Mixed => Negatives::Classical,
-            kind => kind,
-        };
+        let parts = parts(self.kind);
+        let kind = parts[rng.below(parts.len())];
         let pick = rng.below(self.residuals.starts.len());
         let start = match kind {
             Negatives::Genias if !self.residuals.starts.is_empty() => self.residuals.starts[pick],
@@ -219,6 +216,17 @@ impl<'a> Source<'a> {
         rng.shuffle(&mut all);
         all.truncate(most);
         all
+    }
+}
+
+/// The sources that one is made of, in equal parts.
+fn parts(kind: Negatives) -> &'static [Negatives] {
+    match kind {
+        Negatives::Genias => &[Negatives::Genias],
+        Negatives::Classical => &[Negatives::Classical],
+        Negatives::Noise => &[Negatives::Noise],
+        Negatives::Mixed => &[Negatives::Genias, Negatives::Classical],
+        Negatives::All => &[Negatives::Genias, Negatives::Classical, Negatives::Noise],
     }
 }
 

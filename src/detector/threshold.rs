@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Threshold;
+
 /// Quantile of the scores of normal rows that the automatic threshold is at least.
 const NORMAL_QUANTILE: f64 = 0.99;
 /// Quantile of the scores of normal rows beyond which the tail is fitted.
@@ -15,22 +17,6 @@ const FEWEST: usize = 10;
 const STEPS: usize = 200;
 /// Quantiles up to this are kept at even steps; beyond it the steps shrink with the tail.
 const LOG_STEPS: f64 = 3.0;
-
-/// Where `label` draws the line.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Threshold {
-    /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
-    /// of the normal ones.
-    #[default]
-    Auto,
-    /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
-    /// Pareto tail (Siffer et al., KDD 2017).
-    Pot,
-    /// This quantile of the scores of held-out normal rows, in [0, 1].
-    Quantile(f64),
-    /// This score.
-    Number(f64),
-}
 
 /// Thresholds of one detector, chosen when it was fitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::classifier::{Classifier, STEPS};
+use super::carla::{self, Carla};
+use super::classifier::{self, Classifier};
 use super::ensemble::{Members, SOURCES, Weights};
 use super::negatives::{Anomalous, Source};
 use super::network::Parameters;
@@ -77,7 +78,11 @@ impl Model {
     ) -> Result<Self> {
         let started = std::time::Instant::now();
         config.validate()?;
-        let steps = config.detector_steps.unwrap_or(STEPS.min(self.config.steps.div_ceil(2)));
+        let most = match config.detector {
+            DetectorKind::Carla => carla::STEPS,
+            _ => classifier::STEPS,
+        };
+        let steps = config.detector_steps.unwrap_or(most.min(self.config.steps.div_ceil(2)));
         let config = &DetectConfig { detector_steps: Some(steps), ..config.clone() };
         let kind = config.detector;
         let mut model = self.clone();
@@ -109,11 +114,22 @@ impl Model {
         let kind = (config.negatives, config.seed);
         let source = normal.source(self, &normal.train, kind, RESIDUALS, control)?;
         let mut parameters = BTreeMap::new();
+        let mut learned = Learned::default();
         for net in 0..config.nets {
-            let trained = self.train_net(normal, &source, (config, net as u64), control)?;
+            let config = (config, net as u64);
+            let trained = if config.0.detector == DetectorKind::Carla {
+                let (matrix, starts) = (&normal.matrix, &normal.train);
+                let window = self.config.window;
+                let (trained, class) =
+                    Carla::train(matrix, starts, window, &source, config, control)?;
+                learned.normal_classes.push(class);
+                trained
+            } else {
+                self.train_net(normal, &source, config, control)?
+            };
             store(&mut parameters, net, trained);
         }
-        Ok(Trained { config: config.clone(), learned: Learned::default(), parameters })
+        Ok(Trained { config: config.clone(), learned, parameters })
     }
 
     fn train_net(

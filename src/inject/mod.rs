@@ -9,17 +9,13 @@ mod shape;
 mod stretch;
 mod tempo;
 // Until a detector trains on them.
-#[allow(dead_code)]
 mod window;
 
 use serde::{Deserialize, Serialize};
 
 pub use config::{InjectConfig, Kinds};
 pub use series::inject;
-#[allow(unused_imports)]
-pub(crate) use stretch::{Amount, Ranges};
-#[allow(unused_imports)]
-pub(crate) use window::{Window, change, draw_classical};
+pub(crate) use window::draw_classical;
 
 /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

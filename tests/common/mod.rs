@@ -68,7 +68,8 @@ pub fn fitted(series: &Series<'_>, config: &FitConfig) -> Model {
     let model = fit(series, config, &RunToEnd).unwrap();
     assert!(model.psi() >= 1.0, "psi {}", model.psi());
     let report = &model.report;
-    let numbers = [report.r2, report.r2_pca, report.kl, report.loss, report.threshold];
+    let numbers =
+        [report.r2, report.r2_pca, report.kl, report.loss, model.calibration(None).map(|c| c.auto)];
     assert!(numbers.iter().flatten().all(|x| x.is_finite()), "{report:?}");
     // Reading refuses parameters that are not finite.
     Model::from_bytes(&model.to_bytes().unwrap()).unwrap();

@@ -81,7 +81,9 @@ fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
         number(models, "patch_rate", |m| m.model.report.patch_rate),
         number(models, "in_band", |m| m.model.report.in_band),
         number(models, "loss", |m| m.model.report.loss),
-        number(models, "threshold", |m| m.model.report.threshold),
+        text(models, "detector", |m| Some(m.model.detector().name().to_string())),
+        number(models, "threshold", |m| m.model.calibration(None).map(|c| c.auto)),
+        thresholds(models)?,
         count(models, "train_windows", |m| Some(m.model.report.train_windows)),
         count(models, "validation_windows", |m| Some(m.model.report.validation_windows)),
         count(models, "steps", |m| Some(m.model.report.steps)),
@@ -127,6 +129,34 @@ fn strings(
         .iter()
         .map(|model| model.as_ref().map(|model| Series::new(PlSmallStr::EMPTY, get(model))));
     lists(name, rows, DataType::String)
+}
+
+fn thresholds_dtype() -> DataType {
+    let number = |name: &str| Field::new(name.into(), DataType::Float64);
+    let detector = Field::new("detector".into(), DataType::String);
+    DataType::Struct(vec![detector, number("auto"), number("pot"), number("synthetic_f1")])
+}
+
+/// Thresholds of every detector of a model.
+fn thresholds(models: Models<'_>) -> PolarsResult<Series> {
+    let row = |model: &Described| {
+        let all = &model.model.report.calibrations;
+        let names: Vec<&str> = all.keys().map(|kind| kind.name()).collect();
+        let numbers = |name: &str, get: fn(&genias::detector::Calibration) -> f64| {
+            Series::new(name.into(), all.values().map(get).collect::<Vec<f64>>())
+        };
+        let fields = [
+            Series::new("detector".into(), names),
+            numbers("auto", |c| c.auto),
+            numbers("pot", |c| c.pot),
+            numbers("synthetic_f1", |c| c.synthetic_f1),
+        ];
+        let rows = StructChunked::from_series(PlSmallStr::EMPTY, all.len(), fields.iter())?;
+        Ok(rows.into_series())
+    };
+    let rows = models.iter().map(|model| model.as_ref().map(row).transpose());
+    let rows = rows.collect::<PolarsResult<Vec<_>>>()?;
+    lists("thresholds", rows.into_iter(), thresholds_dtype())
 }
 
 fn history(models: Models<'_>) -> PolarsResult<Series> {

@@ -7,7 +7,7 @@ use super::{feature_fields, values_field};
 use crate::bridge::{array_dtype, float_arrays};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_group;
+use crate::models::{for_each_group, Detector};
 
 fn embed_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     let (options, _) = kwargs.parse()?;
@@ -31,6 +31,7 @@ fn embed(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
     for_each_group(
         &frame,
         kwargs.strict,
+        Detector::None,
         |model, series, control| {
             if model.latent() != latent {
                 let allowed = format!("{}, the latent units of the model", model.latent());

@@ -7,7 +7,7 @@ use pyo3_polars::derive::polars_expr;
 use super::synthetic::{synthetic_column, synthetic_field};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_group;
+use crate::models::{for_each_group, Detector};
 use crate::pool::pool;
 
 fn generate_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
@@ -23,6 +23,7 @@ fn generate(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     for_each_group(
         &frame,
         kwargs.strict,
+        Detector::None,
         |model, series, control| model.generate(series, config, control),
         |series, anomalies| {
             if let Some(anomalies) = anomalies {

@@ -6,7 +6,7 @@ use pyo3_polars::derive::polars_expr;
 use super::{feature_fields, values_field};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_group;
+use crate::models::{for_each_group, Detector};
 
 fn label_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
@@ -17,12 +17,13 @@ fn label_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=label_output)]
 fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let threshold = frame.options.threshold;
+    let (threshold, config) = (frame.options.threshold, &frame.options.score);
     let mut labels: Vec<Option<bool>> = vec![None; frame.columns.rows()];
     for_each_group(
         &frame,
         kwargs.strict,
-        |model, series, control| model.label(series, threshold, control),
+        Detector::Trained,
+        |model, series, control| model.label_with(series, threshold, config, control),
         |series, answer| {
             for (t, label) in answer.unwrap_or_default().into_iter().enumerate() {
                 labels[series.row(t)] = label;

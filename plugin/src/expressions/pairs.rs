@@ -8,7 +8,7 @@ use super::{feature_fields, is_multivariate, values_field, with_keys};
 use crate::bridge::{array_dtype, boolean_arrays, float_arrays, window_shape};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_group;
+use crate::models::{for_each_group, Detector};
 
 const FIELDS: [&str; 4] = ["start", "normal", "anomalous", "mask"];
 
@@ -40,6 +40,7 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     for_each_group(
         &frame,
         kwargs.strict,
+        Detector::None,
         |model, series, control| {
             if model.config.window != window {
                 let allowed = format!("{}, the window of the model", model.config.window);

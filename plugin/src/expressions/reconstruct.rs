@@ -6,7 +6,7 @@ use pyo3_polars::derive::polars_expr;
 use super::{feature_fields, float_dtype, suffixed, values_field};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_group;
+use crate::models::{for_each_group, Detector};
 
 fn reconstruct_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
@@ -25,6 +25,7 @@ fn reconstruct(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     for_each_group(
         &frame,
         kwargs.strict,
+        Detector::None,
         |model, series, control| model.reconstruct(series, control),
         |series, answer| {
             let Some(answer) = answer else { return };

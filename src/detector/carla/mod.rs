@@ -18,7 +18,8 @@ mod resnet;
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 
-use super::classifier::limit;
+use super::Detector;
+use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
 use super::network::{Parameters, Shapes};
 use crate::config::{DetectConfig, Schedule};
@@ -29,6 +30,8 @@ use crate::normalise::Matrix;
 use crate::train::{INFERENCE_SHARE, Rates, spread, spread_over_pool};
 use resnet::{Encoder, WIDTH, parameter};
 
+/// Optimiser steps of both stages together where none are given.
+pub(crate) const STEPS: usize = 300;
 /// Normal windows that neighbours are looked for among, and as many negatives.
 const CANDIDATES: usize = 2048;
 /// Learning rate of both stages in units of `detector_learning_rate`, whose default suits the
@@ -126,6 +129,28 @@ impl Carla {
     }
 }
 
+/// Nets whose mean is taken; every row of a window has the score of its window.
+pub(crate) struct Nets(Vec<Carla>);
+
+impl Nets {
+    pub(crate) fn new(nets: Vec<Carla>) -> Self {
+        Self(nets)
+    }
+}
+
+impl Detector for Nets {
+    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+        let limited = windows.clamp(-LIMIT, LIMIT)?;
+        let mut sums = vec![0f32; windows.dim(0)?];
+        for net in &self.0 {
+            let scores = net.forward(&limited)?.to_vec1::<f32>()?;
+            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+        }
+        let (rows, nets) = (windows.dim(1)?, self.0.len().max(1) as f32);
+        Ok(sums.into_iter().flat_map(|sum| std::iter::repeat_n(sum / nets, rows)).collect())
+    }
+}
+
 /// The class that most rows of `probabilities` [n, classes] are highest in, the first of several.
 fn majority(probabilities: &[f32], classes: usize) -> usize {
     let mut counts = vec![0usize; classes];
@@ -212,7 +237,7 @@ fn schedule(config: &DetectConfig, size: usize) -> (usize, Rates) {
         learning_rate: RATE * config.detector_learning_rate,
         psi_learning_rate: 0.0,
         schedule: Schedule::Cosine,
-        steps: config.detector_steps.div_ceil(2),
+        steps: config.detector_steps.unwrap_or(STEPS).div_ceil(2),
         clip: Some(5.0),
     };
     (config.detector_batch_size.div_ceil(size), rates)
@@ -256,7 +281,7 @@ mod tests {
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
         let kind = (Negatives::Noise, config.seed);
-        let source = Source::new(model, (matrix, matrix), starts, kind, control)?;
+        let source = Source::new(model, (matrix, matrix), starts, kind, 64, control)?;
         Carla::train(matrix, starts, WINDOW, &source, (config, 0), control)
     }
 
@@ -303,7 +328,7 @@ mod tests {
         }
         let data = sine(0);
         let starts: Vec<usize> = (0..300).step_by(5).collect();
-        let config = DetectConfig { detector_steps: 6, ..DetectConfig::default() };
+        let config = DetectConfig { detector_steps: Some(6), ..DetectConfig::default() };
         let in_pool = |threads, control: &dyn Control| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (parameters, normal) =
@@ -337,7 +362,8 @@ mod tests {
             }
         }
         let data = sine(0);
-        let config = DetectConfig { detector_steps: 2, classes: 2, ..DetectConfig::default() };
+        let config =
+            DetectConfig { detector_steps: Some(2), classes: 2, ..DetectConfig::default() };
         let (parameters, normal) = train(&data, &[7], &config, &RunToEnd).unwrap();
         let carla = Carla::new(&parameters, 1, &config, normal).unwrap();
         let x = Tensor::from_vec(data.1.gather(&[7], WINDOW), (1, WINDOW, 1), &Device::Cpu);
@@ -362,7 +388,7 @@ mod tests {
         let (model, matrix) = sine(0);
         let starts = [3, 50, 90];
         let source =
-            Source::new(&model, (&matrix, &matrix), &starts, (Negatives::Noise, 0), &RunToEnd)
+            Source::new(&model, (&matrix, &matrix), &starts, (Negatives::Noise, 0), 0, &RunToEnd)
                 .unwrap();
         let pool = Pool {
             matrix: &matrix,
