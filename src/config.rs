@@ -388,7 +388,8 @@ pub enum DetectorKind {
     Classifier,
     /// CARLA: contrastive representations, then self-supervised classes.
     Carla,
-    /// A mix of the others whose weights come from generated anomalies.
+    /// Three classifiers with negatives of their own, weighted by what they find of held-out
+    /// generated anomalies.
     Ensemble,
 }
 
@@ -458,7 +459,8 @@ pub struct ScoreConfig {
 pub struct DetectConfig {
     /// Which one.
     pub detector: DetectorKind,
-    /// Where its anomalies come from; an ensemble has a net for every source.
+    /// Where the anomalies come from that the classifier or CARLA is trained on; the nets of an
+    /// ensemble have sources of their own.
     pub negatives: Negatives,
     /// Optimiser steps; `None`: 200 (300 for both stages of CARLA), and not more than half of the
     /// VAE's `steps`.
@@ -511,7 +513,7 @@ impl Default for DetectConfig {
     fn default() -> Self {
         Self {
             detector: DetectorKind::Ensemble,
-            negatives: Negatives::Mixed,
+            negatives: Negatives::All,
             detector_steps: None,
             detector_batch_size: 32,
             detector_channels: 24,

@@ -151,16 +151,11 @@ def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
     found = scored.group_by("host").agg(
         anomalies=pl.col("anomaly_id").max(),
         rows_hit=pl.col("is_anomaly").mean(),
-        auc_pr=average_precision("anomaly_score", "is_anomaly", judged),
+        auc_pr=pg.auc_pr(
+            pl.col("anomaly_score").filter(judged), pl.col("is_anomaly").filter(judged)
+        ),
     )
     return learned.join(found, on="host").sort("host").collect()
-
-
-def average_precision(score: str, truth: str, where: pl.Expr) -> pl.Expr:
-    """AUC-PR: mean over the positives of the precision at their rank."""
-    order = pl.col(score).filter(where).arg_sort(descending=True)
-    ranked = pl.col(truth).filter(where).gather(order)
-    return (ranked.cum_sum() / pl.int_range(1, ranked.len() + 1)).filter(ranked).mean()
 
 
 def picture(scored: Path, host: str, path: Path) -> Path:
@@ -200,11 +195,11 @@ def picture(scored: Path, host: str, path: Path) -> Path:
         panels.append(alt.layer(shade, measured, synthetic).properties(width=820, height=90))
     score = (
         alt.Chart(view.select("timestamp", "anomaly_score"))
-        .mark_area(color="#35639f", line={"strokeWidth": 1}, opacity=0.6)
+        .mark_line(color="#35639f", strokeWidth=1)
         .encode(time_axis, alt.Y("anomaly_score:Q", title="score"))
     )
     panels.append(alt.layer(shade, score).properties(width=820, height=90))
-    title = f"{host}: measured (grey), generated anomalies (red), reconstruction score (blue)"
+    title = f"{host}: measured (grey), generated anomalies (red), anomaly score (blue)"
     chart = alt.vconcat(*panels, title=alt.TitleParams(title, anchor="start"), spacing=8)
     chart.save(str(path), scale_factor=2)
     return path

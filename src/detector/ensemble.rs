@@ -1,9 +1,8 @@
-//! A weighted mix of nets, one for every source of negatives. The weights come from held-out windows
-//! with generated anomalies.
+//! A weighted mix of three nets with negatives of their own: all sources together, classical
+//! injection, and noise. The weights come from held-out windows with generated anomalies.
 //!
-//! The VAE's error and the amplitude are not among the members: on series that served for nothing
-//! else they made the mix worse, with weights that generated anomalies chose (see
-//! `docs/benchmark.md`).
+//! The VAE's error and the amplitude are not among the members: on the development series of
+//! `docs/benchmark.md` they made the mix worse, with weights that generated anomalies chose.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -13,9 +12,8 @@ use super::classifier::{Classifier, Nets};
 use crate::config::Negatives;
 use crate::error::Result;
 
-/// The sources that there is a net for.
-pub(crate) const SOURCES: [Negatives; 3] =
-    [Negatives::Genias, Negatives::Classical, Negatives::Noise];
+/// What the nets are trained against.
+pub(crate) const SOURCES: [Negatives; 3] = [Negatives::All, Negatives::Classical, Negatives::Noise];
 /// Number of members.
 const MEMBERS: usize = SOURCES.len();
 /// What each net weighs before anything is known.

@@ -94,7 +94,7 @@ impl Model {
             };
             model.trained.insert(kind, trained);
             let negatives = match kind {
-                DetectorKind::Ensemble => Negatives::Mixed,
+                DetectorKind::Ensemble => Negatives::All,
                 _ => config.negatives,
             };
             let held_out = HeldOut::calibrating(self, &normal, negatives, control)?;
@@ -183,7 +183,7 @@ pub(crate) fn calibrate_untrained(
     control: &dyn Control,
 ) -> Result<()> {
     let normal = Normal::new(model, series, control)?;
-    let held_out = HeldOut::calibrating(model, &normal, Negatives::Mixed, control)?;
+    let held_out = HeldOut::calibrating(model, &normal, Negatives::All, control)?;
     for kind in [DetectorKind::Reconstruction, DetectorKind::Amplitude] {
         calibrate(model, &held_out, kind, control)?;
     }

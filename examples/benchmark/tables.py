@@ -1,0 +1,118 @@
+"""The tables of `docs/benchmark.md`, in Markdown, from the results of `detectors.py`.
+
+    python examples/benchmark/tables.py results.parquet
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations
+
+import polars as pl
+from scipy.stats import wilcoxon
+
+DATASETS = ["msl", "smap", "nab", "ucr"]
+DEFAULT = "ensemble"
+TIE = 0.005
+"""Differences of series means below this count as ties."""
+
+
+def per_dataset(results: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """Mean over series, then mean and deviation over seeds, per method and dataset, and the mean of
+    the dataset means."""
+    by_seed = results.group_by("method", "dataset", "seed").agg(pl.col(metric).mean())
+    overall = by_seed.group_by("method", "seed").agg(pl.col(metric).mean()).with_columns(
+        dataset=pl.lit("mean")
+    )
+    table = pl.concat([by_seed, overall.select(by_seed.columns)])
+    return table.group_by("method", "dataset").agg(
+        mean=pl.col(metric).mean(), spread=pl.col(metric).std().fill_null(0.0)
+    )
+
+
+def cell(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.3f}" + (f" ± {spread:.3f}" if spread else "")
+
+
+def print_metric(results: pl.DataFrame, metric: str, title: str) -> None:
+    table = per_dataset(results, metric)
+    cells = {(row["method"], row["dataset"]): row for row in table.iter_rows(named=True)}
+    columns = [d for d in DATASETS if d in table["dataset"]] + ["mean"]
+    methods = sorted(
+        table["method"].unique(), key=lambda m: -((cells[m, "mean"]["mean"]) or 0.0)
+    )
+    print(f"\n### {title}\n\n| method | " + " | ".join(columns) + " |")
+    print("|---|" + "---:|" * len(columns))
+    for method in methods:
+        found = [cells.get((method, column), {}) for column in columns]
+        row = " | ".join(cell(item.get("mean"), item.get("spread")) for item in found)
+        print(f"| {'**' + method + '** (default)' if method == DEFAULT else method} | {row} |")
+
+
+def print_pairs(results: pl.DataFrame, methods: list[str], metric: str) -> None:
+    """Wins, ties, losses and Wilcoxon's p over series, each the mean over its seeds."""
+    series = results.group_by("dataset", "series", "method").agg(pl.col(metric).mean())
+    wide = series.pivot(on="method", index=["dataset", "series"], values=metric)
+    print(f"\n| {metric}: first against second | wins | ties | losses | mean difference | p |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for first, second in combinations(methods, 2):
+        if first not in wide.columns or second not in wide.columns:
+            continue
+        difference = wide.select(d=pl.col(first) - pl.col(second)).drop_nulls()["d"]
+        wins, losses = (difference > TIE).sum(), (difference < -TIE).sum()
+        p = wilcoxon(difference.to_numpy()).pvalue if (difference != 0).any() else 1.0
+        ties = len(difference) - wins - losses
+        mean = difference.mean()
+        print(f"| {first} - {second} | {wins} | {ties} | {losses} | {mean:+.3f} | {p:.3f} |")
+
+
+def print_thresholds(results: pl.DataFrame) -> None:
+    """F1 at the automatic threshold beside the oracle's, means over series and seeds."""
+    table = (
+        results.drop_nulls("auto_f1")
+        .group_by("method", "dataset")
+        .agg(
+            pl.col("auto_f1", "best_f1", "auto_affiliation_f1", "best_affiliation_f1").mean(),
+            pl.col("auto_rate").mean(),
+        )
+        .sort("method", "dataset")
+    )
+    print("\n| method | dataset | F1 auto | F1 oracle | share | rows flagged | affiliation F1 auto |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for row in table.iter_rows(named=True):
+        print(
+            f"| {row['method']} | {row['dataset']} | {row['auto_f1']:.3f} | {row['best_f1']:.3f} | "
+            f"{row['auto_f1'] / row['best_f1']:.0%} | {row['auto_rate']:.1%} | "
+            f"{row['auto_affiliation_f1'] or 0:.3f} |"
+        )
+
+
+def main() -> None:
+    results = pl.read_parquet(sys.argv[1])
+    print(f"{results['series'].n_unique()} series, seeds {sorted(results['seed'].unique())}")
+    assert not results["has_nan"].any(), "a score is NaN"
+    for metric, title in {
+        "auc_pr": "AUC-PR per row",
+        "vus_pr": "VUS-PR",
+        "best_f1": "Best F1 per row (oracle threshold)",
+        "window_best_f1": "Best F1 per window of 200 rows (oracle threshold), as the paper counts",
+        "best_affiliation_f1": "Best affiliation F1 (oracle threshold)",
+    }.items():
+        print_metric(results, metric, title)
+    for family in ("classifier", "carla"):
+        for metric in ("auc_pr", "vus_pr"):
+            names = [f"{family} {source}" for source in ("genias", "classical", "noise", "mixed")]
+            print_pairs(results, names, metric)
+    print_thresholds(results)
+    seconds = results.group_by("method", "dataset").agg(
+        pl.col("seconds").mean().alias("fit"), pl.col("score_seconds").mean().alias("score")
+    )
+    print("\n### Seconds per series (two fits at a time)\n")
+    with pl.Config(tbl_rows=-1, tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True):
+        print(seconds.pivot(on="dataset", index="method", values=["fit", "score"]).sort("method"))
+
+
+if __name__ == "__main__":
+    main()
