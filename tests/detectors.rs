@@ -133,22 +133,17 @@ fn rows_without_a_window_have_no_score() {
     assert!(!scored(40) && !scored(50) && !scored(125) && !scored(145) && scored(100));
 }
 
-/// A noisy sine, and one with six shifts and six spikes at known rows.
+/// A noisy sine, and its continuation with five shifts and five spikes at known rows.
 fn sine(seed: u64) -> (Vec<f64>, Vec<f64>, Vec<bool>) {
-    let noise = rng(seed).normals(1400);
-    let clean = noise
-        .iter()
-        .enumerate()
-        .map(|(t, e)| (std::f64::consts::TAU * t as f64 / 21.0).sin() + 0.05 * f64::from(*e));
-    let clean: Vec<f64> = clean.collect();
-    let (mut test, mut labels) = (clean[900..].to_vec(), vec![false; 500]);
-    for i in 0..6 {
-        let (shift, spike) = (30 + 80 * i, 65 + 80 * i);
-        let up = if i % 2 == 0 { 1.0 } else { -1.0 };
-        test[shift..shift + 14].iter_mut().for_each(|x| *x += 2.0 * up);
-        labels[shift..shift + 14].fill(true);
-        test[spike..spike + 2].iter_mut().for_each(|x| *x -= 3.0 * up);
-        labels[spike..spike + 2].fill(true);
+    let noise = rng(seed).normals(2000).into_iter().enumerate();
+    let value = |(t, e): (usize, f32)| (t as f64 / 3.4).sin() + 0.05 * f64::from(e);
+    let clean: Vec<f64> = noise.map(value).collect();
+    let (mut test, mut labels) = (clean[900..].to_vec(), vec![false; 1100]);
+    for i in 0..10 {
+        let (start, up) = (60 + 100 * i, if i % 4 < 2 { 1.0 } else { -1.0 });
+        let rows = if i % 2 == 0 { start..start + 14 } else { start..start + 2 };
+        test[rows.clone()].iter_mut().for_each(|x| *x += 2.5 * up);
+        labels[rows].fill(true);
     }
     (clean[..900].to_vec(), test, labels)
 }
@@ -162,9 +157,9 @@ fn trained_detectors_find_shifts_and_spikes() {
         let config = FitConfig { window: 32, channels: 8, steps: 40, seed, ..small() };
         let model = fitted(&series, &config);
         for (kind, steps, least) in [
-            (DetectorKind::Classifier, 200, 0.9),
-            (DetectorKind::Ensemble, 200, 0.9),
-            (DetectorKind::Carla, 200, 0.75),
+            (DetectorKind::Classifier, 200, 0.93),
+            (DetectorKind::Ensemble, 200, 0.93),
+            (DetectorKind::Carla, 300, 0.7),
         ] {
             let config = DetectConfig {
                 detector: kind,
@@ -175,12 +170,11 @@ fn trained_detectors_find_shifts_and_spikes() {
             };
             let model = with_detector(&model, &series, &config);
             let auc = auc_roc(&full(scores(&model, &test, &by(kind))), &labels).unwrap().unwrap();
-            println!("{kind:?} {seed} {auc} {:?}", model.calibration(None).unwrap().synthetic_f1);
-            assert!(auc > 0.0 * least, "{kind:?}, seed {seed}: {auc}");
+            assert!(auc > least, "{kind:?}, seed {seed}: {auc}");
             // Alarms on normal rows are few.
             let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
             let alarms = labels.iter().filter(|label| **label == Some(true)).count();
-            assert!(alarms < 45, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
+            assert!(alarms < 20, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
         }
     }
 }
