@@ -173,14 +173,14 @@ fn neither_threads_nor_places_of_rows_matter() {
 /// Default lengths adapt to the runs that nulls leave, not only to the longest of them.
 #[test]
 fn as_many_as_asked_fit_where_nulls_leave_short_runs() {
-    let nulls = [80, 164, 286, 364, 456, 488];
+    let nulls = [40, 80, 120, 160, 200, 240, 280, 320, 360];
     let rows = wave(600, 1).into_iter().enumerate();
     let rows = rows.map(|(t, x)| (!nulls.contains(&t)).then_some(x));
-    let columns = Columns::new(vec![column("a", rows)]).unwrap();
+    let columns = Columns::new(vec![column("a", rows), column("b", [Some(0.0); 600])]).unwrap();
     let series = Series::whole(&columns);
     for seed in 0..40 {
-        for count in 1..12 {
-            let config = InjectConfig { count: Some(count), seed, ..of(&Kind::CARLA) };
+        for count in 1..14 {
+            let config = InjectConfig { count: Some(count), seed, ..of(&Kind::ALL) };
             assert_eq!(inject(&series, &config, RUN).unwrap().len(), count);
         }
     }
