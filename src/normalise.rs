@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 
 /// z-scores beyond this are clamped, so that squares stay finite in 32 bits.
-const Z_LIMIT: f64 = 1e8;
+pub(crate) const Z_LIMIT: f64 = 1e8;
 /// Rows that are normalised together, feature by feature.
 const BLOCK: usize = 512;
 /// A feature whose range is below this share of its magnitude counts as constant.

@@ -10,7 +10,10 @@ use std::collections::HashMap;
 
 use common::{frame, model_of, small, wave, waves};
 use genias::artifact::FORMAT_VERSION;
-use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, Threshold};
+use genias::{
+    Columns, DetectConfig, DetectorKind, Error, FitConfig, GenerateConfig, Model, RunToEnd,
+    ScoreConfig, Series, Threshold,
+};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -296,7 +299,8 @@ fn other_bytes_are_no_models() {
     assert_refused(&plain, "model: safetensors without a `genias` entry");
     let other = raw("{\"__metadata__\":{\"genius\":\"{}\"}}", &[]);
     assert_refused(&other, "model: safetensors without a `genias` entry");
-    for entry in ["", "x", "{}", "[]", "null", "{\\\"format_version\\\":1}"] {
+    let bare = format!("{{\\\"format_version\\\":{FORMAT_VERSION}}}");
+    for entry in ["", "x", "{}", "[]", "null", &bare] {
         let header = format!("{{\"__metadata__\":{{\"genias\":\"{entry}\"}}}}");
         assert_refused(&raw(&header, &[]), "model: not a readable model");
     }
@@ -435,6 +439,121 @@ fn metadata_that_no_fit_writes_is_refused() {
         ("\"mean\":[", "\"mean\":[0.0,", normaliser),
         ("\"std\":[", "\"std\":[0.5,", normaliser),
         ("\"std\":[", "\"std\":[-", normaliser),
+    ] {
+        assert_refused(&parts.with(old, new).signed(), text);
+    }
+}
+
+/// A model that holds a detector of every kind.
+fn detecting() -> (Columns, Model) {
+    let columns = waves(60);
+    let mut model = model_of(&columns, &small());
+    for detector in [DetectorKind::Classifier, DetectorKind::Carla, DetectorKind::Ensemble] {
+        let config = DetectConfig {
+            detector,
+            detector_steps: Some(1),
+            detector_batch_size: 4,
+            detector_channels: 2,
+            nets: 2,
+            ..DetectConfig::default()
+        };
+        model = model.fit_detector(&Series::whole(&columns), &config, &RunToEnd).unwrap();
+    }
+    (columns, model)
+}
+
+#[test]
+fn detectors_come_back() {
+    let (columns, model) = detecting();
+    let (series, run) = (Series::whole(&columns), &RunToEnd);
+    let bytes = model.to_bytes().unwrap();
+    let read = Model::from_bytes(&bytes).unwrap();
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    assert_eq!((read.detectors(), read.detector()), (model.detectors(), model.detector()));
+    assert_eq!((model.detectors().len(), model.detector()), (5, DetectorKind::Ensemble));
+    for kind in model.detectors() {
+        assert_eq!(read.calibration(Some(kind)), model.calibration(Some(kind)));
+        let config = ScoreConfig { detector: Some(kind), ..ScoreConfig::default() };
+        let answers = |model: &Model| {
+            let scores = model.score_with(&series, &config, run).unwrap();
+            (scores, model.label_with(&series, Threshold::Pot, &config, run).unwrap())
+        };
+        assert_eq!(answers(&read), answers(&model), "{kind:?}");
+    }
+}
+
+#[test]
+fn detectors_that_no_fit_writes_are_refused() {
+    let (_, model) = detecting();
+    let parts = Parts::of(&model);
+    assert!(Model::from_bytes(&parts.signed()).is_ok());
+    for name in ["carla.1.head.bias", "ensemble.2.row.bias", "classifier.0.window.weight"] {
+        let name = format!("detector.{name}");
+        let at = parts.tensors.iter().position(|tensor| tensor.0 == name).unwrap();
+        let count = parts.tensors.len();
+        let mut less = parts.clone();
+        less.tensors.remove(at);
+        assert_refused(&less.signed(), &format!("{} tensors, {count} expected", count - 1));
+        let mut renamed = parts.clone();
+        renamed.tensors[at].0.push('s');
+        assert_refused(&renamed.signed(), &format!("tensor `{name}` not found"));
+        let mut broken = parts.clone();
+        broken.tensors[at].3[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert_refused(&broken.signed(), &format!("tensor `{name}` holds a value that is not"));
+    }
+    let json: Value = serde_json::from_str(&parts.json).unwrap();
+    let learned = |kind: &str, key: &str| {
+        let value = &json["detectors"][kind]["learned"][key];
+        format!("\"{key}\":{value}")
+    };
+    let (classes, weights) = (learned("carla", "normal_classes"), learned("ensemble", "weights"));
+    let (classifier, carla, ensemble) = (
+        "the detector `classifier` is inconsistent",
+        "the detector `carla` is inconsistent",
+        "the detector `ensemble` is inconsistent",
+    );
+    let readable = "not a readable model";
+    let first = "\"detectors\":{\"classifier\":{\"config\":{\"detector\":\"classifier\"";
+    for (old, new, text) in [
+        (classes.as_str(), "\"normal_classes\":[0,10]", carla),
+        (&classes, "\"normal_classes\":[0]", carla),
+        (&classes, "\"normal_classes\":[0,0,0]", carla),
+        (&classes, "\"normal_classes\":[0,-1]", readable),
+        ("\"normal_classes\":[]", "\"normal_classes\":[0,0]", classifier),
+        (&weights, "\"weights\":[0.5,-0.5,1.0]", ensemble),
+        (&weights, "\"weights\":[0.0,0.0,1.5]", ensemble),
+        (&weights, "\"weights\":[0.0,0.0,0.0]", ensemble),
+        (&weights, "\"weights\":null", ensemble),
+        (&weights, "\"weights\":[0.5,0.5]", readable),
+        (&weights, "\"weights\":[null,0.5,0.5]", readable),
+        ("\"weights\":null", "\"weights\":[1.0,0.0,0.0]", classifier),
+        ("\"weights\":null", "\"weights\":null,\"bias\":0", "unknown field `bias`"),
+        (first, &first.replace("{\"classifier", "{\"amplitude"), "`amplitude` is inconsistent"),
+        (first, &first.replace("{\"classifier", "{\"forest"), readable),
+        (first, &first.replace(":\"classifier", ":\"carla"), classifier),
+        ("\"nets\":2", "\"nets\":0", "`nets` = 0"),
+        ("\"nets\":2", "\"nets\":3", " tensors, "),
+        ("\"detector_channels\":2", "\"detector_channels\":1024", "is not f32 of shape"),
+    ] {
+        assert_refused(&parts.with(old, new).signed(), text);
+    }
+}
+
+#[test]
+fn thresholds_that_no_fit_writes_are_refused() {
+    let parts = Parts::of(&model());
+    let (thresholds, readable) = ("the thresholds are inconsistent", "not a readable model");
+    for (old, new, text) in [
+        ("\"amplitude\":{\"auto\"", "\"carla\":{\"auto\"", thresholds),
+        ("\"detector\":null", "\"detector\":\"ensemble\"", thresholds),
+        ("\"detector\":null", "\"detector\":\"forest\"", readable),
+        ("\"quantiles\":[", "\"quantiles\":[0.0,", thresholds),
+        ("\"quantiles\":[", "\"quantiles\":[null,", readable),
+        ("\"quantiles\":[", "\"quantiles\":[NaN,", readable),
+        ("\"quantiles\":[", "\"quantiles\":[1e999,", readable),
+        ("{\"auto\":", "{\"auto\":null,\"pot\":", readable),
+        ("\"detectors\":{}", "\"detectors\":[]", readable),
+        (",\"detectors\":{}", "", "missing field `detectors`"),
     ] {
         assert_refused(&parts.with(old, new).signed(), text);
     }

@@ -170,6 +170,24 @@ fn neither_threads_nor_places_of_rows_matter() {
     assert_eq!(inject(&picked(&reversed, (0..3000).rev()), &config, RUN).unwrap(), expected);
 }
 
+/// Default lengths adapt to the runs that nulls leave, not only to the longest of them.
+#[test]
+fn as_many_as_asked_fit_where_nulls_leave_short_runs() {
+    let nulls = [40, 80, 120, 160, 200, 240, 280, 320, 360];
+    let rows = wave(600, 1).into_iter().enumerate();
+    let rows = rows.map(|(t, x)| (!nulls.contains(&t)).then_some(x));
+    let columns = Columns::new(vec![column("a", rows), column("b", [Some(0.0); 600])]).unwrap();
+    let series = Series::whole(&columns);
+    for seed in 0..40 {
+        for count in 1..14 {
+            let config = InjectConfig { count: Some(count), seed, ..of(&Kind::ALL) };
+            assert_eq!(inject(&series, &config, RUN).unwrap().len(), count);
+        }
+    }
+    let config = InjectConfig { count: Some(400), ..of(&Kind::CARLA) };
+    assert!(matches!(inject(&series, &config, RUN), Err(Error::DoesNotFit { asked: 400, .. })));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

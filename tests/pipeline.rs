@@ -12,8 +12,8 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array, In
 use arrow::datatypes::DataType;
 use candle_core::{Device, Tensor};
 use common::{
-    CancelAfter, assert_close, bits, column, fitted, flat, frame, model_of, normal, picked, rng,
-    small, vae_of, wave, waves,
+    CancelAfter, assert_close, bits, column, fitted, flat, frame, is_covered, model_of, normal,
+    picked, rng, small, vae_of, wave, waves,
 };
 use genias::config::{
     Distance, Form, Kl, Margin, OneOrRange, Patch, Perturbation, Preset, Schedule,
@@ -487,16 +487,6 @@ fn scores_are_where_windows_are() {
     assert!(low.iter().flatten().all(|label| *label));
 }
 
-/// Whether a window of 16 usable rows without a gap holds row `t`.
-fn is_covered(series: &Series<'_>, t: usize) -> bool {
-    let fits = |start: usize| {
-        start + 16 <= series.len()
-            && (start..start + 16).all(|t| series.is_usable(t))
-            && !(start + 1..start + 16).any(|t| series.gaps().contains(&t))
-    };
-    (t.saturating_sub(15)..=t).any(fits)
-}
-
 /// Values of a batch [n, W, D] and of its reconstruction from the latent mean.
 fn decoded(model: &Model, series: &Series<'_>, starts: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let size = model.config.window;
@@ -793,10 +783,15 @@ fn noise_that_counts_as_constant_is_not_scored() {
     let mut moved = wobble.clone();
     moved[60] += 100.0;
     let model = model_of(&frame(&[("wobble", &wobble)]), &small());
-    let labels =
-        model.label(&Series::whole(&frame(&[("wobble", &moved)])), Threshold::Auto, RUN).unwrap();
-    let alarms: Vec<usize> = (0..120).filter(|t| labels[*t] == Some(true)).collect();
-    assert_eq!(alarms, [60]);
+    let alarms = |values: &[f64], threshold| -> Vec<usize> {
+        let columns = frame(&[("wobble", values)]);
+        let labels = model.label(&Series::whole(&columns), threshold, RUN).unwrap();
+        (0..120).filter(|t| labels[*t] == Some(true)).collect()
+    };
+    assert_eq!(alarms(&moved, Threshold::Quantile(0.99)), [60]);
+    // The automatic threshold lies between the noise and generated anomalies, a tenth of the level.
+    moved[60] = 1.1e9;
+    assert_eq!(alarms(&moved, Threshold::Auto), [60]);
 }
 
 /// Values that 64 bits hold but 32 do not, up to the largest of either type.

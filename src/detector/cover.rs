@@ -88,8 +88,9 @@ impl Model {
         let starts = windows::covering_starts(&runs, size, stride.unwrap_or(size / OVERLAP));
         pass(&matrix, &starts, size, control, work, |starts, results| {
             let per_window = results.len() / starts.len().max(1);
-            for (&start, result) in starts.iter().zip(results.chunks_exact(per_window.max(1))) {
-                take(start..start + size, result);
+            // Also where windows have no values: they cover their rows.
+            for (i, &start) in starts.iter().enumerate() {
+                take(start..start + size, &results[i * per_window..(i + 1) * per_window]);
             }
         })
     }

@@ -39,7 +39,8 @@ impl Default for Weights {
 impl Weights {
     /// Whether a fit can have written this.
     pub(crate) fn is_sound(&self) -> bool {
-        self.0.iter().all(|weight| (0.0..=1.0).contains(weight))
+        let sum: f64 = self.0.iter().sum();
+        self.0.iter().all(|weight| (0.0..=1.0).contains(weight)) && (sum - 1.0).abs() < 1e-9
     }
 
     /// Logistic regression of hit rows on the nets' log-odds, with an intercept, weights >= 0 and a

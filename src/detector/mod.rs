@@ -73,7 +73,8 @@ impl Learned {
         let weighted = self.weights.as_ref().is_some_and(Weights::is_sound);
         let classes = self.normal_classes.iter().filter(|class| **class < config.classes).count();
         let nets = if kind == DetectorKind::Carla { config.nets } else { 0 };
-        weighted == (kind == DetectorKind::Ensemble)
+        config.detector == kind
+            && weighted == (kind == DetectorKind::Ensemble)
             && self.normal_classes.len() == nets
             && classes == nets
     }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::generate::pulse;
 use crate::inject::{Kind, draw_classical};
 use crate::model::Model;
-use crate::normalise::Matrix;
+use crate::normalise::{Matrix, Z_LIMIT};
 use crate::patch::{blend_weights, rescale};
 use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
@@ -147,7 +147,8 @@ impl<'a> Source<'a> {
         rng.shuffle(&mut chosen);
         chosen.truncate(1 + rng.below(chosen.len().min(CONSTANT_MOST)));
         for feature in chosen {
-            let height = pulse(self.model.normaliser.mean[feature], rng.below(2) == 0) as f32;
+            let height = pulse(self.model.normaliser.mean[feature], rng.below(2) == 0);
+            let height = height.clamp(-Z_LIMIT, Z_LIMIT) as f32;
             let end = if rng.below(2) == 0 { segment.end } else { self.size() };
             for t in segment.start..end {
                 window[t * self.matrix.features() + feature] += height;
@@ -279,4 +280,133 @@ fn residual_share(vae: &Vae, starts: &[usize], live: &Matrix, rng: &mut Rng) -> 
     let both = vae.decode(&Tensor::cat(&[at(moved)?, at(noise)?], 0)?)?;
     let (perturbed, plain) = crate::vae::halves(&both)?;
     Ok((perturbed - plain)?.flatten_all()?.to_vec1()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array};
+
+    use super::*;
+    use crate::columns::{Columns, Series};
+    use crate::config::FitConfig;
+    use crate::control::RunToEnd;
+    use crate::patch::rms;
+
+    const WINDOW: usize = 32;
+    const START: usize = 11;
+    const KINDS: [Negatives; 5] = [
+        Negatives::Genias,
+        Negatives::Classical,
+        Negatives::Noise,
+        Negatives::Mixed,
+        Negatives::All,
+    ];
+
+    /// A model, hardly trained, of `live` noisy sines and `constant` constants, and its matrices.
+    fn model(live: usize, constant: usize) -> (Model, Matrix, Matrix) {
+        let feature = |d: usize| -> (String, ArrayRef) {
+            let noise = Rng::new(d as u64, Purpose::Place, [0, 0]).normals(200);
+            let wave = |(t, e): (usize, f32)| (t as f64 / 3.0).sin() + 0.1 * f64::from(e);
+            let values = noise.into_iter().enumerate();
+            let values = values.map(|row| if d < live { wave(row) } else { d as f64 });
+            (format!("x{d}"), Arc::new(Float64Array::from_iter_values(values)))
+        };
+        let columns = Columns::new((0..live + constant).map(feature).collect()).unwrap();
+        let series = Series::whole(&columns);
+        let config = FitConfig { window: WINDOW, steps: 2, channels: 4, ..FitConfig::default() };
+        let model = crate::fit(&series, &config, &RunToEnd).unwrap();
+        let matrix = model.normaliser.apply_all(&series, &RunToEnd).unwrap();
+        let live = model.normaliser.apply(&series, &RunToEnd).unwrap();
+        (model, matrix, live)
+    }
+
+    /// `n` anomalies, all of them on the window at [`START`].
+    fn draw(data: &(Model, Matrix, Matrix), kind: (Negatives, u64), n: usize, key: u64) -> Drawn {
+        let (model, matrix, live) = data;
+        let source = Source::new(model, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
+        let Anomalous { windows, hit } = source.draw(n, key);
+        let features = matrix.features();
+        assert_eq!((windows.len(), hit.len()), (n * WINDOW * features, n * WINDOW));
+        assert!(windows.iter().all(|z| z.is_finite()));
+        let input = matrix.window(START, WINDOW);
+        let delta = |window: &[f32]| window.iter().zip(input).map(|(y, x)| y - x).collect();
+        let deltas = windows.chunks_exact(WINDOW * features).map(delta);
+        deltas.zip(hit.chunks_exact(WINDOW).map(<[bool]>::to_vec)).collect()
+    }
+
+    /// What every anomaly adds, [W, D], and the rows that it is said to hit.
+    type Drawn = Vec<(Vec<f32>, Vec<bool>)>;
+
+    fn column(delta: &[f32], features: usize, d: usize) -> impl Iterator<Item = f32> + '_ {
+        delta.iter().skip(d).step_by(features).copied()
+    }
+
+    #[test]
+    fn rows_are_hit_where_they_change() {
+        for (live, constant) in [(1, 0), (2, 0), (2, 5), (0, 2)] {
+            let (data, features) = (model(live, constant), live + constant);
+            for kind in KINDS {
+                for (delta, hit) in draw(&data, (kind, 3), 150, 0) {
+                    let rows = delta.chunks_exact(features);
+                    let changed: Vec<bool> = rows.map(|z| z.iter().any(|z| *z != 0.0)).collect();
+                    assert!(changed.contains(&true), "{kind:?}");
+                    // Of classical anomalies, a row may keep its value by chance.
+                    let exact = live == 0 || parts(kind).iter().all(|p| *p != Negatives::Classical);
+                    let inside = changed.iter().zip(&hit).all(|(changed, hit)| !changed || *hit);
+                    assert!(inside && (!exact || changed == hit), "{kind:?}: {changed:?} {hit:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strengths_are_within_their_range() {
+        let data = model(3, 0);
+        for kind in [Negatives::Genias, Negatives::Noise] {
+            let (mut low, mut high, mut subsets) = (f32::MAX, 0f32, [0; 4]);
+            for (delta, hit) in draw(&data, (kind, 0), 400, 1) {
+                let segment = |d| {
+                    let rows = column(&delta, 3, d).zip(&hit).filter(|(_, hit)| **hit);
+                    rms(&rows.map(|(delta, _)| delta).collect::<Vec<_>>())
+                };
+                let strengths: Vec<f32> = (0..3).map(segment).filter(|x| *x > 0.0).collect();
+                subsets[strengths.len()] += 1;
+                let most = strengths.iter().fold(0f32, |most, x| most.max(*x));
+                assert!(strengths.iter().all(|x| (x / most - 1.0).abs() < 1e-4), "{strengths:?}");
+                (low, high) = (low.min(most), high.max(most));
+            }
+            assert!((0.349..0.4).contains(&low) && (7.0..8.01).contains(&high), "{low} {high}");
+            assert!(subsets[0] == 0 && subsets[1..].iter().all(|n| *n > 20), "{subsets:?}");
+        }
+    }
+
+    /// A fifth of the anomalies hit constants, half of these nothing else.
+    #[test]
+    fn constants_are_hit_now_and_then() {
+        let (live, constant, n) = (2, 6, 1000);
+        let data = model(live, constant);
+        let (mut with, mut alone) = (0, 0);
+        for (delta, _) in draw(&data, (Negatives::Noise, 0), n, 2) {
+            let hit = |d: &usize| column(&delta, live + constant, *d).any(|z| z != 0.0);
+            let constants = (live..live + constant).filter(hit).count();
+            assert!(constants <= CONSTANT_MOST);
+            with += usize::from(constants > 0);
+            alone += usize::from(constants > 0 && !(0..live).any(|d| hit(&d)));
+        }
+        assert!((150..250).contains(&with) && (70..130).contains(&alone), "{with} {alone}");
+    }
+
+    #[test]
+    fn the_same_key_draws_the_same() {
+        let data = model(2, 1);
+        for kind in KINDS {
+            let one = draw(&data, (kind, 0), 20, 5);
+            assert_eq!(draw(&data, (kind, 0), 20, 5), one);
+            assert_eq!(draw(&data, (kind, 0), 7, 5), one[..7]);
+            assert_ne!(draw(&data, (kind, 0), 20, 6), one);
+            assert_ne!(draw(&data, (kind, 1), 20, 5), one);
+        }
+    }
 }

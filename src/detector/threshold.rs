@@ -92,7 +92,7 @@ fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
     let positives = rows.iter().filter(|row| row.1).count() as f64;
     let (mut hits, mut best) = (0.0, (floor, 0.0));
     for (i, row) in rows.iter().enumerate() {
-        if row.0 < floor {
+        if row.0 <= floor {
             break;
         }
         hits += f64::from(u8::from(row.1));
@@ -137,4 +137,112 @@ fn peaks_over_threshold(sorted: &[f64]) -> f64 {
         scale / shape * (rarer.powf(-shape) - 1.0)
     };
     if beyond.is_finite() { t + beyond.max(0.0) } else { largest }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rng::{Purpose, Rng};
+
+    /// The value that a generalised Pareto variable of scale 2 passes with probability `p`.
+    fn pareto(p: f64, shape: f64) -> f64 {
+        if shape == 0.0 { -2.0 * p.ln() } else { 2.0 / shape * (p.powf(-shape) - 1.0) }
+    }
+
+    /// F1 of the labels "above `threshold`", by counting.
+    fn f1(threshold: f64, normal: &[f32], anomalous: &[(f32, bool)]) -> f64 {
+        let above = |score: f32| f64::from(score) > threshold;
+        let hit = || anomalous.iter().filter(|row| row.1);
+        let found = hit().filter(|row| above(row.0)).count() as f64;
+        let false_alarms = normal.iter().filter(|score| above(**score)).count() as f64;
+        let missed = hit().count() as f64 - found;
+        2.0 * found / (2.0 * found + false_alarms + missed).max(1.0)
+    }
+
+    #[test]
+    fn pot_is_the_quantile_of_a_pareto_tail() {
+        for shape in [-0.3, 0.0, 0.2] {
+            let expected = pareto(RISK, shape);
+            let ratios = (0..5).map(|seed| {
+                let mut rng = Rng::new(seed, Purpose::Detector, [0, 0]);
+                let draw = |_| pareto(1.0 - rng.uniform(), shape) as f32;
+                let normal: Vec<f32> = (0..20_000).map(draw).collect();
+                let ratio = Calibration::new(&normal, &[]).pot / expected;
+                assert!((ratio - 1.0).abs() < 0.1, "shape {shape}, seed {seed}: {ratio}");
+                ratio
+            });
+            let mean = ratios.sum::<f64>() / 5.0;
+            assert!((mean - 1.0).abs() < 0.05, "shape {shape}: {mean}");
+        }
+    }
+
+    #[test]
+    fn too_few_scores_in_the_tail_give_the_largest() {
+        assert_eq!(Calibration::new(&[3.5; 5000], &[]).pot, 3.5);
+        let normal: Vec<f32> = (0..400).map(|i| i as f32).collect();
+        assert_eq!(Calibration::new(&normal, &[]).pot, 399.0);
+        assert!(Calibration::new(&[], &[]).is_sound());
+    }
+
+    /// Anomalies apart from normal rows: between the two. Anomalies that look normal: the floor.
+    #[test]
+    fn auto_separates_what_can_be_separated() {
+        let normal: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+        let rows = |score: f32| vec![(score, true), (score, true), (5000.0, false)];
+        let apart = Calibration::new(&normal, &rows(2000.0));
+        assert_eq!((apart.auto, apart.synthetic_f1), (0.5 * (999.0 + 2000.0), 1.0));
+        let hidden = Calibration::new(&normal, &rows(10.0));
+        assert_eq!((hidden.auto, hidden.synthetic_f1), (989.0, 0.0));
+    }
+
+    proptest! {
+        /// Scores on a coarse grid, so that there are ties.
+        #[test]
+        fn thresholds_are_what_they_say(
+            normal in prop::collection::vec(-20i32..20, 1..300),
+            anomalous in prop::collection::vec((-20i32..60, prop::bool::ANY), 0..100),
+            qs in prop::collection::vec(0.0f64..=1.0, 2..20),
+        ) {
+            let normal: Vec<f32> = normal.into_iter().map(|x| x as f32 / 2.0).collect();
+            let anomalous: Vec<(f32, bool)> =
+                anomalous.into_iter().map(|(x, hit)| (x as f32 / 2.0, hit)).collect();
+            let found = Calibration::new(&normal, &anomalous);
+            prop_assert!(found.is_sound());
+            let mut sorted: Vec<f64> = normal.iter().map(|x| f64::from(*x)).collect();
+            sorted.sort_by(f64::total_cmp);
+            let floor = sorted[((sorted.len() - 1) as f64 * 0.99).round() as usize];
+            prop_assert!(found.auto >= floor && found.pot.is_finite());
+            prop_assert!((f1(found.auto, &normal, &anomalous) - found.synthetic_f1).abs() < 1e-12);
+            let scores = normal.iter().copied().chain(anomalous.iter().map(|row| row.0));
+            for candidate in scores.map(f64::from).filter(|score| *score >= floor) {
+                prop_assert!(f1(candidate, &normal, &anomalous) <= found.synthetic_f1 + 1e-12);
+            }
+            let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
+            let mut last = low;
+            let mut qs = qs;
+            qs.sort_by(f64::total_cmp);
+            for q in [0.0].into_iter().chain(qs).chain([1.0]) {
+                let value = found.threshold(Threshold::Quantile(q));
+                prop_assert!(value >= last - 1e-9 && value <= high + 1e-9, "{q}: {value}");
+                last = value;
+            }
+            prop_assert_eq!(found.threshold(Threshold::Quantile(0.0)), low);
+            prop_assert_eq!(found.threshold(Threshold::Quantile(1.0)), high);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_scores() {
+        let normal: Vec<f32> = (0..=10_000).map(|i| i as f32).collect();
+        let found = Calibration::new(&normal, &[]);
+        for q in [0.1, 0.5, 0.95, 0.995, 0.9995] {
+            let value = found.threshold(Threshold::Quantile(q));
+            assert!((value - 10_000.0 * q).abs() <= 1.0, "{q}: {value}");
+        }
+        assert_eq!(found.threshold(Threshold::Auto), found.auto);
+        assert_eq!(found.threshold(Threshold::Pot), found.pot);
+        assert_eq!(found.threshold(Threshold::Number(-7.0)), -7.0);
+    }
 }

@@ -8,7 +8,6 @@ mod series;
 mod shape;
 mod stretch;
 mod tempo;
-// Until a detector trains on them.
 mod window;
 
 use serde::{Deserialize, Serialize};

@@ -70,8 +70,7 @@ impl Injector<'_> {
     /// Which kind goes where.
     fn sites(&self, runs: &[Range<usize>]) -> Result<Vec<Site>> {
         let rng = &mut Rng::new(self.config.seed, Purpose::InjectPlace, self.key);
-        let longest = runs.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-        let (kinds, lengths) = self.draw(longest, rng);
+        let (kinds, lengths) = self.draw(self.longest(runs), rng);
         let (parameter, value) = self.config.asked();
         let (asked, rows) = (self.config.count.unwrap_or(lengths.len()), self.series.len());
         let placed = place_lengths(runs, &lengths, rng).map_err(|fits| Error::DoesNotFit {
@@ -89,6 +88,23 @@ impl Injector<'_> {
             Site { kind: kinds[number], segment, context }
         };
         Ok(placed.into_iter().map(site).collect())
+    }
+
+    /// Longest default length: what fits a run, and as often as a count asks for, but not cut below
+    /// [`SHORTEST`] for that.
+    fn longest(&self, runs: &[Range<usize>]) -> usize {
+        let longest = runs.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+        let Some(count) = self.config.count else { return longest };
+        // With a row between two of them.
+        let fit = |length: usize| -> usize {
+            runs.iter().map(|run| (run.len() + 1) / (length + 1)).sum()
+        };
+        let (mut low, mut high) = (SHORTEST.min(longest), longest);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if fit(middle) >= count { low = middle } else { high = middle - 1 }
+        }
+        low
     }
 
     /// Kinds and lengths of the anomalies; kinds may be one more.

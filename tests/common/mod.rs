@@ -121,6 +121,16 @@ pub fn picked(columns: &Columns, rows: impl IntoIterator<Item = usize>) -> Serie
     Series::new(columns, Rows::Picked(rows.into_iter().map(|row| row as u32).collect()))
 }
 
+/// Whether a window of 16 usable rows without a gap holds row `t`.
+pub fn is_covered(series: &Series<'_>, t: usize) -> bool {
+    let fits = |start: usize| {
+        start + 16 <= series.len()
+            && (start..start + 16).all(|t| series.is_usable(t))
+            && !(start + 1..start + 16).any(|t| series.gaps().contains(&t))
+    };
+    (t.saturating_sub(15)..=t).any(fits)
+}
+
 /// Says "cancelled" from the `after`-th question on.
 pub struct CancelAfter {
     after: usize,
