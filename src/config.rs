@@ -462,8 +462,7 @@ pub struct DetectConfig {
     /// Where the anomalies come from that the classifier or CARLA is trained on; the nets of an
     /// ensemble have sources of their own.
     pub negatives: Negatives,
-    /// Optimiser steps; `None`: 200 (300 for both stages of CARLA), and not more than half of the
-    /// VAE's `steps`.
+    /// Optimiser steps; `None`: 200, and 300 for both stages of CARLA together.
     pub detector_steps: Option<usize>,
     /// Normal windows per step, and as many anomalous ones.
     pub detector_batch_size: usize,

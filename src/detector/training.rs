@@ -82,7 +82,7 @@ impl Model {
             DetectorKind::Carla => carla::STEPS,
             _ => classifier::STEPS,
         };
-        let steps = config.detector_steps.unwrap_or(most.min(self.config.steps.div_ceil(2)));
+        let steps = config.detector_steps.unwrap_or(most);
         let config = &DetectConfig { detector_steps: Some(steps), ..config.clone() };
         let kind = config.detector;
         let mut model = self.clone();

@@ -13,7 +13,15 @@ import polars_genias as pg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAST: dict[str, Any] = {"window": 16, "steps": 8, "channels": 4, "latent": 4, "batch_size": 16}
+FAST: dict[str, Any] = {
+    "window": 16,
+    "steps": 8,
+    "channels": 4,
+    "latent": 4,
+    "batch_size": 16,
+    "detector_steps": 4,
+    "detector_channels": 4,
+}
 
 
 def make_hosts(hosts: int = 3, rows: int = 160, seed: int = 0) -> pl.DataFrame:

@@ -125,7 +125,7 @@ def test_infinite_values(series, value):
 
 def test_constant_columns(series):
     flat = series.with_columns(mem=pl.lit(5.0))
-    table = flat.genias.fit(features=["cpu", "mem"], **FAST)
+    table = flat.genias.fit(features=["cpu", "mem"], detector="reconstruction", **FAST)
     about = table.select(pg.describe("model")).unnest("model")
     assert about["constant_features"].to_list() == [["mem"]]
     out = flat.genias.generate(features=["cpu", "mem"], models=table)
@@ -143,7 +143,8 @@ def test_constant_columns(series):
 
 def test_nothing_but_constant_columns(series):
     flat = series.select(pl.lit(5.0).repeat_by(160).explode().alias("a"), pl.lit(0).alias("b"))
-    out = flat.genias.generate(**FAST).genias.score(features=["a", "b"], **FAST)
+    error = {"features": ["a", "b"], "detector": "reconstruction", **FAST}
+    out = flat.genias.generate(**FAST).genias.score(**error)
     assert out["is_anomaly"].sum() == 16
     assert (out["anomaly_score"] == 0).all()
     about = flat.genias.fit(**FAST).select(pg.describe("model")).unnest("model")

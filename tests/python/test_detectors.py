@@ -5,7 +5,14 @@ import pytest
 
 import polars_genias as pg
 
-QUICK = {"window": 32, "steps": 60, "channels": 8, "latent": 8, "detector_channels": 8}
+QUICK = {
+    "window": 32,
+    "steps": 60,
+    "channels": 8,
+    "latent": 8,
+    "detector_steps": 60,
+    "detector_channels": 8,
+}
 TRAINED = ["ensemble", "classifier", "carla"]
 FRAME = {"features": ["a", "b"], "by": "host", "order_by": "t"}
 
@@ -16,7 +23,7 @@ def waves(rows: int = 600) -> pl.DataFrame:
     return pl.select(
         host=pl.when(pl.int_range(2 * rows) % 2 == 0).then(pl.lit("x")).otherwise(pl.lit("y")),
         t=t,
-        a=(t / 4).sin() + 0.1 * (t * 7 % 5),
+        a=(t / (4 + pl.int_range(2 * rows) % 2)).sin() + 0.1 * (t * 7 % 5),
         b=(t / 9).cos() + 0.1 * (t * 3 % 7),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import polars_genias
+import polars_genias as pg
 from conftest import make_hosts
 
 ROOT = Path(__file__).parents[2]
@@ -52,15 +52,15 @@ def test_readme(tmp_path, monkeypatch):
     assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
     assert scope["health"].columns == ["host", "psi", "r2", "health"]
     assert scope["labelled"].collect()["anomaly_label"].dtype == pl.Boolean
+    assert scope["evaluation"].collect_schema().names()[:3] == ["host", "vus_pr", "auc_pr"]
 
 
 def test_every_option_is_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     table = readme[readme.index("## Parameters") : readme.index("## What the paper claims")]
-    for name in polars_genias.LabelOptions.__annotations__ | {
-        **polars_genias.GenerateOptions.__annotations__
-    }:
-        assert f"`{name}`" in table or name in ("preset", "detector"), name
+    verbs = (pg.LabelOptions, pg.ScoreOptions, pg.GenerateOptions)
+    for name in {name for options in verbs for name in options.__annotations__}:
+        assert f"`{name}`" in table or name == "preset", name
 
 
 def test_every_warning_is_explained():

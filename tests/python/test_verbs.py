@@ -105,7 +105,7 @@ def test_pairs_leave_out_groups_without_a_window(hosts):
 
 
 def test_score_and_label(series):
-    table = series.genias.fit(features=["cpu", "mem"], **FAST)
+    table = series.genias.fit(features=["cpu", "mem"], detector="reconstruction", **FAST)
     assert table.schema == {"model": pl.Binary}
     at = 80
     spiked = series.with_columns(cpu=pl.when(pl.col("t") == at).then(50.0).otherwise("cpu"))
@@ -224,7 +224,7 @@ def test_empty_frame(series):
 
 def test_known_anomalies_are_left_out_of_training(series):
     wild = series.with_columns(cpu=pl.when("known").then(1e6).otherwise("cpu"))
-    config = wild.genias.fit(features="cpu", label="known", **FAST)
+    config = wild.genias.fit(features="cpu", label="known", detector="reconstruction", **FAST)
     score = wild.genias.score(features="cpu", models=config)["anomaly_score"]
     # Scaled by the normal rows, the known anomalies stand out by twelve orders of magnitude.
     assert score.filter(wild["known"]).min() > 1e9
