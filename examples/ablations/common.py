@@ -48,9 +48,8 @@ class Study:
     def about(self) -> str:
         """Data and settings in a line."""
         given = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.fit_options.items())
-        return (
-            f"{self.name}; {given or 'default settings'}; seeds {', '.join(map(str, self.seeds))}"
-        )
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        return f"{self.name}; {given or 'default settings'}; {seeds}"
 
     def fit(self, seed: int, **options: Any) -> bytes:
         """A model of the train rows."""
@@ -140,6 +139,24 @@ class Study:
         return scored.select(
             auc_pr=pg.auc_pr("anomaly_score", "label"), vus_pr=pg.vus_pr("anomaly_score", "label")
         ).row(0, named=True)
+
+    def with_either_psi(self, seed: int, **options: Any) -> tuple[dict[str, float], bytes]:
+        """Psi, separation and detection with psi calibrated, and, named ``..._learned``, without.
+
+        Beside them the model with psi calibrated, whose detector is a classifier trained on GenIAS
+        anomalies.
+        """
+        model = self.fit(seed, detector="classifier", negatives="genias", **options)
+        learned = self.fit(seed, detector="reconstruction", calibrate=False, **options)
+        names = ("psi", "r2", "in_band", "active_units")
+        without = described(learned, "psi") | self.separations(learned, seed)
+        figures = (
+            described(model, *names)
+            | self.separations(model, seed)
+            | {f"{name}_learned": value for name, value in without.items()}
+            | self.detection(model)
+        )
+        return figures, model
 
     def write(self, name: str, table: pl.DataFrame, chart: alt.TopLevelMixin) -> None:
         """Write ``{name}.md`` and ``{name}.png`` and say so."""

@@ -16,19 +16,6 @@ import polars as pl
 KINDS = ("variance", "mean")
 
 
-def measure(study: common.Study, kind: str, seed: int) -> tuple[dict, bytes]:
-    """All figures of one perturbation and seed, and the model with psi calibrated."""
-    options = {"perturbation": kind}
-    model = study.fit(seed, **options, detector="classifier", negatives="genias")
-    learned = study.fit(seed, **options, detector="reconstruction", calibrate=False)
-    key = {"perturbation": kind, "seed": seed}
-    about = common.described(model, "psi", "in_band")
-    psi = {"psi_learned": common.described(learned, "psi")["psi"]}
-    separation = study.separations(model, seed)
-    as_learned = {f"{form}_learned": v for form, v in study.separations(learned, seed).items()}
-    return key | about | separation | psi | as_learned | study.detection(model), model
-
-
 def errors(study: common.Study, models: dict[str, bytes]) -> pl.DataFrame:
     """Reconstruction errors of all windows under the model of each kind, seed 0."""
     parts = []
@@ -104,8 +91,8 @@ def main() -> None:
     results, models = [], {}
     for kind in KINDS:
         for seed in study.seeds:
-            figures, model = measure(study, kind, seed)
-            results.append(figures)
+            figures, model = study.with_either_psi(seed, perturbation=kind)
+            results.append({"perturbation": kind, "seed": seed} | figures)
             models.setdefault(kind, model)
     table = common.over_seeds(results, ["perturbation"])
     study.write("perturbation", table, draw(study, pl.DataFrame(results), models))

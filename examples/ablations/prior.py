@@ -17,18 +17,6 @@ PRIORS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 X = alt.X("sigma_prior:Q", title="sigma_prior", scale=alt.Scale(domain=[0, 1.05]))
 
 
-def measure(study: common.Study, sigma_prior: float, seed: int) -> dict[str, float]:
-    """All figures of one prior and seed."""
-    calibrated = study.fit(seed, sigma_prior=sigma_prior, detector="classifier", negatives="genias")
-    learned = study.fit(seed, sigma_prior=sigma_prior, detector="reconstruction", calibrate=False)
-    about = common.described(calibrated, "psi", "r2", "active_units")
-    psis = {"psi_learned": common.described(learned, "psi")["psi"]}
-    separation = study.separations(calibrated, seed)
-    as_learned = {f"{form}_learned": v for form, v in study.separations(learned, seed).items()}
-    key = {"sigma_prior": sigma_prior, "seed": seed}
-    return key | about | separation | psis | as_learned | study.detection(calibrated)
-
-
 def panel(frame: pl.DataFrame, columns: dict[str, str], colour: alt.Color, y: str) -> alt.Chart:
     """Lines of some figures over sigma_prior, between 0 and 1."""
     renamed = frame.select("sigma_prior", **columns)
@@ -56,7 +44,11 @@ def draw(study: common.Study, frame: pl.DataFrame) -> alt.TopLevelMixin:
 
 def main() -> None:
     study = common.study(__doc__)
-    results = [measure(study, prior, seed) for prior in PRIORS for seed in study.seeds]
+    results = []
+    for prior in PRIORS:
+        for seed in study.seeds:
+            figures, _ = study.with_either_psi(seed, sigma_prior=prior)
+            results.append({"sigma_prior": prior, "seed": seed} | figures)
     table = common.over_seeds(results, ["sigma_prior"])
     study.write("prior", table, draw(study, pl.DataFrame(results)))
 
