@@ -26,7 +26,7 @@ def measure(study: common.Study, lower: float, upper: float, seed: int) -> dict[
     """All figures of one band and seed."""
     model = study.fit(seed, delta_min=lower, delta_max=upper, detector="reconstruction")
     key = {"delta_min": lower, "delta_max": upper, "seed": seed}
-    about = common.described(model, "psi", "in_band")
+    about = common.described(model, "psi", "in_band", "r2")
     psi = {"psi_learned": common.psi_before_calibration(model)}
     return key | about | psi | study.separations(model, seed)
 
