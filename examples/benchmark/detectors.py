@@ -1,10 +1,10 @@
 """Every detector with every source of negatives, and trivial baselines, on labelled series.
 
 Reads a folder of Parquet files in the benchmark layout (columns ``series, split, t, label`` and
-features; ``polars_genias.datasets`` writes it from the public archives). Detectors are fitted on the
-train rows of a series with their defaults and score its test rows; labels of test rows are read by
-the metrics only. One row per dataset, series, method and seed goes to a Parquet file, which is
-written after every dataset and seed; methods that are there already are not run again.
+features; ``polars_genias.datasets`` writes it from the public archives). Detectors are fitted on
+the train rows of a series with their defaults and score its test rows; labels of test rows are
+read by the metrics only. One row per dataset, series, method and seed goes to a Parquet file, which
+is written after every dataset and seed; methods that are there already are not run again.
 
     python examples/benchmark/detectors.py DATA_FOLDER results.parquet
     python examples/benchmark/tables.py results.parquet
@@ -21,7 +21,6 @@ import polars as pl
 from baselines import BASELINES
 
 import polars_genias as pg
-from polars_genias.datasets import ROLES
 
 WINDOW = 200
 SERIES: dict[str, list[str] | None] = {
@@ -70,8 +69,7 @@ def read(folder: Path, dataset: str) -> pl.DataFrame:
 
 
 def evaluate(scored: pl.LazyFrame) -> pl.LazyFrame:
-    """Metrics of every series: one query over rows `series, t, label, score` and, for what has an
-    automatic threshold, `predicted`."""
+    """Metrics of every series, by one query over rows `series, t, label, score, predicted`."""
     by_time = {"partition_by": "series", "order_by": "t"}
     window = scored.with_columns(
         pl.col("score").rolling_mean(WINDOW).over(**by_time),
@@ -159,7 +157,10 @@ def run(folder: Path, dataset: str, seed: int, methods: list[str], done: set) ->
             score_seconds=pl.lit(scoring / table.height),
         )
         mean = table.select(pl.col("auc_pr", "vus_pr").mean()).row(0)
-        print(f"{dataset} seed {seed} {method}: AUC-PR {mean[0]:.3f}, VUS-PR {mean[1]:.3f}", flush=True)
+        print(
+            f"{dataset} seed {seed} {method}: AUC-PR {mean[0]:.3f}, VUS-PR {mean[1]:.3f}",
+            flush=True,
+        )
         results.append(table)
     return pl.concat(results, how="diagonal") if results else pl.DataFrame()
 

@@ -1,6 +1,6 @@
 """The tables of `docs/benchmark.md`, in Markdown, from the results of `detectors.py`.
 
-    python examples/benchmark/tables.py results.parquet
+python examples/benchmark/tables.py results.parquet
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ TIE = 0.005
 
 
 def per_dataset(results: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Mean over series, then mean and deviation over seeds, per method and dataset, and the mean of
-    the dataset means."""
+    """Means over series, and of the dataset means; then mean and deviation over seeds."""
     by_seed = results.group_by("method", "dataset", "seed").agg(pl.col(metric).mean())
-    overall = by_seed.group_by("method", "seed").agg(pl.col(metric).mean()).with_columns(
-        dataset=pl.lit("mean")
+    overall = (
+        by_seed.group_by("method", "seed")
+        .agg(pl.col(metric).mean())
+        .with_columns(dataset=pl.lit("mean"))
     )
     table = pl.concat([by_seed, overall.select(by_seed.columns)])
     return table.group_by("method", "dataset").agg(
@@ -40,9 +41,7 @@ def print_metric(results: pl.DataFrame, metric: str, title: str) -> None:
     table = per_dataset(results, metric)
     cells = {(row["method"], row["dataset"]): row for row in table.iter_rows(named=True)}
     columns = [d for d in DATASETS if d in table["dataset"]] + ["mean"]
-    methods = sorted(
-        table["method"].unique(), key=lambda m: -((cells[m, "mean"]["mean"]) or 0.0)
-    )
+    methods = sorted(table["method"].unique(), key=lambda m: -((cells[m, "mean"]["mean"]) or 0.0))
     print(f"\n### {title}\n\n| method | " + " | ".join(columns) + " |")
     print("|---|" + "---:|" * len(columns))
     for method in methods:
@@ -79,7 +78,9 @@ def print_thresholds(results: pl.DataFrame) -> None:
         )
         .sort("method", "dataset")
     )
-    print("\n| method | dataset | F1 auto | F1 oracle | share | rows flagged | affiliation F1 auto |")
+    print(
+        "\n| method | dataset | F1 auto | F1 oracle | share | rows flagged | affiliation F1 auto |"
+    )
     print("|---|---|---:|---:|---:|---:|---:|")
     for row in table.iter_rows(named=True):
         print(

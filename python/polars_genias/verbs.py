@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from polars_genias._options import (
         FitOptions,
-        ModelOptions,
         GenerateOptions,
         InjectOptions,
         LabelOptions,
+        ModelOptions,
         ScoreOptions,
     )
     from polars_genias._types import Features, IntoColumn, IntoModel, IntoModels, Keys

@@ -165,7 +165,10 @@ def test_odd_series(detector):
     """Constant, one-dimensional, exactly one window long, and too short."""
     t = pl.int_range(100)
     frame = pl.select(
-        host=pl.when(t < 32).then(pl.lit("exact")).when(t < 50).then(pl.lit("short"))
+        host=pl.when(t < 32)
+        .then(pl.lit("exact"))
+        .when(t < 50)
+        .then(pl.lit("short"))
         .otherwise(pl.lit("constant")),
         t=t,
         a=pl.when(t < 50).then((t / 3).sin()).otherwise(2.0),
