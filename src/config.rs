@@ -388,8 +388,7 @@ pub enum DetectorKind {
     Classifier,
     /// CARLA: contrastive representations, then self-supervised classes.
     Carla,
-    /// Three classifiers with negatives of their own, weighted by what they find of held-out
-    /// generated anomalies.
+    /// Three classifiers, weighted by what they find of held-out generated anomalies.
     Ensemble,
 }
 

@@ -125,8 +125,22 @@ def detector(
     return scored, fits, seconds
 
 
-def run(folder: Path, dataset: str, seed: int, methods: list[str], done: set) -> pl.DataFrame:
+def vaes(train: pl.LazyFrame, args: dict, seed: int, kept: Path | None) -> pl.DataFrame:
+    """A model without a trained detector per series; read from `kept` where that exists."""
+    if kept is not None and kept.exists():
+        return pl.read_parquet(kept)
+    models = train.genias.fit(**args, label="label", detector="reconstruction", seed=seed).collect()
+    if kept is not None:
+        pg.sink_parquet(models.lazy(), kept)
+    return models
+
+
+def run(
+    options: argparse.Namespace, dataset: str, seed: int, methods: list[str], done: set
+) -> pl.DataFrame:
     """The results of one dataset and seed for the methods that are not done."""
+    folder = options.folder
+    kept = options.models and options.models / f"{dataset}-{seed}.parquet"
     data = read(folder, dataset)
     features = pg.datasets.features(data)
     train, test = (data.lazy().filter(pl.col("split") == split) for split in ("train", "test"))
@@ -143,10 +157,9 @@ def run(folder: Path, dataset: str, seed: int, methods: list[str], done: set) ->
             scoring = time.perf_counter() - started
         else:
             if models is None:
-                vae = {"detector": "reconstruction", "seed": seed}
-                models = train.genias.fit(**args, label="label", **vae).collect()
-            options = METHODS[method] | {"seed": seed}
-            scored, fits, scoring = detector(train, test, models, args, options)
+                models = vaes(train, args, seed, kept)
+            how = METHODS[method] | {"seed": seed}
+            scored, fits, scoring = detector(train, test, models, args, how)
         table = evaluate(scored.lazy()).collect()
         if fits is not None:
             table = table.join(fits, on="series", how="left")
@@ -171,13 +184,14 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--datasets", nargs="+", default=list(SERIES))
     parser.add_argument("--methods", nargs="+", default=[*BASELINES, *METHODS])
+    parser.add_argument("--models", type=Path, help="folder that keeps the fitted VAEs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     for seed in options.seeds:
         for dataset in options.datasets:
             before = pl.read_parquet(options.results) if options.results.exists() else None
             done = set() if before is None else set(before.select(KEYS[0], *KEYS[2:]).iter_rows())
-            new = run(options.folder, dataset, seed, options.methods, done)
+            new = run(options, dataset, seed, options.methods, done)
             if new.width:
                 parts = [new] if before is None else [before, new]
                 pg.sink_parquet(pl.concat(parts, how="diagonal_relaxed").lazy(), options.results)

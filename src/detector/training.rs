@@ -153,7 +153,7 @@ impl Model {
         for (net, kind) in SOURCES.into_iter().enumerate() {
             let source =
                 normal.source(self, &normal.train, (kind, config.seed), RESIDUALS, control)?;
-            let trained = self.train_net(normal, &source, (config, 0), control)?;
+            let trained = self.train_net(normal, &source, (config, net as u64), control)?;
             store(&mut parameters, net, trained);
         }
         let mut trained =
