@@ -268,8 +268,9 @@ fn a_changed_bit_of_the_header_is_refused_or_means_the_same() {
             }
         }
     }
-    // The e of an exponent in capitals.
-    assert!(same < 32, "{same}");
+    // The e of an exponent in capitals, or a last digit that makes no difference.
+    let numbers = bytes[..header].iter().filter(|byte| **byte == b'.').count();
+    assert!(same < numbers / 4, "{same} of {numbers} numbers");
 }
 
 #[test]

@@ -163,6 +163,7 @@ fn trained_detectors_find_shifts_and_spikes() {
         ] {
             let config = DetectConfig {
                 detector: kind,
+                negatives: Negatives::Mixed,
                 detector_steps: Some(steps),
                 detector_channels: 8,
                 seed,

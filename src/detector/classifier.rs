@@ -142,28 +142,11 @@ impl Classifier {
     }
 }
 
-/// Nets whose mean is taken: the log-odds of a row, and those of its window beside it.
-pub(crate) struct Nets(Vec<Classifier>);
-
-impl Nets {
-    pub(crate) fn new(nets: Vec<Classifier>) -> Self {
-        Self(nets)
-    }
-}
-
-impl Detector for Nets {
+/// The log-odds of a row and those of its window beside it.
+impl Detector for Classifier {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
-        let limited = windows.clamp(-LIMIT, LIMIT)?;
-        let mut sums = vec![0f32; windows.dim(0)? * windows.dim(1)?];
-        for net in &self.0 {
-            let (rows, of_window) = net.forward(&limited)?;
-            let logits = rows.broadcast_add(&of_window.unsqueeze(1)?)?.flatten_all()?;
-            let logits = logits.to_vec1::<f32>()?;
-            sums.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit);
-        }
-        let scale = 1.0 / self.0.len().max(1) as f32;
-        sums.iter_mut().for_each(|sum| *sum *= scale);
-        Ok(sums)
+        let (rows, of_window) = self.forward(&windows.clamp(-LIMIT, LIMIT)?)?;
+        Ok(rows.broadcast_add(&of_window.unsqueeze(1)?)?.flatten_all()?.to_vec1()?)
     }
 }
 

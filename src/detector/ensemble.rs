@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Detector;
-use super::classifier::{Classifier, Nets};
+use super::classifier::Classifier;
 use crate::config::Negatives;
 use crate::error::Result;
 
@@ -96,12 +96,12 @@ fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
 }
 
 /// The nets, unweighted.
-pub(crate) struct Members(Vec<Nets>);
+pub(crate) struct Members(Vec<Classifier>);
 
 impl Members {
     /// One net for each of [`SOURCES`].
     pub(crate) fn new(nets: Vec<Classifier>) -> Self {
-        Self(nets.into_iter().map(|net| Nets::new(vec![net])).collect())
+        Self(nets)
     }
 
     /// Log-odds of every row of windows [B, W, D] by every net.

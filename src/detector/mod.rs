@@ -48,6 +48,20 @@ pub trait Detector: Sync + Send {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>>;
 }
 
+/// The mean of several.
+impl<N: Detector> Detector for Vec<N> {
+    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+        let mut sums = vec![0f32; windows.dim(0)? * windows.dim(1)?];
+        for detector in self {
+            let scores = detector.rows(windows)?;
+            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+        }
+        let scale = 1.0 / self.len().max(1) as f32;
+        sums.iter_mut().for_each(|sum| *sum *= scale);
+        Ok(sums)
+    }
+}
+
 /// A trained detector as it is kept in a model.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -214,8 +228,8 @@ fn build_trained(
             let net = |(i, class): (usize, &usize)| {
                 Carla::new(&trained.net(i), features, &trained.config, *class)
             };
-            Ok(Box::new(carla::Nets::new(classes.map(net).collect::<Result<_>>()?)))
+            Ok(Box::new(classes.map(net).collect::<Result<Vec<_>>>()?))
         }
-        _ => Ok(Box::new(classifier::Nets::new(nets(trained.config.nets)?))),
+        _ => Ok(Box::new(nets(trained.config.nets)?)),
     }
 }

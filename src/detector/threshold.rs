@@ -29,7 +29,7 @@ pub struct Calibration {
     /// F1 at `auto` on the generated anomalies it was chosen on.
     pub synthetic_f1: f64,
     /// Quantiles of the scores of held-out normal rows, dense towards 1.
-    quantiles: Vec<f64>,
+    quantiles: Vec<f32>,
 }
 
 impl Calibration {
@@ -40,7 +40,7 @@ impl Calibration {
         let hit = anomalous.iter().filter(|row| row.1).map(|row| (f64::from(row.0), true));
         let rows = sorted.iter().map(|score| (*score, false)).chain(hit);
         let (auto, synthetic_f1) = best_f1(rows.collect(), at(&sorted, NORMAL_QUANTILE));
-        let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i))).collect();
+        let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i)) as f32).collect();
         Self { auto, pot: peaks_over_threshold(&sorted), synthetic_f1, quantiles }
     }
 
@@ -57,7 +57,7 @@ impl Calibration {
     /// Quantile of the scores of held-out normal rows, linear between those that are kept.
     fn quantile(&self, q: f64) -> f64 {
         let above = (0..=STEPS).position(|i| level(i) >= q).unwrap_or(STEPS);
-        let value = |i: usize| self.quantiles.get(i).copied().unwrap_or(f64::INFINITY);
+        let value = |i: usize| self.quantiles.get(i).map_or(f64::INFINITY, |x| f64::from(*x));
         let Some(below) = above.checked_sub(1) else { return value(0) };
         let share = (q - level(below)) / (level(above) - level(below));
         value(below) + share * (value(above) - value(below))

@@ -129,25 +129,12 @@ impl Carla {
     }
 }
 
-/// Nets whose mean is taken; every row of a window has the score of its window.
-pub(crate) struct Nets(Vec<Carla>);
-
-impl Nets {
-    pub(crate) fn new(nets: Vec<Carla>) -> Self {
-        Self(nets)
-    }
-}
-
-impl Detector for Nets {
+/// Every row of a window has the score of its window.
+impl Detector for Carla {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
-        let limited = windows.clamp(-LIMIT, LIMIT)?;
-        let mut sums = vec![0f32; windows.dim(0)?];
-        for net in &self.0 {
-            let scores = net.forward(&limited)?.to_vec1::<f32>()?;
-            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
-        }
-        let (rows, nets) = (windows.dim(1)?, self.0.len().max(1) as f32);
-        Ok(sums.into_iter().flat_map(|sum| std::iter::repeat_n(sum / nets, rows)).collect())
+        let scores = self.forward(&windows.clamp(-LIMIT, LIMIT)?)?.to_vec1::<f32>()?;
+        let rows = windows.dim(1)?;
+        Ok(scores.into_iter().flat_map(|score| std::iter::repeat_n(score, rows)).collect())
     }
 }
 
