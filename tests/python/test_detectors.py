@@ -10,7 +10,7 @@ QUICK = {
     "steps": 60,
     "channels": 8,
     "latent": 8,
-    "detector_steps": 60,
+    "detector_steps": 200,
     "detector_channels": 8,
 }
 TRAINED = ["ensemble", "classifier", "carla"]
