@@ -28,6 +28,7 @@ MODELS = {
     # Six undecimated levels of 64 channels, the paper's losses and optimiser.
     "paper-size": {"preset": "paper", "channels": 64, "levels": 6},
 }
+VAE = {"detector": "reconstruction"}
 FEATURES = (1, 25, 55)
 BATCHES = (64, 100)
 WINDOW = 200
@@ -64,7 +65,7 @@ def frame(values: np.ndarray) -> pl.DataFrame:
 def fitted(name: str, d: int, folder: Path) -> Case:
     """A model whose weights are beyond their initial values."""
     data = frame(series(6000, d, 1))
-    table = pg.fit(data, features=data.columns, steps=5, **MODELS[name])
+    table = pg.fit(data, features=data.columns, steps=5, **VAE, **MODELS[name])
     path = folder / f"{name}-{d}.safetensors"
     path.write_bytes(table["model"][0])
     model, metadata = torch_genias.load(path)

@@ -52,7 +52,7 @@ def job(source: str, target: str, steps: int) -> None:
 
     at = {"features": FEATURES, "by": "host", "order_by": "t"}
     data = pl.scan_parquet(source)
-    models = pg.fit(data, **at, steps=steps).collect()
+    models = pg.fit(data, **at, steps=steps, detector="reconstruction").collect()
     augmented = pg.generate(data, models=models, **at)
     pg.score(augmented, models=models, **at).sink_parquet(target)
 
