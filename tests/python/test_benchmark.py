@@ -1,0 +1,41 @@
+"""The benchmark of detectors on a file of its layout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "benchmark" / "detectors.py"
+
+
+@pytest.mark.slow
+def test_detectors_are_compared_and_not_run_twice(tmp_path):
+    t = pl.int_range(500)
+    parts = [
+        pl.select(
+            series=pl.lit("s"),
+            split=pl.lit(split),
+            t=t.cast(pl.Int64),
+            value=pl.when(t.is_between(300, 340) & (split == "test"))
+            .then(3.0)
+            .otherwise((t / 4).sin()),
+            label=t.is_between(300, 340) & (split == "test"),
+        )
+        for split in ("test", "train")
+    ]
+    pl.concat(parts).write_parquet(tmp_path / "tiny.parquet")
+    results = tmp_path / "results.parquet"
+    methods = ["random", "max_abs_z", "reconstruction", "classifier all"]
+    command = [sys.executable, SCRIPT, tmp_path, results, "--datasets", "tiny", "--seeds", "0"]
+    for _ in range(2):
+        run = subprocess.run([*command, "--methods", *methods], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    assert run.stdout == ""
+    table = pl.read_parquet(results)
+    assert sorted(table["method"]) == sorted(methods)
+    found = dict(table.select("method", "auc_pr").iter_rows())
+    assert found["reconstruction"] > 0.9
+    assert found["classifier all"] > 0.9
+    assert not table["has_nan"].any()
