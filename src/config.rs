@@ -619,13 +619,17 @@ impl Options {
             }
         }
         let [fit, generate, detect, score] = maps;
-        let options = Self {
+        let mut options = Self {
             fit: from_map(fit)?,
             generate: from_map(generate)?,
             detect: from_map(detect)?,
             score: from_map(score)?,
             threshold,
         };
+        if options.score.per_feature && options.score.detector.is_none() {
+            // What has a score per feature needs no training.
+            options.detect.detector = DetectorKind::Reconstruction;
+        }
         options.fit.validate()?;
         options.detect.validate()?;
         options.score.validate()?;

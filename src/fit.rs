@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use crate::columns::Series;
-use crate::config::{FitConfig, WINDOW_BUDGET};
+use crate::config::FitConfig;
 use crate::control::Control;
 use crate::detector::calibrate_untrained;
 use crate::diagnostics;
 use crate::error::Result;
-use crate::model::{Model, Report, usable_runs};
+use crate::model::{Model, Report, clean_starts};
 use crate::normalise::{Matrix, Normaliser};
 use crate::train::{StopReason, Task, spread, train};
 use crate::vae::Architecture;
@@ -31,12 +31,9 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     let started = std::time::Instant::now();
     config.validate()?;
     let size = config.window;
-    let runs = usable_runs(series, |t| series.is_clean(t), size)?;
+    let starts = clean_starts(series, size, config.stride)?;
     let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
     let matrix = normaliser.apply(series, control)?;
-    let stride =
-        config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
-    let starts = windows::starts(&runs, size, stride);
     let (train_starts, validation) = windows::split(&starts, size, config.validation);
     let mut report = Report {
         train_windows: train_starts.len(),

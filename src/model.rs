@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
-use crate::config::{DetectorKind, FitConfig};
+use crate::config::{DetectorKind, FitConfig, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::detector::{Calibration, Trained};
 use crate::error::{Error, Result};
@@ -183,9 +183,8 @@ impl Model {
         let size = self.config.window;
         let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_usable(t))?;
-        let stride = stride.unwrap_or_else(|| {
-            windows::automatic_stride(&runs, size, crate::config::WINDOW_BUDGET)
-        });
+        let stride =
+            stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
         let starts = windows::starts(&runs, size, stride);
         let mut embedded = Vec::with_capacity(starts.len());
         let mean = |vae: &Vae, x: &Tensor| Ok(vae.encode(x)?.0.to_vec2::<f32>()?);
@@ -221,6 +220,21 @@ pub(crate) fn pass<T: Send>(
         blocks.into_iter().zip(results).for_each(|(starts, result)| take(starts, result));
     }
     Ok(())
+}
+
+/// Start rows of the clean windows of `size` rows that are trained on; without a `stride` about as
+/// many as the budget allows.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+pub(crate) fn clean_starts(
+    series: &Series<'_>,
+    size: usize,
+    stride: Option<usize>,
+) -> Result<Vec<usize>> {
+    let runs = usable_runs(series, |t| series.is_clean(t), size)?;
+    let stride = stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+    Ok(windows::starts(&runs, size, stride))
 }
 
 /// The runs of rows where `keep` holds that are at least `window` long.

@@ -157,9 +157,18 @@ fn add_detectors(
         None => Ok(None),
     };
     let own = settings(config)?;
+    // A model that was fitted here is named by how; one that was handed in, by its bytes.
+    let how = match frame.models {
+        None => Some(settings(&frame.options.fit)?),
+        Some(_) => None,
+    };
     let parts = |position: usize| {
-        let model = models[position].as_ref().map(|model| model.to_bytes()).transpose()?;
-        Ok(vec![own.clone(), model.unwrap_or_default()])
+        let base = match (&how, &models[position]) {
+            (Some(how), _) => how.clone(),
+            (None, Some(model)) => model.to_bytes()?,
+            (None, None) => Vec::new(),
+        };
+        Ok(vec![own.clone(), base, vec![u8::from(strict)]])
     };
     each_once(series, parts, made, control)
 }

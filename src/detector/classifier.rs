@@ -7,14 +7,16 @@ use candle_core::{D, Device, Tensor};
 
 use super::Detector;
 use super::negatives::Source;
-use super::network::{Parameters, Shapes, cross_entropy, descend, initialise};
-use crate::config::{DetectConfig, Schedule};
+use super::network::{
+    Parameters, Shapes, cross_entropy, descend, initialise, layer, parameter, rates,
+};
+use crate::config::DetectConfig;
 use crate::control::Control;
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
 use crate::normalise::Matrix;
 use crate::rng::{Purpose, Rng};
-use crate::train::{Rates, SHARE};
+use crate::train::SHARE;
 
 /// Optimiser steps where none are given.
 pub(crate) const STEPS: usize = 200;
@@ -62,14 +64,7 @@ impl Classifier {
 
     /// Takes the parameters named by [`Classifier::shapes`].
     pub(crate) fn new(parameters: &Parameters) -> Result<Self> {
-        let get = |name: String| {
-            let missing = || crate::error::Error::Model(format!("tensor `{name}` is missing"));
-            parameters.get(&name).cloned().ok_or_else(missing)
-        };
-        let layer = |name: &str, geometry: Conv| -> Result<Layer> {
-            let (weight, bias) = (get(format!("{name}.weight"))?, get(format!("{name}.bias"))?);
-            Ok(Layer { weight, bias, geometry })
-        };
+        let layer = |name: &str, geometry: Conv| layer(parameters, name, geometry);
         let mut all = vec![Block {
             first: layer("blocks.0.conv1", same(FIRST_TAPS, 1))?,
             second: layer("blocks.0.conv2", same(3, 1))?,
@@ -82,7 +77,8 @@ impl Classifier {
                 skip: None,
             });
         }
-        let window = (get("window.weight".into())?, get("window.bias".into())?);
+        let window =
+            (parameter(parameters, "window.weight")?, parameter(parameters, "window.bias")?);
         Ok(Self { blocks: all, row: layer("row", same(1, 1))?, window })
     }
 
@@ -107,13 +103,8 @@ impl Classifier {
         let shapes = Self::shapes(matrix.features(), config.detector_channels);
         let shares = config.detector_batch_size.div_ceil(SHARE / 2);
         let batch = shares * SHARE;
-        let rates = Rates {
-            learning_rate: config.detector_learning_rate,
-            psi_learning_rate: 0.0,
-            schedule: Schedule::Cosine,
-            steps: config.detector_steps.unwrap_or(STEPS),
-            clip: Some(5.0),
-        };
+        let steps = config.detector_steps.unwrap_or(STEPS);
+        let rates = rates(config.detector_learning_rate, steps);
         let loss = |parameters: &Parameters, step: usize, share: usize| -> Result<Tensor> {
             let key = ((net << 32) + step as u64, share as u64);
             let mut rng = Rng::new(config.seed, Purpose::Detector, [key.0, key.1]);

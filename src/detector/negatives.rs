@@ -124,14 +124,12 @@ impl<'a> Source<'a> {
             _ => self.starts[rng.below(self.starts.len())],
         };
         let mut window = self.matrix.window(start, self.size()).to_vec();
-        let constants_only = self.live.is_empty()
-            || (!self.constant.is_empty() && rng.uniform() < CONSTANT_RATE && {
-                self.hit_constants(&mut window, hit, rng);
-                rng.below(2) == 0
-            });
-        if self.live.is_empty() {
+        let constants =
+            !self.constant.is_empty() && (self.live.is_empty() || rng.uniform() < CONSTANT_RATE);
+        if constants {
             self.hit_constants(&mut window, hit, rng);
         }
+        let constants_only = self.live.is_empty() || (constants && rng.below(2) == 0);
         match kind {
             _ if constants_only => {}
             Negatives::Classical => self.hit_classical(&mut window, hit, rng),

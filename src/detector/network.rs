@@ -4,21 +4,48 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::config::Schedule;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::kernels::backward;
+use crate::kernels::{Conv, Layer, backward};
 use crate::rng::{Purpose, Rng};
 use crate::train::{Adam, Rates, spread_over_pool};
 
 /// How often a diverged training starts again, and by what factor the rate falls.
 const RETRIES: usize = 3;
 const RETRY_FACTOR: f64 = 0.2;
+/// Largest norm of a gradient.
+const CLIP: f64 = 5.0;
 
 /// Name and shape of every parameter of a net.
 pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
 /// Parameters by name.
 pub(crate) type Parameters = HashMap<String, Tensor>;
+
+/// The parameter `name`.
+///
+/// # Errors
+/// [`Error::Model`] where it is missing.
+pub(crate) fn parameter(parameters: &Parameters, name: &str) -> Result<Tensor> {
+    let missing = || Error::Model(format!("tensor `{name}` is missing"));
+    parameters.get(name).cloned().ok_or_else(missing)
+}
+
+/// The convolution `name`.
+///
+/// # Errors
+/// As [`parameter`].
+pub(crate) fn layer(parameters: &Parameters, name: &str, geometry: Conv) -> Result<Layer> {
+    let weight = parameter(parameters, &format!("{name}.weight"))?;
+    Ok(Layer { weight, bias: parameter(parameters, &format!("{name}.bias"))?, geometry })
+}
+
+/// Rates of a training of `steps` steps; psi is no parameter of a net.
+pub(crate) fn rates(learning_rate: f64, steps: usize) -> Rates {
+    let (schedule, clip) = (Schedule::Cosine, Some(CLIP));
+    Rates { learning_rate, psi_learning_rate: 0.0, schedule, steps, clip }
+}
 
 /// Parameters of an untrained net, uniform by fan-in: weights are [..., inputs, outputs].
 pub(crate) fn initialise(shapes: &Shapes, seed: u64, net: u64) -> Result<HashMap<String, Var>> {

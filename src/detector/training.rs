@@ -12,10 +12,10 @@ use super::network::Parameters;
 use super::threshold::Calibration;
 use super::{Learned, Trained};
 use crate::columns::Series;
-use crate::config::{DetectConfig, DetectorKind, Negatives, WINDOW_BUDGET};
+use crate::config::{DetectConfig, DetectorKind, Negatives};
 use crate::control::Control;
 use crate::error::Result;
-use crate::model::{Model, usable_runs};
+use crate::model::{Model, clean_starts};
 use crate::normalise::Matrix;
 use crate::train::{INFERENCE_SHARE, spread, spread_over_pool};
 use crate::windows;
@@ -39,11 +39,7 @@ impl Normal {
     /// The same windows as the VAE's: to train on and held out.
     fn new(model: &Model, series: &Series<'_>, control: &dyn Control) -> Result<Self> {
         let config = &model.config;
-        let runs = usable_runs(series, |t| series.is_clean(t), config.window)?;
-        let stride = config
-            .stride
-            .unwrap_or_else(|| windows::automatic_stride(&runs, config.window, WINDOW_BUDGET));
-        let starts = windows::starts(&runs, config.window, stride);
+        let starts = clean_starts(series, config.window, config.stride)?;
         let (train, validation) = windows::split(&starts, config.window, config.validation);
         let matrix = model.normaliser.apply_all(series, control)?;
         let live = model.normaliser.apply(series, control)?;

@@ -4,13 +4,12 @@ use candle_core::Var;
 
 use super::{Learner, Task};
 use crate::columns::Series;
-use crate::config::{FitConfig, WINDOW_BUDGET};
+use crate::config::FitConfig;
 use crate::control::{Control, RunToEnd};
 use crate::error::{Error, Result};
-use crate::model::{Model, usable_runs};
+use crate::model::{Model, clean_starts};
 use crate::normalise::Matrix;
 use crate::vae::{Architecture, Vae};
-use crate::windows;
 
 /// Steps of the optimiser on the weights of a model: to look into a training, or to time it.
 ///
@@ -53,12 +52,8 @@ impl Trainer {
             Some(vae) => vae.architecture().clone(),
             None => return Err(Error::parameter("model", "no live feature", "a model with a VAE")),
         };
-        let size = architecture.window;
         let matrix = model.normaliser.apply(series, &RunToEnd)?;
-        let runs = usable_runs(series, |t| series.is_clean(t), size)?;
-        let stride =
-            config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
-        let starts = windows::starts(&runs, size, stride);
+        let starts = clean_starts(series, architecture.window, config.stride)?;
         let copy = |(name, tensor): (&String, &candle_core::Tensor)| {
             Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
         };

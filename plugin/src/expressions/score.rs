@@ -22,15 +22,10 @@ fn score_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 }
 
 #[polars_expr(output_type_func_with_kwargs=score_output)]
-fn score(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
-    let per_feature = kwargs.parse()?.0.score.per_feature;
-    if per_feature {
-        // What has a score per feature needs no training.
-        let default = serde_json::json!("reconstruction");
-        kwargs.options.entry("detector").or_insert(default);
-    }
+fn score(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let config = &frame.options.score;
+    let per_feature = config.per_feature;
     let width = if per_feature { frame.columns.width() } else { 1 };
     let mut scores: Vec<Vec<Option<f32>>> = vec![vec![None; frame.columns.rows()]; width];
     for_each_group(

@@ -21,14 +21,14 @@ use candle_nn::ops::softmax;
 use super::Detector;
 use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
-use super::network::{Parameters, Shapes};
-use crate::config::{DetectConfig, Schedule};
+use super::network::{Parameters, Shapes, parameter, rates};
+use crate::config::DetectConfig;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::kernels::linear;
 use crate::normalise::Matrix;
 use crate::train::{INFERENCE_SHARE, Rates, spread, spread_over_pool};
-use resnet::{Encoder, WIDTH, parameter};
+use resnet::{Encoder, WIDTH};
 
 /// Optimiser steps of both stages together where none are given.
 pub(crate) const STEPS: usize = 300;
@@ -220,13 +220,8 @@ fn thirds(batch: &Tensor) -> Result<[Tensor; 3]> {
 
 /// Shares of a batch, `size` windows each, and the rates of either stage.
 fn schedule(config: &DetectConfig, size: usize) -> (usize, Rates) {
-    let rates = Rates {
-        learning_rate: RATE * config.detector_learning_rate,
-        psi_learning_rate: 0.0,
-        schedule: Schedule::Cosine,
-        steps: config.detector_steps.unwrap_or(STEPS).div_ceil(2),
-        clip: Some(5.0),
-    };
+    let steps = config.detector_steps.unwrap_or(STEPS).div_ceil(2);
+    let rates = rates(RATE * config.detector_learning_rate, steps);
     (config.detector_batch_size.div_ceil(size), rates)
 }
 

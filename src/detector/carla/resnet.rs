@@ -6,8 +6,8 @@
 
 use candle_core::Tensor;
 
-use crate::detector::network::{Parameters, Shapes};
-use crate::error::{Error, Result};
+use crate::detector::network::{Parameters, Shapes, layer};
+use crate::error::Result;
 use crate::kernels::{Conv, Layer, add_relu, conv};
 
 /// Taps of the three convolutions of a block.
@@ -32,17 +32,6 @@ struct Block {
 fn same(kernel: usize, relu: bool) -> Conv {
     let left = (kernel - 1) / 2;
     Conv { kernel, stride: 1, dilation: 1, left, right: kernel - 1 - left, relu }
-}
-
-/// The parameter called `name`.
-pub(super) fn parameter(parameters: &Parameters, name: &str) -> Result<Tensor> {
-    let missing = || Error::Model(format!("tensor `{name}` is missing"));
-    parameters.get(name).cloned().ok_or_else(missing)
-}
-
-fn layer(parameters: &Parameters, name: &str, geometry: Conv) -> Result<Layer> {
-    let weight = parameter(parameters, &format!("{name}.weight"))?;
-    Ok(Layer { weight, bias: parameter(parameters, &format!("{name}.bias"))?, geometry })
 }
 
 fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
