@@ -39,7 +39,10 @@ def main(wheels: Path) -> None:
         say("cargo", "deny", "check", "licenses", "bans", "sources")
     else:
         print("cargo-deny is not installed; the tests have read the licences")
-    if "warning" in (said := say("cargo", "package", "-p", "genias", "--locked")):
+    said = say("cargo", "package", "-p", "genias", "--locked")
+    # The workspace's profile also names Polars' crates, which the core does without.
+    known = r"warning: profile package spec `polars.*` in profile `release` did not match.*"
+    if "warning" in re.sub(known, "", said):
         sys.exit(said)
     here = version()
     (wheel,) = wheels.glob("polars_genias-*.whl")
