@@ -8,7 +8,7 @@ DIST := target/wheels
 SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
 
-.PHONY: demo test test-rust test-python lint bench clean
+.PHONY: demo test test-rust test-python lint docs links release-check bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready
@@ -34,13 +34,25 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# The documentation as a site in site/; a warning is an error.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
+# Ask the network for every external link of README and docs.
+links: $(VENV)/ready
+	$(VENV)/bin/python tests/python/links.py
+
+# What a release has to pass beyond lint and test (docs/release.md); needs a clean tree.
+release-check: lint test docs
+	$(VENV)/bin/python tests/release_check.py $(DIST)
+
 # Kernels beside their composed twins, then the package beside PyTorch (some 15 minutes).
 bench: $(VENVB)/ready
 	cargo bench -p genias --bench kernels
 	$(VENVB)/bin/python benches/compare_torch.py
 
 clean:
-	rm -rf target $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output
+	rm -rf target site typings $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output
 
 # One wheel for every Python (abi3), installed into an environment per Polars version.
 $(DIST)/built: $(SOURCES)
@@ -59,7 +71,7 @@ define install
 endef
 
 $(VENV)/ready: $(DIST)/built
-	$(call install,$(VENV),plot$(comma)test$(comma)lint,polars)
+	$(call install,$(VENV),plot$(comma)test$(comma)lint$(comma)docs,polars)
 
 $(VENV1)/ready: $(DIST)/built
 	$(call install,$(VENV1),test,polars<2)

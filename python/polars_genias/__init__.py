@@ -13,10 +13,10 @@ Examples
 ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
 """
 
-from polars_genias import _namespaces as _namespaces
 from polars_genias import datasets
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
+from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
     FitOptions,
     GenerateOptions,
@@ -61,6 +61,9 @@ __version__ = version()
 __all__ = [
     "FitOptions",
     "GenerateOptions",
+    "GeniasDataFrame",
+    "GeniasExpr",
+    "GeniasLazyFrame",
     "InjectOptions",
     "LabelOptions",
     "ModelOptions",

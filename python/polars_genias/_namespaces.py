@@ -1,11 +1,14 @@
 """The namespace ``.genias`` of expressions and frames: every verb with its first argument bound.
 
+One line per class adds a verb. Type checkers pick the overload of the verb whose first argument is
+what the namespace belongs to, so signatures are written once, in ``verbs.py``.
+
 Polars keeps namespace objects, so they hold nothing but what they were made of.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 import polars as pl
 
@@ -14,49 +17,74 @@ from polars_genias import verbs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def _bound(verb: Callable[..., Any]) -> Any:
-    """A method that calls `verb` with what the namespace belongs to."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return verb(self._data, *args, **kwargs)
-
-    method.__name__ = verb.__name__
-    method.__qualname__ = f"genias.{verb.__name__}"
-    method.__doc__ = verb.__doc__
-    method.__wrapped__ = verb  # type: ignore[attr-defined]
-    return method
+Data = TypeVar("Data")
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 
 
-class _Namespace:
-    def __init__(self, data: Any) -> None:
+class _Namespace(Generic[Data]):
+    def __init__(self, data: Data) -> None:
         self._data = data
 
 
-class _FrameNamespace(_Namespace):
-    fit = _bound(verbs.fit)
-    generate = _bound(verbs.generate)
-    inject = _bound(verbs.inject)
-    pairs = _bound(verbs.pairs)
-    score = _bound(verbs.score)
-    label = _bound(verbs.label)
+class _Of(Generic[Data]):
+    """Makes methods of functions whose first argument is a `Data`."""
+
+    def __call__(
+        self, verb: Callable[Concatenate[Data, Options], Result]
+    ) -> Callable[Concatenate[_Namespace[Data], Options], Result]:
+        def method(
+            self: _Namespace[Data], /, *args: Options.args, **kwargs: Options.kwargs
+        ) -> Result:
+            return verb(self._data, *args, **kwargs)
+
+        method.__name__ = verb.__name__
+        method.__qualname__ = f"genias.{verb.__name__}"
+        method.__doc__ = verb.__doc__
+        method.__wrapped__ = verb  # type: ignore[attr-defined]
+        return method
+
+
+_column = _Of[pl.Expr]()
+_lazy = _Of[pl.LazyFrame]()
+_eager = _Of[pl.DataFrame]()
 
 
 @pl.api.register_expr_namespace("genias")
-class GeniasExpr(_FrameNamespace):
+class GeniasExpr(_Namespace[pl.Expr]):
     """Verbs of a numeric column, of a struct of them, or of a column of models."""
 
-    windows = _bound(verbs.windows)
-    reconstruct = _bound(verbs.reconstruct)
-    embed = _bound(verbs.embed)
-    describe = _bound(verbs.describe)
+    describe = _column(verbs.describe)
+    embed = _column(verbs.embed)
+    fit = _column(verbs.fit)
+    generate = _column(verbs.generate)
+    inject = _column(verbs.inject)
+    label = _column(verbs.label)
+    pairs = _column(verbs.pairs)
+    reconstruct = _column(verbs.reconstruct)
+    score = _column(verbs.score)
+    windows = _column(verbs.windows)
 
 
 @pl.api.register_lazyframe_namespace("genias")
-class GeniasLazyFrame(_FrameNamespace):
+class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs of a LazyFrame."""
+
+    fit = _lazy(verbs.fit)
+    generate = _lazy(verbs.generate)
+    inject = _lazy(verbs.inject)
+    label = _lazy(verbs.label)
+    pairs = _lazy(verbs.pairs)
+    score = _lazy(verbs.score)
 
 
 @pl.api.register_dataframe_namespace("genias")
-class GeniasDataFrame(_FrameNamespace):
+class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs of a DataFrame."""
+
+    fit = _eager(verbs.fit)
+    generate = _eager(verbs.generate)
+    inject = _eager(verbs.inject)
+    label = _eager(verbs.label)
+    pairs = _eager(verbs.pairs)
+    score = _eager(verbs.score)

@@ -104,7 +104,7 @@ def run(folder: Path, size: Size) -> pl.DataFrame:
     metrics = pl.scan_parquet(write_metrics(folder / "metrics", size), hive_partitioning=True)
 
     models = pg.sink_parquet(
-        metrics.genias.fit(  # type: ignore[attr-defined]
+        metrics.genias.fit(
             features=METRICS,
             by="host",
             order_by="timestamp",

@@ -170,8 +170,8 @@ def fit(
     strict
         Whether a series without a usable window is an error instead of a null model.
     **options
-        See `FitOptions` and the table of parameters in the README. ``detector`` is what `score`
-        and `label` will use, and ``negatives`` says what it is trained against.
+        See `FitOptions` and ``docs/parameters.md``. ``detector`` is what `score` and `label`
+        will use, and ``negatives`` says what it is trained against.
 
     Returns
     -------
@@ -276,7 +276,7 @@ def generate(
     strict
         Whether a series without a usable window is an error instead of null labels.
     **options
-        See `GenerateOptions` and the table of parameters in the README.
+        See `GenerateOptions` and ``docs/parameters.md``.
 
     Returns
     -------
@@ -714,6 +714,15 @@ def reconstruct(
     Expr
         A struct with one field per feature: the mean over the windows that cover a row, null where
         none does. A feature that was constant in training comes back as that constant.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.select(pg.reconstruct("cpu", window=16, steps=20).struct.field("cpu"))
+    >>> bool((out["cpu"] - wave["cpu"]).abs().max() < 0.5)
+    True
     """
     given = {"label": label, "suffix": suffix, "strict": strict}
     return _expression("reconstruct", column, options, order_by=order_by, model=model, **given)
@@ -742,6 +751,15 @@ def embed(
     -------
     Expr
         ``Array(Float32, latent)`` per window without nulls.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.select(pg.embed("cpu", window=16, steps=20, latent=3, stride=8))
+    >>> out["cpu"].dtype, len(out)
+    (Array(Float32, shape=(3,)), 7)
     """
     options = with_sizes(model, options, "window", "latent")  # type: ignore[assignment]
     given = {"label": label, "strict": strict, "changes_length": True}

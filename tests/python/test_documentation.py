@@ -1,71 +1,159 @@
-"""The examples of the docstrings and of the README run."""
+"""The examples of the docstrings, of the README and of the docs run; links lead somewhere."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
+import pkgutil
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 import polars_genias as pg
 from conftest import make_hosts
+from links import PAGES, ROOT, broken
+from polars_genias import _frames, stubs, verbs
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "polars_genias",
-        "polars_genias.verbs",
-        "polars_genias.metrics",
-        "polars_genias._files",
-        "polars_genias.datasets",
-        "polars_genias.datasets._layout",
-    ],
-)
-def test_docstrings(name):
-    module = importlib.import_module(name)
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
+DOCS = ROOT / "docs"
+LEFT_OUT = {"_genias", "_namespaces", "__main__"}
+"""Compiled; the docstrings of the verbs again; a command."""
 
 
-def test_readme(tmp_path, monkeypatch):
-    """Runs the Python blocks in order, over a small dataset of the README's layout."""
-    metrics = make_hosts(hosts=2, rows=450).rename(
+def modules():
+    """All of the package, but those that need an extra that is not installed."""
+    found = [pg]
+    for module in pkgutil.walk_packages(pg.__path__, "polars_genias."):
+        if module.name.rpartition(".")[2] in LEFT_OUT:
+            continue
+        try:
+            found.append(importlib.import_module(module.name))
+        except ModuleNotFoundError as missing:
+            assert not missing.name.startswith("polars_genias")
+    return found
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
+def test_docstrings(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("home", [pg, pg.datasets, stubs], ids=lambda home: home.__name__)
+def test_every_public_function_has_an_example(home):
+    functions = [f for name in home.__all__ if inspect.isfunction(f := getattr(home, name))]
+    assert functions
+    assert [f.__name__ for f in functions if ">>> " not in f.__doc__] == []
+
+
+def blocks(page):
+    found = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+@pytest.fixture
+def metrics(tmp_path, monkeypatch):
+    """A small dataset of the layout that the README and the docs read."""
+    frame = make_hosts(hosts=2, rows=450).rename(
         {"t": "timestamp", "mem": "memory", "known": "incident"}
     )
-    for (host,), frame in metrics.group_by("host"):
+    for (host,), rows in frame.group_by("host"):
         folder = tmp_path / "metrics" / f"host={host}"
         folder.mkdir(parents=True)
-        frame.drop("host").write_parquet(folder / "0.parquet")
+        rows.drop("host").write_parquet(folder / "0.parquet")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 4
+    for module in (verbs, _frames):
+        monkeypatch.setattr(module, "checked", briefly(module.checked))
+    return pl.scan_parquet("metrics/", hive_partitioning=True)
+
+
+def briefly(checked):
+    """Options that train for a moment, where a page leaves them to their defaults."""
+    moment = {"steps": 10, "channels": 4, "detector_steps": 4, "detector_channels": 4}
+
+    def options(given, ordered_by=0, verb=""):
+        return checked(given if verb == "inject" else moment | given, ordered_by, verb)
+
+    return options
+
+
+def run(page):
     scope: dict[str, object] = {}
-    for block in blocks:
+    for block in blocks(page):
         exec(block, scope)
+    return scope
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=lambda p: p.name)
+@pytest.mark.usefixtures("metrics")
+def test_first_example(page):
+    run(page)
+    assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
+
+
+@pytest.mark.usefixtures("metrics")
+def test_quick_start():
+    scope = run(DOCS / "quickstart.md")
     assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
     assert scope["health"].columns == ["host", "psi", "r2", "health"]
     assert scope["labelled"].collect()["anomaly_label"].dtype == pl.Boolean
+    assert scope["expression"].collect_schema()["anomaly_score"] == pl.Float32
     assert scope["evaluation"].collect_schema().names()[:3] == ["host", "vus_pr", "auc_pr"]
 
 
-def test_every_option_is_in_the_readme():
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("## Parameters") : readme.index("## What the paper claims")]
+@pytest.mark.usefixtures("metrics")
+def test_recipes():
+    scope = run(DOCS / "recipes.md")
+    assert scope["quality"].columns == ["host", "auc_pr", "vus_pr"]
+    assert scope["quality"].height == 2
+    assert scope["training"].collect()["normal"].to_numpy().shape[1:] == (64, 2)
+    assert scope["blame"].collect()["memory_score"].max() > 0
+    assert scope["kinds"].collect()["anomaly_kind"].n_unique() > 2
+    assert scope["visible"].collect()["is_anomaly"].any()
+    assert set(scope["unwell"].columns) == {"host", "health", "r2", "r2_pca"}
+    assert pl.read_parquet("labelled.parquet")["anomaly_label"].dtype == pl.Boolean
+
+
+def test_types(metrics):
+    """The examples of the page about types, but for those that are errors on purpose."""
+    pytest.importorskip("typing_extensions")
+    scope = {"metrics": metrics, "pl": pl, "pg": pg}
+    for block in blocks(DOCS / "typing.md"):
+        lines = [line for line in block.splitlines() if "# error" not in line]
+        exec("\n".join(lines), scope)
+
+
+def test_every_option_is_in_the_table():
+    table = (DOCS / "parameters.md").read_text()
     verbs = (pg.LabelOptions, pg.ScoreOptions, pg.GenerateOptions)
     for name in {name for options in verbs for name in options.__annotations__}:
-        assert f"`{name}`" in table or name == "preset", name
+        assert f"`{name}`" in table, name
 
 
 def test_every_warning_is_explained():
-    text = (ROOT / "docs" / "diagnostics.md").read_text()
+    text = (DOCS / "diagnostics.md").read_text()
     names = re.findall(r'Self::\w+ => "(\w+)"', (ROOT / "src" / "model.rs").read_text())
     assert len(names) == 6
     for name in names:
         assert f"### `{name}`" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links(page):
+    assert broken(page) == []
+    assert re.search(r"^# ", page.read_text(), re.MULTILINE)
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 100
+
+
+def test_a_broken_link_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("links.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `heading`, here\n[a](page.md#a-heading-here) [b](#no) [c](gone.md) [d](http:/x)\n"
+        "[e](https://example.org/x) `[f](none)`\n```\n[g](none)\n```\n"
+    )
+    assert broken(page) == ["#no", "gone.md", "http:/x"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def msl(source: str | Path) -> pl.DataFrame:
-    """Read the Curiosity rover's part of NASA's telemetry anomalies, "telemanom".
+    r"""Read the Curiosity rover's part of NASA's telemetry anomalies, "telemanom".
 
     Format: Hundman et al., "Detecting Spacecraft Anomalies Using LSTMs and Nonparametric Dynamic
     Thresholding", KDD 2018. ``train/CHANNEL.npy`` and ``test/CHANNEL.npy`` hold [rows, features];
@@ -49,12 +49,29 @@ def msl(source: str | Path) -> pl.DataFrame:
         For a file that is missing or is not as described.
     ModuleNotFoundError
         Without NumPy (the extra ``datasets``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part, rows in (("train", 3), ("test", 4)):
+    ...         Path(folder, part).mkdir()
+    ...         np.save(f"{folder}/{part}/C-1.npy", np.zeros((rows, 2)))
+    ...     line = 'C-1,MSL,"[[2, 3]]"'
+    ...     lines = f"chan_id,spacecraft,anomaly_sequences\n{line}"
+    ...     _ = Path(folder, "labeled_anomalies.csv").write_text(lines)
+    ...     table = datasets.msl(folder)
+    >>> table.filter("label")["t"].to_list()
+    [2, 3]
     """
     return table(_telemanom(Path(source), "MSL"), Path(source))
 
 
 def smap(source: str | Path) -> pl.DataFrame:
-    """Read the SMAP satellite's part of NASA's telemetry anomalies, "telemanom".
+    r"""Read the SMAP satellite's part of NASA's telemetry anomalies, "telemanom".
 
     Parameters
     ----------
@@ -72,6 +89,23 @@ def smap(source: str | Path) -> pl.DataFrame:
         As `msl`.
     ModuleNotFoundError
         As `msl`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part, rows in (("train", 3), ("test", 4)):
+    ...         Path(folder, part).mkdir()
+    ...         np.save(f"{folder}/{part}/C-1.npy", np.zeros((rows, 2)))
+    ...     line = 'C-1,SMAP,"[[2, 3]]"'
+    ...     lines = f"chan_id,spacecraft,anomaly_sequences\n{line}"
+    ...     _ = Path(folder, "labeled_anomalies.csv").write_text(lines)
+    ...     table = datasets.smap(folder)
+    >>> table.filter("label")["t"].to_list()
+    [2, 3]
     """
     return table(_telemanom(Path(source), "SMAP"), Path(source))
 
@@ -128,6 +162,19 @@ def smd(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part, lines in {"train": "1,2", "test": "3,4", "test_label": "1"}.items():
+    ...         Path(folder, part).mkdir()
+    ...         _ = Path(folder, part, "machine-1-1.txt").write_text(lines)
+    ...     table = datasets.smd(folder)
+    >>> table.rows()
+    [('machine-1-1', 'test', 0, 3.0, 4.0, True), ('machine-1-1', 'train', 0, 1.0, 2.0, False)]
     """
     return table(_smd(Path(source)), Path(source))
 
@@ -145,7 +192,7 @@ def _smd(source: Path) -> Iterator[Series]:
 
 
 def swat(source: str | Path) -> pl.DataFrame:
-    """Read the Secure Water Treatment testbed, SWaT.A1 (December 2015), physical part.
+    r"""Read the Secure Water Treatment testbed, SWaT.A1 (December 2015), physical part.
 
     Format: Goh et al., "A Dataset to Support Research in the Design of Secure Water Treatment
     Systems", CRITIS 2016; the two workbooks saved as CSV, one with ``Normal`` and one with
@@ -167,6 +214,21 @@ def swat(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> header = " Timestamp,FIT101,Normal/Attack"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     normal = f"{header}\n 22/12/2015 4:30:00 PM,0.5,Normal"
+    ...     attack = f"{header}\n 28/12/2015 10:00:00 AM,2.5,Attack"
+    ...     _ = Path(folder, "SWaT_Dataset_Normal_v1.csv").write_text(normal)
+    ...     _ = Path(folder, "SWaT_Dataset_Attack_v0.csv").write_text(attack)
+    ...     table = datasets.swat(folder)
+    >>> table.select("split", "value", "label").rows()
+    [('test', 2.5, True), ('train', 0.5, False)]
     """
     source = Path(source)
     normal = only(source, "*[Nn]ormal*.csv", "the normal days")
@@ -204,7 +266,7 @@ def _swat_header(path: Path) -> tuple[int, str]:
 
 
 def gecco(source: str | Path) -> pl.DataFrame:
-    """Read the drinking-water quality of the GECCO 2018 Industrial Challenge.
+    r"""Read the drinking-water quality of the GECCO 2018 Industrial Challenge.
 
     Format: Moritz et al., "GECCO Industrial Challenge 2018 Dataset: A water quality dataset for the
     'Internet of Things: Online Anomaly Detection for Drinking Water Quality' competition":
@@ -227,6 +289,20 @@ def gecco(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> lines = ['"","Time","Tp","EVENT"', '"1",2016-08-03 09:49:00,6.5,FALSE']
+    >>> lines += ['"2",2016-08-03 09:50:00,6.6,TRUE']
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "1_gecco2018_water_quality.csv")
+    ...     _ = file.write_text("\n".join(lines))
+    ...     table = datasets.gecco(folder)
+    >>> table["label"].to_list()
+    [True, False]
     """
     path = Path(source)
     if not path.is_file():
@@ -266,6 +342,20 @@ def swan(source: str | Path) -> pl.DataFrame:
         For a file that is missing or is not as described.
     ModuleNotFoundError
         Without NumPy (the extra ``datasets``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/NIPS_TS_Swan_train.npy", np.zeros((3, 2)))
+    ...     np.save(f"{folder}/NIPS_TS_Swan_test.npy", np.ones((2, 2)))
+    ...     np.save(f"{folder}/NIPS_TS_Swan_test_label.npy", np.array([0, 1]))
+    ...     table = datasets.swan(folder)
+    >>> table.filter(split="test")["label"].to_list()
+    [False, True]
     """
     source = Path(source)
     train, test, known = (

@@ -29,7 +29,7 @@ UCR_NAME = re.compile(r"(\d+)_UCR_Anomaly_(.+)_(\d+)_(\d+)_(\d+)")
 
 
 def kpi(source: str | Path) -> pl.DataFrame:
-    """Read the key performance indicators of the AIOps Challenge 2018 (final round).
+    r"""Read the key performance indicators of the AIOps Challenge 2018 (final round).
 
     Format: Li et al., "Constructing Large-Scale Real-World Benchmark Datasets for AIOps", 2022.
     ``phase2_train.csv``, and the test rows ``phase2_ground_truth``, published as HDF: save that
@@ -50,6 +50,19 @@ def kpi(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described, and a KPI in one of the files only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> header = "timestamp,value,label,KPI ID"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, line in (("train", "60,0.5,0,a"), ("ground_truth", "120,9,1,a")):
+    ...         _ = Path(folder, f"phase2_{name}.csv").write_text(f"{header}\n{line}")
+    ...     table = datasets.kpi(folder)
+    >>> table.select("split", "value", "label").rows()
+    [('test', 9.0, True), ('train', 0.5, False)]
     """
     source = Path(source)
     train = _kpi(existing(source / "phase2_train.csv", "the train rows"))
@@ -81,7 +94,7 @@ def _kpi(path: Path) -> dict[str, pl.DataFrame]:
 
 
 def yahoo(source: str | Path) -> pl.DataFrame:
-    """Read Yahoo's S5, "A Labeled Anomaly Detection Dataset, version 1.0".
+    r"""Read Yahoo's S5, "A Labeled Anomaly Detection Dataset, version 1.0".
 
     Format: Laptev, Amizadeh and Flint, "Generic and Scalable Framework for Automated Time-series
     Anomaly Detection", KDD 2015. ``A1Benchmark/real_1.csv`` and ``A2Benchmark/synthetic_1.csv``
@@ -105,6 +118,19 @@ def yahoo(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "A1Benchmark", "real_1.csv")
+    ...     file.parent.mkdir()
+    ...     _ = file.write_text("timestamp,value,is_anomaly\n1,0.5,0\n2,9,1")
+    ...     table = datasets.yahoo(folder)
+    >>> table.filter("label")["value"].to_list()
+    [9.0]
     """
     return table(_yahoo(Path(source)), Path(source))
 
@@ -145,6 +171,18 @@ def ucr(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file whose name or contents are not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "001_UCR_Anomaly_toy_3_5_5.txt")
+    ...     _ = file.write_text("0 1 0 1 9 1")
+    ...     table = datasets.ucr(folder)
+    >>> table.filter("label").rows()
+    [('001_toy', 'test', 1, 9.0, True)]
     """
     return table(_ucr(Path(source)), Path(source))
 
@@ -167,7 +205,7 @@ def _ucr(source: Path) -> Iterator[Series]:
 
 
 def nab(source: str | Path) -> pl.DataFrame:
-    """Read the Numenta Anomaly Benchmark.
+    r"""Read the Numenta Anomaly Benchmark.
 
     Format: Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms: the Numenta
     Anomaly Benchmark", ICMLA 2015: ``data/GROUP/NAME.csv`` with ``timestamp,value``, and windows
@@ -189,6 +227,23 @@ def nab(source: str | Path) -> pl.DataFrame:
     ------
     ValueError
         For a file that is missing or is not as described.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from polars_genias import datasets
+    >>> spans = '{"group/a.csv": [["2014-04-01 00:01:00", "2014-04-01 00:02:00"]]}'
+    >>> lines = ["timestamp,value", *(f"2014-04-01 00:0{t}:00,{t}" for t in range(8))]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "data", "group", "a.csv")
+    ...     file.parent.mkdir(parents=True)
+    ...     _ = file.write_text("\n".join(lines))
+    ...     Path(folder, "labels").mkdir()
+    ...     _ = Path(folder, "labels", "combined_windows.json").write_text(spans)
+    ...     table = datasets.nab(folder)
+    >>> table.filter("label")["value"].to_list()
+    [1.0, 2.0]
     """
     return table(_nab(Path(source)), Path(source))
 
