@@ -14,6 +14,8 @@ from polars_genias import verbs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from polars_genias.plots import Chart, Kind
+
 
 def _bound(verb: Callable[..., Any]) -> Any:
     """A method that calls `verb` with what the namespace belongs to."""
@@ -42,6 +44,14 @@ class _FrameNamespace(_Namespace):
     label = _bound(verbs.label)
 
 
+class _DrawnNamespace(_FrameNamespace):
+    def plot(self, kind: Kind = "series", **options: Any) -> Chart:
+        """Draw the frame: see `polars_genias.plots.plot`. Needs the extra ``plot``."""
+        from polars_genias import plots
+
+        return plots.plot(self._data, kind, **options)
+
+
 @pl.api.register_expr_namespace("genias")
 class GeniasExpr(_FrameNamespace):
     """Verbs of a numeric column, of a struct of them, or of a column of models."""
@@ -53,10 +63,10 @@ class GeniasExpr(_FrameNamespace):
 
 
 @pl.api.register_lazyframe_namespace("genias")
-class GeniasLazyFrame(_FrameNamespace):
+class GeniasLazyFrame(_DrawnNamespace):
     """Verbs of a LazyFrame."""
 
 
 @pl.api.register_dataframe_namespace("genias")
-class GeniasDataFrame(_FrameNamespace):
+class GeniasDataFrame(_DrawnNamespace):
     """Verbs of a DataFrame."""
