@@ -85,7 +85,7 @@ def plot_ablation(
         if against is not None:
             layers = _grid(rows, option, against, figure, domain)
         else:
-            layers = _marks(rows, option, figure, text, colour, dict(colours or {}), domain)
+            layers = _marks(rows, option, figure, colour, dict(colours or {}), domain)
             if figure in (levels or {}):
                 layers.append(look.level((levels or {})[figure], color=look.GREY))
         panels.append(
@@ -130,7 +130,6 @@ def _marks(
     rows: pl.DataFrame,
     option: str,
     figure: str,
-    text: str,
     colour: str | None,
     colours: dict[str, str],
     domain: tuple[float, float] | None,
@@ -160,8 +159,8 @@ def _marks(
         if not numeric:
             encoded.append(alt.XOffset(f"{colour}:N", sort=kinds))
     base = alt.Chart(rows).encode(*encoded)
-    mean = alt.Y(f"mean({figure}):Q", title=text, scale=scale, axis=axis)
-    each = alt.Y(f"{figure}:Q", title=text)
+    mean = alt.Y(f"mean({figure}):Q", title=None, scale=scale, axis=axis)
+    each = alt.Y(f"{figure}:Q", title=None)
     if numeric:
         return [
             base.mark_line(strokeWidth=2, **bar_colour).encode(mean),
@@ -183,9 +182,6 @@ def _grid(
     ends = means.select(low=pl.min_horizontal(value.min(), 0), high=value.max()).row(0)
     low, high = domain or ends
     dark = low + 0.6 * (high - low)
-    means = means.with_columns(
-        ink=pl.when(pl.col(figure) > dark).then(pl.lit("white")).otherwise(pl.lit(look.INK))
-    )
     base = alt.Chart(means).encode(
         alt.X(f"{option}:O", axis=look.axis(labelAngle=0)),
         alt.Y(f"{against}:O", sort="descending", axis=look.axis()),
@@ -193,6 +189,6 @@ def _grid(
     fill = alt.Color(
         f"{figure}:Q", legend=None, scale=alt.Scale(scheme="blues", domain=[low, high])
     )
-    ink = alt.Color("ink:N", scale=None)
-    text = base.mark_text(fontSize=12).encode(alt.Text(f"{figure}:Q", format=".2f"), ink)
+    ink = alt.condition(alt.datum[figure] > dark, alt.value("white"), alt.value(look.INK))
+    text = base.mark_text(fontSize=12).encode(alt.Text(f"{figure}:Q", format=".2f"), color=ink)
     return [base.mark_rect().encode(fill), text]

@@ -9,7 +9,7 @@ import polars as pl
 
 from polars_genias import _frames as frames
 from polars_genias.plots import _look as look
-from polars_genias.plots._thin import drawable
+from polars_genias.plots._thin import drawable, where_changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,14 +152,16 @@ def before_after(
     titles: Sequence[str],
     units: Mapping[str, str] | None = None,
     width: int,
-    height: int,
+    height: int = 80,
 ) -> alt.ConcatChart:
     """Windows as `unpacked` gives them: a column each, a row per feature with one y axis."""
     panels = []
     for name in features:
         sides = [window[column] for window in windows for column in (name, f"{name}_anomalous")]
         drawn = pl.concat(side.cast(pl.Float64) for side in sides)
-        scale = alt.Scale(domain=[drawn.min(), drawn.max()], nice=True)
+        low, high = drawn.to_frame("y").select(low=pl.col("y").min(), high=pl.col("y").max()).row(0)
+        room = 0.06 * (high - low)
+        scale = alt.Scale(domain=[low - room, high + room], nice=False)
         for window, above in zip(windows, titles, strict=True):
             first, last = window is windows[0], name == features[-1]
             y = alt.Y(
@@ -171,7 +173,9 @@ def before_after(
             axis = look.axis(tickCount=4, grid=False, labels=last, ticks=last)
             x = alt.X("row:Q", title="row of the window" if last else None, axis=axis)
             panel = alt.layer(
-                *changed_lines(window, name, f"{name}_anomalous", f"{name}_mask", x, y)
+                *changed_lines(
+                    window, name, f"{name}_anomalous", f"{name}_mask", x, y, key=look.legend()
+                )
             )
             given: dict[str, Any] = (
                 {} if name != features[0] else {"title": look.panel_title(above)}
@@ -181,12 +185,16 @@ def before_after(
 
 
 def changed_lines(
-    rows: pl.DataFrame, before: str, after: str, mask: str, x: alt.X, y: alt.Y
+    rows: pl.DataFrame,
+    before: str,
+    after: str,
+    mask: str,
+    x: alt.X,
+    y: alt.Y,
+    *,
+    key: alt.Legend | None,
 ) -> list[alt.Chart]:
     """Lines over ``row``: column `before`, and in front of it `after` where `mask` is true."""
-    hit = pl.col(mask).fill_null(value=False)
-    # The line begins and ends on the window, so that a single value is seen too.
-    near = hit | hit.shift(1, fill_value=False) | hit.shift(-1, fill_value=False)
     was = rows.select("row", value=drawable(before))
-    now = rows.select("row", value=pl.when(near).then(drawable(after)))
-    return look.before_after(was, now, x, y, names=("normal", "anomalous"), key=look.legend())
+    now = rows.select("row", value=where_changed(pl.col(mask).fill_null(value=False), after))
+    return look.before_after(was, now, x, y, names=("normal", "anomalous"), key=key)

@@ -9,7 +9,7 @@ import polars as pl
 
 from polars_genias import _frames as frames
 from polars_genias.plots import _look as look
-from polars_genias.plots._thin import drawable, spans, thin, time_axis
+from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -251,10 +251,9 @@ def _lines(
     before = rows.select(_X, value=drawable(name))
     after = before.clear()
     if f"{name}{suffix}" in rows.columns:
-        hit = _changed(rows, name, suffix)
-        # The line begins and ends on the series, so that a single value is seen too.
-        near = hit | hit.shift(1, fill_value=False) | hit.shift(-1, fill_value=False)
-        after = rows.select(_X, value=pl.when(near).then(drawable(f"{name}{suffix}")))
+        after = rows.select(
+            _X, value=where_changed(_changed(rows, name, suffix), f"{name}{suffix}")
+        )
     before, after = (thin(line, _X, width) for line in (before, after))
     names = ("as it was", "generated")
     return look.before_after(before, after, x, y, names=names, key=look.legend())

@@ -36,6 +36,15 @@ def drawable(column: str | pl.Expr) -> pl.Expr:
     return pl.when(value.is_finite()).then(value)
 
 
+def where_changed(hit: pl.Expr, column: str) -> pl.Expr:
+    """A column where `hit` and one row to either side, or else null.
+
+    So a line begins and ends on the series, and a single value is seen too.
+    """
+    near = hit | hit.shift(1, fill_value=False) | hit.shift(-1, fill_value=False)
+    return pl.when(near).then(drawable(column))
+
+
 def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     """The rows that draw the same line: per column of pixels the first, last, lowest and highest.
 
