@@ -25,9 +25,18 @@ ROOT = Path(__file__).parents[2]
         "polars_genias._files",
         "polars_genias.datasets",
         "polars_genias.datasets._layout",
+        "polars_genias.plots",
+        "polars_genias.plots._ablation",
+        "polars_genias.plots._history",
+        "polars_genias.plots._latent",
+        "polars_genias.plots._pairs",
+        "polars_genias.plots._scores",
+        "polars_genias.plots._series",
     ],
 )
 def test_docstrings(name):
+    if "plots" in name:
+        pytest.importorskip("altair")
     module = importlib.import_module(name)
     found = doctest.testmod(module)
     assert found.attempted > 0

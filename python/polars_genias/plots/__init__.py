@@ -135,9 +135,9 @@ def save(chart: Chart, path: str | Path, *, scale: float = 2.0) -> Path:
     """
     path = Path(path)
     given: dict[str, dict[str, Any]] = {
-        ".html": {"inline": True},
-        ".svg": {},
-        ".png": {"scale_factor": scale},
+        ".html": {"format": "html", "inline": True},
+        ".svg": {"format": "svg"},
+        ".png": {"format": "png", "scale_factor": scale},
     }
     ending = path.suffix.lower()
     if ending not in given:

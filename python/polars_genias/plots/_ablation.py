@@ -181,7 +181,7 @@ def _grid(
     value = pl.col(figure)
     ends = means.select(low=pl.min_horizontal(value.min(), 0), high=value.max()).row(0)
     low, high = domain or ends
-    dark = low + 0.6 * (high - low)
+    dark = low + 0.5 * (high - low)
     base = alt.Chart(means).encode(
         alt.X(f"{option}:O", axis=look.axis(labelAngle=0)),
         alt.Y(f"{against}:O", sort="descending", axis=look.axis()),
