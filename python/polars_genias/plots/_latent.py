@@ -153,11 +153,9 @@ def _known(rows: pl.DataFrame, at: frames.Inputs, label: str, size: int, windows
 
 def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) -> pl.DataFrame:
     """The latent means (column ``mean``) of windows: put one after another, they are a series."""
-    rows = windows.arr.to_list().explode()
-    columns = pl.struct(rows.arr.get(i).alias(name) for i, name in enumerate(features))
-    return pl.select(columns.alias("rows")).select(
-        mean=verbs.embed("rows", model=model, stride=size)
-    )
+    values = windows.to_numpy().reshape(-1, len(features))
+    rows = pl.DataFrame({name: values[:, i] for i, name in enumerate(features)})
+    return rows.select(mean=verbs.embed(pl.struct(features), model=model, stride=size))
 
 
 def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:

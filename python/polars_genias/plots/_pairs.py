@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from polars_genias import _frames as frames
@@ -133,16 +134,14 @@ def unpacked(pairs: pl.DataFrame, features: Sequence[str], *, key: str) -> pl.Da
         Columns `key` and ``row``, and per feature its value as it is, ``{feature}_anomalous`` and
         ``{feature}_mask``.
     """
-    by_row = pairs.select(key, *(pl.col(side).arr.to_list() for side in _SIDES))
-    return by_row.explode(*_SIDES).select(
-        key,
-        pl.int_range(pl.len()).over(key).alias("row"),
-        *(
-            pl.col(side).arr.get(i).alias(f"{name}{suffix}")
-            for side, suffix in _SIDES.items()
-            for i, name in enumerate(features)
-        ),
-    )
+    number, size, _ = pairs["normal"].to_numpy().shape
+    columns = {
+        f"{name}{suffix}": pairs[side].to_numpy()[:, :, i].ravel()
+        for side, suffix in _SIDES.items()
+        for i, name in enumerate(features)
+    }
+    rows = {key: np.repeat(pairs[key].to_numpy(), size), "row": np.tile(np.arange(size), number)}
+    return pl.DataFrame(rows | columns)
 
 
 def before_after(
