@@ -125,16 +125,17 @@ def _titles(about: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _steps(title: str | None) -> alt.X:
     said = title is not None
-    axis = look.axis(grid=False, tickCount=6, labels=said, ticks=said)
+    axis = look.axis(grid=False, tickCount=6, tickMinStep=1, labels=said, ticks=said)
     return alt.X("step:Q", title=title, axis=axis)
 
 
 def _log_ticks(values: pl.Series) -> list[float]:
-    """1, 2 and 5 times every power of ten between the values."""
+    """1, 2 and 5 times every power of ten between the values, or their ends."""
     low, high = pl.select(low=values.min(), high=values.max()).row(0)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    return [tick for tick in ticks if low <= tick <= high]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside if len(inside) > 1 else [low, high]
 
 
 def _losses(history: pl.DataFrame, width: int, height: int) -> Any:

@@ -32,6 +32,7 @@ def plot_latent(
     label: str | None = None,
     method: Literal["pca", "tsne"] = "pca",
     windows: int = 400,
+    log: bool = False,
     seed: int = 0,
     width: int = 420,
     height: int = 360,
@@ -54,10 +55,14 @@ def plot_latent(
     label
         Boolean column of known anomalies.
     method
-        ``"pca"``: the two directions in which the latent means vary most. ``"tsne"``: an embedding
+        ``"pca"``: the two directions in which the latent means vary most, from the mean of the
+        normal windows. ``"tsne"``: an embedding
         that keeps neighbours together, whose distances and axes mean nothing; needs scikit-learn.
     windows
         Windows of each kind, at most about.
+    log
+        Whether both axes are linear only as far as most normal windows go, and logarithmic beyond:
+        for known anomalies so far away that all else is a dot.
     seed
         Of the generated anomalies, and of t-SNE.
     width, height
@@ -102,7 +107,10 @@ def plot_latent(
     points = means.select("windows", x=pl.Series(places[:, 0]), y=pl.Series(places[:, 1]))
     # In random order, so that no kind hides another.
     points = points.sample(fraction=1, shuffle=True, seed=0)
-    return _chart(points, about, width, height, title)
+    middle = points.filter(pl.col("windows") == "normal").select(pl.col("x", "y").mean())
+    if method == "pca" and middle["x"].item() is not None:
+        points = points.with_columns(pl.col(name) - middle[name].item() for name in ("x", "y"))
+    return _chart(points, about, width, height, title, log=log)
 
 
 def latent_means(
@@ -190,20 +198,25 @@ def _tsne(values: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], 
 
 
 def _chart(
-    points: pl.DataFrame, about: str, width: int, height: int, title: str | None
+    points: pl.DataFrame, about: str, width: int, height: int, title: str | None, *, log: bool
 ) -> alt.Chart:
     kinds = [kind for kind in _COLOURS if kind in points["windows"]]
     axes = "PC" if about.startswith("PCA") else "t-SNE "
     scale = alt.Scale(domain=kinds, range=[_COLOURS[kind] for kind in kinds])
     shapes = alt.Scale(domain=kinds, range=[_SHAPES[kind] for kind in kinds])
     key = look.legend(symbolSize=60)
-    axis = look.numbers(tickCount=5)
+    axis = look.numbers(tickCount=5, labelOverlap=True)
+    place = alt.Scale(zero=False)
+    if log:
+        normal = points.filter(pl.col("windows") == "normal").select(pl.col("x", "y").abs())
+        far = normal.select(pl.max_horizontal(pl.all().quantile(0.9))).item()
+        place = alt.Scale(type="symlog", constant=max(far or 0.0, 1e-6))
     chart: alt.Chart = (
         alt.Chart(points)
         .mark_point(filled=True, size=24, opacity=0.55)
         .encode(
-            alt.X("x:Q", title=f"{axes}1", scale=alt.Scale(zero=False), axis=axis),
-            alt.Y("y:Q", title=f"{axes}2", scale=alt.Scale(zero=False), axis=axis),
+            alt.X("x:Q", title=f"{axes}1", scale=place, axis=axis),
+            alt.Y("y:Q", title=f"{axes}2", scale=place, axis=axis),
             alt.Color("windows:N", scale=scale, sort=kinds, legend=key, title=None),
             alt.Shape("windows:N", scale=shapes, sort=kinds, legend=key, title=None),
         )

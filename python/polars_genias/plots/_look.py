@@ -55,7 +55,8 @@ def numbers(**given: Any) -> alt.Axis:
 
 def times(**given: Any) -> alt.Axis:
     """An axis of times, of which hours count to 24."""
-    units = {"hours": "%H:%M", "minutes": "%H:%M", "day": "%a %d", "date": "%a %d"}
+    day, time = "%a %d", "%H:%M"
+    units = {"week": day, "day": day, "date": day, "hours": time, "minutes": time}
     return axis(**({"format": units, "formatType": "time"} | given))
 
 
