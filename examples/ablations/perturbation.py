@@ -42,7 +42,7 @@ def boxes(frame: pl.DataFrame) -> alt.Chart:
         "error:Q",
         title="reconstruction error of a window (log scale)",
         scale=alt.Scale(type="log"),
-        axis=look.numbers(tickCount=5, grid=False),
+        axis=look.numbers(values=look.log_ticks(frame["error"], (1,)), grid=False),
     )
     order = [f"{kind}, {side}" for kind in KINDS for side in sides]
     which = alt.Y("which:N", title=None, sort=order, axis=look.axis(grid=False))

@@ -64,6 +64,22 @@ def test_readme(tmp_path, monkeypatch):
     assert scope["evaluation"].collect_schema().names()[:3] == ["host", "vus_pr", "auc_pr"]
 
 
+@pytest.mark.slow
+def test_page_on_pictures(tmp_path, monkeypatch):
+    """Runs its Python blocks in order; the pictures that it shows are there."""
+    pytest.importorskip("altair")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "plots.md").read_text()
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, scope)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".html"}
+    pictures = re.findall(r"\]\((img/\S+)\)", text)
+    assert len(pictures) == 5
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).is_file()
+
+
 def test_every_option_is_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     table = readme[readme.index("## Parameters") : readme.index("## What the paper claims")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -129,21 +128,12 @@ def _steps(title: str | None) -> alt.X:
     return alt.X("step:Q", title=title, axis=axis)
 
 
-def _log_ticks(values: pl.Series) -> list[float]:
-    """1, 2 and 5 times every power of ten between the values, or their ends."""
-    low, high = pl.select(low=values.min(), high=values.max()).row(0)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    inside = [tick for tick in ticks if low <= tick <= high]
-    return inside if len(inside) > 1 else [low, high]
-
-
 def _losses(history: pl.DataFrame, width: int, height: int) -> Any:
     long = history.select("step", **{name: column for column, name in _LOSSES.items()})
     long = long.unpivot(index="step", variable_name="of", value_name="loss")
     names = list(_LOSSES.values())
     scale = alt.Scale(domain=names, range=[look.GREY, look.BLUE])
-    axis = look.numbers(values=_log_ticks(long["loss"]), minExtent=42)
+    axis = look.numbers(values=look.log_ticks(long["loss"]), minExtent=42)
     line = alt.Chart(long).mark_line(
         strokeWidth=1.8, point=alt.OverlayMarkDef(size=18, filled=True)
     )

@@ -6,6 +6,7 @@ charts that have one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -51,6 +52,15 @@ def numbers(**given: Any) -> alt.Axis:
         "datum.value && abs(datum.value) < 1e-3 ? '.2~e' : '.4~r')"
     )
     return axis(**({"labelExpr": say} | given))
+
+
+def log_ticks(values: pl.Series, digits: tuple[int, ...] = (1, 2, 5)) -> list[float]:
+    """These digits times every power of ten between the values, or the ends of the values."""
+    low, high = pl.select(low=values.min(), high=values.max()).row(0)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in digits]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside if len(inside) > 1 else [low, high]
 
 
 def times(**given: Any) -> alt.Axis:
