@@ -15,6 +15,9 @@ import polars as pl
 
 import polars_genias as pg
 from polars_genias._options import InjectKind
+from polars_genias.plots import _look as look
+from polars_genias.plots import _pairs as windows
+from polars_genias.plots import save
 
 ROWS = 600
 AROUND = 110
@@ -53,52 +56,43 @@ def one(kind: str) -> pl.DataFrame:
     other = "temperature" if hit == "load" else "load"
     start = out.filter("is_anomaly")["t"][0]
     view = out.filter(pl.col("t").is_between(start - AROUND, start + AROUND + 70))
-    near = pl.col("is_anomaly") | pl.col("is_anomaly").shift(1) | pl.col("is_anomaly").shift(-1)
     scaled = {
-        name: (pl.col(name) - metrics()[name].mean()) / metrics()[name].std()
-        for name in (hit, other)
+        name: (pl.col(column) - metrics()[feature].mean()) / metrics()[feature].std()
+        for name, column, feature in (
+            ("before", hit, hit),
+            ("after", f"{hit}_synthetic", hit),
+            ("other", other, other),
+        )
     }
-    return view.select(
-        kind=pl.lit(kind),
-        row=pl.col("t") - start,
-        before=scaled[hit],
-        after=pl.when(near.fill_null(value=False)).then(
-            (pl.col(f"{hit}_synthetic") - metrics()[hit].mean()) / metrics()[hit].std()
-        ),
+    if kind != "mode-correlation":
         # Shown where how the features go together is what changes.
-        other=scaled[other] if kind == "mode-correlation" else pl.lit(None, dtype=pl.Float64),
-        is_anomaly="is_anomaly",
-    )
+        scaled["other"] = pl.lit(None, dtype=pl.Float64)
+    return view.select("is_anomaly", row=pl.col("t") - start, **scaled)
 
 
-def panel(kind: str) -> alt.Chart:
-    """The series as it was (grey), with the anomaly (red), and its rows (yellow)."""
+def panel(kind: str) -> alt.LayerChart:
+    """The series as it was, with the anomaly, and its rows (shaded)."""
     view = one(kind)
     span = view.filter("is_anomaly").select(first=pl.col("row").min(), last=pl.col("row").max() + 1)
-    rows = alt.X("row:Q", title=None, axis=alt.Axis(tickCount=4, grid=False))
-    axis = alt.Axis(tickCount=4, grid=False)
-    shade = alt.Chart(span).mark_rect(color="#f2c14e", opacity=0.3).encode(x="first:Q", x2="last:Q")
-    line = alt.Chart(view)
+    x = alt.X("row:Q", title=None, axis=look.numbers(tickCount=4, grid=False))
+    y = alt.Y("value:Q", title=None, axis=look.numbers(tickCount=4, grid=False))
+    shade = alt.Chart(span).mark_rect(color=look.PASTELS[0], opacity=0.8)
+    other = alt.Chart(view).mark_line(strokeWidth=1, color="#b3b8c0", strokeDash=[2, 2])
     layers = [
-        shade,
-        line.mark_line(strokeWidth=1, color="#b3b8c0", strokeDash=[2, 2]).encode(
-            rows, alt.Y("other:Q", title=None)
-        ),
-        line.mark_line(strokeWidth=1.2, color="#8a8f98").encode(
-            rows, alt.Y("before:Q", title=None, axis=axis)
-        ),
-        line.mark_line(strokeWidth=1.6, color="#c8423b").encode(rows, alt.Y("after:Q", title=None)),
+        shade.encode(x="first:Q", x2="last:Q"),
+        other.encode(x, alt.Y("other:Q", title=None)),
+        *windows.changed_lines(view, "before", "after", "is_anomaly", x, y, key=None),
     ]
-    return alt.layer(*layers).properties(width=250, height=90, title=kind)
+    return alt.layer(*layers).properties(
+        width=250, height=90, title=look.panel_title(kind), view=look.NO_FRAME
+    )
 
 
 def main(path: Path) -> Path:
     """Draw the gallery."""
     panels = [panel(kind) for kind in get_args(InjectKind)]
-    title = "Before (grey) and after (red), in standard deviations; dashed: the other feature"
-    chart = alt.concat(*panels, columns=3, title=alt.TitleParams(title, anchor="start"))
-    chart.save(str(path), scale_factor=2)
-    return path
+    title = "Before (grey) and after (orange), in standard deviations; dashed: the other feature"
+    return save(alt.concat(*panels, columns=3, title=look.title(title)), path)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import altair as alt
 import polars as pl
 
 import polars_genias as pg
 from polars_genias.demo import METRICS, host_metrics
+from polars_genias.plots import _look as look
+from polars_genias.plots import save
+from polars_genias.plots._pairs import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import altair as alt
+
 FORMS = ("residual", "decoded")
 """Input plus what the perturbation changes (the default), and the decoded window (the paper's)."""
-COLOURS = alt.Scale(domain=list(FORMS), range=["#35639f", "#c8423b"])
+COLOURS = dict(zip(FORMS, (look.BLUE, look.VERMILION), strict=True))
 MOST_WINDOWS = 200
 """Held-out windows on which anomalies are generated, about."""
 
@@ -74,17 +78,7 @@ class Study:
             seed=seed,
             **options,
         )
-        sides = {"normal": "", "anomalous": "_anomalous", "mask": "_mask"}
-        by_row = pairs.select("start", *(pl.col(side).arr.to_list() for side in sides))
-        return by_row.explode(*sides).select(
-            "start",
-            pl.int_range(pl.len()).over("start").alias("row"),
-            *(
-                pl.col(side).arr.get(i).alias(f"{name}{suffix}")
-                for side, suffix in sides.items()
-                for i, name in enumerate(self.features)
-            ),
-        )
+        return unpacked(pairs, self.features, key="start")
 
     def errors(self, model: bytes, pairs: pl.DataFrame) -> pl.DataFrame:
         """Reconstruction error of every window of `pairs`, as it is and with its anomaly."""
@@ -163,7 +157,7 @@ class Study:
         self.out.mkdir(parents=True, exist_ok=True)
         text = f"{self.about}\n\n{markdown(table)}"
         (self.out / f"{name}.md").write_text(text)
-        chart.save(str(self.out / f"{name}.png"), scale_factor=1.5)
+        save(chart, self.out / f"{name}.png", scale=1.5)
         print(f"{text}\n{self.out / name}.md, .png")
 
 
@@ -265,68 +259,9 @@ def markdown(table: pl.DataFrame) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def titled(chart: alt.TopLevelMixin, title: str, subtitle: str) -> alt.TopLevelMixin:
-    """The chart with its title, on white."""
-    params = alt.TitleParams(
-        title, subtitle=subtitle, anchor="start", offset=12, fontSize=15, subtitleColor="#666"
-    )
-    return chart.properties(title=params, background="white").configure_view(stroke=None)
-
-
-def points_and_means(
-    frame: pl.DataFrame, x: alt.X, y: str, title: str, colour: alt.Color, **size: Any
-) -> alt.LayerChart:
-    """A point per seed and a line through the means, of figures between 0 and 1."""
-    base = alt.Chart(frame).encode(x, colour)
-    scale = alt.Scale(domain=[0, 1])
-    line = base.mark_line(strokeWidth=2).encode(alt.Y(f"mean({y}):Q", title=title, scale=scale))
-    points = base.mark_point(size=28, filled=True, opacity=0.6).encode(alt.Y(f"{y}:Q", title=title))
-    return alt.layer(line, points).properties(**size)
-
-
-def level(value: float) -> alt.Chart:
-    """A dashed line at a value, such as chance."""
-    return (
-        alt.Chart(pl.DataFrame({"y": [value]}))
-        .mark_rule(strokeDash=[4, 4], color="#8a8f98")
-        .encode(alt.Y("y:Q"))
-    )
-
-
-def looks(
-    windows: dict[str, pl.DataFrame], features: Sequence[str], **size: Any
-) -> alt.ConcatChart:
-    """One window per variant: as it was (grey), and what its anomaly changed (red)."""
-    panels = []
-    for name in features:
-        drawn = pl.concat(
-            window[column] for window in windows.values() for column in (name, f"{name}_anomalous")
-        )
-        low, high = drawn.min(), drawn.max()
-        scale = alt.Scale(domain=[low, high], nice=True)
-        for variant, window in windows.items():
-            rows = window.select(
-                "row", was=name, now=pl.when(f"{name}_mask").then(f"{name}_anomalous")
-            )
-            base = alt.Chart(rows).encode(
-                alt.X(
-                    "row:Q",
-                    title="row of the window" if name == features[-1] else None,
-                    axis=alt.Axis(tickCount=5, grid=False),
-                )
-            )
-            first = variant == next(iter(windows))
-            axis = alt.Axis(tickCount=4, grid=False)
-            was = alt.Y("was:Q", title=name if first else None, scale=scale, axis=axis)
-            layers = (
-                base.mark_line(strokeWidth=1.2, color="#8a8f98").encode(was),
-                base.mark_line(strokeWidth=1.6, color="#c8423b").encode(
-                    alt.Y("now:Q", title=name if first else None)
-                ),
-            )
-            title = variant if name == features[0] else ""
-            panels.append(alt.layer(*layers).properties(title=title, **size))
-    return alt.concat(*panels, columns=len(windows), spacing=8)
+def titled(chart: alt.TopLevelMixin, title: str, subtitle: list[str]) -> alt.TopLevelMixin:
+    """The chart with its title."""
+    return chart.properties(title=look.title(title, subtitle))
 
 
 def most_moved(study: Study, pairs: pl.DataFrame, most: int = 3) -> list[str]:

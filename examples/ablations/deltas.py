@@ -12,6 +12,8 @@ import altair as alt
 import common
 import polars as pl
 
+from polars_genias.plots import plot_ablation
+
 LOWER = (0.05, 0.1, 0.2, 0.4)
 UPPER = (0.1, 0.2, 0.4, 0.8)
 FIGURES = {
@@ -31,27 +33,18 @@ def measure(study: common.Study, lower: float, upper: float, seed: int) -> dict[
     return key | about | psi | study.separations(model, seed)
 
 
-def heatmap(frame: pl.DataFrame, figure: str, title: str) -> alt.LayerChart:
-    """Means of one figure over the grid."""
-    value = alt.Color(
-        f"{figure}:Q",
-        legend=None,
-        scale=alt.Scale(scheme="blues", domain=[0, frame["psi"].max() if figure == "psi" else 1]),
-    )
-    base = alt.Chart(frame).encode(
-        alt.X("delta_max:O", axis=alt.Axis(labelAngle=0)), alt.Y("delta_min:O", sort="descending")
-    )
-    middle = frame[figure].max() * 0.6 if figure == "psi" else 0.6
-    ink = alt.when(alt.datum[figure] > middle).then(alt.value("white")).otherwise(alt.value("#222"))
-    text = base.mark_text(fontSize=13).encode(alt.Text(f"{figure}:Q", format=".2f"), color=ink)
-    return alt.layer(base.mark_rect().encode(value), text).properties(
-        title=title, width=200, height=170
-    )
-
-
 def draw(study: common.Study, frame: pl.DataFrame) -> alt.TopLevelMixin:
-    means = frame.group_by("delta_min", "delta_max", maintain_order=True).mean()
-    maps = [heatmap(means, name, title) for name, title in FIGURES.items()]
+    maps = [
+        plot_ablation(
+            frame,
+            option="delta_max",
+            against="delta_min",
+            figures={name: title},
+            domain=None if name == "psi" else (0, 1),
+            width=230,
+        )
+        for name, title in FIGURES.items()
+    ]
     grid = alt.concat(*maps, columns=2, spacing=16).resolve_scale(color="independent")
     key = "means over the seeds; deltas in training variances; AUC-ROC of reconstruction errors"
     return common.titled(grid, "Band of the perturbation distance", [study.about, key])

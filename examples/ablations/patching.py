@@ -12,6 +12,9 @@ import altair as alt
 import common
 import polars as pl
 
+from polars_genias.plots import plot_ablation
+from polars_genias.plots._pairs import before_after
+
 PATCHES = {
     "none": {"patch": "none"},
     "length": {"patch": "length"},
@@ -32,19 +35,6 @@ def measure(study: common.Study, model: bytes, patch: str, form: str, seed: int)
     return {"patch": patch, "form": form, "seed": seed} | figures
 
 
-def bars(frame: pl.DataFrame, figure: str, title: str) -> alt.LayerChart:
-    """Mean (bar) and seeds (points) of one figure per rule and form."""
-    base = alt.Chart(frame).encode(
-        alt.X("patch:N", title=None, sort=list(PATCHES), axis=alt.Axis(labelAngle=-30)),
-        alt.XOffset("form:N", sort=list(common.FORMS)),
-    )
-    colour = alt.Color("form:N", title="form", scale=common.COLOURS, sort=list(common.FORMS))
-    bar = base.mark_bar(opacity=0.75).encode(alt.Y(f"mean({figure}):Q", title=title), colour)
-    point = base.mark_point(size=22, filled=True, color="#222").encode(alt.Y(f"{figure}:Q"))
-    layers = [bar, point, *([common.level(0.5)] if figure == "auc_roc" else [])]
-    return alt.layer(*layers).properties(width=205, height=150)
-
-
 def typical(study: common.Study, model: bytes) -> tuple[dict[str, pl.DataFrame], list[str]]:
     """One window under every rule: one of which each rule spares a part."""
     made = {patch: study.pairs(model, 0, **PATCHES[patch]) for patch in SHOWN}
@@ -61,10 +51,19 @@ def typical(study: common.Study, model: bytes) -> tuple[dict[str, pl.DataFrame],
 
 def draw(study: common.Study, frame: pl.DataFrame, model: bytes) -> alt.TopLevelMixin:
     windows, features = typical(study, model)
-    examples = common.looks(windows, features, width=205, height=80)
-    figures = alt.hconcat(*(bars(frame, name, title) for name, title in FIGURES.items()))
+    examples = before_after(list(windows.values()), features, titles=list(windows), width=215)
+    figures = plot_ablation(
+        frame,
+        option="patch",
+        figures=FIGURES,
+        colour="form",
+        colours=common.COLOURS,
+        levels={"auc_roc": 0.5},
+        width=225,
+        height=150,
+    )
     both = alt.vconcat(examples, figures, spacing=20).resolve_scale(color="independent")
-    key = "one window before (grey) and after (red, residual form); bars: means, points: seeds"
+    key = "one window before (grey) and after (orange, residual form); bars: means, points: seeds"
     return common.titled(both, "Patching", [study.about, key])
 
 

@@ -13,6 +13,10 @@ import altair as alt
 import common
 import polars as pl
 
+from polars_genias.plots import _look as look
+from polars_genias.plots import plot_ablation
+from polars_genias.plots._pairs import before_after
+
 KINDS = ("variance", "mean")
 
 
@@ -33,23 +37,23 @@ def errors(study: common.Study, models: dict[str, bytes]) -> pl.DataFrame:
 def boxes(frame: pl.DataFrame) -> alt.Chart:
     """Quartiles and range of the errors."""
     sides = ["normal", *common.FORMS]
-    colours = alt.Scale(domain=sides, range=["#8a8f98", *common.COLOURS.range])
+    colours = alt.Scale(domain=sides, range=[look.GREY, *common.COLOURS.values()])
     error = alt.X(
         "error:Q",
         title="reconstruction error of a window (log scale)",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(tickCount=5, grid=False, format="~g"),
+        axis=look.numbers(values=look.log_ticks(frame["error"], (1,)), grid=False),
     )
-    which = alt.Y(
-        "which:N", title=None, sort=[f"{kind}, {side}" for kind in KINDS for side in sides]
-    )
+    order = [f"{kind}, {side}" for kind in KINDS for side in sides]
+    which = alt.Y("which:N", title=None, sort=order, axis=look.axis(grid=False))
     chart = alt.Chart(frame).mark_boxplot(extent="min-max", size=16)
+    title = look.panel_title("windows under each model, psi calibrated, seed 0")
     return chart.encode(error, which, alt.Color("side:N", legend=None, scale=colours)).properties(
-        width=330, height=160, title="windows under each model, psi calibrated, seed 0"
+        width=330, height=160, title=title, view=look.NO_FRAME
     )
 
 
-def bars(frame: pl.DataFrame) -> alt.LayerChart:
+def bars(frame: pl.DataFrame) -> alt.ConcatChart:
     """Mean (bar) and seeds (points) of separation and detection."""
     figures = {
         "AUC-ROC, residual": "residual",
@@ -57,18 +61,16 @@ def bars(frame: pl.DataFrame) -> alt.LayerChart:
         "classifier AUC-PR": "auc_pr",
         "classifier VUS-PR": "vus_pr",
     }
-    long = frame.select("perturbation", **figures).unpivot(index="perturbation")
-    base = alt.Chart(long).encode(
-        alt.Y("variable:N", title=None, sort=list(figures)),
-        alt.YOffset("perturbation:N", sort=list(KINDS)),
+    return plot_ablation(
+        frame.select("perturbation", **figures).unpivot(index="perturbation"),
+        option="variable",
+        figures={"value": "separation and detection"},
+        colour="perturbation",
+        colours={"variance": look.GREEN, "mean": look.PURPLE},
+        domain=(0, 1),
+        width=270,
+        height=160,
     )
-    colour = alt.Color(
-        "perturbation:N", sort=list(KINDS), scale=alt.Scale(range=["#2a7f62", "#d98e04"])
-    )
-    value = alt.X("mean(value):Q", title="mean and seeds", scale=alt.Scale(domain=[0, 1]))
-    bar = base.mark_bar(opacity=0.75).encode(value, colour)
-    point = base.mark_point(size=22, filled=True, color="#222").encode(alt.X("value:Q"))
-    return alt.layer(bar, point).properties(width=230, height=160, title="separation and detection")
 
 
 def draw(study: common.Study, frame: pl.DataFrame, models: dict[str, bytes]) -> alt.TopLevelMixin:
@@ -79,9 +81,9 @@ def draw(study: common.Study, frame: pl.DataFrame, models: dict[str, bytes]) -> 
     windows = {
         f"{kind} perturbed": rows.filter(pl.col("start") == middle) for kind, rows in made.items()
     }
-    examples = common.looks(windows, features, width=310, height=80)
+    examples = before_after(list(windows.values()), features, titles=list(windows), width=310)
     figures = alt.hconcat(boxes(errors(study, models)), bars(frame), spacing=30)
-    key = "one window before (grey) and after (red, residual form, psi calibrated, no patching)"
+    key = "one window before (grey) and after (orange, residual form, psi calibrated, no patching)"
     both = alt.vconcat(examples, figures.resolve_scale(color="independent"), spacing=20)
     return common.titled(both, "What psi scales", [study.about, key])
 

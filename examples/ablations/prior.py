@@ -13,30 +13,41 @@ import altair as alt
 import common
 import polars as pl
 
+from polars_genias.plots import _look as look
+from polars_genias.plots import plot_ablation
+
 PRIORS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-X = alt.X("sigma_prior:Q", title="sigma_prior", scale=alt.Scale(domain=[0, 1.05]))
+DETECTION = {"AUC-PR": look.GREEN, "VUS-PR": look.PURPLE}
 
 
-def panel(frame: pl.DataFrame, columns: dict[str, str], colour: alt.Color, y: str) -> alt.Chart:
+def panel(
+    frame: pl.DataFrame, columns: dict[str, str], colours: dict[str, str], title: str, chance: float
+) -> alt.ConcatChart:
     """Lines of some figures over sigma_prior, between 0 and 1."""
-    renamed = frame.select("sigma_prior", **columns)
-    long = renamed.unpivot(index="sigma_prior", variable_name="which")
-    return common.points_and_means(long, X, "value", y, colour, width=230, height=210)
+    long = frame.select("sigma_prior", **columns).unpivot(index="sigma_prior")
+    return plot_ablation(
+        long,
+        option="sigma_prior",
+        figures={"value": title},
+        colour="variable",
+        colours=colours,
+        levels={"value": chance},
+        domain=(0, 1),
+        width=240,
+        height=210,
+    )
 
 
 def draw(study: common.Study, frame: pl.DataFrame) -> alt.TopLevelMixin:
-    form = alt.Color("which:N", title="anomalies", scale=common.COLOURS)
-    metric = alt.Color("which:N", title="detector", scale=alt.Scale(range=["#2a7f62", "#d98e04"]))
-    auc = "AUC-ROC of the reconstruction error"
-    calibrated = panel(frame, {name: name for name in common.FORMS}, form, auc)
-    learned = panel(frame, {name: f"{name}_learned" for name in common.FORMS}, form, auc)
-    found = panel(frame, {"AUC-PR": "auc_pr", "VUS-PR": "vus_pr"}, metric, "on labelled test rows")
+    forms = {name: name for name in common.FORMS}
+    learned = {name: f"{name}_learned" for name in common.FORMS}
+    metrics = {"AUC-PR": "auc_pr", "VUS-PR": "vus_pr"}
+    chance = study.test["label"].mean()
     separations = alt.hconcat(
-        alt.layer(calibrated, common.level(0.5)).properties(title="separation, psi calibrated"),
-        alt.layer(learned, common.level(0.5)).properties(title="separation, psi as learned"),
+        panel(frame, forms, common.COLOURS, "AUC-ROC of errors, psi calibrated", 0.5),
+        panel(frame, learned, common.COLOURS, "AUC-ROC of errors, psi as learned", 0.5),
     )
-    chance = common.level(study.test["label"].mean())
-    detection = alt.layer(found, chance).properties(title="classifier on GenIAS anomalies")
+    detection = panel(frame, metrics, DETECTION, "classifier on labelled test rows", chance)
     both = alt.hconcat(separations, detection).resolve_scale(color="independent")
     dashed = "points: seeds, lines: means, dashed: chance"
     return common.titled(both, "Prior deviation", [study.about, dashed])

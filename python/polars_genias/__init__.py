@@ -13,6 +13,8 @@ Examples
 ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
 """
 
+from typing import TYPE_CHECKING, Any
+
 from polars_genias import datasets
 from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
@@ -56,7 +58,21 @@ from polars_genias.verbs import (
     windows,
 )
 
+if TYPE_CHECKING:
+    from polars_genias import plots as plots
+
 __version__ = version()
+
+
+def __getattr__(name: str) -> Any:
+    """`polars_genias.plots` is imported when it is first used, since Altair takes a while."""
+    if name == "plots":
+        import importlib
+
+        return importlib.import_module("polars_genias.plots")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
 
 __all__ = [
     "FitOptions",

@@ -55,10 +55,9 @@ def inputs(
     keys = {"by": _names(by), "order_by": _names(order_by), "label": _names(label)}
     for role, names in keys.items():
         for name in names:
-            _require(schema, role, name)
-    if label is not None and schema[label] != pl.Boolean:
-        msg = f"parameter `label` = {label!r}: must be a Boolean column, not {schema[label]}"
-        raise ValueError(msg)
+            require(schema, role, name)
+    if label is not None:
+        boolean(schema, "label", label)
     taken = {name for names in keys.values() for name in names}
     chosen = _features(schema, features, taken)
     return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label)
@@ -70,9 +69,18 @@ def _names(names: Keys | None) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _require(schema: pl.Schema, role: str, name: str) -> None:
+def require(schema: pl.Schema, role: str, name: str) -> None:
+    """Raises ValueError where the column that parameter `role` names does not exist."""
     if name not in schema:
         msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
+        raise ValueError(msg)
+
+
+def boolean(schema: pl.Schema, role: str, name: str) -> None:
+    """Raises ValueError where the column that parameter `role` names is not Boolean."""
+    require(schema, role, name)
+    if schema[name] != pl.Boolean:
+        msg = f"parameter `{role}` = {name!r}: must be a Boolean column, not {schema[name]}"
         raise ValueError(msg)
 
 
@@ -88,7 +96,7 @@ def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> 
         msg = "parameter `features` = []: at least one column is needed"
         raise ValueError(msg)
     for column in chosen.values():
-        _require(schema, "features", column)
+        require(schema, "features", column)
         dtype = schema[column]
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
             msg = f"parameter `features`: column {column!r} has dtype {dtype}, not a numeric one"

@@ -8,7 +8,7 @@ Polars keeps namespace objects, so they hold nothing but what they were made of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import polars as pl
 
@@ -16,6 +16,8 @@ from polars_genias import verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from polars_genias.plots import Chart, Kind
 
 Data = TypeVar("Data")
 Options = ParamSpec("Options")
@@ -50,6 +52,13 @@ _lazy = _Of[pl.LazyFrame]()
 _eager = _Of[pl.DataFrame]()
 
 
+def plot(data: pl.DataFrame | pl.LazyFrame, kind: Kind = "series", **options: Any) -> Chart:
+    """Draw the frame: see `polars_genias.plots.plot`. Needs the extra ``plot``."""
+    from polars_genias import plots
+
+    return plots.plot(data, kind, **options)
+
+
 @pl.api.register_expr_namespace("genias")
 class GeniasExpr(_Namespace[pl.Expr]):
     """Verbs of a numeric column, of a struct of them, or of a column of models."""
@@ -75,6 +84,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     inject = _lazy(verbs.inject)
     label = _lazy(verbs.label)
     pairs = _lazy(verbs.pairs)
+    plot = _lazy(plot)
     score = _lazy(verbs.score)
 
 
@@ -87,4 +97,5 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     inject = _eager(verbs.inject)
     label = _eager(verbs.label)
     pairs = _eager(verbs.pairs)
+    plot = _eager(plot)
     score = _eager(verbs.score)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRICS = ["cpu", "memory", "requests", "latency", "errors"]
+UNITS = {"cpu": "%", "memory": "%", "requests": "1/s", "latency": "ms", "errors": "1/min"}
 SYNTHETIC = {name: f"{name}_synthetic" for name in METRICS}
 PER_DAY = 288
 """Rows of a day: one every five minutes."""
@@ -160,49 +161,19 @@ def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
 
 def picture(scored: Path, host: str, path: Path) -> Path:
     """Draw a few days of one host around a well visible placed anomaly, and save a PNG."""
-    import altair as alt
+    from polars_genias import plots
 
     rows = pl.scan_parquet(scored).filter(pl.col("host") == host).sort("timestamp").collect()
-    shown = ["cpu", "requests", "latency", "errors"]
+    shown = [name for name in METRICS if name != "memory"]
     centre = _well_visible(rows, shown)
-    view = rows.slice(max(0, centre - 500), 1000)
-    long = pl.concat(
-        view.select(
-            "timestamp",
-            pl.lit(name).alias("metric"),
-            pl.col(name).alias("measured"),
-            pl.when(pl.col(f"{name}_mask")).then(pl.col(f"{name}_synthetic")).alias("synthetic"),
-        )
-        for name in shown
+    chart = plots.plot_series(
+        rows.slice(max(0, centre - 500), 1000),
+        features=shown,
+        order_by="timestamp",
+        units=UNITS,
+        title=host,
     )
-    spans = (
-        view.filter(pl.col("is_anomaly"))
-        .group_by("anomaly_id")
-        .agg(start=pl.col("timestamp").min(), end=pl.col("timestamp").max())
-    )
-    time_axis = alt.X("timestamp:T", title=None)
-    shade = (
-        alt.Chart(spans).mark_rect(color="#f2c14e", opacity=0.25).encode(x="start:T", x2="end:T")
-    )
-    panels = []
-    for name in shown:
-        of_metric = alt.Chart(long.filter(pl.col("metric") == name))
-        y_axis = alt.Y("measured:Q", title=name, scale=alt.Scale(zero=False))
-        measured = of_metric.mark_line(strokeWidth=1, color="#8a8f98").encode(time_axis, y_axis)
-        synthetic = of_metric.mark_line(strokeWidth=1.3, color="#c8423b").encode(
-            time_axis, alt.Y("synthetic:Q", title=name)
-        )
-        panels.append(alt.layer(shade, measured, synthetic).properties(width=820, height=90))
-    score = (
-        alt.Chart(view.select("timestamp", "anomaly_score"))
-        .mark_line(color="#35639f", strokeWidth=1)
-        .encode(time_axis, alt.Y("anomaly_score:Q", title="score"))
-    )
-    panels.append(alt.layer(shade, score).properties(width=820, height=90))
-    title = f"{host}: measured (grey), generated anomalies (red), anomaly score (blue)"
-    chart = alt.vconcat(*panels, title=alt.TitleParams(title, anchor="start"), spacing=8)
-    chart.save(str(path), scale_factor=2)
-    return path
+    return plots.save(chart, path)
 
 
 def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:

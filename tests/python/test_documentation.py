@@ -102,6 +102,18 @@ def test_quick_start():
     assert scope["evaluation"].collect_schema().names()[:3] == ["host", "vus_pr", "auc_pr"]
 
 
+@pytest.mark.slow
+def test_page_on_pictures(tmp_path, monkeypatch):
+    """Runs its Python blocks in order; the pictures that it shows are there."""
+    pytest.importorskip("altair")
+    monkeypatch.chdir(tmp_path)
+    run(DOCS / "plots.md")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".html"}
+    pictures = re.findall(r"\]\((img/\S+)\)", (DOCS / "plots.md").read_text())
+    assert len(pictures) == 5
+    assert all((DOCS / picture).is_file() for picture in pictures)
+
+
 @pytest.mark.usefixtures("metrics")
 def test_recipes():
     scope = run(DOCS / "recipes.md")

@@ -1,0 +1,124 @@
+"""Rows that decide what is seen of a long series, and stretches of labelled rows."""
+
+from __future__ import annotations
+
+import polars as pl
+
+MOST_BINS = 1200
+"""Columns of pixels at most, so that four points of each stay below Altair's limit of 5,000."""
+_MOST_SPANS = 1000
+
+
+def time_axis(frame: pl.DataFrame, x: str) -> pl.Expr:
+    """The column `x` as Altair can draw it: Datetime without zone (wall time), or Float64.
+
+    Raises
+    ------
+    ValueError
+        For a column that has no order on an axis.
+    """
+    dtype = frame.schema[x]
+    if isinstance(dtype, pl.Datetime):
+        return pl.col(x).dt.replace_time_zone(None)
+    if dtype == pl.Date:
+        return pl.col(x).cast(pl.Datetime("us"))
+    if dtype == pl.Duration:
+        return pl.col(x).dt.total_microseconds() / 1e6
+    if dtype.is_numeric():
+        return pl.col(x).cast(pl.Float64)
+    msg = f"parameter `order_by` = {x!r}: a column of dtype {dtype} makes no axis"
+    raise ValueError(msg)
+
+
+def drawable(column: str | pl.Expr) -> pl.Expr:
+    """A numeric column in 64 bits; what is not finite is null, and breaks a line."""
+    value = (pl.col(column) if isinstance(column, str) else column).cast(pl.Float64)
+    return pl.when(value.is_finite()).then(value)
+
+
+def where_changed(hit: pl.Expr, column: str) -> pl.Expr:
+    """A column where `hit` and one row to either side, or else null.
+
+    So a line begins and ends on the series, and a single value is seen too.
+    """
+    near = hit | hit.shift(1, fill_value=False) | hit.shift(-1, fill_value=False)
+    return pl.when(near).then(drawable(column))
+
+
+def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
+    """The rows that draw the same line: per column of pixels the first, last, lowest and highest.
+
+    This is M4 of Jugel et al., *M4: A Visualization-Oriented Time Series Data Aggregation*, VLDB
+    2014. A frame of at most four rows per column of pixels comes back as it is.
+
+    Parameters
+    ----------
+    rows
+        Column `x`, sorted and without nulls, and ``value``.
+    x
+        The time.
+    bins
+        Columns of pixels.
+    """
+    bins = min(bins, MOST_BINS)
+    if rows.height <= 4 * bins:
+        return rows
+    value = pl.col("value")
+    row = pl.int_range(pl.len())
+    picked = (
+        rows.lazy()
+        .with_columns(bin=_bin(x, bins), row=row)
+        .group_by("bin")
+        .agg(
+            pl.col("row").first().alias("first"),
+            pl.col("row").last().alias("last"),
+            pl.col("row").get(value.arg_min()).alias("lowest"),
+            pl.col("row").get(value.arg_max()).alias("highest"),
+        )
+        .select("first", "last", "lowest", "highest")
+        .unpivot()
+        .select(pl.col("value").drop_nulls().unique().sort())
+        .collect()
+        .to_series()
+    )
+    return rows.select(pl.all().gather(picked))
+
+
+def _bin(x: str, bins: int) -> pl.Expr:
+    """The column of pixels of each row."""
+    place = pl.col(x).to_physical().cast(pl.Float64)
+    share = (place - place.min()) / (place.max() - place.min())
+    return (share.fill_nan(0) * bins).floor().clip(upper_bound=bins - 1).cast(pl.Int32)
+
+
+def spans(rows: pl.DataFrame, x: str, label: str, bins: int) -> pl.DataFrame:
+    """Stretches of rows whose `label` is true, from half a step before to half a step after.
+
+    Where there are very many, those that are less than a pixel apart are merged.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``start`` and ``end``, of the type of `x`.
+    """
+    time = pl.col(x)
+    half = rows.select((time.diff().median() / 2).alias("half"))
+    hit = pl.col(label).fill_null(value=False)
+    found = (
+        rows.with_columns(run=hit.rle_id())
+        .filter(hit)
+        .group_by("run", maintain_order=True)
+        .agg(start=time.min(), end=time.max())
+        .drop("run")
+    )
+    if half.item() is not None:
+        found = found.with_columns(pl.col("start") - half.item(), pl.col("end") + half.item())
+    if found.height > _MOST_SPANS:
+        pixel = rows.select((time.max() - time.min()) / min(bins, MOST_BINS)).item()
+        apart = pl.col("start") - pl.col("end").shift(1) > pixel
+        found = (
+            found.group_by(apart.fill_null(value=True).cum_sum().alias("run"), maintain_order=True)
+            .agg(pl.col("start").min(), pl.col("end").max())
+            .drop("run")
+        )
+    return found
