@@ -229,17 +229,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Size.steps, help="most steps of a training")
     given = parser.parse_args(arguments)
     started = time.perf_counter()
-    table = run(given.folder, Size(given.hosts, given.rows, given.steps))
-    scored = given.folder / "scored.parquet"
+    size = Size(given.hosts, given.rows, given.steps)
+    table, written = run_and_draw(given.folder, size)
+    report(table, written, size, time.perf_counter() - started)
+
+
+def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path]]:
+    """The job and its picture: the summary per host, and what was written."""
+    table = run(folder, size)
+    written = {name: folder / f"{name}.parquet" for name in ("models", "augmented", "scored")}
     best = table.sort("auc_pr", descending=True, nulls_last=True)["host"][0]
-    drawn = picture(scored, best, given.folder / "demo.png")
+    written["drawn"] = picture(written["scored"], best, folder / "demo.png")
+    return table, {"read": folder / "metrics"} | written
+
+
+def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: float) -> None:
+    """Print the summary, and where everything is."""
     with pl.Config(tbl_rows=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
         print(table)
-    print(f"read    {given.folder / 'metrics'}")
-    for name in ("models", "augmented", "scored"):
-        print(f"written {given.folder / name}.parquet")
-    print(f"drawn   {drawn}")
-    print(f"{given.hosts} hosts x {given.rows} rows in {time.perf_counter() - started:.1f} s")
+    for name, path in written.items():
+        print(f"{name if name in ('read', 'drawn') else 'written':<8}{path}")
+    print(f"{size.hosts} hosts x {size.rows} rows in {seconds:.1f} s")
 
 
 if __name__ == "__main__":
