@@ -42,13 +42,13 @@ def with_models(
     if models is None or isinstance(models, pl.Expr):
         return frame, models
     if isinstance(models, (str, Path)):
-        models = _open(Path(models))
+        models = opened(Path(models))
     if isinstance(models, bytes):
         return frame, model_argument(models)
     if isinstance(models, pl.DataFrame):
         return _with_numbers(frame, models, list(by))
     table = models.lazy()
-    column = _model_column(table, by)
+    column = model_column(table, by)
     table = table.select(*by, pl.col(column).alias(MODEL)).map_batches(
         partial(_one_per_key, by=list(by)),
         predicate_pushdown=False,
@@ -70,7 +70,7 @@ def _with_numbers(
     frame: pl.LazyFrame, models: pl.DataFrame, by: list[str]
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
     """As `with_models`: the number of each row's model, and the models by number."""
-    column = _model_column(models.lazy(), by)
+    column = model_column(models.lazy(), by)
     table = _one_per_key(models.select(*by, pl.col(column).alias(MODEL)), by)
     if not by:
         return frame, pl.lit(table[MODEL])
@@ -87,7 +87,7 @@ def with_sizes(
     For verbs whose dtype depends on them. What the caller gave is kept.
     """
     if isinstance(model, Path):
-        model = _open(model)
+        model = opened(model)
     if not isinstance(model, bytes):
         return dict(options)
     info = json.loads(_genias.model_info(model))
@@ -98,7 +98,7 @@ def _read(model: bytes | Path) -> bytes:
     return model.read_bytes() if isinstance(model, Path) else model
 
 
-def _open(path: Path) -> bytes | pl.LazyFrame:
+def opened(path: Path) -> bytes | pl.LazyFrame:
     """A Parquet table of models, or one model's bytes."""
     if path.is_dir():
         return pl.scan_parquet(path)
@@ -107,7 +107,32 @@ def _open(path: Path) -> bytes | pl.LazyFrame:
     return pl.scan_parquet(path) if magic == _PARQUET_MAGIC else path.read_bytes()
 
 
-def _model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
+def model_bytes(models: IntoModels) -> bytes:
+    """The bytes of the one model that is given.
+
+    Raises
+    ------
+    ValueError
+        For an expression, a table of several models, and a null in place of a model.
+    """
+    if isinstance(models, pl.Expr):
+        msg = (
+            "parameter `models`: an expression has no model at hand; give a table, bytes or a file"
+        )
+        raise ValueError(msg)
+    if isinstance(models, (str, Path)):
+        models = opened(Path(models))
+    if isinstance(models, bytes):
+        return models
+    table = models.lazy()
+    found = _one_per_key(table.select(model_column(table, [])).collect(), []).item()
+    if found is None:
+        msg = "parameter `models`: the model is null"
+        raise ValueError(msg)
+    return bytes(found)
+
+
+def model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
     """The Binary column of a table of models."""
     schema = table.collect_schema()
     missing = [key for key in by if key not in schema]

@@ -1,4 +1,4 @@
-"""The main job on data that it makes itself: ``python -m polars_genias.demo FOLDER``.
+"""The main job on data that it makes itself: ``genias demo FOLDER``.
 
 Twelve hosts report five metrics every five minutes. The job fits a model per host, puts anomalies
 into the metrics, scores the result, and says per host how well the placed anomalies are found. It
@@ -7,11 +7,9 @@ reads and writes Parquet lazily.
 
 from __future__ import annotations
 
-import argparse
-import time
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +19,7 @@ import polars_genias as pg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -220,20 +219,6 @@ def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
     return int(anomalies.sort("moved", descending=True)["middle"][anomalies.height // 4])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the demo from the command line."""
-    parser = argparse.ArgumentParser(prog="polars_genias.demo", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where everything is written")
-    parser.add_argument("--hosts", type=int, default=Size.hosts)
-    parser.add_argument("--rows", type=int, default=Size.rows, help="rows per host")
-    parser.add_argument("--steps", type=int, default=Size.steps, help="most steps of a training")
-    given = parser.parse_args(arguments)
-    started = time.perf_counter()
-    size = Size(given.hosts, given.rows, given.steps)
-    table, written = run_and_draw(given.folder, size)
-    report(table, written, size, time.perf_counter() - started)
-
-
 def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path]]:
     """The job and its picture: the summary per host, and what was written."""
     table = run(folder, size)
@@ -253,4 +238,6 @@ def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: f
 
 
 if __name__ == "__main__":
-    main()
+    from polars_genias.cli import main
+
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 import polars_genias as pg
-from polars_genias._models import _model_column, _open
+from polars_genias._models import model_column, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def described(path: Path) -> pl.DataFrame:
     """The keys of every model of a file, and what `describe` says of it."""
-    opened = _open(path)
-    if isinstance(opened, bytes):
-        opened = pl.LazyFrame({"model": [opened]})
-    column = _model_column(opened, [])
-    return opened.with_columns(pg.describe(column)).unnest(column).collect()
+    models = opened(path)
+    if isinstance(models, bytes):
+        models = pl.LazyFrame({"model": [models]})
+    column = model_column(models, [])
+    return models.with_columns(pg.describe(column)).unnest(column).collect()
