@@ -1,4 +1,4 @@
-"""The main job on data that it makes itself: ``python -m polars_genias.demo FOLDER``.
+"""The main job on data that it makes itself: ``genias demo FOLDER``.
 
 Twelve hosts report five metrics every five minutes. The job fits a model per host, puts anomalies
 into the metrics, scores the result, and says per host how well the placed anomalies are found. It
@@ -7,11 +7,9 @@ reads and writes Parquet lazily.
 
 from __future__ import annotations
 
-import argparse
-import time
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +19,7 @@ import polars_genias as pg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -191,27 +190,25 @@ def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
     return int(anomalies.sort("moved", descending=True)["middle"][anomalies.height // 4])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the demo from the command line."""
-    parser = argparse.ArgumentParser(prog="polars_genias.demo", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where everything is written")
-    parser.add_argument("--hosts", type=int, default=Size.hosts)
-    parser.add_argument("--rows", type=int, default=Size.rows, help="rows per host")
-    parser.add_argument("--steps", type=int, default=Size.steps, help="most steps of a training")
-    given = parser.parse_args(arguments)
-    started = time.perf_counter()
-    table = run(given.folder, Size(given.hosts, given.rows, given.steps))
-    scored = given.folder / "scored.parquet"
+def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path]]:
+    """The job and its picture: the summary per host, and what was written."""
+    table = run(folder, size)
+    written = {name: folder / f"{name}.parquet" for name in ("models", "augmented", "scored")}
     best = table.sort("auc_pr", descending=True, nulls_last=True)["host"][0]
-    drawn = picture(scored, best, given.folder / "demo.png")
+    written["drawn"] = picture(written["scored"], best, folder / "demo.png")
+    return table, {"read": folder / "metrics"} | written
+
+
+def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: float) -> None:
+    """Print the summary, and where everything is."""
     with pl.Config(tbl_rows=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
         print(table)
-    print(f"read    {given.folder / 'metrics'}")
-    for name in ("models", "augmented", "scored"):
-        print(f"written {given.folder / name}.parquet")
-    print(f"drawn   {drawn}")
-    print(f"{given.hosts} hosts x {given.rows} rows in {time.perf_counter() - started:.1f} s")
+    for name, path in written.items():
+        print(f"{name if name in ('read', 'drawn') else 'written':<8}{path}")
+    print(f"{size.hosts} hosts x {size.rows} rows in {seconds:.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    from polars_genias.cli import main
+
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -15,7 +15,7 @@ pytest.importorskip("altair")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo")
     small = ["--hosts", "4", "--rows", "3000", "--steps", "60"]
-    command = [sys.executable, "-m", "polars_genias.demo", str(path), *small]
+    command = [sys.executable, "-m", "polars_genias", "demo", str(path), *small]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (path / "stdout").write_text(done.stdout)

@@ -1,0 +1,371 @@
+"""Arguments of commands: those that many share, and the options of the verbs.
+
+The options are read off the types in `polars_genias._options`, so that there is one list of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, Union
+
+from polars_genias._options import (
+    FitOptions,
+    GenerateOptions,
+    InjectOptions,
+    LabelOptions,
+    ModelOptions,
+    ScoreOptions,
+)
+
+OPTIONS: dict[str, type] = {
+    "fit": FitOptions,
+    "generate": GenerateOptions,
+    "inject": InjectOptions,
+    "pairs": GenerateOptions,
+    "score": ScoreOptions,
+    "label": LabelOptions,
+}
+
+DEFAULTS: dict[str, Any] = {
+    "window": 200,
+    "kernel_size": 3,
+    "channels": 32,
+    "decimation": 3,
+    "linear_path": True,
+    "dropout": 0,
+    "sigma_prior": 0.5,
+    "kl": "exact",
+    "delta_min": 0.1,
+    "delta_max": 0.2,
+    "alpha": 1,
+    "beta": 0.1,
+    "perturbation": "variance",
+    "margin": "reconstruction",
+    "calibrate": True,
+    "refit": True,
+    "steps": 400,
+    "batch_size": 64,
+    "learning_rate": 5e-4,
+    "psi_learning_rate": 0.05,
+    "schedule": "cosine",
+    "clip": 5,
+    "patience": 200,
+    "validation": 0.1,
+    "seed": 0,
+    "contamination": 0.1,
+    "form": "residual",
+    "patch": "deviation",
+    "distance": "rms",
+    "detector": "ensemble",
+    "negatives": "all",
+    "detector_steps": 200,
+    "detector_batch_size": 32,
+    "detector_channels": 24,
+    "detector_learning_rate": 2e-3,
+    "nets": 1,
+    "row_weight": 1,
+    "classes": 10,
+    "neighbours": 5,
+    "temperature": 1,
+    "triplet_margin": 1,
+    "inconsistency_weight": 1,
+    "entropy_weight": 5,
+    "aggregate": "mean",
+    "threshold": "auto",
+}
+"""Defaults of the core as the help shows them; what the user does not give is left to the core."""
+
+HELP: dict[str, str] = {
+    "preset": "values for whatever is not given",
+    "window": "rows of a window",
+    "stride": "rows between training windows, in `pairs` between windows (4,096 windows or so)",
+    "max_gap": "largest step of --order-by inside a window: a number, or a duration such as 5m",
+    "latent": "latent units (100; 50 for one feature)",
+    "channels": "channels of the convolutions",
+    "levels": "residual blocks (until the receptive field is a window)",
+    "kernel_size": "taps of a convolution",
+    "dropout": "share of hidden units dropped in training",
+    "decimation": "first levels that halve the resolution",
+    "linear_path": "linear maps that start as PCA, beside encoder and decoder",
+    "sigma_prior": "deviation of the latent prior",
+    "kl": "form of the KL term",
+    "delta_min": "lower end of the band of the perturbation distance",
+    "delta_max": "upper end of the band of the perturbation distance",
+    "alpha": "weight of the reconstruction loss",
+    "beta": "weight of the perturbation loss",
+    "gamma": "weight of the zero perturbation loss (0.01; 0 for one feature)",
+    "zeta": "weight of the KL term (0.01 / live features)",
+    "perturbation": "what psi scales",
+    "margin": "from where the perturbation distance is taken",
+    "calibrate": "set psi after training, to the middle of the band",
+    "refit": "fit the decoder's linear map once more after training",
+    "steps": "most optimiser steps",
+    "batch_size": "windows of a step",
+    "learning_rate": "Adam's rate",
+    "psi_learning_rate": "Adam's rate for psi",
+    "schedule": "learning rate over the steps",
+    "clip": "largest norm of a gradient",
+    "patience": "steps without a better validation loss",
+    "validation": "share of the windows, the last ones, that is held out",
+    "seed": "of everything random",
+    "contamination": "share of rows inside anomalies",
+    "length": "rows of an anomaly (whole windows)",
+    "form": "input plus what the perturbation changes, or the decoded window",
+    "patch": "which values are replaced",
+    "tau": "threshold of the deviation patch (the model's median)",
+    "distance": "deviation that --tau bounds",
+    "strength": "size of an anomaly in standard deviations of the feature (as psi makes it)",
+    "hit_constant": "hit features that never move, too",
+    "detector": "what scores and labels come from (score and label: that of the model)",
+    "negatives": "what a classifier or CARLA is trained against",
+    "detector_steps": "optimiser steps of a detector's net; CARLA: 300",
+    "detector_batch_size": "normal windows of a step",
+    "detector_channels": "width of the classifier",
+    "detector_learning_rate": "Adam's rate for a detector's net",
+    "nets": "nets whose mean is taken",
+    "row_weight": "weight of the loss per row",
+    "classes": "classes of CARLA",
+    "neighbours": "nearest and furthest neighbours of a window in CARLA",
+    "temperature": "of CARLA's softmax",
+    "triplet_margin": "of CARLA's triplet loss",
+    "inconsistency_weight": "of CARLA's loss",
+    "entropy_weight": "of CARLA's loss",
+    "aggregate": "what the windows that cover a row come to",
+    "score_stride": "rows between scored windows (a quarter of a window)",
+    "per_feature": "a score per feature",
+    "threshold": "score above which a row is anomalous",
+    "quantile": "threshold: this quantile of the scores of held-out normal rows instead",
+    "kind": "kinds of anomalies (CARLA's five: the first five)",
+    "count": "anomalies per series, instead of --contamination",
+    "factor": "of tempo, amplitude or distortion",
+    "shift": "rows of phase",
+    "feature_share": "largest share of the features that an anomaly hits",
+}
+"""What every option is, in a line; defaults that depend on something are in brackets."""
+
+
+def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -> None:
+    """The positional INPUT and which of its rows count."""
+    parser.add_argument(
+        "input", nargs="+", metavar="INPUT", help=f"{what}: files, globs, folders (key=value)"
+    )
+    parser.add_argument(
+        "--where", metavar="SQL", help="""only rows for which this holds, as "host = 'web-03'\""""
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Whether the output is a folder, and whether it may replace what is there."""
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--partition-by",
+        type=columns,
+        action="extend",
+        default=[],
+        metavar="COLUMNS",
+        help="write a folder per value, OUTPUT/column=value/ (OUTPUT/: as INPUT is, or --by)",
+    )
+    add_overwrite(group)
+
+
+def add_overwrite(group: argparse._ActionsContainer) -> None:
+    """Whether the output may replace what is there."""
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an output that exists, when the new one is whole; it may be the input",
+    )
+
+
+def add_columns(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The roles of columns."""
+    group = parser.add_argument_group("columns (names between commas)")
+    group.add_argument(
+        "--features",
+        type=columns,
+        action="extend",
+        metavar="COLUMNS",
+        help="all numeric ones without another role, unless named; "
+        "NAME=COLUMN where the model knows the column as NAME",
+    )
+    group.add_argument(
+        "--by", type=columns, action="extend", default=[], metavar="COLUMNS", help="name the series"
+    )
+    group.add_argument(
+        "--order-by",
+        type=columns,
+        action="extend",
+        default=[],
+        metavar="COLUMNS",
+        help="put the rows of a series in time order (as they come)",
+    )
+    return group
+
+
+def features(names: Sequence[str] | None) -> list[str] | dict[str, str] | None:
+    """``--features`` as the verbs take it."""
+    if names is None or not any("=" in name for name in names):
+        return None if names is None else list(names)
+    pairs = (name.partition("=")[::2] if "=" in name else (name, name) for name in names)
+    return dict(pairs)
+
+
+def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    """The options of a verb, in groups; what is its own comes first."""
+    hints = option_hints(verb)
+    own = "scores" if verb in ("score", "label") else "anomalies"
+    titles = dict.fromkeys(hints, own)
+    if verb != "inject":
+        titles |= dict.fromkeys(typing.get_type_hints(FitOptions), "detector")
+        titles |= dict.fromkeys(typing.get_type_hints(ModelOptions), "model and training")
+    for title in (own, "detector", "model and training"):
+        names = [name for name in hints if titles[name] == title]
+        group = parser.add_argument_group(title) if names else parser
+        for name in names:
+            _add_option(group, name, hints[name], shown=verb != "inject")
+
+
+def option_hints(verb: str) -> dict[str, Any]:
+    """Options of a verb, and their types."""
+    return typing.get_type_hints(OPTIONS[verb])
+
+
+def given_options(given: argparse.Namespace, verb: str) -> dict[str, Any]:
+    """The options of a verb that are on the command line."""
+    values = {name: getattr(given, name) for name in option_hints(verb)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _add_option(group: argparse._ActionsContainer, name: str, hint: Any, *, shown: bool) -> None:
+    text = HELP[name]
+    if shown and name in DEFAULTS and not isinstance(DEFAULTS[name], bool):
+        text += f" ({DEFAULTS[name]})"
+    elif shown and DEFAULTS.get(name):
+        text += " (yes)"
+    group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, **_of_type(hint))
+
+
+def _of_type(hint: Any) -> dict[str, Any]:
+    """How argparse reads a value of a type; TypeError for a type that is not known here."""
+    members = [member for member in _members(hint) if member is not type(None)]
+    words = [
+        word
+        for member in members
+        if typing.get_origin(member) is Literal
+        for word in typing.get_args(member)
+    ]
+    rest = [member for member in members if typing.get_origin(member) is not Literal]
+    if rest == [bool]:
+        return {"action": argparse.BooleanOptionalAction, "default": None}
+    if words and not rest:
+        return {"choices": words}
+    if words and rest == [float]:
+        return {"type": _Words(words), "metavar": "|".join([*words, "X"])}
+    if words and [typing.get_origin(member) for member in rest] == [Sequence]:
+        return {"type": _Listed(words), "metavar": "KINDS", "action": "extend"}
+    for number, letter in ((int, "N"), (float, "X")):
+        if rest == [number]:
+            return {"type": number, "metavar": letter}
+        if set(rest) == {number, tuple[number, number]}:  # type: ignore[valid-type]
+            return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
+    if set(rest) == {float, timedelta}:
+        return {"type": step, "metavar": "X|DURATION"}
+    msg = f"the command line has no argument for {hint}"
+    raise TypeError(msg)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(hint) in (Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+class _Range:
+    """A number, or two as ``MIN:MAX``."""
+
+    def __init__(self, number: type[int] | type[float]) -> None:
+        self.number = number
+
+    def __call__(self, text: str) -> Any:
+        parts = text.split(":")
+        try:
+            numbers = tuple(self.number(part) for part in parts)
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 2):
+            kind = "an integer" if self.number is int else "a number"
+            msg = f"{text!r} is neither {kind} nor two as MIN:MAX"
+            raise argparse.ArgumentTypeError(msg)
+        return numbers if len(numbers) == 2 else numbers[0]
+
+
+class _Words:
+    """One of some words, or a number."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> Any:
+        if text in self.words:
+            return text
+        try:
+            return float(text)
+        except ValueError:
+            msg = f"{text!r} is neither a number nor one of {', '.join(self.words)}"
+            raise argparse.ArgumentTypeError(msg) from None
+
+
+class _Listed:
+    """Some of some words, between commas."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> list[str]:
+        names = columns(text)
+        for name in names:
+            if name not in self.words:
+                msg = f"{name!r} is none of {', '.join(self.words)}"
+                raise argparse.ArgumentTypeError(msg)
+        return names
+
+
+def columns(text: str) -> list[str]:
+    """Names between commas, each with double quotes around it if there is a comma in it."""
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    if not names or not all(names):
+        msg = f"{text!r} is no list of names between commas"
+        raise argparse.ArgumentTypeError(msg)
+    return names
+
+
+_UNITS: Mapping[str, timedelta] = {
+    "us": timedelta(microseconds=1),
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+
+
+def step(text: str) -> float | timedelta:
+    """A number, or a duration: numbers, each with its unit, as ``1h30m``."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = re.findall(r"(\d+(?:\.\d+)?)(us|ms|[smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        msg = f"{text!r} is neither a number nor a duration such as 30s, 5m or 1h30m"
+        raise argparse.ArgumentTypeError(msg)
+    total = timedelta()
+    for number, unit in parts:
+        total += float(number) * _UNITS[unit]
+    return total

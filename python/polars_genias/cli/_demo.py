@@ -1,0 +1,59 @@
+"""``genias demo``: the whole job on data that it makes itself."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polars_genias.cli import COMMANDS, _run
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def parser(command: str) -> _run.Parser:
+    """The parser of the command."""
+    made = _run.Parser(
+        command,
+        "FOLDER [options]",
+        f"{COMMANDS[command].capitalize()}. What an earlier demo wrote to the folder is replaced.\n"
+        'Needs the extra: pip install "polars-genias[plot]"',
+        "example: genias demo demo-output --hosts 4 --rows 5000",
+    )
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="where everything is written")
+    made.add_argument("--hosts", type=int, default=12, metavar="N", help="series (12)")
+    made.add_argument("--rows", type=int, default=20_000, metavar="N", help="rows of each (20000)")
+    made.add_argument(
+        "--steps", type=int, default=400, metavar="N", help="most of a training (400)"
+    )
+    return made
+
+
+def run(given: argparse.Namespace) -> None:
+    """Make the data, go through the job, and print the summary per host."""
+    # Missed now, and not after the work.
+    try:
+        importlib.import_module("altair")
+        demo: Any = importlib.import_module("polars_genias.demo")
+    except ModuleNotFoundError as error:
+        msg = f'the demo needs {error.name}: pip install "polars-genias[plot]"'
+        raise ModuleNotFoundError(msg, name=error.name) from error
+
+    size = demo.Size(given.hosts, given.rows, given.steps)
+    started = time.perf_counter()
+    with _run.progress(given):
+        table, written = demo.run_and_draw(given.folder, size)
+    seconds = time.perf_counter() - started
+    if given.json:
+        _run.print_json(
+            {
+                "command": "demo",
+                "written": {name: str(path) for name, path in written.items()},
+                "hosts": table.to_dicts(),
+                "seconds": round(seconds, 3),
+            }
+        )
+    else:
+        demo.report(table, written, size, seconds)

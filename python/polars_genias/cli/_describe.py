@@ -1,0 +1,48 @@
+"""``genias describe``: what is in a table of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from polars_genias._files import sink_parquet
+from polars_genias.cli import COMMANDS, _arguments, _data, _models, _run
+
+if TYPE_CHECKING:
+    import argparse
+
+_SHOWN = ("window", "r2", "r2_pca", "psi", "patch_rate", "detector", "threshold", "steps", "health")
+
+
+def parser(command: str) -> _run.Parser:
+    """The parser of the command."""
+    made = _run.Parser(
+        command,
+        "MODELS [options]",
+        f"{COMMANDS[command].capitalize()}: a line per model. docs/diagnostics.md explains them. "
+        "With --json or --output,\nall that is known, with options and history.",
+        "example: genias describe models.parquet",
+    )
+    made.add_argument("models", type=Path, metavar="MODELS", help="what `fit` wrote")
+    made.add_argument("--output", metavar="FILE", help="write Parquet instead of a table")
+    _arguments.add_overwrite(made)
+    return made
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print or write what is in the models."""
+    target = given.output and _data.output(given.output, [], [], given.overwrite)
+    if not given.models.exists():
+        msg = f"no such file: {given.models}"
+        raise ValueError(msg)
+    about = _models.described(given.models)
+    if target:
+        sink_parquet(about.lazy(), target.path)
+    if given.json:
+        _run.print_json(about.to_dicts())
+    elif not target:
+        keys = about.columns[: about.columns.index("format_version")]
+        shown = about.select(*keys, *_SHOWN).with_columns(pl.col("health").list.join(", "))
+        _run.print_table(shown)

@@ -1,0 +1,165 @@
+"""``--dry-run``: what a verb would do, and how long it would take."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+import polars_genias as pg
+from polars_genias.cli import _arguments, _models, _run
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from polars_genias.cli import _data
+
+_SAMPLE_ROWS = 20_000
+_FEW, _MORE = 4, 20
+"""Steps of the trainings that are timed."""
+_PAPER = {"steps": 41_000, "detector": "carla"}
+_STEPS_OF_CARLA = 300
+
+
+def report(
+    given: argparse.Namespace,
+    rows: pl.LazyFrame,
+    call: Callable[..., pl.LazyFrame],
+    options: dict[str, Any],
+    target: _data.Output,
+) -> None:
+    """Print what would be done. Nothing is written."""
+    schema = rows.collect_schema()
+    result = call(rows).collect_schema()
+    lengths = _lengths(rows, given.by)
+    window = _window(given, options)
+    total = int(lengths["rows"].sum())
+    plan: dict[str, Any] = {
+        "command": given.command,
+        "dry_run": True,
+        "input": given.input,
+        "output": str(target.path),
+        "partition_by": target.keys,
+        "rows": total,
+        "groups": lengths.height,
+    }
+    if window is not None:
+        windows = (lengths["rows"].cast(pl.Int64) - window + 1).clip(0)
+        plan |= {
+            "window": window,
+            "windows": int(windows.sum()),
+            "groups_too_short": int((windows == 0).sum()),
+        }
+    plan["estimated_seconds"] = _seconds(given, rows, call, options, lengths)
+    plan["columns"] = {name: str(dtype) for name, dtype in schema.items()}
+    plan["output_columns"] = {name: str(dtype) for name, dtype in result.items()}
+    if given.json:
+        _run.print_json(plan)
+    else:
+        print("\n".join(_lines(plan, given)))
+
+
+def _lengths(rows: pl.LazyFrame, by: list[str]) -> pl.DataFrame:
+    """Rows per series, the first series first."""
+    if not by:
+        return rows.select(rows=pl.len()).collect()
+    names = rows.collect_schema().names()
+    for name in by:
+        if name not in names:
+            msg = f"parameter `by` = {name!r}: no such column; there are {names}"
+            raise ValueError(msg)
+    return rows.group_by(by, maintain_order=True).agg(rows=pl.len()).collect()
+
+
+def _window(given: argparse.Namespace, options: dict[str, Any]) -> int | None:
+    """Rows of a window; None where no window is made."""
+    if given.command == "inject":
+        return None
+    if given.models is not None:
+        about = _models.described(given.models)
+        return int(about["window"].drop_nulls().max() or 0) or None  # type: ignore[arg-type]
+    return int(options.get("window", _arguments.DEFAULTS["window"]))
+
+
+def _seconds(
+    given: argparse.Namespace,
+    rows: pl.LazyFrame,
+    call: Callable[..., pl.LazyFrame],
+    options: dict[str, Any],
+    lengths: pl.DataFrame,
+) -> float:
+    """Estimated time: the verb is timed on the rows of one series, with few steps of training.
+
+    What a step costs more is taken times the steps; the rest grows with the rows. All series are
+    taken to be fitted one after another: together they may be faster.
+    """
+    if not lengths["rows"].sum():
+        return 0.0
+    longest = lengths.row(int(lengths["rows"].arg_max() or 0), named=True)
+    mine = [pl.col(name).eq_missing(longest[name]) for name in given.by]
+    sample = rows.filter(*mine).head(_SAMPLE_ROWS).collect().lazy()
+    share = float(lengths["rows"].sum()) / min(longest["rows"], _SAMPLE_ROWS)
+
+    def timed(**steps: int) -> float:
+        pg.clear_cache()
+        started = time.perf_counter()
+        call(sample, **steps).collect()
+        return time.perf_counter() - started
+
+    trained = _trained(given, options)
+    timed(**dict.fromkeys(trained, _FEW))  # the first call loads things
+    base = timed(**dict.fromkeys(trained, _FEW))
+    total: float = base * share
+    for name, steps in trained.items():
+        more = timed(**(dict.fromkeys(trained, _FEW) | {name: _MORE}))
+        per_step = max(0.0, more - base) / (_MORE - _FEW)
+        total += per_step * max(0, steps - _FEW) * lengths.height
+    return round(total, 1)
+
+
+def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, int]:
+    """The options that say how long trainings take, with the steps of each."""
+    if given.command == "inject":
+        return {}
+    usual = _arguments.DEFAULTS | (_PAPER if options.get("preset") == "paper" else {})
+    values = usual | options
+    trained: dict[str, int] = {}
+    if given.models is None:
+        trained["steps"] = values["steps"]
+    with_detector = "detector_steps" in _arguments.option_hints(given.command)
+    of_net = values["detector"] not in ("reconstruction", "amplitude")
+    if with_detector and of_net and (given.models is None or given.command == "fit"):
+        carla = values["detector"] == "carla" and "detector_steps" not in options
+        trained["detector_steps"] = _STEPS_OF_CARLA if carla else values["detector_steps"]
+    return trained
+
+
+def _lines(plan: dict[str, Any], given: argparse.Namespace) -> list[str]:
+    into = f"{given.output} (by {', '.join(plan['partition_by'])})" if plan["partition_by"] else ""
+    of = f" (by {', '.join(given.by)})" if given.by else ""
+    lines = [
+        f"genias {given.command}: nothing is written (--dry-run)",
+        f"input    {', '.join(given.input)}",
+        f"output   {into or given.output}",
+        f"series   {plan['groups']:,}{of}, {plan['rows']:,} rows",
+    ]
+    if "windows" in plan:
+        short = plan["groups_too_short"]
+        lines.append(
+            f"windows  {plan['windows']:,} of {plan['window']:,} rows"
+            + (f"; {short:,} series too short for one" if short else "")
+        )
+    lines.append(f"time     about {_duration(plan['estimated_seconds'])}")
+    lines.append("columns  (+ new)")
+    for name, dtype in plan["output_columns"].items():
+        lines.append(f"       {' ' if name in plan['columns'] else '+'} {name}: {dtype}")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

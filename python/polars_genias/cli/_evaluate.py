@@ -1,0 +1,193 @@
+"""``genias evaluate``: metrics per group of scored or labelled rows."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import polars as pl
+
+import polars_genias as pg
+from polars_genias._files import sink_parquet
+from polars_genias.cli import COMMANDS, _arguments, _data, _run
+
+OF_SCORES = ("vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1")
+"""Metrics of scores."""
+OF_LABELS = ("f1", "precision", "recall")
+"""Metrics of predicted labels."""
+OF_EITHER = (
+    "affiliation_f1",
+    "affiliation_precision",
+    "affiliation_recall",
+    "event_f1",
+    "range_f1",
+    "point_adjusted_f1",
+)
+"""Metrics of predicted labels, and of scores at the threshold that is best for them."""
+METRICS = (*OF_SCORES, *OF_LABELS, *OF_EITHER)
+USUAL = ("vus_pr", "auc_pr", "auc_roc", "best_f1", *OF_LABELS, "affiliation_f1", "event_f1")
+
+_EPILOG = f"""\
+metrics: {", ".join(METRICS)}, or all.
+A name that ends in _oracle is of a threshold that was chosen on the labels that judge it: best_f1,
+and without predicted labels those of ranges and events, too. docs/metrics.md explains all of them.
+example: genias evaluate scored.parquet --by host --order-by timestamp --label is_anomaly
+"""
+
+
+def parser(command: str) -> _run.Parser:
+    """The parser of the command."""
+    made = _run.Parser(
+        command,
+        "INPUT... [options]",
+        f"{COMMANDS[command].capitalize()}, and their mean over the groups.",
+        _EPILOG,
+    )
+    _arguments.add_inputs(made)
+    made.add_argument("--output", metavar="FILE", help="write Parquet instead of a table")
+    _arguments.add_overwrite(made)
+    roles = made.add_argument_group("columns (names between commas)")
+    for name, text in (("by", "name the series"), ("order-by", "put their rows in time order")):
+        roles.add_argument(
+            f"--{name}",
+            type=_arguments.columns,
+            action="extend",
+            default=[],
+            metavar="COLUMNS",
+            help=text,
+        )
+    for name, text in (
+        ("label", "which rows are anomalous (is_anomaly)"),
+        ("score", "scores (anomaly_score, where there is one)"),
+        ("predicted", "predicted labels (anomaly_label, where there is one)"),
+        ("exclude", "rows that are not judged, such as known incidents"),
+    ):
+        roles.add_argument(f"--{name}", metavar="COLUMN", help=text)
+    judged = made.add_argument_group("metrics")
+    judged.add_argument(
+        "--metrics",
+        type=_metrics,
+        metavar="NAMES",
+        help=f"which, between commas ({', '.join(USUAL)})",
+    )
+    judged.add_argument(
+        "--threshold", type=float, metavar="X", help="rows that score above it are predicted"
+    )
+    judged.add_argument("--buffer", type=int, metavar="N", help="largest buffer of vus_* (100)")
+    return made
+
+
+def _metrics(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return METRICS
+    names = _arguments.columns(text)
+    for name in names:
+        if name not in METRICS:
+            msg = f"{name!r} is none of {', '.join(METRICS)}, all"
+            raise argparse.ArgumentTypeError(msg)
+    return tuple(names)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print or write the metrics."""
+    if given.predicted is not None and given.threshold is not None:
+        msg = "give --predicted or --threshold, not both"
+        raise _run.UsageError(msg)
+    target = given.output and _data.output(given.output, [], [], given.overwrite)
+    rows = _data.scan(given.input, given.where)
+    with _run.progress(given):
+        table = evaluated(given, rows)
+    if target:
+        sink_parquet(table.lazy(), target.path)
+    figures = [name for name in table.columns if name not in given.by]
+    mean = table.select(pl.col(figures).mean())
+    if given.json:
+        groups, means = table.to_dicts(), mean.to_dicts()[0]
+        _run.print_json({"command": "evaluate", "groups": groups, "mean": means})
+    elif not target:
+        if given.by and table.height > 1:
+            table = _with_mean(table, mean, given.by)
+        _run.print_table(table)
+
+
+def evaluated(given: argparse.Namespace, rows: pl.LazyFrame) -> pl.DataFrame:
+    """The metrics of every group, in one query."""
+    roles = _roles(given, rows.collect_schema())
+    label = pl.col(roles["label"])
+    score = pl.col(roles["score"]) if "score" in roles else None
+    predicted = pl.col(roles["predicted"]) if "predicted" in roles else None
+    if given.threshold is not None and score is not None:
+        predicted = score > given.threshold
+    seen = [column.is_not_null() for column in (label, score, predicted) if column is not None]
+    if given.exclude is not None:
+        seen.append(~pl.col(given.exclude))
+    options = {} if given.buffer is None else {"buffer": given.buffer}
+    metrics = _expressions(given.metrics, score, predicted, label, options)
+    ordered = [*given.by, *given.order_by]
+    rows = rows.filter(*seen)
+    rows = rows.sort(ordered, maintain_order=True) if ordered else rows
+    counts = {"rows": pl.len(), "anomalous_rows": label.cast(pl.Boolean).sum()}
+    if not given.by:
+        return rows.select(**counts, **metrics).collect()
+    return rows.group_by(given.by, maintain_order=True).agg(**counts, **metrics).collect()
+
+
+def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
+    """The columns of label, score and predictions; where none is named, the usual ones."""
+    named = [("by", name) for name in given.by] + [("order_by", name) for name in given.order_by]
+    roles = {}
+    for role, usual in (
+        ("label", "is_anomaly"),
+        ("score", "anomaly_score"),
+        ("predicted", "anomaly_label"),
+    ):
+        name = getattr(given, role)
+        if name is None and (role == "label" or usual in schema):
+            name = usual
+        if name is not None:
+            roles[role] = name
+    if given.exclude is not None:
+        named.append(("exclude", given.exclude))
+    for role, name in [*named, *roles.items()]:
+        if name not in schema:
+            msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
+            raise ValueError(msg)
+    if "score" not in roles and (given.threshold is not None or "predicted" not in roles):
+        msg = f"parameter `score`: no column anomaly_score; there are {schema.names()}"
+        raise ValueError(msg)
+    return roles
+
+
+def _expressions(
+    names: tuple[str, ...] | None,
+    score: pl.Expr | None,
+    predicted: pl.Expr | None,
+    label: pl.Expr,
+    options: dict[str, Any],
+) -> dict[str, pl.Expr]:
+    """The metrics that can be had, by the names of their columns; all that were asked for."""
+    made = {}
+    for name in names or USUAL:
+        of_scores = name in OF_SCORES or (name in OF_EITHER and predicted is None)
+        column = score if of_scores else predicted
+        if column is None:
+            if names is None:
+                continue
+            needs = "--score" if of_scores else "--predicted, or --threshold"
+            msg = f"parameter `metrics` = {name!r}: needs {needs}"
+            raise _run.UsageError(msg)
+        oracle = name == "best_f1" or (of_scores and name in OF_EITHER)
+        given = options if name.startswith("vus_") else {}
+        metric: Any = getattr(pg, name)
+        made[f"{name}_oracle" if oracle else name] = metric(column, label, **given)
+    return made
+
+
+def _with_mean(table: pl.DataFrame, mean: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The table, and behind it a line of means."""
+    counts = [pl.col(name).round().cast(pl.UInt32) for name in ("rows", "anomalous_rows")]
+    last = mean.select(pl.lit("mean").alias(by[0]), pl.all()).with_columns(counts)
+    text = table.with_columns(
+        pl.col(by).cast(pl.String), pl.col("rows", "anomalous_rows").cast(pl.UInt32)
+    )
+    return pl.concat([text, last], how="diagonal")

@@ -1,0 +1,111 @@
+"""``genias plot``: pictures, by `polars_genias.plots`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars_genias as pg
+from polars_genias._files import replacing
+from polars_genias.cli import COMMANDS, _arguments, _data, _run
+
+if TYPE_CHECKING:
+    import argparse
+
+KINDS = {
+    "series": "features, generated anomalies and scores over time",
+    "scores": "distribution of the scores, with --threshold",
+    "pairs": "windows with and without an anomaly: what `pairs` wrote",
+    "latent": "where windows lie in the latent space of --models",
+    "history": "how the training of models went: what `fit` wrote",
+}
+ENDINGS = (".html", ".svg", ".png")
+
+_TEXTS = ("score", "flagged", "suffix", "title", "method")
+_INTEGERS = ("width", "height", "count", "bins", "most", "windows", "columns", "seed")
+
+
+def parser(command: str) -> _run.Parser:
+    """The parser of the command."""
+    kinds = "\n".join(f"  {kind:<9}{text}" for kind, text in KINDS.items())
+    made = _run.Parser(
+        command,
+        "KIND INPUT... OUTPUT [options]",
+        f"{COMMANDS[command].capitalize()}, as HTML, SVG or PNG. Needs the extra: "
+        f'pip install "polars-genias[plot]"\n\nkinds:\n{kinds}',
+        "The options are those of polars_genias.plots.plot_KIND. Of a table with several series,\n"
+        "choose one with --where.\n"
+        "example: genias plot series scored.parquet web-03.png --order-by timestamp "
+        "--where \"host = 'web-03'\"",
+    )
+    made.add_argument("kind", choices=KINDS, metavar="KIND", help="what to draw")
+    _arguments.add_inputs(made)
+    made.add_argument("output", metavar="OUTPUT", help="the picture: *.html, *.svg or *.png")
+    _arguments.add_overwrite(made)
+    group = made.add_argument_group("picture (columns: names between commas)")
+    for name in ("features", "by", "order-by", "label", "units"):
+        metavar = "NAME=UNIT" if name == "units" else "COLUMNS"
+        group.add_argument(f"--{name}", type=_arguments.columns, action="extend", metavar=metavar)
+    group.add_argument("--models", type=Path, metavar="FILE")
+    group.add_argument("--threshold", type=float, metavar="X")
+    group.add_argument("--log", action="store_true", default=None)
+    for name in _TEXTS:
+        group.add_argument(f"--{name}", metavar="TEXT")
+    for name in _INTEGERS:
+        group.add_argument(f"--{name}", type=int, metavar="N")
+    return made
+
+
+def run(given: argparse.Namespace) -> None:
+    """Draw a picture and write it."""
+    ending = Path(given.output).suffix.lower()
+    if ending not in ENDINGS:
+        msg = f"OUTPUT {given.output!r} must end in one of {', '.join(ENDINGS)}"
+        raise _run.UsageError(msg)
+    path = Path(given.output).resolve()
+    _data.replaceable(path, overwrite=given.overwrite)
+    plots = _plots()
+    draw = getattr(plots, f"plot_{given.kind}")
+    options = _options(given, inspect.signature(draw))
+    chart = draw(_data.scan(given.input, given.where), **options)
+    with replacing(path, ending) as beside:
+        plots.save(chart, beside)
+    line = f"drawn to {given.output}"
+    _run.finished(given, line, {"command": "plot", "kind": given.kind, "output": str(path)})
+
+
+def _plots() -> Any:
+    """The module that draws.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Naming the extra, where it or what it needs is missing.
+    """
+    try:
+        importlib.import_module("altair")
+        return importlib.import_module(f"{pg.__name__}.plots")
+    except ModuleNotFoundError as error:
+        msg = f'pictures need {error.name}: pip install "polars-genias[plot]"'
+        raise ModuleNotFoundError(msg, name=error.name) from error
+
+
+def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
+    """What is on the command line, as the function takes it."""
+    names = ("features", "by", "order_by", "label", "units", "models", "threshold", "log")
+    values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
+    options = {name: value for name, value in values.items() if value is not None}
+    for name in options:
+        if name not in signature.parameters:
+            msg = f"--{name.replace('_', '-')} is no option of `plot {given.kind}`"
+            raise _run.UsageError(msg)
+    if "units" in options:
+        options["units"] = _arguments.features(given.units)
+    if "features" in options:
+        options["features"] = _arguments.features(given.features)
+    for name in ("order_by", "label", "by"):
+        if len(options.get(name, ())) == 1:
+            options[name] = options[name][0]
+    return options

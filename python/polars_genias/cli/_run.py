@@ -1,0 +1,132 @@
+"""How a command runs: its exit code, its errors in one line, its progress and its summary."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import re
+import sys
+import traceback
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import polars as pl
+
+import polars_genias as pg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class UsageError(Exception):
+    """The command line is wrong, whatever the data."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, command: str, usage: str, description: str, epilog: str = "") -> None:
+        super().__init__(
+            prog=f"genias {command}",
+            usage=f"genias {command} {usage}",
+            description=description,
+            epilog=epilog or None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        run = self.add_argument_group("run")
+        run.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
+        run.add_argument("--quiet", action="store_true", help="no progress on a terminal either")
+        run.add_argument("--debug", action="store_true", help="errors with their traceback")
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
+        if unknown:
+            near = difflib.get_close_matches(unknown[1], self._option_string_actions, 1)
+            message = f"no option {unknown[1]}" + (f"; did you mean {near[0]}?" if near else "")
+        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]) -> int:
+    """Parse and run a command; its exit code."""
+    given = parser.parse_intermixed_args(list(arguments))
+    given.command = parser.prog.split()[-1]
+    try:
+        run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UsageError as error:
+        return _failed(parser, given, error, USAGE)
+    except KeyboardInterrupt as error:
+        return _failed(parser, given, error, INTERRUPTED)
+    # Polars' panics are no Exception.
+    except (Exception, pl.exceptions.PanicException) as error:
+        return _failed(parser, given, error, FAILED)
+    return 0
+
+
+def _failed(parser: Parser, given: argparse.Namespace, error: BaseException, code: int) -> int:
+    if given.debug:
+        traceback.print_exception(error)
+    hint = f" (see {parser.prog} --help)" if code == USAGE else ""
+    print(f"{parser.prog}: {_one_line(parser, error)}{hint}", file=sys.stderr)
+    return code
+
+
+def _one_line(parser: Parser, error: BaseException) -> str:
+    """What an error says, without the plan of the query; parameters by the names of options."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; an output that was not whole is not there"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split("\n\n")[0].split())
+    text = text.removeprefix("the plugin failed with message: ")
+    options = parser._option_string_actions
+
+    def as_option(match: re.Match[str]) -> str:
+        option = "--" + match[1].replace("_", "-")
+        return option if option in options else match[0]
+
+    return re.sub(r"parameter `(\w+)`", as_option, text) or type(error).__name__
+
+
+def progress(given: argparse.Namespace) -> AbstractContextManager[Any]:
+    """Shows how far a query is, on a terminal."""
+    show = getattr(pg, "progress", None)  # until every build has it
+    return nullcontext() if show is None or given.quiet else show()
+
+
+def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> None:
+    """Ends a command: a line on a terminal; JSON where it was asked for."""
+    if sys.stderr.isatty() and not given.quiet:
+        print(f"genias {given.command}: {line}", file=sys.stderr)
+    if given.json:
+        print_json(summary)
+
+
+def print_json(value: Any) -> None:
+    """Write JSON to stdout; what JSON has no type for as text."""
+    print(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def print_table(table: pl.DataFrame) -> None:
+    """Write a table to stdout, all of it, however narrow the terminal."""
+    layout: dict[str, Any] = {
+        "tbl_rows": -1,
+        "tbl_cols": -1,
+        "tbl_width_chars": 2000,
+        "fmt_str_lengths": 60,
+        "fmt_table_cell_list_len": 10,
+        "float_precision": 3,
+        "tbl_hide_dataframe_shape": True,
+        "tbl_hide_column_data_types": True,
+        "tbl_formatting": "UTF8_BORDERS_ONLY",
+    }
+    with pl.Config(**layout):
+        print(table)

@@ -1,0 +1,592 @@
+"""The command line, called as users call it: as a process."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import typing
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import polars_genias as pg
+from conftest import FAST, make_hosts
+from polars_genias import cli
+from polars_genias._files import replacing
+from polars_genias.cli import _arguments, _data, _run
+
+ROOT = Path(__file__).parents[2]
+FEATURES = ["cpu", "mem"]
+ROLES = {"features": FEATURES, "by": "host", "order_by": "t"}
+FITTED = FAST | {"steps": 4, "detector": "reconstruction"}
+
+
+def arguments(**options):
+    """Options of a verb as on the command line."""
+    given = []
+    for name, value in options.items():
+        text = ",".join(value) if isinstance(value, list) else str(value)
+        given += [f"--{name.replace('_', '-')}", text]
+    return given
+
+
+ROLE_ARGUMENTS = arguments(**ROLES)
+FIT_ARGUMENTS = [*ROLE_ARGUMENTS, *arguments(**FITTED)]
+GENERATE = {name: FITTED[name] for name in FITTED if name in pg.GenerateOptions.__annotations__}
+
+
+def command(*given):
+    return [sys.executable, "-m", "polars_genias", *map(str, given)]
+
+
+def genias(*given, code=0, cwd=None):
+    """Runs a command in a pipe; stdout. A failure is one line, without a traceback."""
+    done = subprocess.run(command(*given), capture_output=True, text=True, cwd=cwd, timeout=120)
+    assert done.returncode == code, done.stderr
+    if code == 0:
+        assert done.stderr == ""  # quiet in a pipe
+        return done.stdout
+    assert done.stdout == ""
+    assert done.stderr.startswith("genias"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Hosts as one file and as a partitioned folder, their models, and their scores."""
+    folder = tmp_path_factory.mktemp("cli")
+    hosts = make_hosts()
+    hosts.write_parquet(folder / "hosts.parquet")
+    write_partitions(hosts, folder / "metrics")
+    models = pg.fit(hosts, **ROLES, **FITTED)
+    models.write_parquet(folder / "models.parquet")
+    scored = pg.score(hosts, models=models, **ROLES)
+    labelled = pg.label(scored, models=models, **ROLES)
+    labelled.write_parquet(folder / "labelled.parquet")
+    return folder
+
+
+def write_partitions(hosts, folder):
+    for (host,), rows in hosts.group_by("host", maintain_order=True):
+        (folder / f"host={host}").mkdir(parents=True)
+        rows.drop("host").write_parquet(folder / f"host={host}" / "part-0.parquet")
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+# What the verbs write is what the functions give.
+
+
+def test_fit_score_and_label_write_what_the_functions_give(data, tmp_path):
+    models = tmp_path / "models.parquet"
+    said = json.loads(genias("fit", data / "hosts.parquet", models, *FIT_ARGUMENTS, "--json"))
+    hosts = pl.read_parquet(data / "hosts.parquet")
+    assert_frame_equal(pl.read_parquet(models), pl.read_parquet(data / "models.parquet"))
+    assert said["command"] == "fit"
+    assert (said["rows"], said["groups"], said["models"], said["series_without"]) == (3, 3, 3, 0)
+    assert said["columns"] == {"host": "String", "model": "Binary"}
+
+    for verb, name in (("score", "anomaly_score"), ("label", "flagged")):
+        out = tmp_path / f"{verb}.parquet"
+        given = [data / "hosts.parquet", out, *ROLE_ARGUMENTS, "--models", models, "--name", name]
+        assert genias(verb, *given) == ""
+        expected = getattr(pg, verb)(hosts, **ROLES, models=models, name=name)
+        assert_frame_equal(pl.read_parquet(out), expected)
+
+
+def test_generate_inject_and_pairs_write_what_the_functions_give(data, tmp_path):
+    hosts = pl.read_parquet(data / "hosts.parquet")
+    own = {"length": (4, 8), "strength": (1.0, 2.0), "contamination": 0.05, "seed": 3}
+    as_text = own | {"length": "4:8", "strength": "1:2"}
+    models = data / "models.parquet"
+    inject = {"kind": ["trend", "amplitude"], "count": 2, "length": 5, "factor": (1.5, 2.0)}
+    calls = {
+        "generate": (
+            ROLES | own | {"models": models, "label": "known", "suffix": "_new"},
+            ROLES | as_text | {"models": models, "label": "known", "suffix": "_new"},
+        ),
+        "inject": (ROLES | inject, ROLES | inject | {"factor": "1.5:2"}),
+        "pairs": (
+            ROLES | GENERATE | {"stride": 8, "calibrate": False},
+            ROLES | GENERATE | {"stride": 8},
+        ),
+    }
+    for verb, (of_function, of_command) in calls.items():
+        out = tmp_path / f"{verb}.parquet"
+        flags = ["--no-calibrate"] if verb == "pairs" else []
+        given = [data / "hosts.parquet", out, *arguments(**of_command), *flags, "--json"]
+        said = json.loads(genias(verb, *given))
+        expected = getattr(pg, verb)(hosts, **of_function)
+        assert_frame_equal(pl.read_parquet(out), expected)
+        assert said["rows"] == expected.height
+        if verb == "inject":
+            assert said["anomalies"] == 6
+            assert said["anomalous_rows"] == 30
+
+
+def test_features_may_have_other_names_than_in_the_model(data, tmp_path):
+    renamed = pl.read_parquet(data / "hosts.parquet").rename({"cpu": "busy, cpu"})
+    renamed.write_parquet(tmp_path / "renamed.parquet")
+    out = tmp_path / "out.parquet"
+    given = ["--features", 'mem,"cpu=busy, cpu"', "--by", "host", "--order-by", "t"]
+    models = data / "models.parquet"
+    error = genias("score", tmp_path / "renamed.parquet", out, *given, "--models", models, code=1)
+    assert "cpu" in error  # another order of features than in the model
+    given[1] = '"cpu=busy, cpu",mem'
+    genias("score", tmp_path / "renamed.parquet", out, *given, "--models", models)
+    expected = pl.read_parquet(data / "labelled.parquet")["anomaly_score"]
+    assert pl.read_parquet(out)["anomaly_score"].equals(expected)
+
+
+# Inputs and outputs.
+
+
+def test_globs_folders_and_files_are_the_same_rows(data, tmp_path):
+    folder = data / "metrics"
+    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet"]
+    files = sorted(folder.rglob("*.parquet"))
+    expected = None
+    inputs = ([folder], [folder / "*" / "*.parquet"], [folder / "host=*"], files)
+    for number, paths in enumerate(inputs):
+        out = tmp_path / f"{number}.parquet"
+        genias("score", *paths, out, *given)
+        rows = pl.read_parquet(out)
+        expected = rows if expected is None else expected
+        assert_frame_equal(rows, expected)
+    scores = pl.read_parquet(data / "labelled.parquet")["anomaly_score"]
+    assert expected["anomaly_score"].equals(scores)
+    assert expected["host"].n_unique() == 3
+
+
+def test_partitioned_folder_in_place_with_remains_of_a_killed_write(data, tmp_path):
+    folder = tmp_path / "metrics"
+    write_partitions(pl.read_parquet(data / "hosts.parquet"), folder)
+    (folder / "host=h0" / ".part-0.parquet.0123").write_bytes(b"PAR1 half")
+    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet"]
+    assert "exists" in genias("score", folder, folder, *given, code=1)
+    said = json.loads(genias("score", folder, folder, *given, "--overwrite", "--json"))
+    assert said["rows"] == 480
+    assert hidden(tmp_path) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["host=h0", "host=h1", "host=h2"]
+    rows = pl.read_parquet(folder, hive_partitioning=True).sort("host", "t")
+    labelled = pl.read_parquet(data / "labelled.parquet").drop("anomaly_label")
+    assert_frame_equal(rows, labelled.select(rows.columns))
+
+    # Other keys, in a new folder; only some rows.
+    other = tmp_path / "by-label"
+    given += ["--where", "t >= 10 and host <> 'h1'", "--name", "again", "--partition-by", "known"]
+    genias("score", f"{folder}/", other, *given)
+    assert sorted(path.name for path in other.iterdir()) == ["known=false", "known=true"]
+    assert pl.read_parquet(other, hive_partitioning=True).height == 300
+
+
+def test_file_in_place_through_a_link(data, tmp_path):
+    rows = pl.read_parquet(data / "hosts.parquet")
+    rows.write_parquet(tmp_path / "rows.parquet")
+    link = tmp_path / "link.parquet"
+    link.symlink_to("rows.parquet")
+    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet", "--overwrite"]
+    genias("score", "link.parquet", "link.parquet", *given, cwd=tmp_path)
+    assert link.is_symlink()
+    written = pl.read_parquet(tmp_path / "rows.parquet")
+    assert_frame_equal(written.drop("anomaly_score"), rows)
+    # Once more would be the same column again.
+    error = genias("score", "link.parquet", "link.parquet", *given, cwd=tmp_path, code=1)
+    assert "'anomaly_score' exists already" in error
+    assert_frame_equal(pl.read_parquet(link), written)
+
+
+def test_what_is_not_replaced(data, tmp_path):
+    rows = data / "hosts.parquet"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet", "--overwrite"]
+    error = genias("score", rows, folder, *given, code=1)
+    assert "notes.txt" in error
+    (folder / "notes.txt").rename(tmp_path / "notes.txt")
+    error = genias("score", rows, tmp_path / "notes.txt", *given, "--partition-by", "host", code=1)
+    assert "in its place" in error
+    error = genias("score", rows, folder, "--order-by", "t", "--overwrite", code=2)
+    assert "--partition-by" in error
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert hidden(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_moved_in_comes_back(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "folder") as beside:
+        beside.mkdir()
+        1 / 0  # noqa: B018
+    with replacing(tmp_path / "folder") as beside:
+        beside.mkdir()
+        (beside / "b").write_text("new")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
+    # A file never takes the place of a folder.
+    with pytest.raises(OSError), replacing(tmp_path / "folder") as beside:
+        beside.write_text("file")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "b"]
+
+
+# Dry runs.
+
+
+def test_dry_run_says_what_would_be_done(data, tmp_path):
+    out = tmp_path / "out.parquet"
+    given = [data / "metrics", out, *FIT_ARGUMENTS, "--dry-run"]
+    text = genias("score", *given)
+    assert "series   3 (by host), 480 rows" in text
+    assert "windows  435 of 16 rows" in text  # 3 x (160 - 16 + 1)
+    assert "+ anomaly_score: Float32" in text
+    assert re.search(r"time     about \d+ s", text)
+    plan = json.loads(genias("fit", *given, "--json"))
+    assert plan["dry_run"]
+    assert plan["groups_too_short"] == 0
+    assert plan["output_columns"] == {"host": "String", "model": "Binary"}
+    assert 0 < plan["estimated_seconds"] < 60
+    given = [data / "metrics", out, *ROLE_ARGUMENTS, "--models", data / "models.parquet"]
+    plan = json.loads(genias("label", *given, "--dry-run", "--json"))
+    assert plan["window"] == 16
+    assert "windows" not in genias("inject", data / "hosts.parquet", out, "--dry-run")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "a command is needed"),
+        (["scor"], "no command 'scor'"),
+        (["score", "a.parquet"], "OUTPUT"),
+        (["score", "a", "b", "--windwo", "8"], "no option --windwo; did you mean --window?"),
+        (["score", "a", "b", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["score", "a", "b", "--window", "4"], "--window = 4: must be"),
+        (["score", "a", "b", "--batch-size", "-1"], "--batch-size = -1: must be"),
+        (["score", "a", "b", "--max-gap", "5"], "--max-gap = 5"),
+        (["score", "a", "b", "--learning-rate", "nan"], "--learning-rate = nan"),
+        (["label", "a", "b", "--threshold", "high"], "argument --threshold: 'high' is neither"),
+        (["fit", "a", "b", "--kl", "other"], "argument --kl: invalid choice: 'other'"),
+        (["generate", "a", "b", "--length", "9:5"], "--length = (9, 5): must be"),
+        (["generate", "a", "b", "--strength", "1:2:3"], "argument --strength: '1:2:3'"),
+        (["generate", "a", "b", "--detector", "carla"], "no option --detector"),
+        (["inject", "a", "b", "--kind", "trend,wobble"], "argument --kind: 'wobble' is none of"),
+        (["evaluate", "a", "--metrics", "accuracy"], "argument --metrics: 'accuracy'"),
+        (["plot", "pie", "a", "b.png"], "argument KIND"),
+        (["plot", "series", "a", "b.gif"], "must end in one of .html, .svg, .png"),
+    ],
+)
+def test_usage_errors_name_the_option(given, says):
+    assert says in genias(*given, code=2)
+
+
+def test_errors_in_the_data_name_the_column_or_the_file(data, tmp_path):
+    rows, out = data / "hosts.parquet", tmp_path / "new" / "out.parquet"
+    (tmp_path / "bad.parquet").write_text("this is not a Parquet file")
+    infinite = pl.DataFrame({"x": [1.0] * 20 + [float("inf")]})
+    infinite.write_parquet(tmp_path / "infinite.parquet")
+    cases = [
+        (["score", rows, out, "--by", "rack"], "--by = 'rack': no such column"),
+        (["fit", rows, out, "--features", "cpu,disk"], "--features = 'disk': no such column"),
+        (["fit", rows, out, "--label", "cpu"], "--label = 'cpu': must be a Boolean column"),
+        (["score", tmp_path / "no.parquet", out], f"no such file or folder: {tmp_path}/no.parquet"),
+        (["score", tmp_path / "no*.parquet", out], f"no file matches {tmp_path}/no*.parquet"),
+        (["score", tmp_path / "bad.parquet", out], "PAR1"),
+        (
+            ["score", rows, out, "--models", tmp_path / "no"],
+            f"--models: no such file: {tmp_path}/no",
+        ),
+        (["score", rows, out, "--models", rows], "--models: one Binary column"),
+        (["fit", tmp_path / "infinite.parquet", out, "--window", 8], "`x` is infinite at row 20"),
+        (["describe", rows], "one Binary column"),
+        (["evaluate", rows], "--label = 'is_anomaly': no such column"),
+        (["evaluate", rows, "--label", "known"], "--score: no column anomaly_score"),
+    ]
+    for given, says in cases:
+        assert says in genias(*given, code=1)
+    # The query fails while it writes: nothing is left of it.
+    strict = ["score", tmp_path / "infinite.parquet", out, "--window", 200, "--strict"]
+    assert "infinite" in genias(*strict, code=1)
+    assert not out.exists()
+    assert not out.parent.exists() or hidden(out.parent) == []
+    debug = subprocess.run(
+        command("score", tmp_path / "no.parquet", out, "--debug"), capture_output=True, text=True
+    )
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+
+
+# Interrupts.
+
+
+def until(process, is_so):
+    """Waits until something is so, while the process runs."""
+    latest = time.monotonic() + 60
+    while not is_so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < latest
+        time.sleep(0.005)
+
+
+def start(*given):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*given), text=True, **pipes)
+
+
+def test_interrupt_leaves_the_old_output_and_nothing_else(data, tmp_path):
+    old = pl.read_parquet(data / "models.parquet")
+    out = tmp_path / "models"
+    (out / "host=old").mkdir(parents=True)
+    old.drop("host").write_parquet(out / "host=old" / "0.parquet")
+    endless = FITTED | {"steps": 1_000_000, "patience": 1_000_000}
+    given = [data / "hosts.parquet", out, *ROLE_ARGUMENTS, *arguments(**endless), "--overwrite"]
+    process = start("fit", *given)
+    until(process, lambda: hidden(tmp_path))
+    time.sleep(0.5)  # into the training
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr.startswith("genias fit: interrupted")
+    assert stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [out]
+    assert_frame_equal(pl.read_parquet(out / "host=old" / "0.parquet"), old.drop("host"))
+
+
+def test_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
+    """In place: what is read is what would be replaced."""
+    values = np.random.default_rng(0).normal(size=2_000_000)
+    old = pl.DataFrame({"x": values, "y": values[::-1]})
+    path = tmp_path / "rows.parquet"
+    old.write_parquet(path)
+    process = start("inject", path, path, "--count", "1", "--overwrite")
+    until(process, lambda: any((tmp_path / name).stat().st_size for name in hidden(tmp_path)))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert hidden(tmp_path)
+    assert_frame_equal(pl.read_parquet(path), old)
+    # What the killed process left is not read with the folder.
+    assert_frame_equal(_data.scan([str(tmp_path)]).collect(), old)
+
+
+def test_a_line_on_a_terminal(data, tmp_path):
+    """With a terminal as stderr it says what it did; not with --quiet."""
+    pty = pytest.importorskip("pty")
+    given = [data / "hosts.parquet", tmp_path / "out.parquet", "--count", "1", "--overwrite"]
+    for quiet in ([], ["--quiet"]):
+        ours, theirs = pty.openpty()
+        done = subprocess.run(
+            command("inject", *given, *quiet), stderr=theirs, stdout=subprocess.PIPE, text=True
+        )
+        os.close(theirs)
+        try:
+            said = os.read(ours, 10_000).decode()
+        except OSError:  # nothing was written
+            said = ""
+        os.close(ours)
+        assert done.returncode == 0
+        assert done.stdout == ""
+        assert ("genias inject: 480 rows of 1 series written to" in said) == (not quiet)
+
+
+# Metrics, models, pictures, demo.
+
+
+def test_evaluate_is_the_metrics_of_every_group(data, tmp_path):
+    labelled = data / "labelled.parquet"
+    given = ["evaluate", labelled, "--by", "host", "--order-by", "t", "--label", "known"]
+    out = tmp_path / "metrics.parquet"
+    said = json.loads(genias(*given, "--output", out, "--json", "--buffer", "20"))
+    expected = (
+        pl.read_parquet(labelled)
+        .group_by("host", maintain_order=True)
+        .agg(
+            rows=pl.len(),
+            anomalous_rows=pl.col("known").sum(),
+            vus_pr=pg.vus_pr("anomaly_score", "known", buffer=20),
+            auc_pr=pg.auc_pr("anomaly_score", "known"),
+            auc_roc=pg.auc_roc("anomaly_score", "known"),
+            best_f1_oracle=pg.best_f1("anomaly_score", "known"),
+            f1=pg.f1("anomaly_label", "known"),
+            precision=pg.precision("anomaly_label", "known"),
+            recall=pg.recall("anomaly_label", "known"),
+            affiliation_f1=pg.affiliation_f1("anomaly_label", "known"),
+            event_f1=pg.event_f1("anomaly_label", "known"),
+        )
+    )
+    assert_frame_equal(pl.read_parquet(out), expected)
+    assert said["groups"] == expected.to_dicts()
+    assert said["mean"]["vus_pr"] == pytest.approx(expected["vus_pr"].mean())
+
+    table = genias(*given, "--metrics", "best_f1,range_f1", "--threshold", "0.5")
+    lines = [line.strip("│ ").split() for line in table.splitlines() if line.startswith("│")]
+    assert lines[0] == ["host", "rows", "anomalous_rows", "best_f1_oracle", "range_f1"]
+    assert [line[0] for line in lines[1:]] == ["h0", "h1", "h2", "mean"]
+
+    # No predictions: metrics of events are of an oracle's threshold. Rows can be left out.
+    rows = pl.read_parquet(labelled).drop("anomaly_label").with_columns(out=pl.col("t") < 50)
+    rows.write_parquet(tmp_path / "scores.parquet")
+    given = ["evaluate", tmp_path / "scores.parquet", "--label", "known", "--exclude", "out"]
+    said = json.loads(genias(*given, "--json"))
+    assert said["groups"][0]["rows"] == 330
+    assert {"affiliation_f1_oracle", "event_f1_oracle"} < set(said["mean"])
+    assert "f1" not in said["mean"]
+    error = genias(*given, "--metrics", "f1", code=2)
+    assert "--metrics = 'f1': needs --predicted, or --threshold" in error
+
+
+def test_describe_tables_and_single_models(data, tmp_path):
+    table = genias("describe", data / "models.parquet")
+    assert [name in table for name in ("h0", "h1", "h2", "r2_pca", "reconstruction")] == [True] * 5
+    model = pl.read_parquet(data / "models.parquet")["model"][0]
+    (tmp_path / "one.genias").write_bytes(model)
+    out = tmp_path / "about.parquet"
+    about = json.loads(genias("describe", tmp_path / "one.genias", "--json", "--output", out))
+    assert [one["features"] for one in about] == [FEATURES]
+    assert about[0]["config"]
+    assert pl.read_parquet(out)["window"].to_list() == [16]
+
+
+def test_plot_writes_a_picture_or_names_the_extra(data, tmp_path):
+    given = ["plot", "scores", data / "labelled.parquet", "--label", "known"]
+    try:
+        import altair as altair
+
+        from polars_genias import plots as plots  # type: ignore[attr-defined]
+    except ImportError:
+        error = genias(*given, tmp_path / "scores.svg", code=1)
+        assert 'pip install "polars-genias[plot]"' in error
+        return
+    for ending in ("svg", "png", "html"):
+        genias(*given, tmp_path / f"scores.{ending}", "--threshold", "0.5", "--width", "300")
+    assert "<svg" in (tmp_path / "scores.svg").read_text()
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert "exists" in genias(*given, tmp_path / "scores.svg", code=1)
+    error = genias("plot", "history", data / "models.parquet", "x.svg", "--bins", "3", code=2)
+    assert "--bins is no option of `plot history`" in error
+    host = ["--where", "host = 'h1'", "--order-by", "t"]
+    genias("plot", "series", data / "labelled.parquet", tmp_path / "series.svg", *host)
+    assert hidden(tmp_path) == []
+
+
+def test_demo_as_json(tmp_path, monkeypatch, capsys):
+    """The work itself is tested, as a process, in test_demo.py."""
+    pytest.importorskip("altair")
+    demo = importlib.import_module("polars_genias.demo")
+
+    def run_and_draw(folder, size):
+        assert size == demo.Size(hosts=2, rows=900, steps=4)
+        return pl.DataFrame({"host": ["web-00"]}), {"models": folder / "models.parquet"}
+
+    monkeypatch.setattr(demo, "run_and_draw", run_and_draw)
+    given = ["demo", str(tmp_path), "--hosts", "2", "--rows", "900", "--steps", "4", "--json"]
+    assert cli.main(given) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["hosts"] == [{"host": "web-00"}]
+    assert said["written"] == {"models": str(tmp_path / "models.parquet")}
+
+
+# What is derived from the types.
+
+
+@pytest.mark.parametrize("verb", list(_arguments.OPTIONS))
+def test_every_option_of_a_verb_is_an_argument(verb):
+    """Each option, given a value of its type, arrives as that value; and nothing else does."""
+    parser = _run.Parser(verb, "", "")
+    _arguments.add_options(parser, verb)
+    texts = {
+        "max_gap": ("1h30m", timedelta(minutes=90)),
+        "threshold": ("pot", "pot"),
+        "length": ("5:50", (5, 50)),
+        "shift": ("3", 3),
+        "strength": ("0.5:2", (0.5, 2.0)),
+        "factor": ("2", 2.0),
+        "kind": ("mean,pattern-shift", ["mean", "pattern-shift"]),
+    }
+    assert _arguments.given_options(parser.parse_args([]), verb) == {}
+    for name, hint in _arguments.option_hints(verb).items():
+        option = f"--{name.replace('_', '-')}"
+        members = typing.get_args(hint) or (hint,)
+        if name in texts:
+            text, value = texts[name]
+        elif bool in members:
+            text, value = None, True
+        elif int in members:
+            text, value = "3", 3
+        elif float in members:
+            text, value = "0.25", 0.25
+        else:
+            text = value = members[-1]
+        given = parser.parse_args([option] if text is None else [option, text])
+        assert _arguments.given_options(given, verb) == {name: value}
+
+
+def test_every_option_has_a_line_of_help_and_its_default():
+    names = {name for verb in _arguments.OPTIONS for name in _arguments.option_hints(verb)}
+    assert names == set(_arguments.HELP)
+    assert set(_arguments.DEFAULTS) < names
+    # The core's defaults: those of the fit are in every model, the others in the README's table.
+    wave = pl.DataFrame({"x": [float(t % 7) for t in range(30)]})
+    small = pg.fit(wave, window=8, steps=1, detector="amplitude")["model"]
+    config = json.loads(small.to_frame().select(pg.describe("model")).unnest("model")["config"][0])
+    readme = {}
+    for row in re.findall(r"^\| (`.*)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        named, defaults = row.split(" | ")[:2]
+        options = re.findall(r"`(\w+)`", named)
+        values = defaults.replace(";", ",").replace("`", "").replace('"', "").split(", ")
+        readme |= dict(zip(options, values, strict=False))
+    for name, default in _arguments.DEFAULTS.items():
+        if name not in ("window", "steps") and config.get(name) is not None:
+            assert config[name] == default, name
+        elif isinstance(default, (int, float)):
+            assert float(readme[name]) == default, name
+        else:
+            assert readme[name] == default, name
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2.5", 2.5), ("30s", timedelta(seconds=30)), ("1d12h", timedelta(hours=36))],
+)
+def test_steps_of_time(text, value):
+    assert _arguments.step(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "5x", "m", "5m later"])
+def test_no_steps_of_time(text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        _arguments.step(text)
+
+
+def test_every_command_has_help():
+    text = genias("--help")
+    for name in cli.COMMANDS:
+        assert re.search(rf"^  {name} ", text, re.MULTILINE)
+    assert genias("--version") == f"genias {pg.__version__}\n"
+    assert "--partition-by" in genias("score", "--help")
+
+
+def test_the_package_does_not_import_the_command_line():
+    code = (
+        "import sys, polars_genias; "
+        "print([name for name in sys.modules if name.startswith('polars_genias.cli')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
