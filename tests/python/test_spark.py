@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import doctest
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -246,3 +248,20 @@ def test_docstrings(spark):
     found = doctest.testmod(gs, extraglobs={"spark": spark})
     assert found.attempted > 20
     assert found.failed == 0
+
+
+def test_the_page_about_spark(spark, tmp_path):
+    """Runs its Python blocks in order, with a small model."""
+    names = {"t": "timestamp", "mem": "memory", "known": "incident"}
+    make_hosts(hosts=2).rename(names).write_parquet(tmp_path / "metrics.parquet")
+    text = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    page = "".join(blocks).replace("fit(metrics", "fit(metrics, **FAST")
+    for name in ("metrics", "models", "labelled"):
+        suffix = ".parquet" if name == "metrics" else ""
+        page = page.replace(f'"{name}/"', repr(str(tmp_path / f"{name}{suffix}")))
+    scope = {"spark": spark, "FAST": FAST}
+    exec(page, scope)
+    assert scope["labelled"].columns[-2:] == ["anomaly_score", "anomaly_label"]
+    assert "anomaly_id" in scope["augmented"].columns
