@@ -19,6 +19,7 @@ test: test-rust test-python
 test-rust:
 	cargo test --release -p genias
 	cargo run --release -p genias --example augment
+	cargo run --release -p genias --example parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
 	$(VENV)/bin/python -m pytest
@@ -71,7 +72,7 @@ define install
 endef
 
 $(VENV)/ready: $(DIST)/built
-	$(call install,$(VENV),plot$(comma)test$(comma)lint$(comma)docs,polars)
+	$(call install,$(VENV),plot$(comma)test$(comma)lint$(comma)docs$(comma)spark$(comma)etl,polars)
 
 $(VENV1)/ready: $(DIST)/built
 	$(call install,$(VENV1),test,polars<2)

@@ -1,0 +1,602 @@
+"""The frame verbs on PySpark DataFrames: every series goes to a worker, which runs Polars on it.
+
+``pip install polars-genias[spark]``, on the driver and on the workers. Same data, options and seed
+give the values, and the bytes of models, that the verbs of a Polars frame give.
+
+Rows have no order in Spark, so `order_by` is required, must not have the same value twice within a
+series, and the rows of a result come in no order either. Planning reads no rows: options, columns
+and types are checked when a verb is called, values when Spark runs it. Input columns keep their
+Spark types. Of the new ones, ``Array`` and ``List`` are ``ArrayType``, and unsigned integers, which
+Spark does not have, are the next larger signed type: ``anomaly_id`` is ``LongType``.
+
+Workers use one thread unless ``POLARS_MAX_THREADS`` is set for them (``spark.executorEnv.*``).
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+import polars as pl
+from pyspark.sql import types as spark_types
+
+from polars_genias import _frames as frames
+from polars_genias import verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+    from typing_extensions import Unpack
+
+    from polars_genias._options import (
+        FitOptions,
+        GenerateOptions,
+        InjectOptions,
+        LabelOptions,
+        ScoreOptions,
+    )
+    from polars_genias._types import Features, Keys
+
+    Models = Union[DataFrame, bytes, None]
+
+__all__ = ["describe", "fit", "generate", "inject", "label", "pairs", "score"]
+
+_TO_POLARS: dict[str, pl.DataType] = {
+    "boolean": pl.Boolean(),
+    "tinyint": pl.Int8(),
+    "smallint": pl.Int16(),
+    "int": pl.Int32(),
+    "bigint": pl.Int64(),
+    "float": pl.Float32(),
+    "double": pl.Float64(),
+    "string": pl.String(),
+    "binary": pl.Binary(),
+    "date": pl.Date(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "timestamp_ntz": pl.Datetime("us"),
+    "void": pl.Null(),
+}
+
+_TO_SPARK: dict[Any, tuple[spark_types.DataType, str]] = {
+    pl.Boolean: (spark_types.BooleanType(), "bool"),
+    pl.Int8: (spark_types.ByteType(), "int8"),
+    pl.Int16: (spark_types.ShortType(), "int16"),
+    pl.Int32: (spark_types.IntegerType(), "int32"),
+    pl.Int64: (spark_types.LongType(), "int64"),
+    pl.UInt8: (spark_types.ShortType(), "int16"),
+    pl.UInt16: (spark_types.IntegerType(), "int32"),
+    pl.UInt32: (spark_types.LongType(), "int64"),
+    pl.UInt64: (spark_types.LongType(), "int64"),
+    pl.Float32: (spark_types.FloatType(), "float"),
+    pl.Float64: (spark_types.DoubleType(), "double"),
+    pl.String: (spark_types.StringType(), "string"),
+    pl.Binary: (spark_types.BinaryType(), "binary"),
+}
+"""Spark's type of a Polars one, and the Arrow type in which it crosses."""
+
+_LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
+
+
+def fit(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> DataFrame:
+    """Fit a model to every series.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    order_by
+        Columns that put the rows of a series in time order, never twice the same.
+    models
+        Models that get another detector: a DataFrame with the columns `by` and a binary one, or
+        the bytes of one model. By default a VAE is fitted first.
+    features
+        Feature columns; by default every numeric column that has no other role.
+    by
+        Columns that name the series; by default all rows are one series, and one task.
+    label
+        Boolean column of known anomalies, which are left out of training.
+    name
+        Name of the column of models.
+    strict
+        Whether a series without a usable window is an error instead of a null model.
+    **options
+        See `polars_genias.fit`.
+
+    Returns
+    -------
+    DataFrame
+        The keys, and one model per series: the same bytes as from Polars. Write it before it is
+        used more than once: Spark fits again for every action on it.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> waves = spark.range(128).selectExpr("id % 2 host", "id t", "sin(id / 3) cpu")
+    >>> models = gs.fit(waves, by="host", order_by="t", window=16, steps=4, detector="amplitude")
+    >>> models
+    DataFrame[host: bigint, model: binary]
+    >>> models.count()
+    2
+    """
+    return _per_series(
+        "fit", data, models, features, by, order_by, label, options, name=name, strict=strict
+    )
+
+
+def generate(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> DataFrame:
+    """Put anomalies into the rows, and say where.
+
+    Parameters
+    ----------
+    data, order_by, features, by, label
+        As in `fit`.
+    models
+        The models to use, as a DataFrame with the columns `by` and a binary one, or the bytes of
+        one model; by default one is fitted per series. A model goes to its series once, not to
+        every row. Series without a model get null labels.
+    suffix
+        Behind the names of the new value columns.
+    strict
+        Whether a series without a usable window is an error instead of null labels.
+    **options
+        See `polars_genias.generate`.
+
+    Returns
+    -------
+    DataFrame
+        The input, and beside it the columns of `polars_genias.generate`; ``anomaly_id`` is a
+        long.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> gs.generate(wave, order_by="t", window=16, steps=4).columns
+    ['t', 'cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
+    """
+    return _per_series(
+        "generate",
+        data,
+        models,
+        features,
+        by,
+        order_by,
+        label,
+        options,
+        suffix=suffix,
+        strict=strict,
+    )
+
+
+def inject(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> DataFrame:
+    """Put classical anomalies into the rows, without a model, and say where and which.
+
+    Parameters
+    ----------
+    data, order_by, features, by, label, suffix
+        As in `generate`.
+    strict
+        Whether a series without a clean row is an error instead of null labels.
+    **options
+        See `polars_genias.inject`.
+
+    Returns
+    -------
+    DataFrame
+        As `generate`, and behind ``anomaly_id`` the column ``anomaly_kind``.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(400).selectExpr("id t", "sin(id / 3) cpu")
+    >>> gs.inject(wave, order_by="t", kind="trend", count=2, length=20).where("is_anomaly").count()
+    40
+    """
+    return _per_series(
+        "inject", data, None, features, by, order_by, label, options, suffix=suffix, strict=strict
+    )
+
+
+def pairs(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> DataFrame:
+    """Windows as they are, beside the same windows with an anomaly.
+
+    Parameters
+    ----------
+    data, order_by, models, features, by, label, strict
+        As in `generate`.
+    **options
+        See `polars_genias.pairs`. With a DataFrame of models, give their `window`.
+
+    Returns
+    -------
+    DataFrame
+        The keys, and per window ``start`` (its first row in the series, a long), ``normal``,
+        ``anomalous`` and ``mask``: arrays of W arrays of D.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> pairs = gs.pairs(wave, order_by="t", window=16, steps=4, stride=8)
+    >>> sorted(row.start for row in pairs.select("start").collect())
+    [0, 8, 16, 24, 32, 40, 48]
+    """
+    return _per_series("pairs", data, models, features, by, order_by, label, options, strict=strict)
+
+
+def score(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_score",
+    strict: bool = False,
+    **options: Unpack[ScoreOptions],
+) -> DataFrame:
+    """Score every row: higher is more anomalous.
+
+    Parameters
+    ----------
+    data, order_by, models, features, by, label, strict
+        As in `generate`; `label` matters only where a model is fitted.
+    name
+        Name of the new column.
+    **options
+        See `polars_genias.score`.
+
+    Returns
+    -------
+    DataFrame
+        The input and a float per row; null where no window without nulls covers it.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> scored = gs.score(wave, order_by="t", window=16, steps=4, detector="amplitude")
+    >>> scored
+    DataFrame[t: bigint, cpu: double, anomaly_score: float]
+    """
+    return _per_series(
+        "score", data, models, features, by, order_by, label, options, name=name, strict=strict
+    )
+
+
+def label(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    name: str = "anomaly_label",
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> DataFrame:
+    """Label every row: whether its score is above a threshold.
+
+    Parameters
+    ----------
+    data, order_by, models, features, by, label, strict
+        As in `score`. `label` names the known anomalies of the training data, not the result.
+    name
+        Name of the new column.
+    **options
+        See `polars_genias.label`.
+
+    Returns
+    -------
+    DataFrame
+        The input and a boolean per row; null where there is no score.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> options = {"window": 16, "steps": 4, "detector": "amplitude"}
+    >>> labelled = gs.label(wave, order_by="t", threshold=1e9, **options)
+    >>> labelled.where("anomaly_label").count()
+    0
+    """
+    return _per_series(
+        "label", data, models, features, by, order_by, label, options, name=name, strict=strict
+    )
+
+
+def describe(models: DataFrame, name: str = "model") -> DataFrame:
+    """What is in a column of models.
+
+    Parameters
+    ----------
+    models
+        A table of models, as `fit` gives it.
+    name
+        The column of models.
+
+    Returns
+    -------
+    DataFrame
+        The same table with a struct in place of each model: see `polars_genias.describe`.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> model = gs.fit(wave, order_by="t", window=16, steps=4, detector="amplitude")
+    >>> gs.describe(model).select("model.window", "model.stop_reason").first()
+    Row(window=16, stop_reason='steps')
+    """
+    if name not in models.columns or models.schema[name].dataType.simpleString() != "binary":
+        msg = f"parameter `name` = {name!r}: no such column of models; there are {models.columns}"
+        raise ValueError(msg)
+    planned = pl.LazyFrame(schema={name: pl.Binary}).select(verbs.describe(name)).collect_schema()
+    columns = dict(planned)
+    fields = [
+        _field(name, columns[name]) if field.name == name else field
+        for field in models.schema.fields
+    ]
+
+    work = _Describe(name, _Crossing(columns, _large(models)))
+    return models.mapInArrow(_for_batches(work), spark_types.StructType(fields))
+
+
+def _for_batches(work: _Describe) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """`work` as Spark ships it: see `_for_series`."""
+    shipped = pickle.dumps(work)
+
+    def of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import os
+        import pickle
+
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        yield from map(pickle.loads(shipped).run, batches)  # noqa: S301 # our own bytes
+
+    return of_batches
+
+
+def _for_series(work: _Work) -> tuple[Callable[..., pa.Table], Callable[..., pa.Table]]:
+    """`work` as Spark ships it: of a series, and of a series and its models.
+
+    Spark runs a task per core, and every task would start a thread per core. Polars reads the
+    number of threads when it is imported; so these functions carry bytes and name nothing of this
+    module, which a worker would import to read them.
+    """
+    shipped = pickle.dumps(work)
+
+    def beside(rows: pa.Table, models: pa.Table | None) -> pa.Table:
+        import os
+        import pickle
+
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        return pickle.loads(shipped).run(rows, models)  # noqa: S301 # our own bytes
+
+    def alone(rows: pa.Table) -> pa.Table:
+        return beside(rows, None)
+
+    return alone, beside
+
+
+@dataclass(frozen=True)
+class _Describe:
+    """`describe` as workers run it."""
+
+    name: str
+    crossing: _Crossing
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch of a table of models with what is in them. Runs on a worker."""
+        about = _polars(batch.select([self.name])).select(verbs.describe(self.name))
+        at = batch.schema.get_field_index(self.name)
+        column = self.crossing(about)[self.name].combine_chunks()
+        return batch.set_column(at, self.name, column)
+
+
+@dataclass(frozen=True)
+class _Crossing:
+    """The columns that a result adds, on their way from Polars to Spark."""
+
+    columns: dict[str, pl.DataType]
+    large: bool
+    """Whether Spark expects strings and binary values with offsets of 64 bits."""
+
+    def __call__(self, frame: pl.DataFrame) -> pa.Table:
+        import pyarrow as pa
+
+        types = [(name, _arrow_type(dtype, self.large)) for name, dtype in self.columns.items()]
+        table = frame.select(list(self.columns)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        return table.cast(pa.schema(types))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One verb as workers run it: everything resolved, nothing of Spark in it."""
+
+    verb: str
+    options: dict[str, Any]
+    features: dict[str, str]
+    by: list[str]
+    order_by: list[str]
+    label: str | None
+    crossing: _Crossing
+    keeps_rows: bool
+    """Whether the result has the rows and the columns of the input."""
+
+    def run(self, table: pa.Table, models: pa.Table | None) -> pa.Table:
+        """The rows of one series through the verb. Runs on a worker."""
+        import pyarrow as pa
+
+        roles = [*self.by, *self.order_by, *filter(None, [self.label]), *self.features.values()]
+        frame = _polars(table.select(list(dict.fromkeys(roles))))
+        self._refuse_ties(frame)
+        result: pl.DataFrame = getattr(verbs, self.verb)(
+            frame,
+            features=self.features,
+            by=self.by or None,
+            order_by=self.order_by,
+            label=self.label,
+            **self.options if models is None else {**self.options, "models": _polars(models)},
+        )
+        new = self.crossing(result)
+        if not self.keeps_rows:
+            table = table.select(self.by).take(pa.array([0] * new.num_rows, pa.int64()))
+            if not self.by:
+                return new
+        for name in new.column_names:
+            table = table.append_column(name, new[name])
+        return table
+
+    def _refuse_ties(self, frame: pl.DataFrame) -> None:
+        """Rows of equal time come from Spark in any order: their results would differ by run."""
+        keys = frame.select(self.by + self.order_by)
+        twice = keys.is_duplicated()
+        if twice.any():
+            row = keys.row(twice.arg_max() or 0, named=True)
+            msg = (
+                f"parameter `order_by` = {self.order_by}: more than one row at {row}, and Spark "
+                "keeps no order among them; add a column that tells them apart"
+            )
+            raise ValueError(msg)
+
+
+def _per_series(
+    verb: str,
+    data: DataFrame,
+    models: Models,
+    features: Features | None,
+    by: Keys | None,
+    order_by: Keys,
+    label: str | None,
+    options: Mapping[str, Any],
+    **given: Any,
+) -> DataFrame:
+    """Plans `verb`: checks everything that needs no rows, then one call per series."""
+    if not order_by:
+        msg = f"parameter `order_by` = {order_by!r}: rows have no order in Spark, name its columns"
+        raise ValueError(msg)
+    empty = pl.LazyFrame(schema=_schema(data))
+    at = frames.inputs(empty, features, by, order_by, label)
+    given |= options
+    table, in_its_place = None, {}
+    if isinstance(models, bytes):
+        given["models"] = models
+    elif models is not None:
+        table, in_its_place = models, {"models": pl.LazyFrame(schema=_schema(models))}
+    roles = {"features": at.features, "by": by, "order_by": order_by, "label": label}
+    planned: pl.LazyFrame = getattr(verbs, verb)(empty, **roles, **given, **in_its_place)
+    keeps_rows = verb not in ("fit", "pairs")
+    kept = list(at.schema) if keeps_rows else at.by
+    columns = {n: dtype for n, dtype in planned.collect_schema().items() if n not in kept}
+    fields = [data.schema[name] for name in kept]
+    schema = spark_types.StructType([*fields, *(_field(n, d) for n, d in columns.items())])
+    work = _Work(
+        verb=verb,
+        options=given,
+        features=at.features,
+        by=at.by,
+        order_by=at.order_by,
+        label=label,
+        crossing=_Crossing(columns, _large(data)),
+        keeps_rows=keeps_rows,
+    )
+    alone, beside = _for_series(work)
+    rows = data.groupBy(*at.by)
+    if table is None:
+        return rows.applyInArrow(alone, schema)
+    return rows.cogroup(table.groupBy(*at.by)).applyInArrow(beside, schema)
+
+
+def _polars(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    return frame.to_frame() if isinstance(frame, pl.Series) else frame
+
+
+def _schema(data: DataFrame) -> dict[str, pl.DataType]:
+    """A schema as Polars has it; ``Object`` for what can be in no role."""
+    if not hasattr(data, "groupBy"):
+        msg = f"a DataFrame of Spark is needed (or, as `models`, bytes), not {type(data).__name__}"
+        raise TypeError(msg)
+    return {field.name: _from_spark(field.dataType) for field in data.schema.fields}
+
+
+def _from_spark(dtype: spark_types.DataType) -> pl.DataType:
+    if isinstance(dtype, spark_types.DecimalType):
+        return pl.Decimal(dtype.precision, dtype.scale)
+    return _TO_POLARS.get(dtype.simpleString(), pl.Object())
+
+
+def _field(name: str, dtype: Any) -> spark_types.StructField:
+    return spark_types.StructField(name, _spark(dtype))
+
+
+def _spark(dtype: Any) -> spark_types.DataType:
+    """Spark's type for a column of a verb."""
+    if isinstance(dtype, (pl.Array, pl.List)):
+        return spark_types.ArrayType(_spark(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return spark_types.StructType([_field(field.name, field.dtype) for field in dtype.fields])
+    return _TO_SPARK[dtype.base_type()][0]
+
+
+def _arrow_type(dtype: Any, large: bool) -> pa.DataType:
+    """The Arrow type in which Spark takes a column of a verb."""
+    import pyarrow as pa
+
+    if isinstance(dtype, (pl.Array, pl.List)):
+        return pa.list_(_arrow_type(dtype.inner, large))
+    if isinstance(dtype, pl.Struct):
+        return pa.struct([(field.name, _arrow_type(field.dtype, large)) for field in dtype.fields])
+    name = _TO_SPARK[dtype.base_type()][1]
+    return pa.type_for_alias(f"large_{name}" if large and name in ("string", "binary") else name)
+
+
+def _large(data: DataFrame) -> bool:
+    return str(data.sparkSession.conf.get(_LARGE, "false")).lower() == "true"

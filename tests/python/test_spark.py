@@ -1,0 +1,267 @@
+"""The verbs on a real local Spark session, beside the same verbs of Polars."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import polars_genias as pg
+from conftest import FAST, make_hosts
+
+pytestmark = pytest.mark.slow
+
+pytest.importorskip("pyspark", reason="needs the extra [spark]")
+if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+    pytest.skip("Spark needs Java", allow_module_level=True)
+
+gs = pytest.importorskip("polars_genias.spark")
+
+KEYS = {"by": "host", "order_by": "t", "label": "known"}
+
+
+@pytest.fixture(scope="module")
+def spark():
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    """Three series; one has no key, one has nulls, a column of integers; rows of no order."""
+    frame = make_hosts().with_columns(
+        host=pl.when(pl.col("host") != "h2").then("host"),
+        mem=pl.when(pl.col("t") != 40).then("mem"),
+        jobs=(pl.col("t") % 7).cast(pl.Int32),
+        note=pl.lit("as it was"),
+    )
+    return frame.sample(fraction=1, shuffle=True, seed=1)
+
+
+@pytest.fixture(scope="module")
+def rows(spark, hosts):
+    return spark.createDataFrame(hosts.to_arrow()).repartition(3)
+
+
+@pytest.fixture(scope="module")
+def table(hosts):
+    return hosts.genias.fit(**KEYS, **FAST)
+
+
+@pytest.fixture(scope="module")
+def models(spark, table):
+    return spark.createDataFrame(table.to_arrow())
+
+
+def polars(frame) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(frame.toArrow()))
+
+
+def assert_same(found, expected: pl.DataFrame, *keys: str) -> None:
+    """Equal in every bit, but for the types that Spark lacks; the order of rows is Spark's."""
+
+    def plain(dtype: pl.DataType) -> pl.DataType:
+        if isinstance(dtype, pl.Array):
+            return pl.List(plain(dtype.inner))
+        return pl.Int64() if dtype == pl.UInt32 else dtype
+
+    expected = expected.cast({n: plain(d) for n, d in expected.schema.items()})
+    assert_frame_equal(
+        polars(found).sort(keys), expected.sort(keys), check_exact=True, check_column_order=True
+    )
+
+
+def test_fit_gives_the_same_bytes(rows, table):
+    found = gs.fit(rows, **KEYS, **FAST)
+    assert found.dtypes == [("host", "string"), ("model", "binary")]
+    assert_same(found, table, "host")
+
+
+def test_fit_adds_a_detector_to_models(rows, hosts, models, table):
+    options = {"detector": "amplitude", "name": "again"}
+    found = gs.fit(rows, models=models, **KEYS, **options)
+    assert_same(found, hosts.genias.fit(models=table, **KEYS, **options), "host")
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("generate", {"contamination": 0.2, "seed": 3, "suffix": "_x"}),
+        ("score", {}),
+        ("score", {"per_feature": True, "detector": "reconstruction"}),
+        ("label", {"quantile": 0.9, "name": "odd"}),
+        ("pairs", {"stride": 24, "window": 16}),
+    ],
+)
+def test_verbs_with_a_table_of_models(rows, hosts, models, table, verb, options):
+    found = getattr(gs, verb)(rows, models=models, **KEYS, **options)
+    expected = getattr(pg, verb)(hosts, models=table, **KEYS, **options)
+    assert_same(found, expected, "host", "start" if verb == "pairs" else "t")
+
+
+def test_verbs_fit_where_no_model_is_given(rows, hosts):
+    options = {"features": {"load": "cpu"}, **FAST}
+    found = gs.generate(rows, **KEYS, **options)
+    assert found.schema["anomaly_id"].dataType.simpleString() == "bigint"
+    assert_same(found, hosts.genias.generate(**KEYS, **options), "host", "t")
+
+
+def test_inject(rows, hosts):
+    options = {"kind": ["trend", "mean"], "count": 2, "length": 10}
+    expected = hosts.genias.inject(**KEYS, **options)
+    assert_same(gs.inject(rows, **KEYS, **options), expected, "host", "t")
+
+
+def test_one_series_and_the_bytes_of_one_model(spark, rows, hosts, table):
+    one, model = hosts.filter(host="h0"), table.filter(host="h0")["model"][0]
+    series = rows.where("host = 'h0'")
+    at = {"order_by": "t", "features": ["cpu", "mem", "jobs"]}
+    expected = one.genias.score(models=model, **at)
+    assert_same(gs.score(series, models=model, **at), expected, "t")
+    joined = spark.createDataFrame(table.filter(host="h0").select("model").to_arrow())
+    assert_same(gs.score(series, models=joined, **at), expected, "t")
+    with_types = gs.pairs(series, models=model, stride=48, **at)
+    assert_same(with_types, one.genias.pairs(models=model, stride=48, **at), "start")
+
+
+def test_series_without_a_model_and_models_without_a_series(rows, models):
+    some = models.where("host is null or host = 'h0'").replace("h0", "other")
+    scored = polars(gs.score(rows, models=some, **KEYS))
+    assert scored.height == 480
+    known = scored.group_by("host").agg(pl.col("anomaly_score").count() > 0)
+    assert dict(known.iter_rows()) == {None: True, "h0": False, "h1": False}
+
+
+def test_other_types_of_spark(spark):
+    """Types that Polars reads, as keys and features, and types that only pass through."""
+    frame = spark.range(128).selectExpr(
+        "cast(id % 64 as timestamp) t",
+        "cast(id div 64 as tinyint) unit",
+        "cast(sin(id / 3) as decimal(9, 4)) x",
+        "cast(cos(id / 5) as float) y",
+        "map('k', id) more",
+    )
+    options = {"by": "unit", "order_by": "t", "window": 16, "steps": 2, "detector": "amplitude"}
+    scored = gs.score(frame, **options)
+    assert scored.dtypes == [*frame.dtypes, ("anomaly_score", "float")]
+    plain = polars(frame.drop("more"))
+    assert_same(scored.drop("more"), plain.genias.score(**options), "unit", "t")
+    assert scored.selectExpr("sum(more['k'])").first()[0] == 127 * 64
+    with pytest.raises(ValueError, match="more"):
+        gs.score(frame, **(options | {"features": ["x", "more"]}))
+
+
+def test_large_offsets(spark, rows, table):
+    name = "spark.sql.execution.arrow.useLargeVarTypes"
+    spark.conf.set(name, "true")
+    try:
+        assert_same(gs.fit(rows, **KEYS, **FAST), table, "host")
+    finally:
+        spark.conf.set(name, "false")
+
+
+def test_describe(models, table):
+    found = polars(gs.describe(models).orderBy("host"))
+    expected = table.sort("host").select("host", pg.describe("model"))
+    assert found["host"].to_list() == expected["host"].to_list()
+    left, right = found["model"].to_list(), expected["model"].to_list()
+    for row in (*left, *right):
+        del row["seconds"]  # of fits of this process only
+    assert left == right
+
+
+def test_workers_run_one_thread_each(monkeypatch):
+    """A verb as it is shipped, in a process that has not imported Polars yet."""
+    from pyspark import cloudpickle
+    from pyspark.sql import types
+
+    schema = types.StructType().add("t", types.LongType()).add("x", types.DoubleType())
+    functions = SimpleNamespace(applyInArrow=lambda function, _: function)
+    stub = SimpleNamespace(schema=schema, groupBy=lambda: functions)
+    stub.sparkSession = SimpleNamespace(conf={})
+    function = gs.inject(stub, order_by="t", count=1, length=4, kind="mean")
+    script = """
+import sys, pickle, pyarrow as pa
+run = pickle.load(sys.stdin.buffer)
+assert not [name for name in sys.modules if name.startswith("polars")]
+out = run(pa.table({"t": range(64), "x": [float(t % 7) for t in range(64)]}))
+import polars
+print(out["is_anomaly"].to_pylist().count(True), polars.thread_pool_size())
+"""
+    monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=cloudpickle.dumps(function), capture_output=True
+    )
+    assert done.stdout.split() == [b"4", b"1"], done.stderr
+
+
+def test_planning_reads_no_rows(spark):
+    """The frame fails when it is read."""
+    frame = spark.range(64).selectExpr("id t", "cast(raise_error('read') as double) x")
+    found = gs.pairs(frame, order_by="t", window=16)
+    assert found.columns == ["start", "normal", "anomalous", "mask"]
+
+
+def test_bad_input(rows, models):
+    with pytest.raises(ValueError, match="order_by"):
+        gs.fit(rows, by="host", order_by=[])
+    with pytest.raises(ValueError, match="window"):
+        gs.fit(rows, **KEYS, window=2)
+    with pytest.raises(ValueError, match="no such column"):
+        gs.fit(rows, by="hosts", order_by="t")
+    with pytest.raises(ValueError, match="exists already"):
+        gs.score(rows, name="note", **KEYS)
+    with pytest.raises(ValueError, match="no column 'host'"):
+        gs.score(rows, models=models.select("model"), **KEYS)
+    with pytest.raises(TypeError, match="Spark"):
+        gs.score(rows, models=pl.DataFrame(), **KEYS)
+    with pytest.raises(ValueError, match="no such column"):
+        gs.describe(models, "host")
+    with pytest.raises(Exception, match=r"more than one row at .*'h1'.* Spark"):
+        gs.score(rows.union(rows.where("host = 'h1' and t = 9")), models=models, **KEYS).collect()
+    with pytest.raises(Exception, match="more than one model"):
+        gs.score(rows, models=models.union(models), **KEYS).collect()
+
+
+def test_docstrings(spark):
+    found = doctest.testmod(gs, extraglobs={"spark": spark})
+    assert found.attempted > 20
+    assert found.failed == 0
+
+
+def test_the_page_about_spark(spark, tmp_path):
+    """Runs its Python blocks in order, with a small model."""
+    names = {"t": "timestamp", "mem": "memory", "known": "incident"}
+    make_hosts(hosts=2).rename(names).write_parquet(tmp_path / "metrics.parquet")
+    text = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    page = "".join(blocks).replace("fit(metrics", "fit(metrics, **FAST")
+    for name in ("metrics", "models", "labelled"):
+        suffix = ".parquet" if name == "metrics" else ""
+        page = page.replace(f'"{name}/"', repr(str(tmp_path / f"{name}{suffix}")))
+    scope = {"spark": spark, "FAST": FAST}
+    exec(page, scope)
+    assert scope["labelled"].columns[-2:] == ["anomaly_score", "anomaly_label"]
+    assert "anomaly_id" in scope["augmented"].columns
