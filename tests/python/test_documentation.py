@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
         "polars_genias.verbs",
         "polars_genias.metrics",
         "polars_genias._files",
+        "polars_genias._progress",
         "polars_genias.datasets",
         "polars_genias.datasets._layout",
     ],
