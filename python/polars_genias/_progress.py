@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import TIMEOUT_MAX, Event, Thread
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from polars_genias import _genias
@@ -36,7 +36,7 @@ def progress(
 
     In a terminal and in a notebook this is one line, with a bar of tqdm where that is installed
     (``pip install 'polars-genias[progress]'``). A `file` that is no terminal gets lines, one below
-    the other: when a group was done, and every 10 seconds. When the block ends, the last line stays.
+    the other: when a group was done, and every 10 seconds. The last line stays.
 
     How many groups there are is known when a verb of a frame starts (``by=...``). In ``over`` and
     ``group_by().agg()``, Polars calls an expression group by group: the total, and the time left,
@@ -128,7 +128,7 @@ class _State:
 
     def _under_way(self, phase: str) -> float:
         """Trainings that are under way, each counted by the share of its steps."""
-        return sum(t["step"] / max(t["steps"], 1) for t in self._running(phase))
+        return sum((float(t["step"]) / max(t["steps"], 1) for t in self._running(phase)), 0.0)
 
     @property
     def share(self) -> float:
@@ -139,7 +139,8 @@ class _State:
 
     def _spent(self, phase: str) -> float:
         """Seconds of all trainings of a kind together."""
-        return self._count(phase).seconds + sum(t["seconds"] for t in self._running(phase))
+        running = sum((float(t["seconds"]) for t in self._running(phase)), 0.0)
+        return self._count(phase).seconds + running
 
     def _cost(self, phase: str) -> float | None:
         """Seconds that one training takes, by those so far."""
@@ -211,7 +212,7 @@ class _Watch:
 
     def __init__(self, display: _Display, every: float) -> None:
         self._display = display
-        self._every = every
+        self._every = min(every, TIMEOUT_MAX)
         self._first: dict[str, Any] = json.loads(_genias.progress())
         self._began = time.monotonic()
         self._over = Event()
@@ -305,7 +306,7 @@ class _Bar:
     """The bar of tqdm, in a terminal or a notebook."""
 
     def __init__(self, tqdm: Any, stream: TextIO | None) -> None:
-        # Made here, in the caller's thread, which is the one whose cell of a notebook it belongs to.
+        # Made here, in the caller's thread, so that it appears in the cell of the block.
         self._bar = tqdm(
             total=1.0,
             desc="no fit yet",
