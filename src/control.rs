@@ -1,4 +1,39 @@
-//! What the caller of a long computation can do to it.
+//! What the caller of a long computation can do to it, and is told of it.
+
+/// What a training is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The VAE.
+    Vae,
+    /// The nets of a detector.
+    Detector,
+}
+
+impl Phase {
+    /// Its name in displays of progress.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vae => "vae",
+            Self::Detector => "detector",
+        }
+    }
+}
+
+/// Where a training is, after an optimiser step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    /// What is trained.
+    pub phase: Phase,
+    /// Steps taken, 1 to `steps`; of a detector, those of all its nets. A training that diverged
+    /// counts from 1 again.
+    pub step: usize,
+    /// Most steps.
+    pub steps: usize,
+    /// Loss of the windows of this step, before it.
+    pub loss: f64,
+    /// psi after this step; a detector has none.
+    pub psi: Option<f64>,
+}
 
 /// Stop, share of the pool, and progress of a fit.
 pub trait Control: Sync {
@@ -13,8 +48,8 @@ pub trait Control: Sync {
         true
     }
 
-    /// Told after every validation: steps taken, most steps, training loss.
-    fn progress(&self, _step: usize, _steps: usize, _loss: f64) {}
+    /// Told after every optimiser step.
+    fn progress(&self, _status: &Status) {}
 }
 
 /// Runs to the end with the whole pool.
@@ -22,3 +57,34 @@ pub trait Control: Sync {
 pub struct RunToEnd;
 
 impl Control for RunToEnd {}
+
+/// The control of one of several trainings, equally long, that are told of as one.
+pub(crate) struct Part<'a> {
+    whole: &'a dyn Control,
+    index: usize,
+    count: usize,
+}
+
+impl<'a> Part<'a> {
+    /// Training `index` of `count` (0-based).
+    pub(crate) fn new(whole: &'a dyn Control, index: usize, count: usize) -> Self {
+        Self { whole, index, count }
+    }
+}
+
+impl Control for Part<'_> {
+    fn cancelled(&self) -> bool {
+        self.whole.cancelled()
+    }
+
+    fn alone(&self) -> bool {
+        self.whole.alone()
+    }
+
+    fn progress(&self, status: &Status) {
+        let before = self.index.saturating_mul(status.steps);
+        let step = before.saturating_add(status.step);
+        let steps = self.count.saturating_mul(status.steps);
+        self.whole.progress(&Status { step, steps, ..*status });
+    }
+}

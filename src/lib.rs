@@ -81,7 +81,7 @@ pub use columns::{Columns, Rows, Series};
 pub use config::{
     DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
 };
-pub use control::{Control, RunToEnd};
+pub use control::{Control, Phase, RunToEnd, Status};
 pub use error::{Error, Result};
 pub use fit::fit;
 pub use model::Model;

@@ -6,14 +6,14 @@ mod common;
 
 use arrow::array::BooleanArray;
 use common::{
-    CancelAfter, OneThread, assert_close, column, fitted, frame, in_pool, is_covered, model_of,
-    picked, rng, small, wave, waves,
+    CancelAfter, Noted, OneThread, assert_close, column, fitted, frame, in_pool, is_covered,
+    model_of, picked, questions, rng, small, wave, waves,
 };
 use genias::config::{Aggregate, Negatives};
 use genias::metrics::ranking::auc_roc;
 use genias::{
-    Columns, DetectConfig, DetectorKind, Error, FitConfig, Model, RunToEnd, ScoreConfig, Series,
-    Threshold,
+    Columns, Control, DetectConfig, DetectorKind, Error, FitConfig, Model, Phase, RunToEnd,
+    ScoreConfig, Series, Threshold,
 };
 
 const RUN: &RunToEnd = &RunToEnd;
@@ -416,14 +416,45 @@ fn known_anomalies_do_not_train() {
     }
 }
 
+/// One count over all nets and stages.
+#[test]
+fn progress_is_told() {
+    let columns = waves(120);
+    let series = Series::whole(&columns);
+    let model = fitted(&series, &small());
+    let (classifier, carla) = (DetectorKind::Classifier, DetectorKind::Carla);
+    for (kind, nets, expected) in [
+        (classifier, 1, 3),
+        (classifier, 2, 6),
+        // Two stages of half the steps each, rounded up.
+        (carla, 2, 8),
+        (DetectorKind::Ensemble, 1, 9),
+        (DetectorKind::Reconstruction, 1, 0),
+    ] {
+        let config = DetectConfig { nets, ..tiny(kind) };
+        let noted = Noted::default();
+        let watched = model.fit_detector(&series, &config, &noted).unwrap();
+        let told = noted.told();
+        let steps: Vec<_> = told.iter().map(|status| (status.step, status.steps)).collect();
+        let counted: Vec<_> = (1..=expected).map(|step| (step, expected)).collect();
+        assert_eq!(steps, counted, "{kind:?}");
+        assert!(told.iter().all(|s| s.phase == Phase::Detector && s.psi.is_none()));
+        assert!(told.iter().all(|status| status.loss.is_finite()));
+        let unwatched = with_detector(&model, &series, &config);
+        assert!(watched.to_bytes().unwrap() == unwatched.to_bytes().unwrap(), "{kind:?}");
+    }
+}
+
 #[test]
 fn a_stop_is_obeyed() {
     let columns = waves(120);
     let series = Series::whole(&columns);
     let model = with_all(&series, &small());
     for kind in TRAINED {
-        for after in [0, 2] {
-            let result = model.fit_detector(&series, &tiny(kind), &CancelAfter::new(after));
+        let train = |control: &dyn Control| model.fit_detector(&series, &tiny(kind), control);
+        let asked = questions(|control| train(control).unwrap());
+        for after in [0, 2, asked / 2, asked - 1] {
+            let result = train(&CancelAfter::new(after));
             assert!(matches!(result, Err(Error::Interrupted)), "{kind:?} after {after}");
         }
     }

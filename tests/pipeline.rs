@@ -6,14 +6,14 @@ mod common;
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array};
 use arrow::datatypes::DataType;
 use candle_core::{Device, Tensor};
 use common::{
-    CancelAfter, assert_close, bits, column, fitted, flat, frame, is_covered, model_of, normal,
-    picked, rng, small, vae_of, wave, waves,
+    CancelAfter, Noted, assert_close, bits, column, fitted, flat, frame, is_covered, model_of,
+    normal, picked, questions, rng, small, vae_of, wave, waves,
 };
 use genias::config::{
     Distance, Form, Kl, Margin, OneOrRange, Patch, Perturbation, Preset, Schedule,
@@ -23,7 +23,8 @@ use genias::model::Health;
 use genias::train::StopReason;
 use genias::vae::pca::Pca;
 use genias::{
-    Columns, Control, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, Threshold, fit,
+    Columns, Control, Error, FitConfig, GenerateConfig, Model, Phase, RunToEnd, Series, Threshold,
+    fit,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -974,7 +975,8 @@ fn a_training_that_diverges_gives_an_error_or_a_finite_model() {
 fn a_stop_is_obeyed_wherever_it_comes() {
     let columns = waves(300);
     let series = Series::whole(&columns);
-    for after in 0..5 {
+    let asked = questions(|control| fit(&series, &small(), control).unwrap());
+    for after in [0, 1, 2, 3, 4, asked / 2, asked - 1] {
         let result = fit(&series, &small(), &CancelAfter::new(after));
         assert!(matches!(result, Err(Error::Interrupted)), "{after}");
     }
@@ -984,26 +986,26 @@ fn a_stop_is_obeyed_wherever_it_comes() {
     }
 }
 
-/// Notes what it is told.
-#[derive(Default)]
-struct Noted(Mutex<Vec<(usize, usize, f64)>>);
-
-impl Control for Noted {
-    fn progress(&self, step: usize, steps: usize, loss: f64) {
-        self.0.lock().unwrap().push((step, steps, loss));
-    }
-}
-
 #[test]
 fn progress_is_told_and_kept() {
     let columns = waves(200);
     let noted = Noted::default();
     let config = FitConfig { steps: 60, ..small() };
     let model = fit(&Series::whole(&columns), &config, &noted).unwrap();
-    let told = noted.0.into_inner().unwrap();
-    let steps: Vec<_> = told.iter().map(|(step, steps, _)| (*step, *steps)).collect();
-    assert_eq!(steps, [(25, 60), (50, 60), (60, 60)]);
-    assert!(told.iter().all(|(_, _, loss)| loss.is_finite()));
+    let told = noted.told();
+    let steps: Vec<_> = told.iter().map(|status| (status.step, status.steps)).collect();
+    assert_eq!(steps, (1..=60).map(|step| (step, 60)).collect::<Vec<_>>());
+    assert!(told.iter().all(|status| status.phase == Phase::Vae));
+    // The history's training loss is the mean of what was told since its last line.
+    let lines = &model.report.history;
+    for (before, line) in lines.iter().zip(&lines[1..]) {
+        let since = &told[before.step..line.step];
+        let mean = since.iter().map(|status| status.loss).sum::<f64>() / since.len() as f64;
+        assert!((mean - line.train_loss).abs() < 1e-12, "{mean}, {line:?}");
+        assert_eq!(told[line.step - 1].psi, Some(line.psi));
+    }
+    let unwatched = fitted(&Series::whole(&columns), &config);
+    assert!(model.to_bytes().unwrap() == unwatched.to_bytes().unwrap());
     let history: Vec<usize> = model.report.history.iter().map(|line| line.step).collect();
     assert_eq!(history, [0, 25, 50, 60]);
     assert!(model.report.history.iter().all(|line| line.psi >= 1.0));

@@ -100,20 +100,30 @@ impl Drop for Claims {
 }
 
 /// The fits of `keys`, in order. `fit` makes those at the given positions; it runs once per key.
+/// `taken` is told of every number of others as soon as they are there.
 pub fn fits(
     keys: &[u128],
     fit: impl Fn(&[usize]) -> Result<Vec<Fitted>, Error>,
     cancelled: impl Fn() -> bool,
+    taken: impl Fn(usize),
 ) -> Result<Vec<Fitted>, Error> {
     let mut found: HashMap<u128, Fitted> = HashMap::new();
+    let mut there = 0;
+    let mut count = |found: &HashMap<u128, Fitted>, made: usize| {
+        let now = keys.iter().filter(|key| found.contains_key(key)).count();
+        taken(now - there - made);
+        there = now;
+    };
     loop {
         let (mine, mut claims) = claim(keys, &mut found);
+        count(&found, 0);
         if !mine.is_empty() {
             for (&position, fitted) in mine.iter().zip(fit(&mine)?) {
                 publish(keys[position], &fitted);
                 claims.open.retain(|key| *key != keys[position]);
                 found.insert(keys[position], fitted);
             }
+            count(&found, mine.len());
         }
         let missing = keys.iter().any(|key| !found.contains_key(key));
         if !missing {

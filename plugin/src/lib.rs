@@ -2,7 +2,8 @@
 //!
 //! A call passes through these files: [`call`] (keyword arguments), [`inputs`] (Series to Arrow
 //! columns, groups and order), [`models`] (the model of each group: read, or fitted through
-//! [`cache`]), [`pool`] and [`interrupt`] (threads, Ctrl-C), and one file per expression.
+//! [`cache`]), [`pool`], [`interrupt`] and [`progress`] (threads, Ctrl-C, what is shown of a fit), and
+//! one file per expression.
 
 mod bridge;
 mod cache;
@@ -12,6 +13,7 @@ mod inputs;
 mod interrupt;
 mod models;
 mod pool;
+mod progress;
 mod python;
 
 #[global_allocator]

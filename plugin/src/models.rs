@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use genias::{Error, Model, Series as TimeSeries};
+use genias::{Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_128, Xxh3};
@@ -12,6 +12,7 @@ use crate::cache::{self, Fitted};
 use crate::call::to_polars;
 use crate::inputs::{Frame, Group};
 use crate::pool::{pool, Busy, CallControl};
+use crate::progress::Plan;
 
 /// Groups per thread whose models are in memory at a time: enough that threads seldom wait for the
 /// last one of a block.
@@ -27,11 +28,34 @@ pub fn series<'a>(frame: &'a Frame, groups: &[Group]) -> PolarsResult<Vec<TimeSe
     Ok(pool()?.install(|| groups.par_iter().map(|group| frame.series(group)).collect()))
 }
 
-/// Whether a model that is fitted for a verb also needs its detector.
+/// Whether a verb needs a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detector {
+    /// No.
     None,
+    /// A model that is fitted for it does.
     Trained,
+    /// So does a model that was handed in.
+    Added,
+}
+
+/// What a verb trains for every group that came without a model, and `fit` on top of those it was
+/// handed.
+pub fn plan(frame: &Frame, detector: Detector) -> Plan {
+    let handed_in = frame.models.is_some();
+    let trains = match detector {
+        Detector::None => false,
+        Detector::Trained => !handed_in,
+        Detector::Added => true,
+    };
+    let mut phases = Vec::new();
+    if !handed_in {
+        phases.push(Phase::Vae);
+    }
+    if trains && frame.options.detect.detector.is_trained() {
+        phases.push(Phase::Detector);
+    }
+    Plan::new(frame.groups.len(), &phases)
 }
 
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
@@ -44,22 +68,22 @@ pub fn for_each_group<T: Send>(
     work: impl Fn(&Model, &TimeSeries<'_>, &CallControl) -> genias::Result<T> + Sync,
     mut take: impl FnMut(&TimeSeries<'_>, Option<T>) + Send,
 ) -> PolarsResult<()> {
-    let control = CallControl::new();
+    let plan = plan(frame, detector);
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
         let models = match &frame.models {
             Some(models) => read(models, block),
-            None => fit(frame, &series, strict, &control),
+            None => fit(frame, &series, strict, &plan),
         };
         let models = match (models, detector) {
             (Ok(models), Detector::Trained) if frame.models.is_none() => {
-                add_detectors(frame, &series, models, strict, &control)
+                add_detectors(frame, &series, models, strict, &plan)
             }
             (models, _) => models,
         };
         let models = models.map_err(to_polars)?;
         let answer = |i: usize| match &models[i] {
-            Some(model) => usable(work(model, &series[i], &control), strict),
+            Some(model) => usable(work(model, &series[i], &plan.control), strict),
             None => Ok(None),
         };
         answers(&series, answer, &mut take)?;
@@ -115,13 +139,13 @@ pub fn fit_detectors(
     frame: &Frame,
     (block, series): (&[Group], &[TimeSeries<'_>]),
     strict: bool,
-    control: &CallControl,
+    plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let models = match &frame.models {
         Some(models) => read(models, block)?,
-        None => fit(frame, series, strict, control)?,
+        None => fit(frame, series, strict, plan)?,
     };
-    add_detectors(frame, series, models, strict, control)
+    add_detectors(frame, series, models, strict, plan)
 }
 
 /// Fits the series of a block, each once.
@@ -129,10 +153,10 @@ fn fit(
     frame: &Frame,
     series: &[TimeSeries<'_>],
     strict: bool,
-    control: &CallControl,
+    plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.fit;
-    let made = |position: usize| {
+    let made = |position: usize, control: &dyn Control| {
         let fitted = genias::fit(&series[position], config, control);
         if fitted.is_ok() {
             cache::count_fit();
@@ -140,7 +164,7 @@ fn fit(
         usable(fitted, strict)
     };
     let parts = vec![settings(config)?, vec![u8::from(strict)]];
-    each_once(series, |_| Ok(parts.clone()), made, control)
+    each_once(series, |_| Ok(parts.clone()), made, (plan, Phase::Vae))
 }
 
 /// Trains the detector of every model of a block, each once.
@@ -149,10 +173,10 @@ fn add_detectors(
     series: &[TimeSeries<'_>],
     models: Vec<Fitted>,
     strict: bool,
-    control: &CallControl,
+    plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.detect;
-    let made = |position: usize| match &models[position] {
+    let made = |position: usize, control: &dyn Control| match &models[position] {
         Some(model) => usable(model.fit_detector(&series[position], config, control), strict),
         None => Ok(None),
     };
@@ -170,7 +194,7 @@ fn add_detectors(
         };
         Ok(vec![own.clone(), base, vec![u8::from(strict)]])
     };
-    each_once(series, parts, made, control)
+    each_once(series, parts, made, (plan, Phase::Detector))
 }
 
 fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
@@ -182,10 +206,9 @@ fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
 fn each_once(
     series: &[TimeSeries<'_>],
     parts: impl Fn(usize) -> genias::Result<Vec<Vec<u8>>> + Sync,
-    make: impl Fn(usize) -> genias::Result<Option<Model>> + Sync,
-    control: &CallControl,
+    make: impl Fn(usize, &dyn Control) -> genias::Result<Option<Model>> + Sync,
+    (plan, phase): (&Plan, Phase),
 ) -> genias::Result<Vec<Fitted>> {
-    use genias::Control;
     let pool = pool().map_err(|error| Error::Model(error.to_string()))?;
     let key = |position: usize| {
         let mut hash = Xxh3::new();
@@ -198,12 +221,15 @@ fn each_once(
     })?;
     let one = |&position: &usize| {
         let _busy = Busy::new();
-        Ok(make(position)?.map(Arc::new))
+        let training = plan.begin(phase);
+        let made = make(position, &training)?.map(Arc::new);
+        training.finish();
+        Ok(made)
     };
     let make = |positions: &[usize]| {
         pool.install(|| positions.par_iter().map(one).collect::<genias::Result<Vec<Fitted>>>())
     };
-    cache::fits(&keys, make, || control.cancelled())
+    cache::fits(&keys, make, || plan.control.cancelled(), |n| plan.found(phase, n))
 }
 
 /// Reads the model of each group of a block: the first that its rows have. One model for all is read

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::expressions::metrics::MetricCall;
-use crate::{cache, call};
+use crate::{cache, call, progress as registry};
 
 /// Number of trainings that this process ran.
 #[pyfunction]
@@ -17,6 +17,12 @@ fn fit_count() -> usize {
 #[pyfunction]
 fn clear_cache() {
     cache::clear();
+}
+
+/// What this process fits and has fitted, as JSON.
+#[pyfunction]
+fn progress() -> PyResult<String> {
+    registry::snapshot().map_err(value_error)
 }
 
 /// Refuses options (a JSON object) that no verb would take.
@@ -80,6 +86,7 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     still_candle();
     module.add_function(wrap_pyfunction!(fit_count, module)?)?;
     module.add_function(wrap_pyfunction!(clear_cache, module)?)?;
+    module.add_function(wrap_pyfunction!(progress, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(check_metric, module)?)?;
     module.add_function(wrap_pyfunction!(check_inject_options, module)?)?;

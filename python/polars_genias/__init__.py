@@ -27,6 +27,7 @@ from polars_genias._options import (
     ModelOptions,
     ScoreOptions,
 )
+from polars_genias._progress import progress
 from polars_genias.metrics import (
     affiliation_f1,
     affiliation_precision,
@@ -106,6 +107,7 @@ __all__ = [
     "pairs",
     "point_adjusted_f1",
     "precision",
+    "progress",
     "range_f1",
     "recall",
     "reconstruct",

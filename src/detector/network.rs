@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor, Var};
 
 use crate::config::Schedule;
-use crate::control::Control;
+use crate::control::{Control, Phase, Status};
 use crate::error::{Error, Result};
-use crate::kernels::{Conv, Layer, backward};
+use crate::kernels::{Conv, Gradients, Layer, backward};
 use crate::rng::{Purpose, Rng};
 use crate::train::{Adam, Rates, spread_over_pool};
 
@@ -126,12 +126,17 @@ fn attempt<P: Sync>(
             return Err(Error::Interrupted);
         }
         let prepared = prepare(&constants, step)?;
-        let gradients = spread_over_pool(shares, control, |share| {
-            Ok(backward(&loss(&parameters, &prepared, share)?)?)
+        let done = spread_over_pool(shares, control, |share| {
+            let loss = loss(&parameters, &prepared, share)?;
+            Ok((f64::from(loss.to_scalar::<f32>()?), backward(&loss)?))
         })?;
+        let (losses, gradients): (Vec<f64>, Vec<Gradients>) = done.into_iter().unzip();
         if !optimiser.step(&gradients, step, control)? {
             return Ok(Err(step));
         }
+        let (step, loss) = (step + 1, losses.iter().sum());
+        let status = Status { phase: Phase::Detector, step, steps: rates.steps, loss, psi: None };
+        control.progress(&status);
     }
     Ok(Ok(optimiser.snapshot()?))
 }

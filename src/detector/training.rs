@@ -13,7 +13,7 @@ use super::threshold::Calibration;
 use super::{Learned, Trained};
 use crate::columns::Series;
 use crate::config::{DetectConfig, DetectorKind, Negatives};
-use crate::control::Control;
+use crate::control::{Control, Part};
 use crate::error::Result;
 use crate::model::{Model, clean_starts};
 use crate::normalise::Matrix;
@@ -112,6 +112,7 @@ impl Model {
         let mut parameters = BTreeMap::new();
         let mut learned = Learned::default();
         for net in 0..config.nets {
+            let control = &Part::new(control, net, config.nets);
             let config = (config, net as u64);
             let trained = if config.0.detector == DetectorKind::Carla {
                 let (matrix, starts) = (&normal.matrix, &normal.train);
@@ -149,7 +150,8 @@ impl Model {
         for (net, kind) in SOURCES.into_iter().enumerate() {
             let source =
                 normal.source(self, &normal.train, (kind, config.seed), RESIDUALS, control)?;
-            let trained = self.train_net(normal, &source, (config, net as u64), control)?;
+            let part = Part::new(control, net, SOURCES.len());
+            let trained = self.train_net(normal, &source, (config, net as u64), &part)?;
             store(&mut parameters, net, trained);
         }
         let mut trained =

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use trainer::Trainer;
 
 use crate::config::{FitConfig, Margin};
-use crate::control::Control;
+use crate::control::{Control, Phase, Status};
 use crate::error::{Error, Result};
 use crate::normalise::Matrix;
 use crate::vae::init::initialise;
@@ -134,8 +134,12 @@ fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained>
         if control.cancelled() {
             return Err(Error::Interrupted);
         }
-        sum += learner.step(task, control)?.ok_or_else(|| diverged(steps))?;
-        steps = learner.steps;
+        let loss = learner.step(task, control)?.ok_or_else(|| diverged(steps))?;
+        (sum, steps) = (sum + loss, learner.steps);
+        let psi = learner.vae.psi()?;
+        let status =
+            Status { phase: Phase::Vae, step: steps, steps: config.steps, loss, psi: Some(psi) };
+        control.progress(&status);
         if steps % VALIDATE_EVERY == 0 || steps == config.steps {
             let validation_loss = held_out.loss(&learner.vae, task, control)?;
             if !validation_loss.is_finite() {
@@ -143,10 +147,8 @@ fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained>
             }
             let since = steps - history.last().map_or(0, |line| line.step);
             let train_loss = sum / since as f64;
-            let psi = learner.vae.psi()?;
             history.push(Progress { step: steps, train_loss, validation_loss, psi });
             sum = 0.0;
-            control.progress(steps, config.steps, train_loss);
             if validation_loss < best.loss {
                 best = Best {
                     loss: validation_loss,
@@ -211,11 +213,15 @@ impl Best {
 }
 
 /// Runs `work` for 0..n, in the pool where this training has it to itself; results in order.
+///
+/// # Errors
+/// [`Error::Interrupted`], asked for before each; those of `work`.
 pub(crate) fn spread_over_pool<T: Send>(
     n: usize,
     control: &dyn Control,
     work: impl Fn(usize) -> Result<T> + Sync + Send,
 ) -> Result<Vec<T>> {
+    let work = |i| if control.cancelled() { Err(Error::Interrupted) } else { work(i) };
     if control.alone() && n > 1 {
         (0..n).into_par_iter().map(work).collect()
     } else {

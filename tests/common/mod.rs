@@ -3,15 +3,15 @@
 // Each test binary uses a part of these.
 #![allow(dead_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, Float64Array};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use genias::rng::{Purpose, Rng};
 use genias::vae::{Architecture, Vae};
-use genias::{Columns, Control, FitConfig, Model, Rows, RunToEnd, Series, fit};
+use genias::{Columns, Control, FitConfig, Model, Rows, RunToEnd, Series, Status, fit};
 
 /// A stream of random numbers of the tests' own.
 pub fn rng(seed: u64) -> Rng {
@@ -146,6 +146,29 @@ impl CancelAfter {
 impl Control for CancelAfter {
     fn cancelled(&self) -> bool {
         self.asked.fetch_add(1, Ordering::Relaxed) >= self.after
+    }
+}
+
+/// How often a computation asks whether to stop.
+pub fn questions<T>(work: impl FnOnce(&dyn Control) -> T) -> usize {
+    let control = CancelAfter::new(usize::MAX);
+    work(&control);
+    control.asked.into_inner()
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+pub struct Noted(Mutex<Vec<Status>>);
+
+impl Noted {
+    pub fn told(self) -> Vec<Status> {
+        self.0.into_inner().unwrap()
+    }
+}
+
+impl Control for Noted {
+    fn progress(&self, status: &Status) {
+        self.0.lock().unwrap().push(*status);
     }
 }
 

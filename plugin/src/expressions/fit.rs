@@ -8,8 +8,7 @@ use super::{feature_fields, values_field, with_keys};
 use crate::cache;
 use crate::call::{to_polars, Call};
 use crate::inputs::Frame;
-use crate::models;
-use crate::pool::CallControl;
+use crate::models::{self, Detector};
 
 const MODEL: &str = "model";
 
@@ -24,13 +23,13 @@ fn fit_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=fit_output)]
 fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let control = CallControl::new();
+    let plan = models::plan(&frame, Detector::Added);
     let count = frame.groups.len();
     let mut column = BinaryChunkedBuilder::new(frame.name.clone(), count);
     // Block by block: of all models, only the bytes are in memory together.
     for block in frame.groups.chunks(models::groups_at_a_time()?) {
         let series = models::series(&frame, block)?;
-        let fitted = models::fit_detectors(&frame, (block, &series), kwargs.strict, &control)
+        let fitted = models::fit_detectors(&frame, (block, &series), kwargs.strict, &plan)
             .map_err(to_polars)?;
         for fitted in fitted {
             match fitted {

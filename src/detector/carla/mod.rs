@@ -23,7 +23,7 @@ use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
 use super::network::{Parameters, Shapes, parameter, rates};
 use crate::config::DetectConfig;
-use crate::control::Control;
+use crate::control::{Control, Part};
 use crate::error::{Error, Result};
 use crate::kernels::linear;
 use crate::normalise::Matrix;
@@ -100,12 +100,13 @@ impl Carla {
             key: (2 * net + 1) << 32,
         };
         let (candidates, all) = (pool(CANDIDATES), pool(usize::MAX));
-        let parameters = pretext::train(&all, (config, net), control)?;
+        let stage = |stage| Part::new(control, stage, 2);
+        let parameters = pretext::train(&all, (config, net), &stage(0))?;
         let encoder = Encoder::new(&parameters, matrix.features())?;
         let points = candidates.each(candidates.len(), control, |x| encoder.forward(x))?;
         let neighbours = neighbours::Neighbours::find(&points, WIDTH, config.neighbours, control)?;
         let parameters =
-            classify::train(&candidates, &neighbours, &parameters, (config, net), control)?;
+            classify::train(&candidates, &neighbours, &parameters, (config, net), &stage(1))?;
         let carla = Self::new(&parameters, matrix.features(), config, 0)?;
         let normal = all.each(all.starts.len(), control, |x| carla.probabilities(x))?;
         Ok((parameters, majority(&normal, config.classes)))
@@ -197,9 +198,6 @@ impl Pool<'_> {
         work: impl Fn(&Tensor) -> Result<Tensor> + Sync + Send,
     ) -> Result<Vec<f32>> {
         let parts = spread_over_pool(n.div_ceil(INFERENCE_SHARE), control, |share| {
-            if control.cancelled() {
-                return Err(Error::Interrupted);
-            }
             let items = share * INFERENCE_SHARE..((share + 1) * INFERENCE_SHARE).min(n);
             values(&work(&self.gather(items)?)?)
         })?;

@@ -1,7 +1,7 @@
 //! Nearest and furthest neighbours in representation space, exact, without a matrix of all pairs.
 
 use crate::control::Control;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{View, matmul};
 use crate::train::spread_over_pool;
 
@@ -49,7 +49,7 @@ impl Neighbours {
     /// Of `points` [n, width]; `k` is at most n - 1.
     ///
     /// # Errors
-    /// [`Error::Interrupted`].
+    /// [`crate::Error::Interrupted`].
     pub(super) fn find(
         points: &[f32],
         width: usize,
@@ -62,9 +62,6 @@ impl Neighbours {
         let squares: Vec<f32> =
             points.chunks_exact(width).map(|p| p.iter().map(|x| x * x).sum()).collect();
         let parts = spread_over_pool(n.div_ceil(ROWS), control, |block| {
-            if control.cancelled() {
-                return Err(Error::Interrupted);
-            }
             let rows = block * ROWS..((block + 1) * ROWS).min(n);
             search(&points, &squares, rows, k)
         })?;
