@@ -258,7 +258,7 @@ def test_dry_run_says_what_would_be_done(data, tmp_path):
     assert plan["dry_run"]
     assert plan["groups_too_short"] == 0
     assert plan["output_columns"] == {"host": "String", "model": "Binary"}
-    assert 0 < plan["estimated_seconds"] < 60
+    assert 0 <= plan["estimated_seconds"] < 60
     given = [data / "metrics", out, *ROLE_ARGUMENTS, "--models", data / "models.parquet"]
     plan = json.loads(genias("label", *given, "--dry-run", "--json"))
     assert plan["window"] == 16
@@ -542,23 +542,23 @@ def test_every_option_has_a_line_of_help_and_its_default():
     names = {name for verb in _arguments.OPTIONS for name in _arguments.option_hints(verb)}
     assert names == set(_arguments.HELP)
     assert set(_arguments.DEFAULTS) < names
-    # The core's defaults: those of the fit are in every model, the others in the README's table.
+    # The core's defaults: those of the fit are in every model, the others in the table of the docs.
     wave = pl.DataFrame({"x": [float(t % 7) for t in range(30)]})
     small = pg.fit(wave, window=8, steps=1, detector="amplitude")["model"]
     config = json.loads(small.to_frame().select(pg.describe("model")).unnest("model")["config"][0])
-    readme = {}
-    for row in re.findall(r"^\| (`.*)", (ROOT / "README.md").read_text(), re.MULTILINE):
+    table = {}
+    for row in re.findall(r"^\| (`.*)", (ROOT / "docs" / "parameters.md").read_text(), re.M):
         named, defaults = row.split(" | ")[:2]
         options = re.findall(r"`(\w+)`", named)
         values = defaults.replace(";", ",").replace("`", "").replace('"', "").split(", ")
-        readme |= dict(zip(options, values, strict=False))
+        table |= dict(zip(options, values, strict=False))
     for name, default in _arguments.DEFAULTS.items():
         if name not in ("window", "steps") and config.get(name) is not None:
             assert config[name] == default, name
         elif isinstance(default, (int, float)):
-            assert float(readme[name]) == default, name
+            assert float(table[name]) == default, name
         else:
-            assert readme[name] == default, name
+            assert table[name] == default, name
 
 
 @pytest.mark.parametrize(

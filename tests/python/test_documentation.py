@@ -17,8 +17,8 @@ from links import PAGES, ROOT, broken
 from polars_genias import _frames, stubs, verbs
 
 DOCS = ROOT / "docs"
-LEFT_OUT = {"_genias", "_namespaces", "__main__"}
-"""Compiled; the docstrings of the verbs again; a command."""
+LEFT_OUT = {"_genias", "_namespaces", "__main__", "spark"}
+"""Compiled; the docstrings of the verbs again; a command; examples that need a Spark session."""
 
 
 def modules():

@@ -86,8 +86,8 @@ def test_namespaces_have_every_verb_and_its_help():
         (pl.col("x"), column),
     ):
         methods = {name for name in dir(owner.genias) if not name.startswith("_")}
-        assert methods == expected
-        for name in methods:
+        assert methods - {"plot"} == expected
+        for name in expected:
             method, verb = getattr(owner.genias, name), getattr(verbs, name)
             assert method.__doc__ == verb.__doc__
             shown, given = (list(inspect.signature(f).parameters) for f in (method, verb))

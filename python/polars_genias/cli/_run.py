@@ -9,7 +9,6 @@ import os
 import re
 import sys
 import traceback
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import polars as pl
@@ -98,8 +97,7 @@ def _one_line(parser: Parser, error: BaseException) -> str:
 
 def progress(given: argparse.Namespace) -> AbstractContextManager[Any]:
     """Shows how far a query is, on a terminal."""
-    show = getattr(pg, "progress", None)  # until every build has it
-    return nullcontext() if show is None or given.quiet else show()
+    return pg.progress(disable=True if given.quiet else None)
 
 
 def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> None:
