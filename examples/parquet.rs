@@ -74,7 +74,8 @@ fn answer(columns: &Columns, steps: usize) -> Result<Vec<Named>> {
     let synthetic = synthetic.finish();
     println!("psi {:.2}, {} anomalies", model.psi(), anomalies.len());
 
-    let named = |suffix: &str| columns.names().iter().map(move |name| format!("{name}{suffix}"));
+    let named =
+        |suffix: &'static str| columns.names().iter().map(move |name| format!("{name}{suffix}"));
     let mut new: Vec<Named> = named("_synthetic").zip(synthetic.values).collect();
     new.push(("is_anomaly".into(), Arc::new(synthetic.is_anomaly)));
     new.push(("anomaly_id".into(), Arc::new(synthetic.anomaly_id)));

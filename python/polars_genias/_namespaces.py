@@ -52,7 +52,7 @@ _lazy = _Of[pl.LazyFrame]()
 _eager = _Of[pl.DataFrame]()
 
 
-def plot(data: pl.DataFrame | pl.LazyFrame, kind: Kind = "series", **options: Any) -> Chart:
+def plot(data: pl.DataFrame | pl.LazyFrame, /, kind: Kind = "series", **options: Any) -> Chart:
     """Draw the frame: see `polars_genias.plots.plot`. Needs the extra ``plot``."""
     from polars_genias import plots
 
