@@ -60,7 +60,7 @@ def progress(
     >>> wave = pl.LazyFrame({"t": range(800)}).select(
     ...     host=pl.col("t") % 2, cpu=(pl.col("t") / 7).sin()
     ... )
-    >>> with pg.progress(file=sys.stdout):  # doctest: +ELLIPSIS
+    >>> with pg.progress(file=sys.stdout, every=60):  # doctest: +ELLIPSIS
     ...     models = wave.genias.fit(by="host", window=16, steps=20, detector_steps=5).collect()
     ...
     2/2 groups in 0:...
@@ -271,6 +271,8 @@ class _Lines:
 
     def show(self, state: _State) -> None:
         done = state.groups.done
+        if done == state.groups.planned:
+            return  # the last line says so
         if done != self._done or state.elapsed >= self._at + _LINE_EVERY:
             self._done, self._at = done, state.elapsed
             self._write(state.text)
