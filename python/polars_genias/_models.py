@@ -107,6 +107,15 @@ def opened(path: Path) -> bytes | pl.LazyFrame:
     return pl.scan_parquet(path) if magic == _PARQUET_MAGIC else path.read_bytes()
 
 
+def model_table(models: pl.DataFrame | pl.LazyFrame | bytes | str | Path) -> pl.LazyFrame:
+    """Models as a table: one model's bytes are a table of one row."""
+    if isinstance(models, (str, Path)):
+        models = opened(Path(models))
+    if isinstance(models, bytes):
+        return pl.LazyFrame({"model": [models]})
+    return models.lazy()
+
+
 def model_bytes(models: IntoModels) -> bytes:
     """The bytes of the one model that is given.
 

@@ -389,38 +389,44 @@ def describe(models: DataFrame, name: str = "model") -> DataFrame:
     return models.mapInArrow(_for_batches(work), spark_types.StructType(fields))
 
 
-def _for_batches(work: _Describe) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """`work` as Spark ships it: see `_for_series`."""
+def _shipped(work: _Describe | _Work) -> Callable[..., Any]:
+    """`work.run` as Spark takes it to workers.
+
+    Spark runs a task per core, and every task would start a thread per core. Polars reads the
+    number of threads when it is imported; so this function carries bytes and names nothing of this
+    module, which a worker would import to read it.
+    """
     shipped = pickle.dumps(work)
 
-    def of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(*of: Any) -> Any:
         import os
         import pickle
 
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
-        yield from map(pickle.loads(shipped).run, batches)  # noqa: S301 # our own bytes
+        return pickle.loads(shipped).run(*of)  # noqa: S301 # our own bytes
+
+    return run
+
+
+def _for_batches(work: _Describe) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """`work` on every batch of a task."""
+    run = _shipped(work)
+
+    def of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from map(run, batches)
 
     return of_batches
 
 
 def _for_series(work: _Work) -> tuple[Callable[..., pa.Table], Callable[..., pa.Table]]:
-    """`work` as Spark ships it: of a series, and of a series and its models.
+    """`work` of a series, and of a series and its models: Spark counts the arguments."""
+    run = _shipped(work)
 
-    Spark runs a task per core, and every task would start a thread per core. Polars reads the
-    number of threads when it is imported; so these functions carry bytes and name nothing of this
-    module, which a worker would import to read them.
-    """
-    shipped = pickle.dumps(work)
-
-    def beside(rows: pa.Table, models: pa.Table | None) -> pa.Table:
-        import os
-        import pickle
-
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")
-        return pickle.loads(shipped).run(rows, models)  # noqa: S301 # our own bytes
+    def beside(rows: pa.Table, models: pa.Table) -> pa.Table:
+        return run(rows, models)
 
     def alone(rows: pa.Table) -> pa.Table:
-        return beside(rows, None)
+        return run(rows, None)
 
     return alone, beside
 

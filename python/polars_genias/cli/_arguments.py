@@ -163,14 +163,8 @@ def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Whether the output is a folder, and whether it may replace what is there."""
     group = parser.add_argument_group("output")
-    group.add_argument(
-        "--partition-by",
-        type=columns,
-        action="extend",
-        default=[],
-        metavar="COLUMNS",
-        help="write a folder per value, OUTPUT/column=value/ (OUTPUT/: as INPUT is, or --by)",
-    )
+    text = "write a folder per value, OUTPUT/column=value/ (OUTPUT/: as INPUT is, or --by)"
+    add_names(group, "partition-by", text)
     add_overwrite(group)
 
 
@@ -186,26 +180,22 @@ def add_overwrite(group: argparse._ActionsContainer) -> None:
 def add_columns(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The roles of columns."""
     group = parser.add_argument_group("columns (names between commas)")
-    group.add_argument(
-        "--features",
-        type=columns,
-        action="extend",
-        metavar="COLUMNS",
-        help="all numeric ones without another role, unless named; "
-        "NAME=COLUMN where the model knows the column as NAME",
+    text = (
+        "all numeric ones without another role, unless named; "
+        "NAME=COLUMN where the model knows the column as NAME"
     )
-    group.add_argument(
-        "--by", type=columns, action="extend", default=[], metavar="COLUMNS", help="name the series"
-    )
-    group.add_argument(
-        "--order-by",
-        type=columns,
-        action="extend",
-        default=[],
-        metavar="COLUMNS",
-        help="put the rows of a series in time order (as they come)",
-    )
+    add_names(group, "features", text, default=None)
+    add_names(group, "by", "name the series")
+    add_names(group, "order-by", "put the rows of a series in time order (as they come)")
     return group
+
+
+def add_names(
+    group: argparse._ActionsContainer, option: str, text: str | None = None, **given: Any
+) -> None:
+    """An option that takes names between commas, and may be given several times."""
+    usual: dict[str, Any] = {"default": [], "metavar": "COLUMNS", "help": text}
+    group.add_argument(f"--{option}", type=columns, action="extend", **(usual | given))
 
 
 def features(names: Sequence[str] | None) -> list[str] | dict[str, str] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from polars_genias import _frames as frames
 from polars_genias._files import replacing, sink_parquet
 from polars_genias.cli._run import UsageError
 
@@ -100,11 +101,9 @@ class Output:
         if not self.keys:
             sink_parquet(frame, self.path)
             return
-        names = frame.collect_schema().names()
-        missing = [key for key in self.keys if key not in names]
-        if missing:
-            msg = f"parameter `partition_by` = {missing[0]!r}: no such column; there are {names}"
-            raise ValueError(msg)
+        schema = frame.collect_schema()
+        for key in self.keys:
+            frames.require(schema, "partition_by", key)
         with replacing(self.path) as beside:
             beside.mkdir()
             frame.sink_parquet(_by_key(beside, self.keys), mkdir=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polars_genias.cli import COMMANDS, _run
 
@@ -33,14 +32,7 @@ def parser(command: str) -> _run.Parser:
 
 def run(given: argparse.Namespace) -> None:
     """Make the data, go through the job, and print the summary per host."""
-    # Missed now, and not after the work.
-    try:
-        importlib.import_module("altair")
-        demo: Any = importlib.import_module("polars_genias.demo")
-    except ModuleNotFoundError as error:
-        msg = f'the demo needs {error.name}: pip install "polars-genias[plot]"'
-        raise ModuleNotFoundError(msg, name=error.name) from error
-
+    demo = _run.drawing("demo", "the demo needs")
     size = demo.Size(given.hosts, given.rows, given.steps)
     started = time.perf_counter()
     with _run.progress(given):

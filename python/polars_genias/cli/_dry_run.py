@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import polars_genias as pg
+from polars_genias import _frames as frames
 from polars_genias.cli import _arguments, _models, _run
 
 if TYPE_CHECKING:
@@ -65,11 +66,9 @@ def _lengths(rows: pl.LazyFrame, by: list[str]) -> pl.DataFrame:
     """Rows per series, the first series first."""
     if not by:
         return rows.select(rows=pl.len()).collect()
-    names = rows.collect_schema().names()
+    schema = rows.collect_schema()
     for name in by:
-        if name not in names:
-            msg = f"parameter `by` = {name!r}: no such column; there are {names}"
-            raise ValueError(msg)
+        frames.require(schema, "by", name)
     return rows.group_by(by, maintain_order=True).agg(rows=pl.len()).collect()
 
 
@@ -116,7 +115,7 @@ def _seconds(
         more = timed(**(dict.fromkeys(trained, _FEW) | {name: _MORE}))
         per_step = max(0.0, more - base) / (_MORE - _FEW)
         total += per_step * max(0, steps - _FEW) * lengths.height
-    return round(total, 1)
+    return round(total, 3)
 
 
 def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 import polars_genias as pg
+from polars_genias import _frames as frames
 from polars_genias._files import sink_parquet
 from polars_genias.cli import COMMANDS, _arguments, _data, _run
 
@@ -48,14 +49,7 @@ def parser(command: str) -> _run.Parser:
     _arguments.add_overwrite(made)
     roles = made.add_argument_group("columns (names between commas)")
     for name, text in (("by", "name the series"), ("order-by", "put their rows in time order")):
-        roles.add_argument(
-            f"--{name}",
-            type=_arguments.columns,
-            action="extend",
-            default=[],
-            metavar="COLUMNS",
-            help=text,
-        )
+        _arguments.add_names(roles, name, text)
     for name, text in (
         ("label", "which rows are anomalous (is_anomaly)"),
         ("score", "scores (anomaly_score, where there is one)"),
@@ -149,9 +143,7 @@ def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
     if given.exclude is not None:
         named.append(("exclude", given.exclude))
     for role, name in [*named, *roles.items()]:
-        if name not in schema:
-            msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
-            raise ValueError(msg)
+        frames.require(schema, role, name)
     if "score" not in roles and (given.threshold is not None or "predicted" not in roles):
         msg = f"parameter `score`: no column anomaly_score; there are {schema.names()}"
         raise ValueError(msg)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 import polars_genias as pg
-from polars_genias._models import model_column, opened
+from polars_genias._models import model_column, model_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import polars as pl
+
 
 def described(path: Path) -> pl.DataFrame:
     """The keys of every model of a file, and what `describe` says of it."""
-    models = opened(path)
-    if isinstance(models, bytes):
-        models = pl.LazyFrame({"model": [models]})
+    models = model_table(path)
     column = model_column(models, [])
     return models.with_columns(pg.describe(column)).unnest(column).collect()

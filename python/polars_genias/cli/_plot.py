@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars_genias as pg
 from polars_genias._files import replacing
 from polars_genias.cli import COMMANDS, _arguments, _data, _run
 
@@ -47,7 +45,7 @@ def parser(command: str) -> _run.Parser:
     group = made.add_argument_group("picture (columns: names between commas)")
     for name in ("features", "by", "order-by", "label", "units"):
         metavar = "NAME=UNIT" if name == "units" else "COLUMNS"
-        group.add_argument(f"--{name}", type=_arguments.columns, action="extend", metavar=metavar)
+        _arguments.add_names(group, name, default=None, metavar=metavar)
     group.add_argument("--models", type=Path, metavar="FILE")
     group.add_argument("--threshold", type=float, metavar="X")
     group.add_argument("--log", action="store_true", default=None)
@@ -66,7 +64,7 @@ def run(given: argparse.Namespace) -> None:
         raise _run.UsageError(msg)
     path = Path(given.output).resolve()
     _data.replaceable(path, overwrite=given.overwrite)
-    plots = _plots()
+    plots = _run.drawing("plots", "pictures need")
     draw = getattr(plots, f"plot_{given.kind}")
     options = _options(given, inspect.signature(draw))
     chart = draw(_data.scan(given.input, given.where), **options)
@@ -74,22 +72,6 @@ def run(given: argparse.Namespace) -> None:
         plots.save(chart, beside)
     line = f"drawn to {given.output}"
     _run.finished(given, line, {"command": "plot", "kind": given.kind, "output": str(path)})
-
-
-def _plots() -> Any:
-    """The module that draws.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Naming the extra, where it or what it needs is missing.
-    """
-    try:
-        importlib.import_module("altair")
-        return importlib.import_module(f"{pg.__name__}.plots")
-    except ModuleNotFoundError as error:
-        msg = f'pictures need {error.name}: pip install "polars-genias[plot]"'
-        raise ModuleNotFoundError(msg, name=error.name) from error
 
 
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import json
 import os
 import re
@@ -95,14 +96,35 @@ def _one_line(parser: Parser, error: BaseException) -> str:
     return re.sub(r"parameter `(\w+)`", as_option, text) or type(error).__name__
 
 
+def drawing(module: str, needs: str) -> Any:
+    """A module of the package that draws.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Naming what is missing and the extra that has it: now, and not after the work.
+    """
+    try:
+        importlib.import_module("altair")
+        return importlib.import_module(f"{pg.__name__}.{module}")
+    except ModuleNotFoundError as error:
+        msg = f'{needs} {error.name}: pip install "polars-genias[plot]"'
+        raise ModuleNotFoundError(msg, name=error.name) from error
+
+
 def progress(given: argparse.Namespace) -> AbstractContextManager[Any]:
     """Shows how far a query is, on a terminal."""
     return pg.progress(disable=True if given.quiet else None)
 
 
+def on_terminal(given: argparse.Namespace) -> bool:
+    """Whether there is a terminal that wants to hear of the end of a command."""
+    return sys.stderr.isatty() and not given.quiet
+
+
 def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> None:
     """Ends a command: a line on a terminal; JSON where it was asked for."""
-    if sys.stderr.isatty() and not given.quiet:
+    if on_terminal(given):
         print(f"genias {given.command}: {line}", file=sys.stderr)
     if given.json:
         print_json(summary)

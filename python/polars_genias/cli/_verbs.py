@@ -89,7 +89,8 @@ def run(given: argparse.Namespace) -> None:
     started = time.perf_counter()
     with _run.progress(given):
         target.write(call(rows))
-    _finish(given, target, time.perf_counter() - started)
+    if given.json or _run.on_terminal(given):
+        _finish(given, target, time.perf_counter() - started)
 
 
 def _call(given: argparse.Namespace, options: dict[str, Any]) -> Callable[..., pl.LazyFrame]:

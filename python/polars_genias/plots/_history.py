@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import altair as alt
 import polars as pl
 
-from polars_genias._models import model_column, opened
+from polars_genias._models import model_column, model_table
 from polars_genias.plots import _look as look
 from polars_genias.verbs import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _LOSSES = {"train_loss": "training windows", "validation_loss": "held-out windows"}
 _MOST = 12
@@ -86,11 +86,7 @@ def _described(
     models: pl.DataFrame | pl.LazyFrame | bytes | str | Path, by: str | Sequence[str] | None
 ) -> pl.DataFrame:
     """What `describe` says of every model, and the model's ``name``."""
-    if isinstance(models, (str, Path)):
-        models = opened(Path(models))
-    if isinstance(models, bytes):
-        models = pl.DataFrame({"model": [models]})
-    frame = models.lazy()
+    frame = model_table(models)
     keys = [by] if isinstance(by, str) else list(by or ())
     column = model_column(frame, keys)
     if by is None:

@@ -114,6 +114,18 @@ def panel_title(text: str) -> Any:
 NO_FRAME = alt.ViewBackground(stroke="transparent")
 
 
+def most_hit(hits: dict[str, int], most: int) -> list[str]:
+    """At most `most` of the features, those with the most hits, in their order."""
+    chosen = set(sorted(hits, key=lambda name: -hits[name])[:most])
+    return [name for name in hits if name in chosen]
+
+
+def features_titled(chart: Any, text: str | None, drawn: int, of: int) -> Any:
+    """A chart under a title that says where not all features are drawn."""
+    note = f"{drawn} of {of} features" if drawn < of else None
+    return chart.properties(title=title(text, note)) if text or note else chart
+
+
 def with_unit(name: str, units: dict[str, str]) -> str:
     """A name as the title of an axis: ``cpu (%)``."""
     return f"{name} ({units[name]})" if name in units else name

@@ -76,9 +76,7 @@ def plot_pairs(
         raise ValueError(msg)
     pairs, names = _chosen(data, features, count)
     by_row = unpacked(pairs, names, key="pair")
-    hits = {name: by_row[f"{name}_mask"].sum() for name in names}
-    most_hit = set(sorted(names, key=lambda name: -hits[name])[:most])
-    drawn = [name for name in names if name in most_hit]
+    drawn = look.most_hit({name: int(by_row[f"{name}_mask"].sum()) for name in names}, most)
     windows = {
         f"row {start:,} on": by_row.filter(pl.col("pair") == pair)
         for pair, start in pairs.select("pair", "start").iter_rows()
@@ -91,10 +89,8 @@ def plot_pairs(
         width=width,
         height=height,
     )
-    note = f"{len(drawn)} of {len(names)} features" if len(drawn) < len(names) else None
-    if title or note:
-        chart = chart.properties(title=look.title(title, note))
-    return chart
+    titled: alt.ConcatChart = look.features_titled(chart, title, len(drawn), len(names))
+    return titled
 
 
 def _chosen(

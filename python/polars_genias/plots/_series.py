@@ -141,11 +141,8 @@ def plot_series(
             layers.append(bar.encode(y=alt.value(height - 5), y2=alt.value(height)))
         panels.append(alt.layer(*layers))
     sized = [panel.properties(width=width, height=height, view=look.NO_FRAME) for panel in panels]
-    chart: alt.VConcatChart = alt.vconcat(*sized, spacing=8).resolve_scale(x="shared")
-    left_out = len(at.features) - len(drawn)
-    note = f"{len(drawn)} of {len(at.features)} features" if left_out else None
-    if title or note:
-        chart = chart.properties(title=look.title(title, note))
+    stacked = alt.vconcat(*sized, spacing=8).resolve_scale(x="shared")
+    chart: alt.VConcatChart = look.features_titled(stacked, title, len(drawn), len(at.features))
     return chart
 
 
@@ -204,8 +201,7 @@ def _most_hit(rows: pl.DataFrame, names: list[str], suffix: str, most: int) -> l
         else 0
         for name in names
     }
-    chosen = set(sorted(names, key=lambda name: -hits[name])[:most])
-    return [name for name in names if name in chosen]
+    return look.most_hit(hits, most)
 
 
 def _changed(rows: pl.DataFrame, name: str, suffix: str) -> pl.Expr:
