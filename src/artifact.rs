@@ -20,7 +20,7 @@ use crate::normalise::Normaliser;
 use crate::vae::Architecture;
 
 /// Version of the format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +158,11 @@ fn check(metadata: &Metadata) -> Result<()> {
     {
         return Err(Error::Model("the normaliser is inconsistent".into()));
     }
+    let report = &metadata.report;
+    let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
+    if !sound || !report.variation.fits(metadata.normaliser.live_features().len()) {
+        return Err(Error::Model("the normal variation is inconsistent".into()));
+    }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
         if !kind.is_trained() || !learned.fits(*kind, config) {
@@ -165,7 +170,6 @@ fn check(metadata: &Metadata) -> Result<()> {
         }
     }
     let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
-    let report = &metadata.report;
     if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
         || !report.detector.iter().all(holds)
     {

@@ -273,13 +273,21 @@ pub enum Patch {
 }
 
 /// Deviation that `tau` bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
+    /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
+    /// training windows ([`crate::variation::Variation::residual`]).
+    Normal,
     /// Root mean square against tau * max(range, half a training standard deviation).
     Rms,
     /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
     L2,
+}
+
+impl Distance {
+    /// Those that a model has a threshold of its own for.
+    pub const OWN: [Self; 2] = [Self::Normal, Self::Rms];
 }
 
 /// A number, or a range that is drawn from log-uniformly.
@@ -314,13 +322,17 @@ pub struct GenerateConfig {
     pub form: Form,
     /// Which of them replace the input.
     pub patch: Patch,
-    /// Threshold of the deviation patch; `None`: the model's own, half of its deviations.
+    /// Threshold of the deviation patch; `None`: the model's own, the median of its deviations, and
+    /// [`PAPER_TAU`] for `L2`.
     pub tau: Option<f64>,
     /// Deviation that `tau` bounds.
     pub distance: Distance,
     /// Root mean square of the change over the hit segment, in training standard deviations of the
     /// feature; `None`: as psi makes it.
     pub strength: Option<OneOrRange<f64>>,
+    /// Slow onset: the share of a segment over which its change grows, in (0, 1], or the rows, above
+    /// 1; `None`: none.
+    pub creep: Option<f64>,
     /// Whether anomalies may also hit features that were constant in training.
     pub hit_constant: bool,
     /// Rows between the windows of `pairs`; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
@@ -337,8 +349,9 @@ impl Default for GenerateConfig {
             form: Form::Residual,
             patch: Patch::Deviation,
             tau: None,
-            distance: Distance::Rms,
+            distance: Distance::Normal,
             strength: None,
+            creep: None,
             hit_constant: false,
             stride: None,
             seed: 0,
@@ -367,7 +380,24 @@ impl GenerateConfig {
         count_range("length", self.length, window, &allowed)?;
         number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
         positive_range("strength", self.strength)?;
+        let whole = |x: f64| x.fract() == 0.0 && x <= window as f64;
+        let allowed = format!("in (0, 1], or whole rows up to `window` = {window}");
+        number(
+            "creep",
+            self.creep.unwrap_or(1.0),
+            |x| x > 0.0 && (x <= 1.0 || whole(x)),
+            &allowed,
+        )?;
         optional_count("stride", self.stride, 1, usize::MAX)
+    }
+
+    /// Rows of slow onset of a segment of `length` rows.
+    pub fn creep_rows(&self, length: usize) -> usize {
+        match self.creep {
+            None => 0,
+            Some(share) if share <= 1.0 => (share * length as f64).round() as usize,
+            Some(rows) => (rows as usize).min(length),
+        }
     }
 
     /// Shortest and longest anomaly for windows of `window` rows.
@@ -742,6 +772,7 @@ fn static_name(name: &str) -> &'static str {
         "tau",
         "distance",
         "strength",
+        "creep",
         "hit_constant",
         "detector",
         "negatives",
@@ -869,6 +900,10 @@ mod tests {
             (serde_json::json!({"delta_min": 0.5}), "`delta_min` = 0.5"),
             (serde_json::json!({"contamination": 1.5}), "`contamination` = 1.5"),
             (serde_json::json!({"tau": -1}), "`tau` = -1"),
+            (serde_json::json!({"creep": 0.0}), "`creep` = 0"),
+            (serde_json::json!({"creep": 2.5}), "`creep` = 2.5"),
+            (serde_json::json!({"creep": "slow"}), "`creep` = \"slow\""),
+            (serde_json::json!({"distance": "far"}), "`distance` = \"far\""),
             (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),
             (serde_json::json!({"preset": "x"}), "`preset` = \"x\""),
@@ -912,8 +947,12 @@ mod tests {
             GenerateConfig { length: Some(OneOrRange::Range(9, 3)), ..ok.clone() },
             GenerateConfig { tau: Some(-0.1), ..ok.clone() },
             GenerateConfig { strength: Some(OneOrRange::One(0.0)), ..ok.clone() },
+            GenerateConfig { creep: Some(-0.1), ..ok.clone() },
+            GenerateConfig { creep: Some(201.0), ..ok.clone() },
         ] {
             assert!(bad.validate(200).is_err(), "{bad:?}");
         }
+        let creep = |creep| GenerateConfig { creep: Some(creep), ..ok.clone() }.creep_rows(10);
+        assert_eq!((creep(0.25), creep(1.0), creep(4.0), creep(40.0)), (3, 10, 4, 10));
     }
 }

@@ -3,18 +3,20 @@
 
 use candle_core::Tensor;
 
-use crate::config::{FitConfig, GenerateConfig, Margin, PAPER_TAU, Preset};
+use crate::columns::Series;
+use crate::config::{Distance, FitConfig, GenerateConfig, Margin, Preset};
 use crate::control::Control;
 use crate::detector::decode_mean;
 use crate::error::Result;
 use crate::fit::set_psi;
 use crate::model::{Health, Model};
-use crate::patch::{Decoded, deviation, patch, rms};
+use crate::patch::{Decoded, most_deviating, rms};
 use crate::perturb::{Latents, decode_pair, median, shares};
 use crate::rng::{Purpose, Rng};
 use crate::train::{Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
+use crate::variation::Variation;
 
 /// Windows that are looked at, evenly spaced.
 const EXAMINED: usize = 256;
@@ -50,6 +52,7 @@ impl Sample {
 /// Calibrates psi and tau and fills the model's report.
 pub(crate) fn examine(
     model: &mut Model,
+    series: &Series<'_>,
     task: &Task<'_>,
     pca: &Pca,
     control: &dyn Control,
@@ -58,9 +61,15 @@ pub(crate) fn examine(
     let sample = Sample::draw(model, task, task.validation, 1)?;
     calibrate(model, &vae, &sample, control)?;
     reconstruction(model, &vae, &sample, pca, control)?;
-    latents(model, &vae, &Sample::draw(model, task, task.train, 1)?, control)?;
-    let config = GenerateConfig::default();
-    model.report.tau = Some(median(probe(model, &vae, &sample, &config, control)?.deviations));
+    let trained = Sample::draw(model, task, task.train, 1)?;
+    latents(model, &vae, &trained, control)?;
+    let decoded = decode(&vae, &trained, control)?;
+    model.report.variation = Variation::new(&trained.windows, &decoded, task.matrix, series);
+    for distance in Distance::OWN {
+        let config = GenerateConfig { distance, ..GenerateConfig::default() };
+        let tau = median(probe(model, &vae, &sample, &config, control)?.deviations);
+        model.report.tau.insert(distance, tau);
+    }
     generation(model, &vae, &Sample::draw(model, task, task.validation, 2)?, control)?;
     model.report.health = health(model);
     Ok(())
@@ -90,6 +99,12 @@ fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
     inside as f64 / distances.len().max(1) as f64
 }
 
+/// X^ of the windows, decoded from the mean.
+fn decode(vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<Vec<f32>> {
+    let one = |i: usize| decode_mean(vae, &sample.batches[i].0);
+    Ok(spread_over_pool(sample.batches.len(), control, one)?.concat())
+}
+
 fn reconstruction(
     model: &mut Model,
     vae: &Vae,
@@ -97,10 +112,7 @@ fn reconstruction(
     pca: &Pca,
     control: &dyn Control,
 ) -> Result<()> {
-    let decoded: Vec<f32> = spread_over_pool(sample.batches.len(), control, |i| {
-        decode_mean(vae, &sample.batches[i].0)
-    })?
-    .concat();
+    let decoded = decode(vae, sample, control)?;
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
@@ -153,7 +165,7 @@ fn probe(
     control: &dyn Control,
 ) -> Result<Probe> {
     let parts = spread_over_pool(sample.batches.len(), control, |i| {
-        probe_share(model, vae, &sample.batches[i], config, i)
+        probe_share(model, vae, &sample.batches[i], config)
     })?;
     let mut probe = Probe::default();
     parts.into_iter().for_each(|part| probe.extend(part));
@@ -170,9 +182,9 @@ fn preset(model: &Model) -> Preset {
 
 /// Patch rate, share in the band as printed, and size of the change.
 fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
-    let config = model.resolved(&GenerateConfig::preset(preset(model)));
+    let config = GenerateConfig::preset(preset(model));
     let probe = probe(model, vae, sample, &config, control)?;
-    let tau = config.tau.unwrap_or(PAPER_TAU);
+    let tau = f64::from(model.rule(&config).tau);
     let patched = probe.deviations.iter().filter(|deviation| **deviation > tau).count();
     model.report.patch_rate = Some(patched as f64 / probe.deviations.len().max(1) as f64);
     if model.config.margin == Margin::Input {
@@ -209,13 +221,12 @@ fn probe_share(
     vae: &Vae,
     (x, eps): &(Tensor, Tensor),
     config: &GenerateConfig,
-    share: usize,
 ) -> Result<Probe> {
     let (n, window, features) = x.dims3()?;
     let input = x.flatten_all()?.to_vec1::<f32>()?;
     let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
     let mut probe = Probe::default();
-    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [3, share as u64]);
+    let rule = model.rule(config);
     for i in 0..n {
         let range = i * window * features..(i + 1) * window * features;
         let decoded = Decoded {
@@ -224,15 +235,16 @@ fn probe_share(
             perturbed: &perturbed[range.clone()],
             features,
         };
-        probe.deviations.extend(decoded.ranges().into_iter().enumerate().map(|(d, range)| {
-            let delta = decoded.delta(d, 0..window, config.form);
-            f64::from(deviation(&delta, range, config.distance))
-        }));
+        let deviations = rule.deviations(decoded, 0..window, config.form);
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
-        let hits = patch(decoded, 0..window, config, &mut rng);
-        let deltas: Vec<f32> = hits.iter().flat_map(|hit| hit.delta.iter().copied()).collect();
-        probe.changes.push(f64::from(rms(&deltas)));
+        let mut hit: Vec<usize> = (0..features).filter(|&d| deviations[d] > rule.tau).collect();
+        if hit.is_empty() {
+            hit.push(most_deviating(&deviations));
+        }
+        let deltas = hit.into_iter().flat_map(|d| decoded.delta(d, 0..window, config.form));
+        probe.changes.push(f64::from(rms(&deltas.collect::<Vec<_>>())));
+        probe.deviations.extend(deviations.into_iter().map(f64::from));
     }
     Ok(probe)
 }

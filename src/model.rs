@@ -6,13 +6,14 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
-use crate::config::{DetectorKind, FitConfig, WINDOW_BUDGET};
+use crate::config::{DetectorKind, Distance, FitConfig, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::detector::{Calibration, Trained};
 use crate::error::{Error, Result};
 use crate::normalise::{Matrix, Normaliser};
 use crate::train::{INFERENCE_SHARE, Progress, StopReason, spread_over_pool};
 use crate::vae::{Architecture, Vae, var_builder};
+use crate::variation::Variation;
 use crate::windows;
 
 /// Blocks of windows that are in memory at a time in a pass over a series.
@@ -48,9 +49,11 @@ pub struct Report {
     pub active_units: usize,
     /// Mean KL divergence per latent unit (exact form), in nats.
     pub kl: Option<f64>,
-    /// Threshold of the deviation patch where none is given: the median deviation of (held-out
-    /// window, live feature) pairs.
-    pub tau: Option<f64>,
+    /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
+    /// window, live feature) pairs, by distance.
+    pub tau: BTreeMap<Distance, f64>,
+    /// Normal variation of the live features.
+    pub variation: Variation,
     /// Share of (held-out window, live feature) pairs that the deviation patch replaces, with other
     /// noise than tau was set on.
     pub patch_rate: Option<f64>,

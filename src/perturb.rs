@@ -110,6 +110,51 @@ pub(crate) fn decode_pair(
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
 }
 
+/// Latent means and standard deviations of some windows, to decode many draws of each.
+pub(crate) struct Posterior<'a> {
+    vae: &'a Vae,
+    perturbation: Perturbation,
+    mu: Vec<f32>,
+    sigma: Vec<f32>,
+}
+
+/// What is decoded: the window's position, noise [L] and its scale psi; psi 1 gives X^.
+pub(crate) struct Latent<'a> {
+    pub window: usize,
+    pub eps: &'a [f32],
+    pub psi: f64,
+}
+
+impl<'a> Posterior<'a> {
+    /// Encodes windows [n, W, D], given flat.
+    pub(crate) fn new(vae: &'a Vae, windows: &[f32], perturbation: Perturbation) -> Result<Self> {
+        let architecture = vae.architecture();
+        let (window, features) = (architecture.window, architecture.features);
+        let n = windows.len() / architecture.values().max(1);
+        let x = Tensor::from_slice(windows, (n, window, features), &Device::Cpu)?;
+        let (mu, log_variance) = vae.encode(&x)?;
+        let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1()?;
+        Ok(Self { vae, perturbation, mu: mu.flatten_all()?.to_vec1()?, sigma })
+    }
+
+    /// Decodes them in one batch: flat [n, W, D].
+    pub(crate) fn decode(&self, latents: &[Latent<'_>]) -> Result<Vec<f32>> {
+        let units = self.vae.architecture().latent;
+        let mut z = Vec::with_capacity(latents.len() * units);
+        for Latent { window, eps, psi } in latents {
+            let of = window * units..(window + 1) * units;
+            let parts = self.mu[of.clone()].iter().zip(&self.sigma[of]).zip(*eps);
+            let psi = *psi as f32;
+            z.extend(parts.map(|((mu, sigma), eps)| match self.perturbation {
+                Perturbation::Variance => mu + psi * (sigma * eps),
+                Perturbation::Mean => psi * mu + sigma * eps,
+            }));
+        }
+        let z = Tensor::from_vec(z, (latents.len(), units), &Device::Cpu)?;
+        Ok(self.vae.decode(&z)?.flatten_all()?.to_vec1()?)
+    }
+}
+
 /// Cuts windows [n, W, D] and eps [n, L] into shares.
 pub(crate) fn shares(
     windows: &[f32],

@@ -78,7 +78,8 @@ fn ways() -> Vec<GenerateConfig> {
                 ways.push(GenerateConfig {
                     contamination: [0.02, 0.1, 0.25][(i + j + k) % 3],
                     length: length[(i + k) % 3],
-                    distance: [Distance::Rms, Distance::L2][(j + k) % 2],
+                    distance: [Distance::Normal, Distance::L2, Distance::Rms][(i + j + k) % 3],
+                    creep: [None, Some(0.4), Some(3.0)][(i + j) % 3],
                     form,
                     patch,
                     strength,
@@ -1226,14 +1227,18 @@ fn tau_is_the_models_own_where_none_is_given() {
     let columns = waves(800);
     let series = Series::whole(&columns);
     let model = fitted(&series, &normal());
-    let (tau, rate) = (model.report.tau.unwrap(), model.report.patch_rate.unwrap());
-    assert!(tau > 0.0 && (0.25..0.75).contains(&rate), "{tau} {rate}");
+    let rate = model.report.patch_rate.unwrap();
+    assert!((0.25..0.75).contains(&rate), "{rate}");
     let found = |tau: Option<f64>, distance: Distance| {
         let config = GenerateConfig { tau, distance, contamination: 0.4, ..Default::default() };
         model.generate(&series, &config, RUN).unwrap()
     };
-    assert_eq!(found(None, Distance::Rms), found(Some(tau), Distance::Rms));
-    assert_ne!(found(None, Distance::Rms), found(Some(2.0 * tau), Distance::Rms));
+    for distance in Distance::OWN {
+        let tau = model.report.tau[&distance];
+        assert!(tau > 0.0, "{tau}");
+        assert_eq!(found(None, distance), found(Some(tau), distance));
+        assert_ne!(found(None, distance), found(Some(2.0 * tau), distance));
+    }
     // The printed rule has the printed threshold.
     assert_eq!(found(None, Distance::L2), found(Some(0.1), Distance::L2));
 }
@@ -1440,7 +1445,8 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             form: if flags[1] { Form::Residual } else { Form::Decoded },
             patch,
             tau: (tau < 1.0).then_some(tau),
-            distance: if flags[2] { Distance::Rms } else { Distance::L2 },
+            distance: [Distance::Normal, Distance::Rms, Distance::L2][stride % 3],
+            creep: flags[2].then_some(tau / 2.0 + 0.01),
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],
             stride: flags[5].then_some(stride),

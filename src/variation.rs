@@ -1,0 +1,102 @@
+//! How much each feature varies when nothing is wrong: what an anomaly is measured against.
+
+use serde::{Deserialize, Serialize};
+
+use crate::columns::Series;
+use crate::normalise::Matrix;
+
+/// Least normal variation, in training standard deviations: less is taken for rounding.
+const LEAST_RESIDUAL: f64 = 0.05;
+/// Least step, in the same unit: features that hardly ever move have no step of their own.
+const LEAST_STEP: f64 = 0.01;
+/// Quantile of a feature's steps that counts as its largest normal one.
+const STEP_QUANTILE: f64 = 0.99;
+/// Steps that are looked at, evenly spaced.
+const STEPS: usize = 1 << 17;
+
+/// Normal variation of every live feature, in training standard deviations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variation {
+    /// Root mean square of what the VAE leaves of training windows, decoded from the mean: at least
+    /// 0.05.
+    pub residual: Vec<f64>,
+    /// 99 % quantile of |x[t + 1] - x[t]| over clean rows: at least 0.01.
+    pub step: Vec<f64>,
+}
+
+impl Variation {
+    /// Of windows [n, W, D] and what they are decoded to, both flat, and of the rows of a series.
+    pub(crate) fn new(windows: &[f32], decoded: &[f32], matrix: &Matrix, of: &Series<'_>) -> Self {
+        let features = matrix.features();
+        let mut squares = vec![0.0; features];
+        for (i, (x, y)) in windows.iter().zip(decoded).enumerate() {
+            squares[i % features] += f64::from(x - y).powi(2);
+        }
+        let rows = (windows.len() / features.max(1)).max(1) as f64;
+        let residual = squares.iter().map(|sum| (sum / rows).sqrt().max(LEAST_RESIDUAL));
+        Self { residual: residual.collect(), step: steps(matrix, of) }
+    }
+
+    /// Whether it belongs to `features` live features.
+    pub(crate) fn fits(&self, features: usize) -> bool {
+        let sound = |values: &[f64]| {
+            values.len() == features && values.iter().all(|x| x.is_finite() && *x > 0.0)
+        };
+        sound(&self.residual) && sound(&self.step)
+    }
+}
+
+fn steps(matrix: &Matrix, series: &Series<'_>) -> Vec<f64> {
+    let follows = |t: &usize| {
+        let jump = series.gaps().binary_search(t).is_ok();
+        series.is_clean(*t) && series.is_clean(t - 1) && !jump
+    };
+    let rows: Vec<usize> = (1..series.len()).filter(follows).collect();
+    let rows: Vec<usize> =
+        rows.iter().copied().step_by(rows.len().div_ceil(STEPS).max(1)).collect();
+    let step = |d: usize| {
+        let size = |t: &usize| (matrix.window(*t, 1)[d] - matrix.window(t - 1, 1)[d]).abs();
+        let mut sizes: Vec<f32> = rows.iter().map(size).collect();
+        let at = (STEP_QUANTILE * sizes.len().saturating_sub(1) as f64) as usize;
+        if sizes.is_empty() {
+            return LEAST_STEP;
+        }
+        f64::from(*sizes.select_nth_unstable_by(at, f32::total_cmp).1).max(LEAST_STEP)
+    };
+    (0..matrix.features()).map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array};
+
+    use super::*;
+    use crate::columns::Columns;
+    use crate::control::RunToEnd;
+    use crate::normalise::Normaliser;
+
+    #[test]
+    fn steps_are_those_within_clean_stretches() {
+        // Steps of 1, a jump of 50 at a gap, and a null between two levels.
+        let values = (0..400).map(|t| match t {
+            200 => None,
+            _ if t < 100 => Some(f64::from(t % 2)),
+            _ => Some(50.0 + f64::from(t % 2)),
+        });
+        let array: ArrayRef = Arc::new(Float64Array::from_iter(values));
+        let columns = Columns::new(vec![("x".into(), array)]).unwrap();
+        let series = Series::whole(&columns).with_gaps(vec![100]);
+        let normaliser = Normaliser::fit(&series, |t| series.is_clean(t));
+        let matrix = normaliser.apply(&series, &RunToEnd).unwrap();
+        let windows = matrix.gather(&[0, 4], 4);
+        let variation = Variation::new(&windows, &[0.5; 8], &matrix, &series);
+        let step = variation.step[0] * normaliser.std[0];
+        assert!((step - 1.0).abs() < 1e-4, "{step}");
+        let residual = windows.iter().map(|x| f64::from(x - 0.5).powi(2)).sum::<f64>() / 8.0;
+        assert!((variation.residual[0] - residual.sqrt()).abs() < 1e-6);
+        assert!(variation.fits(1) && !variation.fits(2));
+    }
+}
