@@ -1446,7 +1446,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             patch,
             tau: (tau < 1.0).then_some(tau),
             distance: [Distance::Normal, Distance::Rms, Distance::L2][stride % 3],
-            creep: flags[2].then_some(tau / 2.0 + 0.01),
+            creep: flags[2].then_some((tau / 1.5 + 0.01).min(1.0)),
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],
             stride: flags[5].then_some(stride),

@@ -37,6 +37,7 @@ class _FrameNamespace(_Namespace):
     fit = _bound(verbs.fit)
     generate = _bound(verbs.generate)
     inject = _bound(verbs.inject)
+    events = _bound(verbs.events)
     pairs = _bound(verbs.pairs)
     score = _bound(verbs.score)
     label = _bound(verbs.label)
