@@ -25,6 +25,9 @@ const ROUNDS: usize = 3;
 /// be no different from its input.
 const LEAST: f32 = 0.05;
 
+/// What is left of the largest step when values are rounded to 32 bits.
+const ROUNDED: f64 = 0.999;
+
 /// A segment to hit and the window that it is decoded in.
 pub(crate) struct Site {
     pub window: usize,
@@ -314,8 +317,9 @@ impl Drawer<'_> {
         rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
     }
 
+    /// Largest step that an end may make.
     fn step(&self, d: usize) -> f32 {
-        self.model.report.variation.step[d] as f32
+        (ROUNDED * self.model.report.variation.step[d]) as f32
     }
 }
 
