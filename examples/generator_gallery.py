@@ -39,8 +39,8 @@ def anomaly(model: bytes, number: int = 1, **options) -> tuple[pl.DataFrame, dic
     given = {"model": model, "features": ["load", "temperature"], "order_by": "t"}
     given |= {"contamination": 0.2, "length": LENGTH, "patch": "none", "seed": 5, **options}
     data = metrics()
-    out = data.genias.generate(**given)
-    event = data.genias.events(**given).row(number, named=True)
+    out = pg.generate(data, **given)
+    event = pg.events(data, **given).row(number, named=True)
     scale = data["load"].std()
     near = pl.col("t").is_between(event["t_start"] - 1, event["t_end"] + 1)
     view = out.select(
@@ -114,8 +114,12 @@ def seams(model: bytes) -> alt.ConcatChart:
 
 def main(folder: Path) -> None:
     """Draw both."""
-    model = metrics().genias.fit(
-        features=["load", "temperature"], order_by="t", window=100, detector="reconstruction"
+    model = pg.fit(
+        metrics(),
+        features=["load", "temperature"],
+        order_by="t",
+        window=100,
+        detector="reconstruction",
     )["model"][0]
     for name, chart in (("strength", ladder(model)), ("seams", seams(model))):
         path = folder / f"generator_{name}.png"

@@ -2,8 +2,8 @@
 
 Reads a folder of Parquet files in the benchmark layout (columns ``series, split, t, label`` and
 features). A model is fitted on the train rows of a series with the defaults, and anomalies are put
-into the same rows. Everything is measured on the rows that come out, not on what the events say. One
-row per series goes to a Parquet file; the medians are printed.
+into the same rows. Sizes and seams are measured on the rows that come out, not on what the events
+say. One row per series goes to a Parquet file; the medians are printed.
 
     python examples/benchmark/generator.py DATA_FOLDER results.parquet
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,7 @@ class Rows:
     def anomalies(self) -> list[slice]:
         """The rows of each anomaly."""
         edges = np.flatnonzero(np.diff(np.concatenate([[0], self.id, [0]])))
-        starts = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False) if self.id[a]]
-        return [rows for rows in starts if self.id[rows.start] > 0]
+        return [slice(a, b) for a, b in pairwise(edges) if self.id[a] > 0]
 
     def strength(self, rows: slice) -> float:
         """Root mean square of the change over the rows and features that an anomaly hits."""
@@ -62,8 +62,7 @@ class Rows:
         return float(np.sqrt(np.mean(change**2)))
 
     def seams(self) -> np.ndarray:
-        """The steps at both ends of every anomaly, per feature that it hits, over the feature's own
-        99.5 % quantile of steps."""
+        """Steps at both ends of every anomaly, per hit feature, over its own 99.5 % quantile."""
         own = np.quantile(np.abs(np.diff(self.before, axis=0)), 0.995, axis=0)
         steps = np.abs(np.diff(self.after, axis=0)) / np.maximum(own, LEAST_STEP)
         found = []
@@ -111,7 +110,9 @@ def measure(train: pl.DataFrame, features: list[str], steps: int | None) -> dict
     live = int(whole[0].live.sum())
     pairs = train.genias.pairs(models=models, **given, stride=50)
     same = (pairs["normal"].to_numpy() == pairs["anomalous"].to_numpy()).all(axis=(1, 2))
-    inert = int(same.sum()) + sum(made.strength(at) == 0 for made in whole for at in made.anomalies())
+    inert = int(same.sum()) + sum(
+        made.strength(at) == 0 for made in whole for at in made.anomalies()
+    )
     passed = (events["features"].list.len() * ~events["fallback"]).sum()
     drawn = live * (events["redraws"] + 1).sum()
     segments = [rows(length=LENGTH, contamination=0.2, strength=s) for s in (None, 2.0)]

@@ -141,7 +141,7 @@ class LabelOptions(FitOptions, total=False):
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> dict[str, Any]:
     """Plain values of the given options, after the core has checked them.
 
-    All verbs take their options from one set, but for `inject` and its events, which have their own.
+    All verbs take their options from one set, but for `inject` and its events.
 
     Raises
     ------
