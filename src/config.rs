@@ -116,6 +116,9 @@ pub struct FitConfig {
     /// Whether the decoder's linear path is fitted once more after training, to the latent means,
     /// where that helps held-out windows.
     pub refit: bool,
+    /// Whether psi and tau depend on the window: psi by a head on the latent mean, tau by the window's
+    /// own variation.
+    pub local: bool,
     /// Most optimiser steps.
     pub steps: usize,
     /// Windows per step.
@@ -160,6 +163,7 @@ impl Default for FitConfig {
             margin: Margin::Reconstruction,
             calibrate: true,
             refit: true,
+            local: false,
             steps: 400,
             batch_size: 64,
             learning_rate: 5e-4,
@@ -756,6 +760,7 @@ fn static_name(name: &str) -> &'static str {
         "margin",
         "calibrate",
         "refit",
+        "local",
         "steps",
         "batch_size",
         "learning_rate",

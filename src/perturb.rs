@@ -44,9 +44,10 @@ impl Latents {
     pub(crate) fn distances(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Vec<f64>> {
         let shares = spread_over_pool(self.shares.len(), control, |i| {
             let (mu, noise, plain) = &self.shares[i];
+            let psi = vae.psi_at(mu, psi)?;
             let z = match self.perturbation {
-                Perturbation::Variance => (mu + noise.affine(psi, 0.0)?)?,
-                Perturbation::Mean => (mu.affine(psi, 0.0)? + noise)?,
+                Perturbation::Variance => (mu + noise.broadcast_mul(&psi)?)?,
+                Perturbation::Mean => (mu.broadcast_mul(&psi)? + noise)?,
             };
             Ok(distance(plain, &vae.decode(&z)?)?.to_vec1::<f32>()?)
         })?;
@@ -105,7 +106,7 @@ pub(crate) fn decode_pair(
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let (mu, log_variance) = vae.encode(x)?;
     let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
-    let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
+    let psi = vae.psi_at(&mu, psi)?;
     let (plain, perturbed) = halves(&vae.decode_both(&mu, &noise, &psi, perturbation)?)?;
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
 }
