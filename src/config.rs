@@ -119,6 +119,8 @@ pub struct FitConfig {
     /// Whether psi and tau depend on the window: psi by a head on the latent mean, tau by the window's
     /// own variation.
     pub local: bool,
+    /// Most kinds that the anomalies of a model are told apart in.
+    pub kinds: usize,
     /// Most optimiser steps.
     pub steps: usize,
     /// Windows per step.
@@ -164,6 +166,7 @@ impl Default for FitConfig {
             calibrate: true,
             refit: true,
             local: false,
+            kinds: 6,
             steps: 400,
             batch_size: 64,
             learning_rate: 5e-4,
@@ -229,6 +232,7 @@ impl FitConfig {
         number("beta", self.beta, |x| x >= 0.0, ">= 0")?;
         number("gamma", self.gamma.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
         number("zeta", self.zeta.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
+        count("kinds", self.kinds, 1, 64)?;
         count("steps", self.steps, 1, usize::MAX)?;
         count("batch_size", self.batch_size, 1, 1 << 16)?;
         number("learning_rate", self.learning_rate, |x| x > 0.0, "> 0")?;
@@ -272,6 +276,9 @@ pub enum Patch {
     Deviation,
     /// A segment of random length of a random subset of the features.
     Length,
+    /// Some features of a group that goes together, so that each stays in its normal range and the
+    /// group does not: no latent noise, other values instead.
+    Correlation,
     /// Every live feature.
     None,
 }
@@ -287,11 +294,29 @@ pub enum Distance {
     Rms,
     /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
     L2,
+    /// Dynamic time warping between X_d and X~_d, as a root mean square against tau times the
+    /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide to either side, 1
+    /// to 100 rows: small shifts in time count little.
+    Dtw,
+    /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their largest
+    /// normalised cross-correlation. Blind to level, amplitude and shift.
+    Sbd,
 }
 
 impl Distance {
     /// Those that a model has a threshold of its own for.
-    pub const OWN: [Self; 2] = [Self::Normal, Self::Rms];
+    pub const OWN: [Self; 5] = [Self::Normal, Self::Rms, Self::L2, Self::Dtw, Self::Sbd];
+}
+
+/// How the latent noise of the anomalies of a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Noise {
+    /// Every draw by itself.
+    Independent,
+    /// A Latin hypercube over the draws of 16 anomalies at a time: in every latent unit they are
+    /// spread over equally likely strata.
+    Stratified,
 }
 
 /// A number, or a range that is drawn from log-uniformly.
@@ -326,8 +351,8 @@ pub struct GenerateConfig {
     pub form: Form,
     /// Which of them replace the input.
     pub patch: Patch,
-    /// Threshold of the deviation patch; `None`: the model's own, the median of its deviations, and
-    /// [`PAPER_TAU`] for `L2`.
+    /// Threshold of the deviation patch; `None`: the model's own, the median of its deviations in this
+    /// distance.
     pub tau: Option<f64>,
     /// Deviation that `tau` bounds.
     pub distance: Distance,
@@ -337,6 +362,11 @@ pub struct GenerateConfig {
     /// Slow onset: the share of a segment over which its change grows, in (0, 1], or the rows, above
     /// 1; `None`: none.
     pub creep: Option<f64>,
+    /// Draws per anomaly, of which one is taken: so that neighbouring anomalies are far apart in what
+    /// they look like.
+    pub draws: usize,
+    /// How the latent noise of the anomalies of a series is drawn.
+    pub noise: Noise,
     /// Whether anomalies may also hit features that were constant in training.
     pub hit_constant: bool,
     /// Rows between the windows of `pairs`; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
@@ -356,6 +386,8 @@ impl Default for GenerateConfig {
             distance: Distance::Normal,
             strength: None,
             creep: None,
+            draws: 1,
+            noise: Noise::Stratified,
             hit_constant: false,
             stride: None,
             seed: 0,
@@ -384,6 +416,13 @@ impl GenerateConfig {
         count_range("length", self.length, window, &allowed)?;
         number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
         positive_range("strength", self.strength)?;
+        if let (Patch::Correlation, Some(strength)) = (self.patch, self.strength) {
+            let (low, high) = strength.bounds();
+            let allowed =
+                "left out with `patch` \"correlation\", which keeps features in their range";
+            return Err(Error::parameter("strength", format!("({low}, {high})"), allowed));
+        }
+        count("draws", self.draws, 1, 64)?;
         let whole = |x: f64| x.fract() == 0.0 && x <= window as f64;
         let allowed = format!("in (0, 1], or whole rows up to `window` = {window}");
         number(
@@ -761,6 +800,7 @@ fn static_name(name: &str) -> &'static str {
         "calibrate",
         "refit",
         "local",
+        "kinds",
         "steps",
         "batch_size",
         "learning_rate",
@@ -778,6 +818,8 @@ fn static_name(name: &str) -> &'static str {
         "distance",
         "strength",
         "creep",
+        "draws",
+        "noise",
         "hit_constant",
         "detector",
         "negatives",
@@ -908,6 +950,13 @@ mod tests {
             (serde_json::json!({"creep": 0.0}), "`creep` = 0"),
             (serde_json::json!({"creep": 2.5}), "`creep` = 2.5"),
             (serde_json::json!({"creep": "slow"}), "`creep` = \"slow\""),
+            (serde_json::json!({"draws": 0}), "`draws` = 0"),
+            (serde_json::json!({"draws": 65}), "`draws` = 65"),
+            (serde_json::json!({"noise": "loud"}), "`noise` = \"loud\""),
+            (serde_json::json!({"kinds": 0}), "`kinds` = 0"),
+            (serde_json::json!({"local": 1}), "`local` = 1"),
+            (serde_json::json!({"patch": "correlated"}), "`patch` = \"correlated\""),
+            (serde_json::json!({"patch": "correlation", "strength": 2}), "`strength` = (2, 2)"),
             (serde_json::json!({"distance": "far"}), "`distance` = \"far\""),
             (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),

@@ -1,22 +1,26 @@
 //! What a fit is worth: calibration of psi, reconstruction beside PCA, patch rate, threshold and
 //! the named warnings, all on held-out windows.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
 use crate::columns::Series;
 use crate::config::{Distance, FitConfig, GenerateConfig, Margin, Preset};
 use crate::control::Control;
 use crate::detector::decode_mean;
+use crate::diversity::{Kinds, WIDTH, descriptor};
 use crate::error::Result;
 use crate::fit::set_psi;
+use crate::joint::Joint;
 use crate::model::{Health, Model};
-use crate::patch::{Decoded, most_deviating, rms};
+use crate::patch::{Decoded, Rule, most_deviating, rms};
 use crate::perturb::{Latents, decode_pair, median, shares};
 use crate::rng::{Purpose, Rng};
 use crate::train::{Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
-use crate::variation::Variation;
+use crate::variation::{LocalTau, Variation};
 
 /// Windows that are looked at, evenly spaced.
 const EXAMINED: usize = 256;
@@ -65,13 +69,27 @@ pub(crate) fn examine(
     latents(model, &vae, &trained, control)?;
     let decoded = decode(&vae, &trained, control)?;
     model.report.variation = Variation::new(&trained.windows, &decoded, task.matrix, series);
-    for distance in Distance::OWN {
-        let config = GenerateConfig { distance, ..GenerateConfig::default() };
-        let tau = median(probe(model, &vae, &sample, &config, control)?.deviations);
-        model.report.tau.insert(distance, tau);
+    if task.matrix.features() > 1 {
+        let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
+        let rows = |d: usize| clean.iter().map(|t| task.matrix.window(*t, 1)[d]).collect();
+        let sizes = (model.config.window, task.matrix.features());
+        model.joint = Some(Joint::fit(&trained.windows, &decoded, sizes, rows)?);
     }
+    thresholds(model, &vae, &sample, control)?;
     generation(model, &vae, &Sample::draw(model, task, task.validation, 2)?, control)?;
     model.report.health = health(model);
+    Ok(())
+}
+
+/// tau in every distance, and by how much a window varies where that is asked for.
+fn thresholds(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let config = GenerateConfig::default();
+    let Probe { deviations, spreads, .. } =
+        probe(model, vae, sample, (&config, &Distance::OWN), control)?;
+    for (distance, deviations) in &deviations {
+        model.report.tau.insert(*distance, median(deviations.clone()));
+    }
+    model.report.local_tau = model.config.local.then(|| LocalTau::new(&spreads, &deviations));
     Ok(())
 }
 
@@ -156,12 +174,12 @@ fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control)
     Ok(())
 }
 
-/// One anomaly per window.
+/// One anomaly per window, and how far it deviates in some distances.
 fn probe(
     model: &Model,
     vae: &Vae,
     sample: &Sample,
-    config: &GenerateConfig,
+    config: (&GenerateConfig, &[Distance]),
     control: &dyn Control,
 ) -> Result<Probe> {
     let parts = spread_over_pool(sample.batches.len(), control, |i| {
@@ -183,13 +201,14 @@ fn preset(model: &Model) -> Preset {
 /// Patch rate, share in the band as printed, and size of the change.
 fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
     let config = GenerateConfig::preset(preset(model));
-    let probe = probe(model, vae, sample, &config, control)?;
-    let tau = f64::from(model.rule(&config).tau);
-    let patched = probe.deviations.iter().filter(|deviation| **deviation > tau).count();
-    model.report.patch_rate = Some(patched as f64 / probe.deviations.len().max(1) as f64);
+    let probe = probe(model, vae, sample, (&config, &[]), control)?;
+    let patched = probe.passes.iter().filter(|passes| **passes).count();
+    model.report.patch_rate = Some(patched as f64 / probe.passes.len().max(1) as f64);
     if model.config.margin == Margin::Input {
         model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
     }
+    let (kinds, seed) = (model.config.kinds, model.config.seed);
+    model.report.kinds = Kinds::find(&probe.descriptors, kinds, seed);
     let change = median(probe.changes);
     if change < COPY {
         model.report.health.push(Health::CopiesInput);
@@ -200,8 +219,14 @@ fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contr
 /// What one anomaly per held-out window shows.
 #[derive(Default)]
 struct Probe {
-    /// How far each (window, feature) pair deviates, in units of tau.
-    deviations: Vec<f64>,
+    /// How far each (window, feature) pair deviates, in units of tau, by distance.
+    deviations: BTreeMap<Distance, Vec<f64>>,
+    /// Whether it passes tau.
+    passes: Vec<bool>,
+    /// Standard deviation of the window, per pair.
+    spreads: Vec<f64>,
+    /// What the anomaly of each window looks like.
+    descriptors: Vec<[f32; WIDTH]>,
     /// d(X, X~) per window.
     distances: Vec<f64>,
     /// RMS of the change over the hit features, per window.
@@ -210,7 +235,12 @@ struct Probe {
 
 impl Probe {
     fn extend(&mut self, other: Self) {
-        self.deviations.extend(other.deviations);
+        for (distance, deviations) in other.deviations {
+            self.deviations.entry(distance).or_default().extend(deviations);
+        }
+        self.passes.extend(other.passes);
+        self.spreads.extend(other.spreads);
+        self.descriptors.extend(other.descriptors);
         self.distances.extend(other.distances);
         self.changes.extend(other.changes);
     }
@@ -220,7 +250,7 @@ fn probe_share(
     model: &Model,
     vae: &Vae,
     (x, eps): &(Tensor, Tensor),
-    config: &GenerateConfig,
+    (config, distances): (&GenerateConfig, &[Distance]),
 ) -> Result<Probe> {
     let (n, window, features) = x.dims3()?;
     let input = x.flatten_all()?.to_vec1::<f32>()?;
@@ -238,13 +268,23 @@ fn probe_share(
         let deviations = rule.deviations(decoded, 0..window, config.form);
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
+        probe.passes.extend(deviations.iter().map(|deviation| *deviation > rule.tau));
         let mut hit: Vec<usize> = (0..features).filter(|&d| deviations[d] > rule.tau).collect();
         if hit.is_empty() {
             hit.push(most_deviating(&deviations));
         }
-        let deltas = hit.into_iter().flat_map(|d| decoded.delta(d, 0..window, config.form));
-        probe.changes.push(f64::from(rms(&deltas.collect::<Vec<_>>())));
-        probe.deviations.extend(deviations.into_iter().map(f64::from));
+        let delta = |d: usize| decoded.delta(d, 0..window, config.form);
+        let deltas: Vec<Vec<f32>> = hit.into_iter().map(delta).collect();
+        probe.changes.push(f64::from(rms(&deltas.concat())));
+        probe.descriptors.push(descriptor(&deltas, features));
+        probe.spreads.extend(decoded.spreads());
+        for distance in distances {
+            // As measured, whatever the window.
+            let rule = Rule { distance: *distance, local: None, ..rule };
+            let found = rule.deviations(decoded, 0..window, config.form);
+            let own = probe.deviations.entry(*distance).or_default();
+            own.extend(found.into_iter().map(f64::from));
+        }
     }
     Ok(probe)
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::squared_differences;
 use crate::metrics::generation::{KMeans, nearest};
-use crate::patch::{Change, rms};
+use crate::patch::rms;
 use crate::rng::Rng;
 
 /// Numbers that describe an anomaly.
@@ -93,10 +93,10 @@ pub(crate) fn normal_quantile(p: f64) -> f64 {
 /// 7. peak: log10 of largest absolute value / RMS.
 ///
 /// Numbers 2 to 7 are means over the hit features, weighted by their energy.
-pub(crate) fn descriptor(changes: &[Change], features: usize) -> [f32; WIDTH] {
+pub(crate) fn descriptor(deltas: &[impl AsRef<[f32]>], features: usize) -> [f32; WIDTH] {
     let mut sum = [0f64; WIDTH];
     let (mut energy, mut rows) = (0.0, 0);
-    for Change { delta, .. } in changes {
+    for delta in deltas.iter().map(AsRef::as_ref) {
         let square = f64::from(rms(delta)).powi(2) * delta.len() as f64;
         energy += square;
         rows += delta.len();
@@ -110,7 +110,7 @@ pub(crate) fn descriptor(changes: &[Change], features: usize) -> [f32; WIDTH] {
     }
     sum.iter_mut().for_each(|number| *number /= energy);
     sum[0] = (energy / rows as f64).sqrt().log10();
-    sum[1] = changes.len() as f64 / features.max(1) as f64;
+    sum[1] = deltas.len() as f64 / features.max(1) as f64;
     sum.map(|number| number as f32)
 }
 
@@ -272,8 +272,8 @@ mod tests {
         assert!(normal_quantile(f64::EPSILON).is_finite());
     }
 
-    fn change(delta: Vec<f32>) -> Vec<Change> {
-        vec![Change { feature: 0, delta }]
+    fn change(delta: Vec<f32>) -> [Vec<f32>; 1] {
+        [delta]
     }
 
     #[test]

@@ -7,13 +7,15 @@ use std::ops::Range;
 
 use crate::blend::{Around, slow_onset, weights};
 use crate::columns::Series;
-use crate::config::{Form, GenerateConfig};
+use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::diversity::{Coverage, descriptor, latin_normals};
 use crate::error::Result;
+use crate::joint::Joint;
 use crate::model::Model;
 use crate::normalise::Matrix;
 use crate::patch::{Change, Decoded, most_deviating, rms};
 use crate::perturb::{Latent, Posterior};
-use crate::rng::Rng;
+use crate::rng::{Purpose, Rng};
 use crate::strength::Search;
 use crate::vae::Vae;
 
@@ -61,6 +63,10 @@ pub(crate) struct Drawer<'a> {
     pub series: &'a Series<'a>,
     pub matrix: &'a Matrix,
     pub config: &'a GenerateConfig,
+    /// Clean rows, in stretches of at least a window.
+    pub runs: &'a [Range<usize>],
+    /// Names the series among random streams.
+    pub key: u64,
 }
 
 /// One draw of one anomaly.
@@ -93,13 +99,26 @@ struct Share<'a> {
 }
 
 impl Drawer<'_> {
-    /// The anomalies of a share of sites, each from its own stream.
-    pub(crate) fn draw(&self, sites: &[Site], streams: &mut [Rng]) -> Result<Vec<Drawn>> {
+    /// The anomalies of a share of sites, each from its own stream; `first` is the number of the first
+    /// of them.
+    pub(crate) fn draw(
+        &self,
+        sites: &[Site],
+        first: u64,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Drawn>> {
         let starts: Vec<usize> = sites.iter().map(|site| site.window).collect();
         let windows = self.matrix.gather(&starts, self.model.config.window);
-        let posterior = Posterior::new(self.vae, &windows, self.model.config.perturbation)?;
+        if let (Patch::Correlation, Some(joint)) = (self.config.patch, &self.model.joint) {
+            let groups = joint.groups();
+            let sites = sites.iter().zip(windows.chunks_exact(windows.len() / sites.len()));
+            let one = |((site, window), rng)| self.breach(joint, &groups, (site, window), rng);
+            return Ok(sites.zip(streams).map(one).collect());
+        }
+        let posterior =
+            Posterior::new(self.vae, &windows, self.model.psi(), self.model.config.perturbation)?;
         let share = Share { sites, windows, posterior };
-        let mut attempts = self.attempts(&share, streams)?;
+        let mut attempts = self.attempts(&share, first, streams)?;
         let sizes: Vec<Size> = attempts
             .iter()
             .zip(sites)
@@ -113,12 +132,13 @@ impl Drawer<'_> {
     }
 
     /// Draws every site until a feature deviates, the best of its draws where none does.
-    fn attempts(&self, share: &Share<'_>, streams: &mut [Rng]) -> Result<Vec<Attempt>> {
+    fn attempts(&self, share: &Share<'_>, first: u64, streams: &mut [Rng]) -> Result<Vec<Attempt>> {
         let all: Vec<usize> = (0..share.sites.len()).collect();
-        let mut attempts = self.attempt(share, &all, streams)?;
+        let mut attempts = self.first_attempts(share, &all, first, streams)?;
         let mut open = missed(&attempts, all);
         for round in 1..=REDRAWS {
-            let drawn = self.attempt(share, &open, streams)?;
+            let noise = self.independent(&open, streams);
+            let drawn = self.attempt(share, &open, noise, streams)?;
             for (&i, attempt) in open.iter().zip(drawn) {
                 let better = attempt.distance() > attempts[i].distance();
                 if !attempt.features.is_empty() || better {
@@ -136,24 +156,81 @@ impl Drawer<'_> {
         Ok(attempts)
     }
 
+    /// The first draw of every site, or the one of several that makes the share most diverse.
+    fn first_attempts(
+        &self,
+        share: &Share<'_>,
+        all: &[usize],
+        first: u64,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Attempt>> {
+        let (n, units, draws) = (all.len(), self.model.latent(), self.config.draws);
+        let mut stratified = match self.config.noise {
+            Noise::Independent => Vec::new(),
+            Noise::Stratified => {
+                let key = [self.key, first];
+                let mut rng = Rng::new(self.config.seed, Purpose::Stratified, key);
+                latin_normals(n * draws, units, &mut rng)
+            }
+        };
+        let mut candidates: Vec<Vec<Attempt>> = (0..n).map(|_| Vec::new()).collect();
+        for _ in 0..draws {
+            let noise = match self.config.noise {
+                Noise::Independent => self.independent(all, streams),
+                Noise::Stratified => {
+                    let taken: Vec<f32> = stratified.drain(..n * units).collect();
+                    taken.chunks_exact(units).map(<[f32]>::to_vec).collect()
+                }
+            };
+            let drawn = self.attempt(share, all, noise, streams)?;
+            candidates.iter_mut().zip(drawn).for_each(|(of, attempt)| of.push(attempt));
+        }
+        let mut coverage = Coverage::default();
+        let chosen = candidates.into_iter().enumerate().map(|(i, mut of)| {
+            let taken = if draws > 1 { coverage.choose(&self.described(share, i, &of)) } else { 0 };
+            of.swap_remove(taken)
+        });
+        Ok(chosen.collect())
+    }
+
+    /// What the draws of site `i` look like, and whether a feature of each passes tau.
+    fn described(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        draws: &[Attempt],
+    ) -> Vec<([f32; crate::diversity::WIDTH], bool)> {
+        let one = |attempt: &Attempt| {
+            let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
+            let found = descriptor(&deltas, self.matrix.features());
+            (found, !attempt.features.is_empty())
+        };
+        draws.iter().map(one).collect()
+    }
+
+    /// Noise of the sites `which`, from their streams.
+    fn independent(&self, which: &[usize], streams: &mut [Rng]) -> Vec<Vec<f32>> {
+        which.iter().map(|&i| streams[i].normals(self.model.latent())).collect()
+    }
+
     /// One more draw of the sites `which`.
     fn attempt(
         &self,
         share: &Share<'_>,
         which: &[usize],
+        noise: Vec<Vec<f32>>,
         streams: &mut [Rng],
     ) -> Result<Vec<Attempt>> {
         if which.is_empty() {
             return Ok(Vec::new());
         }
-        let units = self.model.latent();
-        let noise: Vec<Vec<f32>> = which.iter().map(|&i| streams[i].normals(units)).collect();
-        let psi = self.model.psi();
-        let at = |psi: f64| {
-            let pairs = which.iter().zip(&noise);
-            pairs.map(move |(&window, eps)| Latent { window, eps, psi })
+        let at = |psi: Option<f64>| {
+            which.iter().zip(&noise).map(move |(&window, eps)| {
+                let psi = psi.unwrap_or(share.posterior.psi[window]);
+                Latent { window, eps, psi }
+            })
         };
-        let decoded = share.posterior.decode(&at(1.0).chain(at(psi)).collect::<Vec<_>>())?;
+        let decoded = share.posterior.decode(&at(Some(1.0)).chain(at(None)).collect::<Vec<_>>())?;
         let (plain, perturbed) = decoded.split_at(decoded.len() / 2);
         let values = plain.len() / which.len();
         let rule = self.model.rule(self.config);
@@ -168,7 +245,7 @@ impl Drawer<'_> {
             let (redraws, fallback) = (0, false);
             attempts.push(Attempt {
                 eps,
-                psi,
+                psi: share.posterior.psi[i],
                 plain,
                 perturbed,
                 deviations,
@@ -292,6 +369,35 @@ impl Drawer<'_> {
             redraws: attempt.redraws,
             fallback: attempt.fallback,
         }
+    }
+
+    /// An anomaly between features; its distance is the joint one over the largest normal one.
+    fn breach(
+        &self,
+        joint: &Joint,
+        groups: &[Vec<usize>],
+        (site, window): (&Site, &[f32]),
+        rng: &mut Rng,
+    ) -> Drawn {
+        let length = site.segment.len();
+        let creep = self.config.creep_rows(length);
+        let weigh = |d: usize, delta: &[f32]| weights(length, rms(delta), self.step(d), creep);
+        let size = self.model.config.window;
+        let donor = |rng: &mut Rng| {
+            let free: usize = self.runs.iter().map(|run| run.len() + 1 - size).sum();
+            let mut at = rng.below(free);
+            for run in self.runs {
+                let here = run.len() + 1 - size;
+                if at < here {
+                    return self.matrix.window(run.start + at, size);
+                }
+                at -= here;
+            }
+            self.matrix.window(site.window, size)
+        };
+        let (changes, distance) = joint.breach(window, &site.rows(), groups, donor, weigh, rng);
+        let distance = distance / f64::from(joint.limit.max(f32::MIN_POSITIVE));
+        Drawn { changes, psi: 1.0, distance, redraws: 0, fallback: distance <= 1.0 }
     }
 
     /// Feature `d` around a segment; the ends of the decoded form are not bounded.

@@ -6,9 +6,11 @@ use crate::blend::blend_weights;
 use crate::columns::Series;
 use crate::config::{GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
 use crate::control::Control;
+use crate::diversity::descriptor;
 use crate::draw::{Drawer, Drawn, Site};
 use crate::error::{Error, Result};
 use crate::inject::Kind;
+use crate::joint::PARTNERS;
 use crate::model::Model;
 use crate::normalise::{Matrix, Normaliser, Z_LIMIT};
 use crate::patch::{Change, Rule};
@@ -45,14 +47,16 @@ pub struct Anomaly {
 /// How an anomaly came of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Origin {
-    /// Scale of its latent noise, >= 1.
+    /// Scale of its latent noise, >= 1; 1 where nothing was drawn (`patch` "correlation").
     pub psi: f64,
     /// Deviation of the feature that deviated most of those that it hits, as it was drawn (before
-    /// `strength` and blending), in the units of `tau`.
+    /// `strength` and blending), in the units of `tau`. With `patch` "correlation", the joint distance
+    /// of its rows over the largest normal one.
     pub distance: f64,
     /// How often it was drawn again because no feature passed `tau`.
     pub redraws: u32,
-    /// Whether no draw had a feature that passed `tau`, so that the most deviating one was taken.
+    /// Whether no draw had a feature that passed `tau`, so that the most deviating one was taken; or
+    /// whether no change made the joint distance leave its normal range.
     pub fallback: bool,
 }
 
@@ -61,7 +65,7 @@ pub struct Origin {
 pub enum AnomalyKind {
     /// A classical anomaly.
     Injected(Kind),
-    /// A generated one, by the number of its kind; 0 where kinds are not numbered.
+    /// A generated one, by the number of its kind, from 1; 0 where it hits constant features only.
     Generated(u32),
 }
 
@@ -99,6 +103,8 @@ pub struct Pair {
 /// What one anomaly changes, and how it came of the model.
 struct Made {
     hits: Vec<Hit>,
+    /// Number of its kind; 0 where only constant features are hit.
+    kind: u32,
     origin: Option<Origin>,
 }
 
@@ -115,7 +121,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
-    /// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`].
+    /// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`]; with `patch`
+    /// "correlation" [`Error::NoCorrelation`].
     pub fn generate(
         &self,
         series: &Series<'_>,
@@ -132,7 +139,7 @@ impl Model {
             .into_iter()
             .filter_map(|segment| site(segment, &runs, self.config.window, &mut rng))
             .collect();
-        let made = self.made(series, &matrix, &sites, config, control)?;
+        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
         spread_over_pool(sites.len(), control, |i| {
             Ok(self.anomaly(series, sites[i].segment.clone(), &made[i]))
         })
@@ -165,7 +172,7 @@ impl Model {
                 Site { window, segment: start..start + length }
             })
             .collect();
-        let made = self.made(series, &matrix, &sites, config, control)?;
+        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
         let pair = |(site, made): (Site, Made)| {
             let anomaly = self.anomaly(series, site.segment, &made);
             pair(series, site.window, size, &anomaly)
@@ -177,19 +184,32 @@ impl Model {
     pub(crate) fn rule(&self, config: &GenerateConfig) -> Rule<'_> {
         let own = || self.report.tau.get(&config.distance).copied();
         let tau = config.tau.or_else(own).unwrap_or(PAPER_TAU) as f32;
-        Rule { distance: config.distance, tau, variation: &self.report.variation.residual }
+        let local = self.report.local_tau.as_ref().filter(|_| config.tau.is_none());
+        let variation = &self.report.variation.residual;
+        Rule { distance: config.distance, tau, variation, local }
     }
 
     /// What the anomaly at each site changes.
     fn made(
         &self,
-        series: &Series<'_>,
-        matrix: &Matrix,
+        (series, matrix, runs): (&Series<'_>, &Matrix, &[Range<usize>]),
         sites: &[Site],
         config: &GenerateConfig,
         control: &dyn Control,
     ) -> Result<Vec<Made>> {
+        if config.patch == Patch::Correlation {
+            self.check_correlation()?;
+        }
         let [key, _] = stream_key(series);
+        let drawer = self.vae.as_ref().map(|vae| Drawer {
+            model: self,
+            vae,
+            series,
+            matrix,
+            config,
+            runs,
+            key,
+        });
         let mut made = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * BLOCKS).enumerate() {
             if control.cancelled() {
@@ -201,7 +221,7 @@ impl Model {
                 let mut streams: Vec<Rng> = (first..first + shares[i].len())
                     .map(|number| Rng::new(config.seed, Purpose::Anomaly, [key, number as u64]))
                     .collect();
-                self.share(series, matrix, shares[i], config, &mut streams)
+                self.share(drawer.as_ref(), (shares[i], first as u64), config, &mut streams)
             })?;
             made.extend(done.into_iter().flatten());
         }
@@ -211,17 +231,18 @@ impl Model {
     /// The same for one share of sites.
     fn share(
         &self,
-        series: &Series<'_>,
-        matrix: &Matrix,
-        sites: &[Site],
+        drawer: Option<&Drawer<'_>>,
+        (sites, first): (&[Site], u64),
         config: &GenerateConfig,
         streams: &mut [Rng],
     ) -> Result<Vec<Made>> {
-        let mut made = match &self.vae {
-            None => sites.iter().map(|_| Made { hits: Vec::new(), origin: None }).collect(),
-            Some(vae) => {
-                let drawer = Drawer { model: self, vae, series, matrix, config };
-                drawer.draw(sites, streams)?.into_iter().map(Made::from).collect::<Vec<_>>()
+        let mut made = match drawer {
+            None => {
+                sites.iter().map(|_| Made { hits: Vec::new(), kind: 0, origin: None }).collect()
+            }
+            Some(drawer) => {
+                let drawn = drawer.draw(sites, first, streams)?;
+                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect::<Vec<_>>()
             }
         };
         for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
@@ -231,6 +252,26 @@ impl Model {
             }
         }
         Ok(made)
+    }
+
+    /// An anomaly with the number of its kind.
+    fn numbered(&self, drawn: Drawn) -> Made {
+        let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
+        let found = descriptor(&deltas, self.normaliser.live_features().len());
+        Made { kind: self.report.kinds.of(&found), ..Made::from(drawn) }
+    }
+
+    /// Whether there is a correlation to break.
+    fn check_correlation(&self) -> Result<()> {
+        if self.normaliser.features.len() < 2 {
+            let allowed = "used with two features or more";
+            return Err(Error::parameter("patch", "correlation", allowed));
+        }
+        let strongest = self.strongest_correlation().unwrap_or(0.0);
+        if strongest >= PARTNERS {
+            return Ok(());
+        }
+        Err(Error::NoCorrelation { strongest, least: PARTNERS })
     }
 
     /// A pulse on one to three of the features that were constant in training.
@@ -278,7 +319,7 @@ impl Model {
             })
             .collect();
         let strength = strength(series, &self.normaliser, &rows, &values);
-        let kind = AnomalyKind::Generated(0);
+        let kind = AnomalyKind::Generated(made.kind);
         Anomaly { kind, rows, values, strength, origin: made.origin }
     }
 }
@@ -287,7 +328,7 @@ impl From<Drawn> for Made {
     fn from(drawn: Drawn) -> Self {
         let Drawn { changes, psi, distance, redraws, fallback } = drawn;
         let hits = changes.into_iter().map(Hit::Live).collect();
-        Self { hits, origin: Some(Origin { psi, distance, redraws, fallback }) }
+        Self { hits, kind: 0, origin: Some(Origin { psi, distance, redraws, fallback }) }
     }
 }
 

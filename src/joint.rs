@@ -11,7 +11,6 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
-use crate::blend::blend_weights;
 use crate::patch::Change;
 use crate::rng::Rng;
 
@@ -110,6 +109,26 @@ impl Joint {
         Ok(Self { low, high, covariance, limit, precision })
     }
 
+    /// Name, shape and values of its parts in a model's bytes.
+    pub(crate) fn parts(&self) -> [(&'static str, Vec<usize>, Vec<f32>); 3] {
+        let range = [self.low.clone(), self.high.clone()].concat();
+        let values = [self.covariance.clone(), range, vec![self.limit]];
+        let mut parts = Self::shapes(self.features()).into_iter().zip(values);
+        std::array::from_fn(|_| {
+            let ((name, shape), values) = parts.next().unwrap_or_default();
+            (name, shape, values)
+        })
+    }
+
+    /// Name and shape of its parts for `features` live features.
+    pub(crate) fn shapes(features: usize) -> [(&'static str, Vec<usize>); 3] {
+        [
+            ("joint.covariance", vec![features, features]),
+            ("joint.range", vec![2, features]),
+            ("joint.limit", vec![1]),
+        ]
+    }
+
     fn features(&self) -> usize {
         self.low.len()
     }
@@ -171,7 +190,8 @@ impl Joint {
     /// Breaks how the features of a window [W, D] go together over the rows `segment`: some features
     /// of one of `groups`, never all, take their values from another normal window (`donor`), or are
     /// mirrored at what their strongest partner says of them (y - 2 r x). Everything is kept in the
-    /// normal range of its feature. Of several tries, the one with the largest joint distance, and
+    /// normal range of its feature; `weigh` blends the change of a feature into the input. Of several
+    /// tries, the one with the largest joint distance, and
     /// that distance.
     pub(crate) fn breach<'a>(
         &self,
@@ -179,9 +199,9 @@ impl Joint {
         segment: &Range<usize>,
         groups: &[Vec<usize>],
         donor: impl Fn(&mut Rng) -> &'a [f32],
+        weigh: impl Fn(usize, &[f32]) -> Vec<f32>,
         rng: &mut Rng,
     ) -> (Vec<Change>, f64) {
-        let weights = blend_weights(segment.len());
         let mut best = (Vec::new(), f64::NEG_INFINITY);
         for _ in 0..CANDIDATES {
             let group = &groups[rng.below(groups.len())];
@@ -190,21 +210,22 @@ impl Joint {
             let changes: Vec<Change> = hit
                 .iter()
                 .map(|&d| {
-                    let rows = segment.clone().zip(&weights);
-                    let mirror = self.mirror(d, group, &hit);
-                    let delta = rows.map(|(t, weight)| {
-                        let at = |feature: usize| t * self.features() + feature;
-                        let (partner, slope) = mirror;
-                        let value = match donor {
-                            Some(donor) => donor[at(d)],
-                            None => window[at(d)] - 2.0 * slope * window[at(partner)],
-                        };
-                        let value = value.clamp(self.low[d], self.high[d]);
-                        // Between two values in the range; one that is out of it comes back in.
-                        let inside = window[at(d)].clamp(self.low[d], self.high[d]);
-                        inside + weight * (value - inside) - window[at(d)]
-                    });
-                    Change { feature: d, delta: delta.collect() }
+                    let (partner, slope) = self.mirror(d, group, &hit);
+                    let at = |t: usize, feature: usize| t * self.features() + feature;
+                    let within = |value: f32| value.clamp(self.low[d], self.high[d]);
+                    let before: Vec<f32> = segment.clone().map(|t| window[at(t, d)]).collect();
+                    let value = |t: usize| match donor {
+                        Some(donor) => within(donor[at(t, d)]),
+                        None => within(window[at(t, d)] - 2.0 * slope * window[at(t, partner)]),
+                    };
+                    // A blend of two values in the range; one that is out of it comes back in.
+                    let moved = segment.clone().zip(&before).map(|(t, x)| value(t) - within(*x));
+                    let mut delta: Vec<f32> = moved.collect();
+                    let weights = weigh(d, &delta);
+                    for ((delta, weight), x) in delta.iter_mut().zip(weights).zip(&before) {
+                        *delta = weight * *delta + (within(*x) - x);
+                    }
+                    Change { feature: d, delta }
                 })
                 .collect();
             let mut changed = window.to_vec();
@@ -282,6 +303,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::blend::blend_weights;
     use crate::patch::rms;
     use crate::rng::{Purpose, Rng};
 
@@ -356,8 +378,9 @@ mod tests {
                 &windows[at..at + WINDOW * 3]
             };
             let segment = start..start + length;
+            let weigh = |_: usize, delta: &[f32]| blend_weights(delta.len());
             let (changes, distance) =
-                joint.breach(window, &segment, &joint.groups(), donor, &mut rng(seed));
+                joint.breach(window, &segment, &joint.groups(), donor, weigh, &mut rng(seed));
             prop_assert_eq!(changes.len(), 1);
             let Change { feature, delta } = &changes[0];
             prop_assert!(*feature < 2 && delta.len() == length && rms(delta) > 0.1);

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use crate::config::{Distance, Form, Patch};
 use crate::rng::Rng;
+use crate::shape::{dtw, sbd};
+use crate::variation::LocalTau;
 
 /// Half a training standard deviation: the least range that a deviation is compared with.
 const MIN_RANGE: f32 = 0.5;
@@ -39,6 +41,25 @@ impl Decoded<'_> {
             .collect()
     }
 
+    /// Feature `d` over the rows `segment`, as it is and with `delta` added.
+    fn pair(&self, d: usize, segment: Range<usize>, delta: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let before: Vec<f32> = segment.map(|t| self.input[t * self.features + d]).collect();
+        let after = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
+        (before, after)
+    }
+
+    /// Standard deviation of the input over the whole window, per feature.
+    pub(crate) fn spreads(&self) -> Vec<f64> {
+        let rows = (self.input.len() / self.features.max(1)).max(1) as f64;
+        let column = |d: usize| self.input.iter().skip(d).step_by(self.features);
+        (0..self.features)
+            .map(|d| {
+                let mean = column(d).map(|x| f64::from(*x)).sum::<f64>() / rows;
+                (column(d).map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / rows).sqrt()
+            })
+            .collect()
+    }
+
     /// max - min of the input over the whole window, per feature.
     pub(crate) fn ranges(&self) -> Vec<f32> {
         let mut low = vec![f32::INFINITY; self.features];
@@ -59,10 +80,13 @@ pub(crate) struct Rule<'a> {
     pub tau: f32,
     /// Normal variation per feature, in z-scores.
     pub variation: &'a [f64],
+    /// What tau depends on; `None`: it is the same for every window.
+    pub local: Option<&'a LocalTau>,
 }
 
 impl Rule<'_> {
-    /// How far each feature deviates over the rows `segment`, in the units of tau.
+    /// How far each feature deviates over the rows `segment`, in the units of tau. Where tau is local,
+    /// as a multiple of the window's own tau, times the global one.
     pub(crate) fn deviations(
         &self,
         decoded: Decoded<'_>,
@@ -70,13 +94,15 @@ impl Rule<'_> {
         form: Form,
     ) -> Vec<f32> {
         let ranges = match self.distance {
-            Distance::Normal => Vec::new(),
             Distance::Rms | Distance::L2 => decoded.ranges(),
+            _ => Vec::new(),
         };
+        let spreads = self.local.map(|_| decoded.spreads()).unwrap_or_default();
         (0..decoded.features)
             .map(|d| {
                 let delta = decoded.delta(d, segment.clone(), form);
-                match self.distance {
+                let pair = || decoded.pair(d, segment.clone(), &delta);
+                let deviation = match self.distance {
                     Distance::Normal => rms(&delta) / self.variation[d] as f32,
                     Distance::Rms => rms(&delta) / ranges[d].max(MIN_RANGE),
                     // A flat window is passed by any change and by no other.
@@ -84,7 +110,17 @@ impl Rule<'_> {
                         let norm = rms(&delta) * (delta.len() as f32).sqrt();
                         norm / ranges[d].max(f32::MIN_POSITIVE)
                     }
-                }
+                    Distance::Dtw => {
+                        let (before, after) = pair();
+                        dtw(&before, &after) / self.variation[d] as f32
+                    }
+                    Distance::Sbd => {
+                        let (before, after) = pair();
+                        sbd(&before, &after)
+                    }
+                };
+                let own = self.local.and_then(|local| local.at(self.distance, spreads[d]));
+                own.map_or(deviation, |own| deviation * (self.tau / own))
             })
             .collect()
     }
@@ -95,7 +131,8 @@ impl Rule<'_> {
         match patch {
             Patch::None => (0..n).collect(),
             Patch::Deviation => (0..n).filter(|&d| deviations[d] > self.tau).collect(),
-            Patch::Length => random_subset(n, n, rng),
+            // A correlation is broken without a draw.
+            Patch::Length | Patch::Correlation => random_subset(n, n, rng),
         }
     }
 }
@@ -132,7 +169,7 @@ mod tests {
         let plain = vec![0.0; 16];
         let perturbed: Vec<f32> = (0..16).map(|i| if i % 2 == 0 { 1.0 } else { 0.01 }).collect();
         let decoded = Decoded { input: &input, plain: &plain, perturbed: &perturbed, features: 2 };
-        let rule = Rule { distance, tau: 0.1, variation: &variation };
+        let rule = Rule { distance, tau: 0.1, variation: &variation, local: None };
         rule.deviations(decoded, segment, Form::Residual)
     }
 
@@ -153,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_passes_tau_is_chosen() {
-        let rule = Rule { distance: Distance::Rms, tau: 0.1, variation: &[] };
+        let rule = Rule { distance: Distance::Rms, tau: 0.1, variation: &[], local: None };
         let rng = &mut Rng::new(1, Purpose::Anomaly, [0, 0]);
         let found = [0.2, 0.05, 0.11];
         assert_eq!(rule.chosen(Patch::Deviation, &found, rng), [0, 2]);

@@ -117,6 +117,8 @@ pub(crate) struct Posterior<'a> {
     perturbation: Perturbation,
     mu: Vec<f32>,
     sigma: Vec<f32>,
+    /// psi of every window.
+    pub psi: Vec<f64>,
 }
 
 /// What is decoded: the window's position, noise [L] and its scale psi; psi 1 gives X^.
@@ -127,15 +129,23 @@ pub(crate) struct Latent<'a> {
 }
 
 impl<'a> Posterior<'a> {
-    /// Encodes windows [n, W, D], given flat.
-    pub(crate) fn new(vae: &'a Vae, windows: &[f32], perturbation: Perturbation) -> Result<Self> {
+    /// Encodes windows [n, W, D], given flat; `psi` is the global one.
+    pub(crate) fn new(
+        vae: &'a Vae,
+        windows: &[f32],
+        psi: f64,
+        perturbation: Perturbation,
+    ) -> Result<Self> {
         let architecture = vae.architecture();
         let (window, features) = (architecture.window, architecture.features);
         let n = windows.len() / architecture.values().max(1);
         let x = Tensor::from_slice(windows, (n, window, features), &Device::Cpu)?;
         let (mu, log_variance) = vae.encode(&x)?;
         let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1()?;
-        Ok(Self { vae, perturbation, mu: mu.flatten_all()?.to_vec1()?, sigma })
+        let own = vae.psi_at(&mu, psi)?.flatten_all()?.to_vec1::<f32>()?;
+        let psi =
+            if own.len() == n { own.into_iter().map(f64::from).collect() } else { vec![psi; n] };
+        Ok(Self { vae, perturbation, mu: mu.flatten_all()?.to_vec1()?, sigma, psi })
     }
 
     /// Decodes them in one batch: flat [n, W, D].

@@ -1,9 +1,13 @@
 //! How much each feature varies when nothing is wrong: what an anomaly is measured against.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
+use crate::config::Distance;
 use crate::normalise::Matrix;
+use crate::perturb::median;
 
 /// Least normal variation, in training standard deviations: less is taken for rounding.
 const LEAST_RESIDUAL: f64 = 0.05;
@@ -23,6 +27,64 @@ pub struct Variation {
     pub residual: Vec<f64>,
     /// 99 % quantile of |x[t + 1] - x[t]| over clean rows: at least 0.01.
     pub step: Vec<f64>,
+}
+
+/// Bins of windows by how much they vary.
+const BINS: usize = 5;
+
+/// tau by how much a window varies: the median deviation of the held-out windows that vary about as
+/// much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalTau {
+    /// Standard deviation of a feature within a window, in z-scores: where one bin ends and the next
+    /// begins, ascending.
+    pub edges: Vec<f64>,
+    /// One tau per bin, by distance.
+    pub tau: BTreeMap<Distance, Vec<f64>>,
+}
+
+impl LocalTau {
+    /// Of (window, feature) pairs: how much each varies, and how far it deviates, by distance. Bins
+    /// hold about as many pairs each.
+    pub(crate) fn new(spreads: &[f64], deviations: &BTreeMap<Distance, Vec<f64>>) -> Self {
+        let mut sorted = spreads.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let edge = |i: usize| sorted[(i * sorted.len() / BINS).min(sorted.len() - 1)];
+        let mut edges: Vec<f64> =
+            if sorted.is_empty() { Vec::new() } else { (1..BINS).map(edge).collect() };
+        edges.dedup();
+        let mut local = Self { edges, tau: BTreeMap::new() };
+        for (distance, values) in deviations {
+            let mut bins = vec![Vec::new(); local.edges.len() + 1];
+            for (spread, value) in spreads.iter().zip(values) {
+                bins[local.bin(*spread)].push(*value);
+            }
+            let all = median(values.clone());
+            // A bin is empty where all pairs vary alike.
+            let of = |bin: Vec<f64>| if bin.is_empty() { all } else { median(bin) };
+            local.tau.insert(*distance, bins.into_iter().map(of).collect());
+        }
+        local
+    }
+
+    fn bin(&self, spread: f64) -> usize {
+        self.edges.iter().filter(|edge| spread > **edge).count()
+    }
+
+    /// tau of a feature that varies by `spread` in a window; `None` where it is 0.
+    pub(crate) fn at(&self, distance: Distance, spread: f64) -> Option<f32> {
+        let tau = *self.tau.get(&distance)?.get(self.bin(spread))? as f32;
+        (tau > 0.0).then_some(tau)
+    }
+
+    /// Whether a fit may have written this.
+    pub(crate) fn is_sound(&self) -> bool {
+        let sound = |tau: &Vec<f64>| {
+            tau.len() == self.edges.len() + 1 && tau.iter().all(|x| x.is_finite() && *x >= 0.0)
+        };
+        self.edges.iter().all(|edge| edge.is_finite()) && self.tau.values().all(sound)
+    }
 }
 
 impl Variation {
@@ -77,6 +139,20 @@ mod tests {
     use crate::columns::Columns;
     use crate::control::RunToEnd;
     use crate::normalise::Normaliser;
+
+    #[test]
+    fn tau_follows_how_much_a_window_varies() {
+        let spreads: Vec<f64> = (0..100).map(f64::from).collect();
+        let deviations = spreads.iter().map(|spread| 2.0 * spread).collect();
+        let local = LocalTau::new(&spreads, &BTreeMap::from([(Distance::Dtw, deviations)]));
+        assert!(local.is_sound() && local.edges == [20.0, 40.0, 60.0, 80.0]);
+        assert_eq!(local.at(Distance::Dtw, 5.0), Some(20.0));
+        assert_eq!(local.at(Distance::Dtw, 1e9), Some(180.0));
+        assert_eq!(local.at(Distance::Rms, 5.0), None);
+        let alike = LocalTau::new(&[1.0; 9], &BTreeMap::from([(Distance::Sbd, vec![0.5; 9])]));
+        assert!(alike.is_sound() && alike.at(Distance::Sbd, 7.0) == Some(0.5));
+        assert!(LocalTau::new(&[], &BTreeMap::new()).is_sound());
+    }
 
     #[test]
     fn steps_are_those_within_clean_stretches() {

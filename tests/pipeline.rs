@@ -16,7 +16,7 @@ use common::{
     picked, rng, small, vae_of, wave, waves,
 };
 use genias::config::{
-    Distance, Form, Kl, Margin, OneOrRange, Patch, Perturbation, Preset, Schedule,
+    Distance, Form, Kl, Margin, Noise, OneOrRange, Patch, Perturbation, Preset, Schedule,
 };
 use genias::generate::{Anomaly, AnomalyKind, Synthetic};
 use genias::model::Health;
@@ -1325,8 +1325,6 @@ fn tau_is_the_models_own_where_none_is_given() {
         assert_eq!(found(None, distance), found(Some(tau), distance));
         assert_ne!(found(None, distance), found(Some(2.0 * tau), distance));
     }
-    // The printed rule has the printed threshold.
-    assert_eq!(found(None, Distance::L2), found(Some(0.1), Distance::L2));
 }
 
 /// The gradient of a large weight is summed in several parts: every part of it moves.
@@ -1511,6 +1509,8 @@ fn any_fit() -> impl Strategy<Value = FitConfig> {
             linear_path: flags[2],
             perturbation: if flags[3] { Perturbation::Mean } else { Perturbation::Variance },
             levels: flags[4].then_some(2),
+            local: flags[5],
+            kinds: 1 + batch_size % 9,
             dropout: if flags[5] { dropout } else { 0.0 },
             batch_size,
             validation,
@@ -1531,10 +1531,12 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             form: if flags[1] { Form::Residual } else { Form::Decoded },
             patch,
             tau: (tau < 1.0).then_some(tau),
-            distance: [Distance::Normal, Distance::Rms, Distance::L2][stride % 3],
+            distance: Distance::OWN[stride % Distance::OWN.len()],
             creep: flags[2].then_some((tau / 1.5 + 0.01).min(1.0)),
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],
+            draws: 1 + low % 3,
+            noise: if flags[2] { Noise::Independent } else { Noise::Stratified },
             stride: flags[5].then_some(stride),
             seed,
         }

@@ -76,6 +76,8 @@ fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
         number(models, "r2", |m| m.model.report.r2),
         number(models, "r2_pca", |m| m.model.report.r2_pca),
         count(models, "active_units", |m| Some(m.model.report.active_units)),
+        number(models, "edi", |m| m.model.edi()),
+        number(models, "correlation", |m| m.model.strongest_correlation()),
         number(models, "kl", |m| m.model.report.kl),
         number(models, "tau", |m| {
             m.model.report.tau.get(&GenerateConfig::default().distance).copied()
