@@ -20,7 +20,7 @@ use crate::rng::{Purpose, Rng};
 use crate::train::{Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
-use crate::variation::{LocalTau, Variation};
+use crate::variation::{LocalTau, Variation, usual_deviation};
 
 /// Windows that are looked at, evenly spaced.
 const EXAMINED: usize = 256;
@@ -87,7 +87,7 @@ fn thresholds(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contr
     let Probe { deviations, spreads, .. } =
         probe(model, vae, sample, (&config, &Distance::OWN), control)?;
     for (distance, deviations) in &deviations {
-        model.report.tau.insert(*distance, median(deviations.clone()));
+        model.report.tau.insert(*distance, usual_deviation(deviations.iter().copied()));
     }
     model.report.local_tau = model.config.local.then(|| LocalTau::new(&spreads, &deviations));
     Ok(())

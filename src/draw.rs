@@ -10,7 +10,7 @@ use crate::columns::Series;
 use crate::config::{Form, GenerateConfig, Noise, Patch};
 use crate::diversity::{Coverage, descriptor, latin_normals};
 use crate::error::Result;
-use crate::joint::Joint;
+use crate::joint::{Group, Joint};
 use crate::model::Model;
 use crate::normalise::Matrix;
 use crate::patch::{Change, Decoded, most_deviating, rms};
@@ -375,7 +375,7 @@ impl Drawer<'_> {
     fn breach(
         &self,
         joint: &Joint,
-        groups: &[Vec<usize>],
+        groups: &[Group],
         (site, window): (&Site, &[f32]),
         rng: &mut Rng,
     ) -> Drawn {

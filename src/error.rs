@@ -82,7 +82,7 @@ pub enum Error {
     },
     /// No two features go together, so there is nothing to break (an error under `strict` only).
     #[error(
-        "`patch` = \"correlation\" needs two features that go together, with a correlation of {least} or more in what the model reconstructs; the largest of the model is {strongest:.2}"
+        "`patch` = \"correlation\" needs two features that go together, with a correlation of {least} or more in what the model reconstructs; the largest of the model is {strongest:.2} (of features that hardly ever move, none counts)"
     )]
     NoCorrelation {
         /// Largest absolute correlation of two live features.

@@ -267,10 +267,10 @@ impl Model {
             let allowed = "used with two features or more";
             return Err(Error::parameter("patch", "correlation", allowed));
         }
-        let strongest = self.strongest_correlation().unwrap_or(0.0);
-        if strongest >= PARTNERS {
+        if self.joint.as_ref().is_some_and(|joint| !joint.groups().is_empty()) {
             return Ok(());
         }
+        let strongest = self.strongest_correlation().unwrap_or(0.0);
         Err(Error::NoCorrelation { strongest, least: PARTNERS })
     }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
-use crate::patch::Change;
+use crate::patch::{Change, rms};
 use crate::rng::Rng;
 
 /// Blocks of a window.
@@ -25,7 +25,11 @@ const LIMIT: f64 = 0.999;
 /// Least variance on the diagonal beside the mean one.
 const RIDGE: f64 = 1e-3;
 /// Changes that are tried for an anomaly.
-const CANDIDATES: usize = 12;
+const CANDIDATES: usize = 256;
+/// Least normal range of a feature that is changed, in training standard deviations.
+const ROOM: f32 = 0.1;
+/// Least root mean square of a change, in the same unit: less is no change.
+const LEAST: f32 = 0.05;
 
 /// How the live features of a model go together, in z-scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,17 +165,19 @@ impl Joint {
         found
     }
 
-    /// Groups of features that go together, of two or more each.
-    pub(crate) fn groups(&self) -> Vec<Vec<usize>> {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
+    /// Groups of features that go together, of two or more each, of which one or more can change.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
         for d in 0..self.features() {
-            if !groups.iter().any(|group| group.contains(&d)) {
-                let mut group = self.group(d);
-                group.sort_unstable();
-                groups.push(group);
+            if !groups.iter().any(|group| group.members.contains(&d)) {
+                let mut members = self.group(d);
+                members.sort_unstable();
+                let room = |d: &usize| self.high[*d] - self.low[*d] > ROOM;
+                let free = members.iter().copied().filter(room).collect();
+                groups.push(Group { members, free });
             }
         }
-        groups.retain(|group| group.len() > 1);
+        groups.retain(|group| group.members.len() > 1 && !group.free.is_empty());
         groups
     }
 
@@ -191,53 +197,60 @@ impl Joint {
     /// of one of `groups`, never all, take their values from another normal window (`donor`), or are
     /// mirrored at what their strongest partner says of them (y - 2 r x). Everything is kept in the
     /// normal range of its feature; `weigh` blends the change of a feature into the input. Of several
-    /// tries, the one with the largest joint distance, and
-    /// that distance.
+    /// tries, the one with the largest joint distance, and that distance. Where no try moves anything,
+    /// a feature is held at an end of its range.
     pub(crate) fn breach<'a>(
         &self,
         window: &[f32],
         segment: &Range<usize>,
-        groups: &[Vec<usize>],
+        groups: &[Group],
         donor: impl Fn(&mut Rng) -> &'a [f32],
         weigh: impl Fn(usize, &[f32]) -> Vec<f32>,
         rng: &mut Rng,
     ) -> (Vec<Change>, f64) {
+        let at = |t: usize, feature: usize| t * self.features() + feature;
+        // What feature `d` changes by when its rows become `values`.
+        let change = |d: usize, values: &dyn Fn(usize) -> f32| {
+            let within = |value: f32| value.clamp(self.low[d], self.high[d]);
+            let before: Vec<f32> = segment.clone().map(|t| window[at(t, d)]).collect();
+            // A blend of two values in the range; one that is out of it comes back in.
+            let moved = segment.clone().zip(&before).map(|(t, x)| within(values(t)) - within(*x));
+            let mut delta: Vec<f32> = moved.collect();
+            let weights = weigh(d, &delta);
+            for ((delta, weight), x) in delta.iter_mut().zip(weights).zip(&before) {
+                *delta = weight * *delta + (within(*x) - x);
+            }
+            Change { feature: d, delta }
+        };
+        let base = Base::new(self, window, segment);
         let mut best = (Vec::new(), f64::NEG_INFINITY);
         for _ in 0..CANDIDATES {
             let group = &groups[rng.below(groups.len())];
-            let hit = part(group, rng);
+            let hit = group.part(rng);
             let donor = (rng.below(2) == 0).then(|| donor(rng));
-            let changes: Vec<Change> = hit
-                .iter()
-                .map(|&d| {
-                    let (partner, slope) = self.mirror(d, group, &hit);
-                    let at = |t: usize, feature: usize| t * self.features() + feature;
-                    let within = |value: f32| value.clamp(self.low[d], self.high[d]);
-                    let before: Vec<f32> = segment.clone().map(|t| window[at(t, d)]).collect();
-                    let value = |t: usize| match donor {
-                        Some(donor) => within(donor[at(t, d)]),
-                        None => within(window[at(t, d)] - 2.0 * slope * window[at(t, partner)]),
-                    };
-                    // A blend of two values in the range; one that is out of it comes back in.
-                    let moved = segment.clone().zip(&before).map(|(t, x)| value(t) - within(*x));
-                    let mut delta: Vec<f32> = moved.collect();
-                    let weights = weigh(d, &delta);
-                    for ((delta, weight), x) in delta.iter_mut().zip(weights).zip(&before) {
-                        *delta = weight * *delta + (within(*x) - x);
-                    }
-                    Change { feature: d, delta }
-                })
-                .collect();
-            let mut changed = window.to_vec();
-            for Change { feature, delta } in &changes {
-                for (t, delta) in segment.clone().zip(delta) {
-                    changed[t * self.features() + feature] += delta;
+            let one = |&d: &usize| match donor {
+                Some(donor) => change(d, &|t| donor[at(t, d)]),
+                None => {
+                    let (partner, slope) = self.mirror(d, &group.members, &hit);
+                    change(d, &|t| window[at(t, d)] - 2.0 * slope * window[at(t, partner)])
                 }
-            }
-            let distance = self.distance(&changed, segment.clone());
-            if distance > best.1 {
+            };
+            let mut changes: Vec<Change> = hit.iter().map(one).collect();
+            changes.retain(|change| rms(&change.delta) >= LEAST);
+            let distance = base.distance(self, &changes);
+            if !changes.is_empty() && distance > best.1 {
                 best = (changes, distance);
             }
+        }
+        if best.0.is_empty() {
+            let free = &groups[rng.below(groups.len())].free;
+            let d = free[rng.below(free.len())];
+            let mean = segment.clone().map(|t| window[at(t, d)]).sum::<f32>();
+            let middle = 0.5 * (self.low[d] + self.high[d]);
+            let end = if mean < middle * segment.len() as f32 { self.high[d] } else { self.low[d] };
+            let changes = vec![change(d, &|_| end)];
+            let distance = base.distance(self, &changes);
+            best = (changes, distance);
         }
         best
     }
@@ -253,14 +266,75 @@ impl Joint {
     }
 }
 
-/// Some members of a group, never all: few more often than many.
-fn part(group: &[usize], rng: &mut Rng) -> Vec<usize> {
-    let mut members = group.to_vec();
-    rng.shuffle(&mut members);
-    let most = (group.len() - 1) as f64;
-    members.truncate((rng.log_uniform(1.0, most).round() as usize).clamp(1, group.len() - 1));
-    members.sort_unstable();
-    members
+/// Features that go together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Group {
+    members: Vec<usize>,
+    /// Those whose normal range has room for a change.
+    free: Vec<usize>,
+}
+
+impl Group {
+    /// Some members that can change, never all members: few more often than many.
+    fn part(&self, rng: &mut Rng) -> Vec<usize> {
+        let mut free = self.free.clone();
+        rng.shuffle(&mut free);
+        let most = free.len().min(self.members.len() - 1);
+        let count = rng.log_uniform(1.0, most as f64).round() as usize;
+        free.truncate(count.clamp(1, most));
+        free.sort_unstable();
+        free
+    }
+}
+
+/// The rows of a segment before they are changed: what a change adds to their joint distance.
+struct Base {
+    /// First row of every block within the segment, and the segment's end.
+    bounds: Vec<usize>,
+    /// C^-1 m of every block.
+    pull: Vec<DVector<f64>>,
+    distance: f64,
+}
+
+impl Base {
+    fn new(joint: &Joint, window: &[f32], segment: &Range<usize>) -> Self {
+        let rows = window.len() / joint.features().max(1);
+        let means = block_means(window, joint.features(), segment.clone(), rows);
+        let pull = means.iter().map(|mean| &joint.precision * DVector::from_row_slice(mean));
+        Self {
+            bounds: bounds(segment.len(), rows),
+            pull: pull.collect(),
+            distance: joint.distance(window, segment.clone()),
+        }
+    }
+
+    /// Joint distance with some features changed: m' P m + 2 d' P m + d' P d for a change d of the
+    /// means, of which only the changed features count.
+    fn distance(&self, joint: &Joint, changes: &[Change]) -> f64 {
+        let mut added = 0.0;
+        for (pull, block) in self.pull.iter().zip(self.bounds.windows(2)) {
+            let moved: Vec<(usize, f64)> = changes
+                .iter()
+                .map(|Change { feature, delta }| {
+                    let delta = &delta[block[0]..block[1]];
+                    let sum = delta.iter().map(|x| f64::from(*x)).sum::<f64>();
+                    (*feature, sum / delta.len() as f64)
+                })
+                .collect();
+            for (i, d) in &moved {
+                let other = moved.iter().map(|(j, e)| joint.precision[(*i, *j)] * e).sum::<f64>();
+                added += d * (2.0 * pull[*i] + other);
+            }
+        }
+        self.distance + added / self.pull.len().max(1) as f64
+    }
+}
+
+/// Where the blocks of a segment of `length` rows begin, and its end, for windows of `rows` rows.
+fn bounds(length: usize, rows: usize) -> Vec<usize> {
+    let block = rows.div_ceil(BLOCKS).max(1);
+    let count = ((length as f64 / block as f64).round() as usize).max(1);
+    (0..count).map(|i| i * block).chain([length]).collect()
 }
 
 /// Means [D] of consecutive blocks of the rows `segment` of a window of `rows` rows: as long as an
@@ -272,12 +346,10 @@ fn block_means(
     segment: Range<usize>,
     rows: usize,
 ) -> Vec<Vec<f64>> {
-    let length = rows.div_ceil(BLOCKS).max(1);
-    let count = ((segment.len() as f64 / length as f64).round() as usize).max(1);
-    let bound = |i: usize| if i == count { segment.end } else { segment.start + i * length };
-    (0..count)
-        .map(|i| {
-            let block = bound(i)..bound(i + 1);
+    bounds(segment.len(), rows)
+        .windows(2)
+        .map(|pair| {
+            let block = segment.start + pair[0]..segment.start + pair[1];
             let mut mean = vec![0.0; features];
             for row in window[block.start * features..block.end * features].chunks_exact(features) {
                 mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
@@ -304,7 +376,6 @@ mod tests {
 
     use super::*;
     use crate::blend::blend_weights;
-    use crate::patch::rms;
     use crate::rng::{Purpose, Rng};
 
     const WINDOW: usize = 40;
@@ -333,7 +404,7 @@ mod tests {
     #[test]
     fn finds_what_goes_together() {
         let joint = joint(&windows(100));
-        assert_eq!(joint.groups(), [[0, 1]]);
+        assert_eq!(joint.groups(), [Group { members: vec![0, 1], free: vec![0, 1] }]);
         assert!(joint.correlation(0, 1) < -0.95 && joint.strongest() > 0.95);
         // About one in a thousand blocks of normal windows passes the limit.
         let blocks = joint.distance(&windows(1), 0..WINDOW);
@@ -352,6 +423,23 @@ mod tests {
         ] {
             assert!(Joint::new(low, high, covariance, 3.0).is_err());
         }
+    }
+
+    #[test]
+    fn what_never_moves_by_itself_is_not_changed_and_nothing_is_inert() {
+        let windows = windows(100);
+        let mut joint = joint(&windows);
+        joint.high[0] = joint.low[0];
+        let groups = joint.groups();
+        assert_eq!(groups, [Group { members: vec![0, 1], free: vec![1] }]);
+        // A donor that gives the window itself, and a partner that says nothing.
+        let window = vec![0.0; WINDOW * 3];
+        let weigh = |_: usize, delta: &[f32]| vec![1.0; delta.len()];
+        let (changes, _) =
+            joint.breach(&window, &(3..30), &groups, |_| &window, weigh, &mut rng(1));
+        assert_eq!((changes.len(), changes[0].feature), (1, 1));
+        let end = changes[0].delta[0];
+        assert!(end == joint.low[1] || end == joint.high[1], "{end}");
     }
 
     #[test]
@@ -389,6 +477,12 @@ mod tests {
                 prop_assert!(value >= joint.low[*feature] - 1e-5);
                 prop_assert!(value <= joint.high[*feature] + 1e-5);
             }
+            let mut changed = window.to_vec();
+            for (t, delta) in segment.clone().zip(delta) {
+                changed[t * 3 + feature] += delta;
+            }
+            let direct = joint.distance(&changed, segment.clone());
+            prop_assert!((distance / direct - 1.0).abs() < 1e-6, "{} {}", distance, direct);
             prop_assert!(distance > 3.0 * joint.distance(window, segment));
             prop_assert!(distance > f64::from(joint.limit));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
-use crate::config::Distance;
+use crate::config::{Distance, PAPER_TAU};
 use crate::normalise::Matrix;
 use crate::perturb::median;
 
@@ -29,6 +29,8 @@ pub struct Variation {
     pub step: Vec<f64>,
 }
 
+/// Deviations from here on are those of flat windows by the printed rule.
+const ENDLESS: f64 = 1e30;
 /// Bins of windows by how much they vary.
 const BINS: usize = 5;
 
@@ -42,6 +44,13 @@ pub struct LocalTau {
     pub edges: Vec<f64>,
     /// One tau per bin, by distance.
     pub tau: BTreeMap<Distance, Vec<f64>>,
+}
+
+/// Median of some deviations; those of flat windows, of which the printed rule says that any change is
+/// endless, are left out. The paper's tau where none is left.
+pub(crate) fn usual_deviation(values: impl IntoIterator<Item = f64>) -> f64 {
+    let kept: Vec<f64> = values.into_iter().filter(|value| *value < ENDLESS).collect();
+    if kept.is_empty() { PAPER_TAU } else { median(kept) }
 }
 
 impl LocalTau {
@@ -60,9 +69,9 @@ impl LocalTau {
             for (spread, value) in spreads.iter().zip(values) {
                 bins[local.bin(*spread)].push(*value);
             }
-            let all = median(values.clone());
+            let all = usual_deviation(values.iter().copied());
             // A bin is empty where all pairs vary alike.
-            let of = |bin: Vec<f64>| if bin.is_empty() { all } else { median(bin) };
+            let of = |bin: Vec<f64>| if bin.is_empty() { all } else { usual_deviation(bin) };
             local.tau.insert(*distance, bins.into_iter().map(of).collect());
         }
         local
@@ -151,6 +160,8 @@ mod tests {
         assert_eq!(local.at(Distance::Rms, 5.0), None);
         let alike = LocalTau::new(&[1.0; 9], &BTreeMap::from([(Distance::Sbd, vec![0.5; 9])]));
         assert!(alike.is_sound() && alike.at(Distance::Sbd, 7.0) == Some(0.5));
+        assert_eq!(usual_deviation([1.0, 1e37, f64::INFINITY, 3.0]), 2.0);
+        assert_eq!(usual_deviation([f64::INFINITY]), PAPER_TAU);
         assert!(LocalTau::new(&[], &BTreeMap::new()).is_sound());
     }
 
