@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import polars_genias as pg
 from polars_genias.demo import METRICS, host_metrics
 
 Array = NDArray[np.float64]
+Score = Callable[[Array], Array]
 WINDOW = 200
 MOST_WINDOWS = 300
 """Windows of a series on which anomalies are made, about; and as many real ones at most."""
@@ -146,44 +148,52 @@ def correlation(study: Study) -> dict[str, Any]:
     slack = 1e-5 * (study.spread + np.abs(study.mean))
     inside = (anomalous >= study.low - slack) & (anomalous <= study.high + slack)
     x, y = study.z(normal), study.z(anomalous)
-    flat = x.reshape(len(x), -1)
-    learned = flat[:: max(1, len(flat) // 500)]
-    mean, components = _principal(learned)
+    # Scores are learned from the first windows and judged on later ones that do not overlap them.
+    first = int(0.6 * len(x))
+    later = first + WINDOW // max(1, (study.train.height - WINDOW) // MOST_WINDOWS)
+    known, x, y = x[:first], x[later:], y[later:]
+    scores = {
+        "auc_joint": joint_distance(known),
+        "auc_pca_blocks": pca_error(blocks(known).reshape(len(known), -1), blocks),
+        "auc_pca": pca_error(known.reshape(len(known), -1), lambda windows: windows),
+        "auc_max_z": lambda windows: np.abs(windows).max(axis=(1, 2)),
+    }
+    return (
+        row
+        | {"anomalies": len(normal), "in_range": float((inside | ~mask).all(axis=(1, 2)).mean())}
+        | {name: auc(score(x), score(y)) for name, score in scores.items()}
+        | {"auc_vae": auc(study.errors(normal[later:]), study.errors(anomalous[later:]))}
+    )
 
-    def pca(windows: Array) -> Array:
-        centred = windows.reshape(len(windows), -1) - mean
+
+def blocks(windows: Array) -> Array:
+    """Means of the eighths of windows, [n, 8, D]."""
+    n, rows, d = windows.shape
+    return np.asarray(windows.reshape(n, 8, rows // 8, d).mean(axis=2))
+
+
+def pca_error(known: Array, of: Callable[[Array], Array]) -> Score:
+    """Squared error of rebuilding `of` windows from the principal components of `known`."""
+    mean, components = _principal(known)
+
+    def score(windows: Array) -> Array:
+        centred = of(windows).reshape(len(windows), -1) - mean
         return np.asarray(((centred - centred @ components @ components.T) ** 2).mean(axis=1))
 
-    def largest(windows: Array) -> Array:
-        return np.asarray(np.abs(windows).max(axis=(1, 2)))
-
-    joint = _joint_distance(x)
-    return row | {
-        "anomalies": len(normal),
-        "in_range": float((inside | ~mask).all(axis=(1, 2)).mean()),
-        "auc_pca": auc(pca(x), pca(y)),
-        "auc_vae": auc(study.errors(normal), study.errors(anomalous)),
-        "auc_joint": auc(joint(x), joint(y)),
-        "auc_max_z": auc(largest(x), largest(y)),
-    }
+    return score
 
 
-def _joint_distance(normal: Array) -> Any:
-    """Mahalanobis distance of block means (an eighth of a window), mean over blocks."""
+def joint_distance(known: Array) -> Score:
+    """Mahalanobis distance of block means over the features, mean over blocks."""
+    means = blocks(known).reshape(-1, known.shape[2])
+    inverse = np.linalg.inv(np.cov(means.T) + 1e-3 * np.eye(known.shape[2]))
 
-    def means(windows: Array) -> Array:
-        n, rows, d = windows.shape
-        return np.asarray(windows.reshape(n, 8, rows // 8, d).mean(axis=2))
+    def score(windows: Array) -> Array:
+        m = blocks(windows) - means.mean(axis=0)
+        square = np.einsum("nbd,de,nbe->nb", m, inverse, m)
+        return np.asarray(np.sqrt(square).mean(axis=1))
 
-    blocks = means(normal).reshape(-1, normal.shape[2])
-    covariance = np.cov(blocks.T) + 1e-2 * np.eye(normal.shape[2])
-    inverse = np.linalg.inv(covariance)
-
-    def distance(windows: Array) -> Array:
-        m = means(windows) - blocks.mean(axis=0)
-        return np.asarray(np.einsum("nbd,de,nbe->nb", m, inverse, m).mean(axis=1))
-
-    return distance
+    return score
 
 
 def window_features(windows: Array) -> Array:
