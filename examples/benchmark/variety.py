@@ -56,6 +56,7 @@ class Study:
         self.low, self.high = np.quantile(known, (0.001, 0.999), axis=0, method="nearest")
 
     def about(self) -> dict[str, Any]:
+        """What `describe` says of the model."""
         about = self.model.select(pg.describe("model").alias("about")).unnest("about")
         return about.row(0, named=True)
 
@@ -116,6 +117,7 @@ class Study:
         return by_window["anomaly_score"].to_numpy().astype(float)
 
     def z(self, windows: Array) -> Array:
+        """Windows in train deviations from the train mean."""
         return (windows - self.mean) / self.spread
 
     def real(self) -> Array:
@@ -216,7 +218,7 @@ def window_features(windows: Array) -> Array:
     return np.asarray(np.sign(both) * np.log1p(np.abs(both)))
 
 
-def two_sample(real: Array, other: Array, seed: int = 0) -> float:
+def two_sample(real: Array, other: Array) -> float:
     """Balanced accuracy of logistic regression that tells real from other windows, held out.
 
     Five folds of consecutive windows, since neighbours overlap. 0.5: it cannot.
@@ -277,7 +279,9 @@ def cost(study: Study) -> dict[str, Any]:
         best = np.inf
         for _ in range(3):
             started = time.perf_counter()
-            pg.generate(study.train, models=study.model, **study.roles, contamination=0.5, **options)
+            pg.generate(
+                study.train, models=study.model, **study.roles, contamination=0.5, **options
+            )
             best = min(best, time.perf_counter() - started)
         return float(best)
 
