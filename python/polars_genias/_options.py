@@ -42,6 +42,8 @@ class ModelOptions(TypedDict, total=False):
     margin: Literal["reconstruction", "input"]
     calibrate: bool
     refit: bool
+    local: bool
+    kinds: int
     steps: int
     batch_size: int
     learning_rate: float
@@ -78,11 +80,13 @@ class GenerateOptions(ModelOptions, total=False):
     contamination: float
     length: int | tuple[int, int] | None
     form: Literal["residual", "decoded"]
-    patch: Literal["deviation", "length", "none"]
+    patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
-    distance: Literal["normal", "rms", "l2"]
+    distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
     strength: float | tuple[float, float] | None
     creep: float | None
+    draws: int
+    noise: Literal["stratified", "independent"]
     hit_constant: bool
 
 

@@ -283,9 +283,10 @@ def generate(
     DataFrame, LazyFrame or Expr
         Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
         ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
-        there is none), ``anomaly_kind`` (UInt32), ``anomaly_strength`` (Float32: root mean square
-        of the change in standard deviations) and per feature ``{feature}_mask`` (whether it was
-        hit). Columns: a struct of these.
+        there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
+        frequent; 0 where only constant features are hit), ``anomaly_strength`` (Float32: root
+        mean square of the change in standard deviations) and per feature ``{feature}_mask``
+        (whether it was hit). Columns: a struct of these.
 
     Examples
     --------
@@ -899,7 +900,9 @@ def describe(column: IntoColumn) -> pl.Expr:
     -------
     Expr
         A struct: ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and PCA's of
-        the same rank), ``active_units``, ``kl``, ``patch_rate``, ``in_band``, ``threshold``,
+        the same rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over their
+        kinds, in nats), ``correlation`` (the largest between two features, as ``patch`` breaks
+        it; null where fewer than two move), ``kl``, ``patch_rate``, ``in_band``, ``threshold``,
         ``steps``, ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a
         list of warnings, explained in the documentation), ``history``, ``config`` and more.
 
