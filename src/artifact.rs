@@ -14,13 +14,15 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::config::{DetectConfig, DetectorKind, FitConfig};
 use crate::detector::{Learned, Trained};
 use crate::error::{Error, Result};
+use crate::joint::Joint;
 use crate::kernels::with_slices;
 use crate::model::{Model, Report};
 use crate::normalise::Normaliser;
 use crate::vae::Architecture;
+use crate::variation::LocalTau;
 
 /// Version of the format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +61,10 @@ impl Model {
                 Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
             })?;
             tensors.push((name, tensor.dims().to_vec(), bytes));
+        }
+        for (name, shape, values) in self.joint.iter().flat_map(Joint::parts) {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((name.to_string(), shape, bytes));
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let mut metadata = Metadata {
@@ -141,9 +147,25 @@ impl Model {
             let parameters = taken.collect();
             trained.insert(kind, Trained { config, learned, parameters });
         }
+        let joint = joint(&mut parameters, normaliser.live_features().len())?;
         let model = Self::assemble(config, normaliser, report, parameters)?;
-        Ok(Self { trained, ..model })
+        Ok(Self { joint, trained, ..model })
     }
+}
+
+/// Takes the tensors that say how features go together.
+fn joint(parameters: &mut HashMap<String, Tensor>, live: usize) -> Result<Option<Joint>> {
+    if live < 2 {
+        return Ok(None);
+    }
+    let mut take = |name: &str| -> Result<Vec<f32>> {
+        let missing = || Error::Model(format!("tensor `{name}` is missing"));
+        Ok(parameters.remove(name).ok_or_else(missing)?.flatten_all()?.to_vec1()?)
+    };
+    let [covariance, range, limit] = Joint::shapes(live).map(|(name, _)| take(name));
+    let (mut low, limit) = (range?, limit?);
+    let high = low.split_off(low.len() / 2);
+    Joint::new(low, high, covariance?, limit.first().copied().unwrap_or_default()).map(Some)
 }
 
 /// Refuses metadata that no fit writes.
@@ -158,6 +180,12 @@ fn check(metadata: &Metadata) -> Result<()> {
     {
         return Err(Error::Model("the normaliser is inconsistent".into()));
     }
+    let report = &metadata.report;
+    let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
+    let sound = sound && report.local_tau.iter().all(LocalTau::is_sound) && report.kinds.is_sound();
+    if !sound || !report.variation.fits(metadata.normaliser.live_features().len()) {
+        return Err(Error::Model("the normal variation is inconsistent".into()));
+    }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
         if !kind.is_trained() || !learned.fits(*kind, config) {
@@ -165,7 +193,6 @@ fn check(metadata: &Metadata) -> Result<()> {
         }
     }
     let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
-    let report = &metadata.report;
     if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
         || !report.detector.iter().all(holds)
     {
@@ -184,6 +211,9 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<HashMap<
     let live = metadata.normaliser.live_features().len();
     let architecture = Architecture::new(&metadata.config, live);
     let mut shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
+    if live > 1 {
+        shapes.extend(Joint::shapes(live).map(|(name, shape)| (name.to_string(), shape)));
+    }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
         let own = Trained::shapes(*kind, features, &entry.config).into_iter();

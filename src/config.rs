@@ -116,6 +116,11 @@ pub struct FitConfig {
     /// Whether the decoder's linear path is fitted once more after training, to the latent means,
     /// where that helps held-out windows.
     pub refit: bool,
+    /// Whether psi and tau depend on the window: psi by a head on the latent mean, tau by the window's
+    /// own variation.
+    pub local: bool,
+    /// Most kinds that the anomalies of a model are told apart in.
+    pub kinds: usize,
     /// Most optimiser steps.
     pub steps: usize,
     /// Windows per step.
@@ -160,6 +165,8 @@ impl Default for FitConfig {
             margin: Margin::Reconstruction,
             calibrate: true,
             refit: true,
+            local: false,
+            kinds: 6,
             steps: 400,
             batch_size: 64,
             learning_rate: 5e-4,
@@ -225,6 +232,7 @@ impl FitConfig {
         number("beta", self.beta, |x| x >= 0.0, ">= 0")?;
         number("gamma", self.gamma.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
         number("zeta", self.zeta.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
+        count("kinds", self.kinds, 1, 64)?;
         count("steps", self.steps, 1, usize::MAX)?;
         count("batch_size", self.batch_size, 1, 1 << 16)?;
         number("learning_rate", self.learning_rate, |x| x > 0.0, "> 0")?;
@@ -268,18 +276,47 @@ pub enum Patch {
     Deviation,
     /// A segment of random length of a random subset of the features.
     Length,
+    /// Some features of a group that goes together, so that each stays in its normal range and the
+    /// group does not: no latent noise, other values instead.
+    Correlation,
     /// Every live feature.
     None,
 }
 
 /// Deviation that `tau` bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
+    /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
+    /// training windows ([`crate::variation::Variation::residual`]).
+    Normal,
     /// Root mean square against tau * max(range, half a training standard deviation).
     Rms,
     /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
     L2,
+    /// Dynamic time warping between X_d and X~_d, as a root mean square against tau times the
+    /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide to either side, 1
+    /// to 100 rows: small shifts in time count little.
+    Dtw,
+    /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their largest
+    /// normalised cross-correlation. Blind to level, amplitude and shift.
+    Sbd,
+}
+
+impl Distance {
+    /// Those that a model has a threshold of its own for.
+    pub const OWN: [Self; 5] = [Self::Normal, Self::Rms, Self::L2, Self::Dtw, Self::Sbd];
+}
+
+/// How the latent noise of the anomalies of a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Noise {
+    /// Every draw by itself.
+    Independent,
+    /// A Latin hypercube over the draws of 16 anomalies at a time: in every latent unit they are
+    /// spread over equally likely strata.
+    Stratified,
 }
 
 /// A number, or a range that is drawn from log-uniformly.
@@ -314,13 +351,22 @@ pub struct GenerateConfig {
     pub form: Form,
     /// Which of them replace the input.
     pub patch: Patch,
-    /// Threshold of the deviation patch; `None`: the model's own, half of its deviations.
+    /// Threshold of the deviation patch; `None`: the model's own, the median of its deviations in this
+    /// distance.
     pub tau: Option<f64>,
     /// Deviation that `tau` bounds.
     pub distance: Distance,
     /// Root mean square of the change over the hit segment, in training standard deviations of the
     /// feature; `None`: as psi makes it.
     pub strength: Option<OneOrRange<f64>>,
+    /// Slow onset: the share of a segment over which its change grows, in (0, 1], or the rows, above
+    /// 1; `None`: none.
+    pub creep: Option<f64>,
+    /// Draws per anomaly, of which one is taken: so that neighbouring anomalies are far apart in what
+    /// they look like.
+    pub draws: usize,
+    /// How the latent noise of the anomalies of a series is drawn.
+    pub noise: Noise,
     /// Whether anomalies may also hit features that were constant in training.
     pub hit_constant: bool,
     /// Rows between the windows of `pairs`; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
@@ -337,8 +383,11 @@ impl Default for GenerateConfig {
             form: Form::Residual,
             patch: Patch::Deviation,
             tau: None,
-            distance: Distance::Rms,
+            distance: Distance::Normal,
             strength: None,
+            creep: None,
+            draws: 1,
+            noise: Noise::Stratified,
             hit_constant: false,
             stride: None,
             seed: 0,
@@ -367,7 +416,31 @@ impl GenerateConfig {
         count_range("length", self.length, window, &allowed)?;
         number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
         positive_range("strength", self.strength)?;
+        if let (Patch::Correlation, Some(strength)) = (self.patch, self.strength) {
+            let (low, high) = strength.bounds();
+            let allowed =
+                "left out with `patch` \"correlation\", which keeps features in their range";
+            return Err(Error::parameter("strength", format!("({low}, {high})"), allowed));
+        }
+        count("draws", self.draws, 1, 64)?;
+        let whole = |x: f64| x.fract() == 0.0 && x <= window as f64;
+        let allowed = format!("in (0, 1], or whole rows up to `window` = {window}");
+        number(
+            "creep",
+            self.creep.unwrap_or(1.0),
+            |x| x > 0.0 && (x <= 1.0 || whole(x)),
+            &allowed,
+        )?;
         optional_count("stride", self.stride, 1, usize::MAX)
+    }
+
+    /// Rows of slow onset of a segment of `length` rows.
+    pub fn creep_rows(&self, length: usize) -> usize {
+        match self.creep {
+            None => 0,
+            Some(share) if share <= 1.0 => (share * length as f64).round() as usize,
+            Some(rows) => (rows as usize).min(length),
+        }
     }
 
     /// Shortest and longest anomaly for windows of `window` rows.
@@ -726,6 +799,8 @@ fn static_name(name: &str) -> &'static str {
         "margin",
         "calibrate",
         "refit",
+        "local",
+        "kinds",
         "steps",
         "batch_size",
         "learning_rate",
@@ -742,6 +817,9 @@ fn static_name(name: &str) -> &'static str {
         "tau",
         "distance",
         "strength",
+        "creep",
+        "draws",
+        "noise",
         "hit_constant",
         "detector",
         "negatives",
@@ -869,6 +947,17 @@ mod tests {
             (serde_json::json!({"delta_min": 0.5}), "`delta_min` = 0.5"),
             (serde_json::json!({"contamination": 1.5}), "`contamination` = 1.5"),
             (serde_json::json!({"tau": -1}), "`tau` = -1"),
+            (serde_json::json!({"creep": 0.0}), "`creep` = 0"),
+            (serde_json::json!({"creep": 2.5}), "`creep` = 2.5"),
+            (serde_json::json!({"creep": "slow"}), "`creep` = \"slow\""),
+            (serde_json::json!({"draws": 0}), "`draws` = 0"),
+            (serde_json::json!({"draws": 65}), "`draws` = 65"),
+            (serde_json::json!({"noise": "loud"}), "`noise` = \"loud\""),
+            (serde_json::json!({"kinds": 0}), "`kinds` = 0"),
+            (serde_json::json!({"local": 1}), "`local` = 1"),
+            (serde_json::json!({"patch": "correlated"}), "`patch` = \"correlated\""),
+            (serde_json::json!({"patch": "correlation", "strength": 2}), "`strength` = (2, 2)"),
+            (serde_json::json!({"distance": "far"}), "`distance` = \"far\""),
             (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),
             (serde_json::json!({"preset": "x"}), "`preset` = \"x\""),
@@ -912,8 +1001,12 @@ mod tests {
             GenerateConfig { length: Some(OneOrRange::Range(9, 3)), ..ok.clone() },
             GenerateConfig { tau: Some(-0.1), ..ok.clone() },
             GenerateConfig { strength: Some(OneOrRange::One(0.0)), ..ok.clone() },
+            GenerateConfig { creep: Some(-0.1), ..ok.clone() },
+            GenerateConfig { creep: Some(201.0), ..ok.clone() },
         ] {
             assert!(bad.validate(200).is_err(), "{bad:?}");
         }
+        let creep = |creep| GenerateConfig { creep: Some(creep), ..ok.clone() }.creep_rows(10);
+        assert_eq!((creep(0.25), creep(1.0), creep(4.0), creep(40.0)), (3, 10, 4, 10));
     }
 }

@@ -1,20 +1,26 @@
 //! What a fit is worth: calibration of psi, reconstruction beside PCA, patch rate, threshold and
 //! the named warnings, all on held-out windows.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
-use crate::config::{FitConfig, GenerateConfig, Margin, PAPER_TAU, Preset};
+use crate::columns::Series;
+use crate::config::{Distance, FitConfig, GenerateConfig, Margin, Preset};
 use crate::control::Control;
 use crate::detector::decode_mean;
+use crate::diversity::{Kinds, WIDTH, descriptor};
 use crate::error::Result;
 use crate::fit::set_psi;
+use crate::joint::Joint;
 use crate::model::{Health, Model};
-use crate::patch::{Decoded, deviation, patch, rms};
+use crate::patch::{Decoded, Rule, most_deviating, rms};
 use crate::perturb::{Latents, decode_pair, median, shares};
 use crate::rng::{Purpose, Rng};
 use crate::train::{Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
+use crate::variation::{LocalTau, Variation, usual_deviation};
 
 /// Windows that are looked at, evenly spaced.
 const EXAMINED: usize = 256;
@@ -50,6 +56,7 @@ impl Sample {
 /// Calibrates psi and tau and fills the model's report.
 pub(crate) fn examine(
     model: &mut Model,
+    series: &Series<'_>,
     task: &Task<'_>,
     pca: &Pca,
     control: &dyn Control,
@@ -58,11 +65,31 @@ pub(crate) fn examine(
     let sample = Sample::draw(model, task, task.validation, 1)?;
     calibrate(model, &vae, &sample, control)?;
     reconstruction(model, &vae, &sample, pca, control)?;
-    latents(model, &vae, &Sample::draw(model, task, task.train, 1)?, control)?;
-    let config = GenerateConfig::default();
-    model.report.tau = Some(median(probe(model, &vae, &sample, &config, control)?.deviations));
+    let trained = Sample::draw(model, task, task.train, 1)?;
+    latents(model, &vae, &trained, control)?;
+    let decoded = decode(&vae, &trained, control)?;
+    model.report.variation = Variation::new(&trained.windows, &decoded, task.matrix, series);
+    if task.matrix.features() > 1 {
+        let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
+        let rows = |d: usize| clean.iter().map(|t| task.matrix.window(*t, 1)[d]).collect();
+        let sizes = (model.config.window, task.matrix.features());
+        model.joint = Some(Joint::fit(&trained.windows, &decoded, sizes, rows)?);
+    }
+    thresholds(model, &vae, &sample, control)?;
     generation(model, &vae, &Sample::draw(model, task, task.validation, 2)?, control)?;
     model.report.health = health(model);
+    Ok(())
+}
+
+/// tau in every distance, and by how much a window varies where that is asked for.
+fn thresholds(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+    let config = GenerateConfig::default();
+    let Probe { deviations, spreads, .. } =
+        probe(model, vae, sample, (&config, &Distance::OWN), control)?;
+    for (distance, deviations) in &deviations {
+        model.report.tau.insert(*distance, usual_deviation(deviations.iter().copied()));
+    }
+    model.report.local_tau = model.config.local.then(|| LocalTau::new(&spreads, &deviations));
     Ok(())
 }
 
@@ -90,6 +117,12 @@ fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
     inside as f64 / distances.len().max(1) as f64
 }
 
+/// X^ of the windows, decoded from the mean.
+fn decode(vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<Vec<f32>> {
+    let one = |i: usize| decode_mean(vae, &sample.batches[i].0);
+    Ok(spread_over_pool(sample.batches.len(), control, one)?.concat())
+}
+
 fn reconstruction(
     model: &mut Model,
     vae: &Vae,
@@ -97,10 +130,7 @@ fn reconstruction(
     pca: &Pca,
     control: &dyn Control,
 ) -> Result<()> {
-    let decoded: Vec<f32> = spread_over_pool(sample.batches.len(), control, |i| {
-        decode_mean(vae, &sample.batches[i].0)
-    })?
-    .concat();
+    let decoded = decode(vae, sample, control)?;
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
@@ -144,16 +174,16 @@ fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control)
     Ok(())
 }
 
-/// One anomaly per window.
+/// One anomaly per window, and how far it deviates in some distances.
 fn probe(
     model: &Model,
     vae: &Vae,
     sample: &Sample,
-    config: &GenerateConfig,
+    config: (&GenerateConfig, &[Distance]),
     control: &dyn Control,
 ) -> Result<Probe> {
     let parts = spread_over_pool(sample.batches.len(), control, |i| {
-        probe_share(model, vae, &sample.batches[i], config, i)
+        probe_share(model, vae, &sample.batches[i], config)
     })?;
     let mut probe = Probe::default();
     parts.into_iter().for_each(|part| probe.extend(part));
@@ -170,14 +200,15 @@ fn preset(model: &Model) -> Preset {
 
 /// Patch rate, share in the band as printed, and size of the change.
 fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
-    let config = model.resolved(&GenerateConfig::preset(preset(model)));
-    let probe = probe(model, vae, sample, &config, control)?;
-    let tau = config.tau.unwrap_or(PAPER_TAU);
-    let patched = probe.deviations.iter().filter(|deviation| **deviation > tau).count();
-    model.report.patch_rate = Some(patched as f64 / probe.deviations.len().max(1) as f64);
+    let config = GenerateConfig::preset(preset(model));
+    let probe = probe(model, vae, sample, (&config, &[]), control)?;
+    let patched = probe.passes.iter().filter(|passes| **passes).count();
+    model.report.patch_rate = Some(patched as f64 / probe.passes.len().max(1) as f64);
     if model.config.margin == Margin::Input {
         model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
     }
+    let (kinds, seed) = (model.config.kinds, model.config.seed);
+    model.report.kinds = Kinds::find(&probe.descriptors, kinds, seed);
     let change = median(probe.changes);
     if change < COPY {
         model.report.health.push(Health::CopiesInput);
@@ -188,8 +219,14 @@ fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contr
 /// What one anomaly per held-out window shows.
 #[derive(Default)]
 struct Probe {
-    /// How far each (window, feature) pair deviates, in units of tau.
-    deviations: Vec<f64>,
+    /// How far each (window, feature) pair deviates, in units of tau, by distance.
+    deviations: BTreeMap<Distance, Vec<f64>>,
+    /// Whether it passes tau.
+    passes: Vec<bool>,
+    /// Standard deviation of the window, per pair.
+    spreads: Vec<f64>,
+    /// What the anomaly of each window looks like.
+    descriptors: Vec<[f32; WIDTH]>,
     /// d(X, X~) per window.
     distances: Vec<f64>,
     /// RMS of the change over the hit features, per window.
@@ -198,7 +235,12 @@ struct Probe {
 
 impl Probe {
     fn extend(&mut self, other: Self) {
-        self.deviations.extend(other.deviations);
+        for (distance, deviations) in other.deviations {
+            self.deviations.entry(distance).or_default().extend(deviations);
+        }
+        self.passes.extend(other.passes);
+        self.spreads.extend(other.spreads);
+        self.descriptors.extend(other.descriptors);
         self.distances.extend(other.distances);
         self.changes.extend(other.changes);
     }
@@ -208,14 +250,13 @@ fn probe_share(
     model: &Model,
     vae: &Vae,
     (x, eps): &(Tensor, Tensor),
-    config: &GenerateConfig,
-    share: usize,
+    (config, distances): (&GenerateConfig, &[Distance]),
 ) -> Result<Probe> {
     let (n, window, features) = x.dims3()?;
     let input = x.flatten_all()?.to_vec1::<f32>()?;
     let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
     let mut probe = Probe::default();
-    let mut rng = Rng::new(model.config.seed, Purpose::Validation, [3, share as u64]);
+    let rule = model.rule(config);
     for i in 0..n {
         let range = i * window * features..(i + 1) * window * features;
         let decoded = Decoded {
@@ -224,15 +265,26 @@ fn probe_share(
             perturbed: &perturbed[range.clone()],
             features,
         };
-        probe.deviations.extend(decoded.ranges().into_iter().enumerate().map(|(d, range)| {
-            let delta = decoded.delta(d, 0..window, config.form);
-            f64::from(deviation(&delta, range, config.distance))
-        }));
+        let deviations = rule.deviations(decoded, 0..window, config.form);
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
-        let hits = patch(decoded, 0..window, config, &mut rng);
-        let deltas: Vec<f32> = hits.iter().flat_map(|hit| hit.delta.iter().copied()).collect();
-        probe.changes.push(f64::from(rms(&deltas)));
+        probe.passes.extend(deviations.iter().map(|deviation| *deviation > rule.tau));
+        let mut hit: Vec<usize> = (0..features).filter(|&d| deviations[d] > rule.tau).collect();
+        if hit.is_empty() {
+            hit.push(most_deviating(&deviations));
+        }
+        let delta = |d: usize| decoded.delta(d, 0..window, config.form);
+        let deltas: Vec<Vec<f32>> = hit.into_iter().map(delta).collect();
+        probe.changes.push(f64::from(rms(&deltas.concat())));
+        probe.descriptors.push(descriptor(&deltas, features));
+        probe.spreads.extend(decoded.spreads());
+        for distance in distances {
+            // As measured, whatever the window.
+            let rule = Rule { distance: *distance, local: None, ..rule };
+            let found = rule.deviations(decoded, 0..window, config.form);
+            let own = probe.deviations.entry(*distance).or_default();
+            own.extend(found.into_iter().map(f64::from));
+        }
     }
     Ok(probe)
 }

@@ -80,6 +80,16 @@ pub enum Error {
         /// Window size asked for.
         window: usize,
     },
+    /// No two features go together, so there is nothing to break (an error under `strict` only).
+    #[error(
+        "`patch` = \"correlation\" needs two features that go together, with a correlation of {least} or more in what the model reconstructs; the largest of the model is {strongest:.2} (of features that hardly ever move, none counts)"
+    )]
+    NoCorrelation {
+        /// Largest absolute correlation of two live features.
+        strongest: f64,
+        /// What is needed.
+        least: f64,
+    },
     /// The anomalies asked for do not fit without overlap.
     #[error(
         "`{parameter}` = {value} needs {asked} anomalies in a series of {rows} rows, but only {fits} fit without overlap into its clean rows; lower `{parameter}` or `length`"
@@ -139,6 +149,6 @@ impl Error {
     /// Whether the error means "this series has nothing to work on", which verbs answer with nulls
     /// unless `strict` is set.
     pub fn is_unusable_series(&self) -> bool {
-        matches!(self, Self::TooShort { .. } | Self::NoWindow { .. })
+        matches!(self, Self::TooShort { .. } | Self::NoWindow { .. } | Self::NoCorrelation { .. })
     }
 }

@@ -68,7 +68,7 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
         readout::refit(&architecture, &mut parameters, &task, control)?;
     }
     let mut model = Model::assemble(config.clone(), normaliser, report, parameters)?;
-    diagnostics::examine(&mut model, &task, &pca, control)?;
+    diagnostics::examine(&mut model, series, &task, &pca, control)?;
     calibrate_untrained(&mut model, series, control)?;
     model.seconds = Some(started.elapsed().as_secs_f64());
     Ok(model)

@@ -2,24 +2,24 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
-
-use crate::columns::{Columns, Copied, Series};
-use crate::config::{Distance, GenerateConfig, Patch, WINDOW_BUDGET};
+use crate::blend::blend_weights;
+use crate::columns::Series;
+use crate::config::{GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
 use crate::control::Control;
+use crate::diversity::descriptor;
+use crate::draw::{Drawer, Drawn, Site};
 use crate::error::{Error, Result};
 use crate::inject::Kind;
+use crate::joint::PARTNERS;
 use crate::model::Model;
-use crate::normalise::Matrix;
-use crate::patch::{Change, Decoded, blend_weights, patch};
-use crate::perturb::decode_pair;
+use crate::normalise::{Matrix, Normaliser, Z_LIMIT};
+use crate::patch::{Change, Rule};
 use crate::place::place;
 use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::windows;
+
+pub use crate::synthetic::{Synthetic, SyntheticColumns};
 
 /// How often an anomaly also hits features that were constant in training, where it may.
 const CONSTANT_RATE: f64 = 0.2;
@@ -31,12 +31,60 @@ const BLOCKS: usize = 8;
 /// One anomaly, generated or injected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anomaly {
-    /// What was injected; `None` where a model generated it.
-    pub kind: Option<Kind>,
+    /// What it is.
+    pub kind: AnomalyKind,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
     /// Per hit feature: its position and the new values, in input units, one per row.
     pub values: Vec<(usize, Vec<f64>)>,
+    /// Root mean square of the change over its rows and hit features, in training standard deviations
+    /// of each feature (in input units for a feature that is constant in training).
+    pub strength: f64,
+    /// How it came of a model; `None` where it was injected, or hits constant features only.
+    pub origin: Option<Origin>,
+}
+
+/// How an anomaly came of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Origin {
+    /// Scale of its latent noise, >= 1; 1 where nothing was drawn (`patch` "correlation").
+    pub psi: f64,
+    /// Deviation of the feature that deviated most of those that it hits, as it was drawn (before
+    /// `strength` and blending), in the units of `tau`. With `patch` "correlation", the joint distance
+    /// of its rows over the largest normal one.
+    pub distance: f64,
+    /// How often it was drawn again because no feature passed `tau`.
+    pub redraws: u32,
+    /// Whether no draw had a feature that passed `tau`, so that the most deviating one was taken; or
+    /// whether no change made the joint distance leave its normal range.
+    pub fallback: bool,
+}
+
+/// What an anomaly is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnomalyKind {
+    /// A classical anomaly.
+    Injected(Kind),
+    /// A generated one, by the number of its kind, from 1; 0 where it hits constant features only.
+    Generated(u32),
+}
+
+impl AnomalyKind {
+    /// Name of an injected kind.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Injected(kind) => Some(kind.name()),
+            Self::Generated(_) => None,
+        }
+    }
+
+    /// Number of a generated kind.
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Injected(_) => None,
+            Self::Generated(number) => Some(number),
+        }
+    }
 }
 
 /// One pair of windows, row-major [W, D] in input units.
@@ -52,10 +100,12 @@ pub struct Pair {
     pub mask: Vec<bool>,
 }
 
-/// A segment to hit and the window that it is decoded in.
-struct Site {
-    window: usize,
-    segment: Range<usize>,
+/// What one anomaly changes, and how it came of the model.
+struct Made {
+    hits: Vec<Hit>,
+    /// Number of its kind; 0 where only constant features are hit.
+    kind: u32,
+    origin: Option<Origin>,
 }
 
 /// A change in z-scores of live features, or in units of `height` of constant ones.
@@ -71,7 +121,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
-    /// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`].
+    /// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`]; with `patch`
+    /// "correlation" [`Error::NoCorrelation`].
     pub fn generate(
         &self,
         series: &Series<'_>,
@@ -79,20 +130,18 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
         config.validate(self.config.window)?;
-        let config = &self.resolved(config);
         let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
-        let key = stream_key(series);
-        let mut rng = Rng::new(config.seed, Purpose::Place, key);
+        let mut rng = Rng::new(config.seed, Purpose::Place, stream_key(series));
         let length = lengths(config, self.config.window);
         let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
         let sites: Vec<Site> = segments
             .into_iter()
             .filter_map(|segment| site(segment, &runs, self.config.window, &mut rng))
             .collect();
-        let hits = self.hits(&matrix, &sites, config, key, control)?;
+        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
         spread_over_pool(sites.len(), control, |i| {
-            Ok(self.anomaly(series, sites[i].segment.clone(), &hits[i]))
+            Ok(self.anomaly(series, sites[i].segment.clone(), &made[i]))
         })
     }
 
@@ -109,13 +158,11 @@ impl Model {
     ) -> Result<Vec<Pair>> {
         let size = self.config.window;
         config.validate(size)?;
-        let config = &self.resolved(config);
         let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |t| series.is_clean(t))?;
         let stride =
             config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
-        let key = stream_key(series);
-        let mut rng = Rng::new(config.seed, Purpose::Place, key);
+        let mut rng = Rng::new(config.seed, Purpose::Place, stream_key(series));
         let (low, high) = lengths(config, size);
         let sites: Vec<Site> = windows::starts(&runs, size, stride)
             .into_iter()
@@ -125,30 +172,45 @@ impl Model {
                 Site { window, segment: start..start + length }
             })
             .collect();
-        let hits = self.hits(&matrix, &sites, config, key, control)?;
-        let pair = |(site, hits): (Site, Vec<Hit>)| {
-            let anomaly = self.anomaly(series, site.segment, &hits);
+        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
+        let pair = |(site, made): (Site, Made)| {
+            let anomaly = self.anomaly(series, site.segment, &made);
             pair(series, site.window, size, &anomaly)
         };
-        Ok(sites.into_iter().zip(hits).map(pair).collect())
+        Ok(sites.into_iter().zip(made).map(pair).collect())
     }
 
-    /// The options with the model's own tau where none is given.
-    pub(crate) fn resolved(&self, config: &GenerateConfig) -> GenerateConfig {
-        let own = self.report.tau.filter(|_| config.distance == Distance::Rms);
-        GenerateConfig { tau: config.tau.or(own), ..config.clone() }
+    /// What a deviation is compared with: the given tau, or the model's own for this distance.
+    pub(crate) fn rule(&self, config: &GenerateConfig) -> Rule<'_> {
+        let own = || self.report.tau.get(&config.distance).copied();
+        let tau = config.tau.or_else(own).unwrap_or(PAPER_TAU) as f32;
+        let local = self.report.local_tau.as_ref().filter(|_| config.tau.is_none());
+        let variation = &self.report.variation.residual;
+        Rule { distance: config.distance, tau, variation, local }
     }
 
     /// What the anomaly at each site changes.
-    fn hits(
+    fn made(
         &self,
-        matrix: &Matrix,
+        (series, matrix, runs): (&Series<'_>, &Matrix, &[Range<usize>]),
         sites: &[Site],
         config: &GenerateConfig,
-        key: [u64; 2],
         control: &dyn Control,
-    ) -> Result<Vec<Vec<Hit>>> {
-        let mut hits = Vec::with_capacity(sites.len());
+    ) -> Result<Vec<Made>> {
+        if config.patch == Patch::Correlation {
+            self.check_correlation()?;
+        }
+        let [key, _] = stream_key(series);
+        let drawer = self.vae.as_ref().map(|vae| Drawer {
+            model: self,
+            vae,
+            series,
+            matrix,
+            config,
+            runs,
+            key,
+        });
+        let mut made = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * BLOCKS).enumerate() {
             if control.cancelled() {
                 return Err(Error::Interrupted);
@@ -156,76 +218,60 @@ impl Model {
             let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
             let done = spread_over_pool(shares.len(), control, |i| {
                 let first = (block * BLOCKS + i) * INFERENCE_SHARE;
-                self.share_hits(matrix, shares[i], first, config, key)
+                let mut streams: Vec<Rng> = (first..first + shares[i].len())
+                    .map(|number| Rng::new(config.seed, Purpose::Anomaly, [key, number as u64]))
+                    .collect();
+                self.share(drawer.as_ref(), (shares[i], first as u64), config, &mut streams)
             })?;
-            hits.extend(done.into_iter().flatten());
+            made.extend(done.into_iter().flatten());
         }
-        Ok(hits)
+        Ok(made)
     }
 
-    /// The hits of one share of sites; `first` is the number of its first anomaly.
-    fn share_hits(
+    /// The same for one share of sites.
+    fn share(
         &self,
-        matrix: &Matrix,
-        sites: &[Site],
-        first: usize,
+        drawer: Option<&Drawer<'_>>,
+        (sites, first): (&[Site], u64),
         config: &GenerateConfig,
-        key: [u64; 2],
-    ) -> Result<Vec<Vec<Hit>>> {
-        let (size, features, latent) = (self.config.window, matrix.features(), self.latent());
-        let mut streams: Vec<Rng> = (0..sites.len())
-            .map(|i| Rng::new(config.seed, Purpose::Anomaly, [key[0], (first + i) as u64]))
-            .collect();
-        let starts: Vec<usize> = sites.iter().map(|site| site.window).collect();
-        let windows = matrix.gather(&starts, size);
-        let (mut plain, mut perturbed) = (Vec::new(), Vec::new());
-        if let Some(vae) = &self.vae {
-            let eps: Vec<f32> = streams.iter_mut().flat_map(|rng| rng.normals(latent)).collect();
-            let eps = Tensor::from_vec(eps, (sites.len(), latent), &Device::Cpu)?;
-            let x = Tensor::from_slice(&windows, (sites.len(), size, features), &Device::Cpu)?;
-            (plain, perturbed) = decode_pair(vae, &x, &eps, self.psi(), self.config.perturbation)?;
-        }
-        let values = size * features;
-        Ok(sites
-            .iter()
-            .zip(&mut streams)
-            .enumerate()
-            .map(|(i, (site, rng))| {
-                let segment = site.segment.start - site.window..site.segment.end - site.window;
-                let range = i * values..(i + 1) * values;
-                let decoded = (features > 0).then(|| Decoded {
-                    input: &windows[range.clone()],
-                    plain: &plain[range.clone()],
-                    perturbed: &perturbed[range],
-                    features,
-                });
-                self.site_hits(decoded, segment, config, rng)
-            })
-            .collect())
-    }
-
-    fn site_hits(
-        &self,
-        decoded: Option<Decoded<'_>>,
-        segment: Range<usize>,
-        config: &GenerateConfig,
-        rng: &mut Rng,
-    ) -> Vec<Hit> {
-        let length = segment.len();
-        let constants = match decoded {
-            None => true,
-            Some(_) => config.hit_constant && rng.uniform() < CONSTANT_RATE,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Made>> {
+        let mut made = match drawer {
+            None => {
+                sites.iter().map(|_| Made { hits: Vec::new(), kind: 0, origin: None }).collect()
+            }
+            Some(drawer) => {
+                let drawn = drawer.draw(sites, first, streams)?;
+                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect::<Vec<_>>()
+            }
         };
-        let mut hits: Vec<Hit> = decoded
-            .map(|decoded| patch(decoded, segment, config, rng))
-            .unwrap_or_default()
-            .into_iter()
-            .map(Hit::Live)
-            .collect();
-        if constants {
-            hits.extend(self.constant_hits(length, rng));
+        for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
+            let also = self.vae.is_none() || (config.hit_constant && rng.uniform() < CONSTANT_RATE);
+            if also {
+                made.hits.extend(self.constant_hits(site.segment.len(), rng));
+            }
         }
-        hits
+        Ok(made)
+    }
+
+    /// An anomaly with the number of its kind.
+    fn numbered(&self, drawn: Drawn) -> Made {
+        let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
+        let found = descriptor(&deltas, self.normaliser.live_features().len());
+        Made { kind: self.report.kinds.of(&found), ..Made::from(drawn) }
+    }
+
+    /// Whether there is a correlation to break.
+    fn check_correlation(&self) -> Result<()> {
+        if self.normaliser.features.len() < 2 {
+            let allowed = "used with two features or more";
+            return Err(Error::parameter("patch", "correlation", allowed));
+        }
+        if self.joint.as_ref().is_some_and(|joint| !joint.groups().is_empty()) {
+            return Ok(());
+        }
+        let strongest = self.strongest_correlation().unwrap_or(0.0);
+        Err(Error::NoCorrelation { strongest, least: PARTNERS })
     }
 
     /// A pulse on one to three of the features that were constant in training.
@@ -247,9 +293,10 @@ impl Model {
     }
 
     /// The new values of an anomaly, in input units.
-    fn anomaly(&self, series: &Series<'_>, rows: Range<usize>, hits: &[Hit]) -> Anomaly {
+    fn anomaly(&self, series: &Series<'_>, rows: Range<usize>, made: &Made) -> Anomaly {
         let live = self.normaliser.live_features();
-        let values = hits
+        let values: Vec<(usize, Vec<f64>)> = made
+            .hits
             .iter()
             .map(|hit| {
                 let (feature, delta, unit) = match hit {
@@ -271,8 +318,37 @@ impl Model {
                 (feature, changed)
             })
             .collect();
-        Anomaly { kind: None, rows, values }
+        let strength = strength(series, &self.normaliser, &rows, &values);
+        let kind = AnomalyKind::Generated(made.kind);
+        Anomaly { kind, rows, values, strength, origin: made.origin }
     }
+}
+
+impl From<Drawn> for Made {
+    fn from(drawn: Drawn) -> Self {
+        let Drawn { changes, psi, distance, redraws, fallback } = drawn;
+        let hits = changes.into_iter().map(Hit::Live).collect();
+        Self { hits, kind: 0, origin: Some(Origin { psi, distance, redraws, fallback }) }
+    }
+}
+
+/// Root mean square of a change, in deviations of each feature.
+pub(crate) fn strength(
+    series: &Series<'_>,
+    normaliser: &Normaliser,
+    rows: &Range<usize>,
+    values: &[(usize, Vec<f64>)],
+) -> f64 {
+    let (mut squares, mut n) = (0.0, 0usize);
+    for (feature, values) in values {
+        let std = normaliser.std[*feature];
+        for (t, value) in rows.clone().zip(values) {
+            let before = series.value(*feature, t).unwrap_or(*value);
+            squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
+            n += 1;
+        }
+    }
+    (squares / n.max(1) as f64).sqrt()
 }
 
 /// Height of a pulse on a constant: a flag flips, anything else moves by a tenth or by 1.
@@ -324,89 +400,4 @@ fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pa
         }
     }
     Pair { start, normal, anomalous, mask }
-}
-
-/// Columns of a whole frame after generation: what [`Synthetic::finish`] gives.
-pub struct Synthetic {
-    features: Vec<Hits>,
-    ids: Vec<u32>,
-    kinds: Vec<Option<Kind>>,
-    known: Vec<bool>,
-}
-
-/// One feature with anomalies in it, and which rows they hit.
-struct Hits {
-    values: Copied,
-    mask: Vec<bool>,
-}
-
-/// One finished frame.
-pub struct SyntheticColumns {
-    /// Per feature: values with the anomalies in them, of the input's float type.
-    pub values: Vec<ArrayRef>,
-    /// Per feature: which rows were hit; null where nothing could be generated.
-    pub masks: Vec<BooleanArray>,
-    /// Whether a row belongs to an anomaly.
-    pub is_anomaly: BooleanArray,
-    /// Number of the anomaly within its series, from 1; null elsewhere.
-    pub anomaly_id: UInt32Array,
-}
-
-impl Synthetic {
-    /// Starts with the input itself; rows of series that get no answer stay null.
-    pub fn new(columns: &Columns) -> Self {
-        let rows = columns.rows();
-        let features = (0..columns.width())
-            .into_par_iter()
-            .map(|d| Hits { values: columns.copy(d), mask: vec![false; rows] });
-        Self {
-            features: features.collect(),
-            ids: vec![0; rows],
-            kinds: vec![None; rows],
-            known: vec![false; rows],
-        }
-    }
-
-    /// Adds the anomalies of one series, feature by feature in the pool of the caller.
-    pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
-        (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
-        for (number, anomaly) in anomalies.iter().enumerate() {
-            for row in anomaly.rows.clone().map(|t| series.row(t)) {
-                self.ids[row] = number as u32 + 1;
-                self.kinds[row] = anomaly.kind;
-            }
-        }
-        self.features.par_iter_mut().enumerate().for_each(|(d, hits)| {
-            for anomaly in anomalies {
-                let of_feature = anomaly.values.iter().filter(|(feature, _)| *feature == d);
-                for (t, value) in of_feature.flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
-                    let row = series.row(t);
-                    hits.values.set(row, *value);
-                    hits.mask[row] = true;
-                }
-            }
-        });
-    }
-
-    /// Name of the kind of the anomaly of each row; null where there is none, or a generated one.
-    pub fn anomaly_kind(&self) -> StringArray {
-        self.kinds.iter().map(|kind| kind.map(Kind::name)).collect()
-    }
-
-    /// The columns.
-    pub fn finish(self) -> SyntheticColumns {
-        let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
-        let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
-        let features = self.features.into_par_iter().map(|hits| {
-            let mask = BooleanBuffer::from(hits.mask);
-            (hits.values.finish(), BooleanArray::new(mask, Some(known.clone())))
-        });
-        let (values, masks) = features.unzip();
-        SyntheticColumns {
-            values,
-            masks,
-            is_anomaly: BooleanArray::new(hit.clone(), Some(known)),
-            anomaly_id: UInt32Array::new(self.ids.into(), Some(NullBuffer::new(hit))),
-        }
-    }
 }

@@ -12,8 +12,9 @@
 //!
 //! [`columns`] reads Arrow arrays as series, [`windows`] says where windows begin (they are never
 //! copied), [`normalise`] makes z-scores of them. [`vae`] is the TCN-VAE, [`train`] fits it, and
-//! `perturb` inflates its latent variance by psi. `patch` chooses which values of a decoded anomaly
-//! replace the input, [`generate`] places anomalies and gives columns back, [`detector`] scores
+//! `perturb` inflates its latent variance by psi. `patch` chooses which features of a decoded anomaly
+//! replace the input, `strength` and `blend` set its size and its ends, `draw` puts these together.
+//! [`generate`] places anomalies and gives columns back, [`detector`] scores
 //! rows. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
 //! [`metrics`] judges scores, labels and generated anomalies, apart from all that.
 //! [`mod@inject`] places classical anomalies, without a model.
@@ -56,15 +57,19 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 pub mod artifact;
+mod blend;
 pub mod columns;
 pub mod config;
 pub mod control;
 pub mod detector;
 mod diagnostics;
+pub mod diversity;
+mod draw;
 pub mod error;
 pub mod fit;
 pub mod generate;
 pub mod inject;
+mod joint;
 pub mod kernels;
 pub mod metrics;
 pub mod model;
@@ -73,8 +78,12 @@ mod patch;
 mod perturb;
 mod place;
 pub mod rng;
+mod shape;
+mod strength;
+mod synthetic;
 pub mod train;
 pub mod vae;
+pub mod variation;
 pub mod windows;
 
 pub use columns::{Columns, Rows, Series};

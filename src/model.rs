@@ -6,13 +6,16 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Series;
-use crate::config::{DetectorKind, FitConfig, WINDOW_BUDGET};
+use crate::config::{DetectorKind, Distance, FitConfig, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::detector::{Calibration, Trained};
+use crate::diversity::Kinds;
 use crate::error::{Error, Result};
+use crate::joint::Joint;
 use crate::normalise::{Matrix, Normaliser};
 use crate::train::{INFERENCE_SHARE, Progress, StopReason, spread_over_pool};
 use crate::vae::{Architecture, Vae, var_builder};
+use crate::variation::{LocalTau, Variation};
 use crate::windows;
 
 /// Blocks of windows that are in memory at a time in a pass over a series.
@@ -31,6 +34,8 @@ pub struct Model {
     pub seconds: Option<f64>,
     pub(crate) parameters: BTreeMap<String, Tensor>,
     pub(crate) vae: Option<Vae>,
+    /// How the live features go together, where there are two or more.
+    pub(crate) joint: Option<Joint>,
     pub(crate) trained: BTreeMap<DetectorKind, Trained>,
 }
 
@@ -48,9 +53,15 @@ pub struct Report {
     pub active_units: usize,
     /// Mean KL divergence per latent unit (exact form), in nats.
     pub kl: Option<f64>,
-    /// Threshold of the deviation patch where none is given: the median deviation of (held-out
-    /// window, live feature) pairs.
-    pub tau: Option<f64>,
+    /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
+    /// window, live feature) pairs, by distance.
+    pub tau: BTreeMap<Distance, f64>,
+    /// The same by how much a window varies, where the fit was asked for it.
+    pub local_tau: Option<LocalTau>,
+    /// Normal variation of the live features.
+    pub variation: Variation,
+    /// Kinds of the anomalies that the model generates on held-out windows.
+    pub kinds: Kinds,
     /// Share of (held-out window, live feature) pairs that the deviation patch replaces, with other
     /// noise than tau was set on.
     pub patch_rate: Option<f64>,
@@ -125,7 +136,16 @@ impl Model {
             .transpose()?;
         let parameters = parameters.into_iter().collect();
         let trained = BTreeMap::new();
-        Ok(Self { config, normaliser, report, seconds: None, parameters, vae, trained })
+        Ok(Self {
+            config,
+            normaliser,
+            report,
+            seconds: None,
+            parameters,
+            vae,
+            joint: None,
+            trained,
+        })
     }
 
     /// Latent units L.
@@ -137,6 +157,18 @@ impl Model {
     pub fn parameter_count(&self) -> usize {
         let detectors = self.trained.values().flat_map(|trained| trained.parameters.values());
         self.parameters.values().chain(detectors).map(Tensor::elem_count).sum()
+    }
+
+    /// Entropy-based diversity of the anomalies that the model generates on held-out windows
+    /// ([`Kinds::edi`]); `None` where no feature moves in training.
+    pub fn edi(&self) -> Option<f64> {
+        (!self.report.kinds.shares.is_empty()).then(|| self.report.kinds.edi())
+    }
+
+    /// Largest absolute correlation between two live features, in what the model reconstructs of
+    /// blocks of training windows; `None` where fewer than two features are live.
+    pub fn strongest_correlation(&self) -> Option<f64> {
+        self.joint.as_ref().map(Joint::strongest)
     }
 
     /// psi, 1 where there is no VAE.

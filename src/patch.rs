@@ -1,14 +1,14 @@
-//! Step 6, patch: which features of a decoded anomaly replace the input, and how its ends meet it.
+//! Step 6, patch: which features of a decoded anomaly replace the input.
 
-use crate::config::{Distance, Form, GenerateConfig, PAPER_TAU, Patch};
+use std::ops::Range;
+
+use crate::config::{Distance, Form, Patch};
 use crate::rng::Rng;
+use crate::shape::{dtw, sbd};
+use crate::variation::LocalTau;
 
 /// Half a training standard deviation: the least range that a deviation is compared with.
 const MIN_RANGE: f32 = 0.5;
-/// Rows over which the ends of an anomaly are blended into the input.
-const BLEND: usize = 3;
-/// Below this a deviation has no shape to scale.
-const FLAT: f32 = 1e-7;
 
 /// Windows of one anomaly, row-major [W, D] in z-scores.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) struct Change {
 
 impl Decoded<'_> {
     /// What the anomaly would add to feature `d` over the rows `segment`, before blending.
-    pub(crate) fn delta(&self, d: usize, segment: std::ops::Range<usize>, form: Form) -> Vec<f32> {
+    pub(crate) fn delta(&self, d: usize, segment: Range<usize>, form: Form) -> Vec<f32> {
         segment
             .map(|t| {
                 let i = t * self.features + d;
@@ -37,6 +37,25 @@ impl Decoded<'_> {
                     Form::Residual => self.perturbed[i] - self.plain[i],
                     Form::Decoded => self.perturbed[i] - self.input[i],
                 }
+            })
+            .collect()
+    }
+
+    /// Feature `d` over the rows `segment`, as it is and with `delta` added.
+    fn pair(&self, d: usize, segment: Range<usize>, delta: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let before: Vec<f32> = segment.map(|t| self.input[t * self.features + d]).collect();
+        let after = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
+        (before, after)
+    }
+
+    /// Standard deviation of the input over the whole window, per feature.
+    pub(crate) fn spreads(&self) -> Vec<f64> {
+        let rows = (self.input.len() / self.features.max(1)).max(1) as f64;
+        let column = |d: usize| self.input.iter().skip(d).step_by(self.features);
+        (0..self.features)
+            .map(|d| {
+                let mean = column(d).map(|x| f64::from(*x)).sum::<f64>() / rows;
+                (column(d).map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / rows).sqrt()
             })
             .collect()
     }
@@ -54,86 +73,74 @@ impl Decoded<'_> {
     }
 }
 
-/// How far a feature deviates, in the units of tau.
-///
-/// `Rms`: RMS(delta) / max(range, half a training deviation). `L2`: ||delta||_2 / range, as printed.
-pub(crate) fn deviation(delta: &[f32], range: f32, distance: Distance) -> f32 {
-    match distance {
-        Distance::Rms => rms(delta) / range.max(MIN_RANGE),
-        // A flat window is passed by any change and by no other.
-        Distance::L2 => rms(delta) * (delta.len() as f32).sqrt() / range.max(f32::MIN_POSITIVE),
-    }
+/// How a deviation is measured, and from where on it counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule<'a> {
+    pub distance: Distance,
+    pub tau: f32,
+    /// Normal variation per feature, in z-scores.
+    pub variation: &'a [f64],
+    /// What tau depends on; `None`: it is the same for every window.
+    pub local: Option<&'a LocalTau>,
 }
 
-/// The changes that an anomaly on the rows `segment` of its window makes: never none.
-pub(crate) fn patch(
-    decoded: Decoded<'_>,
-    segment: std::ops::Range<usize>,
-    config: &GenerateConfig,
-    rng: &mut Rng,
-) -> Vec<Change> {
-    let deltas: Vec<Vec<f32>> =
-        (0..decoded.features).map(|d| decoded.delta(d, segment.clone(), config.form)).collect();
-    let mut hit: Vec<usize> = match config.patch {
-        Patch::None => (0..decoded.features).collect(),
-        Patch::Deviation => {
-            let tau = config.tau.unwrap_or(PAPER_TAU) as f32;
-            let ranges = decoded.ranges();
-            (0..decoded.features)
-                .filter(|&d| deviation(&deltas[d], ranges[d], config.distance) > tau)
-                .collect()
+impl Rule<'_> {
+    /// How far each feature deviates over the rows `segment`, in the units of tau. Where tau is local,
+    /// as a multiple of the window's own tau, times the global one.
+    pub(crate) fn deviations(
+        &self,
+        decoded: Decoded<'_>,
+        segment: Range<usize>,
+        form: Form,
+    ) -> Vec<f32> {
+        let ranges = match self.distance {
+            Distance::Rms | Distance::L2 => decoded.ranges(),
+            _ => Vec::new(),
+        };
+        let spreads = self.local.map(|_| decoded.spreads()).unwrap_or_default();
+        (0..decoded.features)
+            .map(|d| {
+                let delta = decoded.delta(d, segment.clone(), form);
+                let pair = || decoded.pair(d, segment.clone(), &delta);
+                let deviation = match self.distance {
+                    Distance::Normal => rms(&delta) / self.variation[d] as f32,
+                    Distance::Rms => rms(&delta) / ranges[d].max(MIN_RANGE),
+                    // A flat window is passed by any change and by no other.
+                    Distance::L2 => {
+                        let norm = rms(&delta) * (delta.len() as f32).sqrt();
+                        norm / ranges[d].max(f32::MIN_POSITIVE)
+                    }
+                    Distance::Dtw => {
+                        let (before, after) = pair();
+                        dtw(&before, &after) / self.variation[d] as f32
+                    }
+                    Distance::Sbd => {
+                        let (before, after) = pair();
+                        sbd(&before, &after)
+                    }
+                };
+                let own = self.local.and_then(|local| local.at(self.distance, spreads[d]));
+                own.map_or(deviation, |own| deviation * (self.tau / own))
+            })
+            .collect()
+    }
+
+    /// The features that an anomaly takes; none where all stay within tau.
+    pub(crate) fn chosen(&self, patch: Patch, deviations: &[f32], rng: &mut Rng) -> Vec<usize> {
+        let n = deviations.len();
+        match patch {
+            Patch::None => (0..n).collect(),
+            Patch::Deviation => (0..n).filter(|&d| deviations[d] > self.tau).collect(),
+            // A correlation is broken without a draw.
+            Patch::Length | Patch::Correlation => random_subset(n, n, rng),
         }
-        Patch::Length => random_subset(decoded.features, decoded.features, rng),
-    };
-    if hit.is_empty() {
-        hit.extend(
-            (0..decoded.features).max_by(|&a, &b| rms(&deltas[a]).total_cmp(&rms(&deltas[b]))),
-        );
     }
-    let weights = match config.form {
-        Form::Residual => blend_weights(segment.len()),
-        Form::Decoded => vec![1.0; segment.len()],
-    };
-    let strength = config.strength.map(|strength| {
-        let (low, high) = strength.bounds();
-        rng.log_uniform(low, high) as f32
-    });
-    let up = rng.below(2) == 0;
-    hit.into_iter()
-        .map(|d| {
-            let mut delta: Vec<f32> =
-                deltas[d].iter().zip(&weights).map(|(delta, weight)| delta * weight).collect();
-            if let Some(strength) = strength {
-                rescale(&mut delta, &weights, strength, up);
-            }
-            Change { feature: d, delta }
-        })
-        .collect()
 }
 
-/// Scales `delta` to the RMS `strength`; a flat one becomes a shift, up or down.
-pub(crate) fn rescale(delta: &mut [f32], weights: &[f32], strength: f32, up: bool) {
-    if rms(delta) < FLAT {
-        let sign = if up { 1.0 } else { -1.0 };
-        delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta = sign * weight);
-    }
-    let scale = strength / rms(delta);
-    delta.iter_mut().for_each(|delta| *delta *= scale);
-}
-
-/// Raised-cosine weights: 1 inside, rising over up to three rows at either end.
-pub(crate) fn blend_weights(length: usize) -> Vec<f32> {
-    let edge = BLEND.min(length.saturating_sub(1) / 2);
-    (0..length)
-        .map(|t| {
-            let from_end = t.min(length - 1 - t) + 1;
-            if from_end > edge {
-                return 1.0;
-            }
-            let phase = std::f32::consts::PI * from_end as f32 / (edge + 1) as f32;
-            0.5 - 0.5 * phase.cos()
-        })
-        .collect()
+/// The feature that deviates most.
+pub(crate) fn most_deviating(deviations: &[f32]) -> usize {
+    let by_deviation = |&a: &usize, &b: &usize| deviations[a].total_cmp(&deviations[b]);
+    (0..deviations.len()).max_by(by_deviation).unwrap_or(0)
 }
 
 /// A random subset of 0..n, not empty, each size up to `most` as likely as any other.
@@ -154,70 +161,42 @@ pub(crate) fn rms(values: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OneOrRange;
     use crate::rng::Purpose;
 
-    /// Two features over 8 rows: the first moves by 1, the second by 0.01.
-    fn window() -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    /// Two features over 8 rows: the first moves by 1, the second by 0.01; ranges are 1.75.
+    fn deviations(distance: Distance, variation: [f64; 2], segment: Range<usize>) -> Vec<f32> {
         let input: Vec<f32> = (0..16).map(|i| (i / 2) as f32 * 0.25).collect();
         let plain = vec![0.0; 16];
-        let perturbed = (0..16).map(|i| if i % 2 == 0 { 1.0 } else { 0.01 }).collect();
-        (input, plain, perturbed)
-    }
-
-    fn changes(config: &GenerateConfig, segment: std::ops::Range<usize>) -> Vec<Change> {
-        let (input, plain, perturbed) = window();
+        let perturbed: Vec<f32> = (0..16).map(|i| if i % 2 == 0 { 1.0 } else { 0.01 }).collect();
         let decoded = Decoded { input: &input, plain: &plain, perturbed: &perturbed, features: 2 };
-        patch(decoded, segment, config, &mut Rng::new(1, Purpose::Anomaly, [0, 0]))
+        let rule = Rule { distance, tau: 0.1, variation: &variation, local: None };
+        rule.deviations(decoded, segment, Form::Residual)
+    }
+
+    fn close(found: &[f32], expected: [f32; 2]) -> bool {
+        found.iter().zip(expected).all(|(x, y)| (x / y - 1.0).abs() < 1e-5)
     }
 
     #[test]
-    fn deviation_takes_features_above_tau() {
-        let hit = changes(&GenerateConfig::default(), 0..8);
-        assert_eq!(hit.len(), 1);
-        assert_eq!(hit[0].feature, 0);
-        assert_eq!((hit[0].delta[0] < 0.5, hit[0].delta[4]), (true, 1.0));
+    fn deviations_have_their_units() {
+        let normal = deviations(Distance::Normal, [0.5, 0.001], 2..5);
+        assert!(close(&normal, [2.0, 10.0]), "{normal:?}");
+        let rms = deviations(Distance::Rms, [1.0; 2], 2..5);
+        assert!(close(&rms, [1.0 / 1.75, 0.01 / 1.75]), "{rms:?}");
+        // As printed: the norm, not the mean, against the range.
+        let l2 = deviations(Distance::L2, [1.0; 2], 0..4);
+        assert!(close(&l2, [2.0 / 1.75, 0.02 / 1.75]), "{l2:?}");
     }
 
     #[test]
-    fn nothing_above_tau_takes_the_most_deviating() {
-        let config = GenerateConfig { tau: Some(100.0), ..Default::default() };
-        let hit = changes(&config, 2..5);
-        assert_eq!((hit.len(), hit[0].feature, hit[0].delta.len()), (1, 0, 3));
-    }
-
-    #[test]
-    fn printed_rule_compares_the_norm_with_the_range() {
-        let l2 = |range| deviation(&[0.1; 100], range, Distance::L2);
-        assert!(l2(9.9) > 0.1 && l2(10.1) < 0.1);
-        assert!(l2(0.0) > 1e6);
-        assert_eq!(deviation(&[0.0; 100], 0.0, Distance::L2), 0.0);
-    }
-
-    #[test]
-    fn no_patching_takes_all() {
-        let config = GenerateConfig { patch: Patch::None, ..Default::default() };
-        assert_eq!(changes(&config, 0..8).len(), 2);
-    }
-
-    #[test]
-    fn strength_is_the_rms_of_the_change() {
-        let config = GenerateConfig { strength: Some(OneOrRange::One(3.0)), ..Default::default() };
-        let hit = changes(&config, 0..8);
-        assert!((rms(&hit[0].delta) - 3.0).abs() < 1e-5);
-        let mut flat = vec![0.0; 4];
-        rescale(&mut flat, &[1.0; 4], 2.0, false);
-        assert_eq!(flat, [-2.0; 4]);
-    }
-
-    #[test]
-    fn blending_leaves_short_segments_a_full_row() {
-        assert_eq!(blend_weights(1), [1.0]);
-        assert_eq!(blend_weights(2), [1.0, 1.0]);
-        for length in 3..20 {
-            let weights = blend_weights(length);
-            assert!(weights.iter().all(|w| *w > 0.0 && *w <= 1.0));
-            assert!(weights[0] < 1.0 && weights[length / 2] == 1.0, "{length}: {weights:?}");
-        }
+    fn what_passes_tau_is_chosen() {
+        let rule = Rule { distance: Distance::Rms, tau: 0.1, variation: &[], local: None };
+        let rng = &mut Rng::new(1, Purpose::Anomaly, [0, 0]);
+        let found = [0.2, 0.05, 0.11];
+        assert_eq!(rule.chosen(Patch::Deviation, &found, rng), [0, 2]);
+        assert_eq!(rule.chosen(Patch::None, &found, rng), [0, 1, 2]);
+        assert!(rule.chosen(Patch::Deviation, &[0.1, 0.0], rng).is_empty());
+        assert!((0..50).all(|_| !rule.chosen(Patch::Length, &found, rng).is_empty()));
+        assert_eq!(most_deviating(&found), 0);
     }
 }

@@ -44,9 +44,10 @@ impl Latents {
     pub(crate) fn distances(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Vec<f64>> {
         let shares = spread_over_pool(self.shares.len(), control, |i| {
             let (mu, noise, plain) = &self.shares[i];
+            let psi = vae.psi_at(mu, psi)?;
             let z = match self.perturbation {
-                Perturbation::Variance => (mu + noise.affine(psi, 0.0)?)?,
-                Perturbation::Mean => (mu.affine(psi, 0.0)? + noise)?,
+                Perturbation::Variance => (mu + noise.broadcast_mul(&psi)?)?,
+                Perturbation::Mean => (mu.broadcast_mul(&psi)? + noise)?,
             };
             Ok(distance(plain, &vae.decode(&z)?)?.to_vec1::<f32>()?)
         })?;
@@ -105,9 +106,64 @@ pub(crate) fn decode_pair(
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let (mu, log_variance) = vae.encode(x)?;
     let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
-    let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
+    let psi = vae.psi_at(&mu, psi)?;
     let (plain, perturbed) = halves(&vae.decode_both(&mu, &noise, &psi, perturbation)?)?;
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
+}
+
+/// Latent means and standard deviations of some windows, to decode many draws of each.
+pub(crate) struct Posterior<'a> {
+    vae: &'a Vae,
+    perturbation: Perturbation,
+    mu: Vec<f32>,
+    sigma: Vec<f32>,
+    /// psi of every window.
+    pub psi: Vec<f64>,
+}
+
+/// What is decoded: the window's position, noise [L] and its scale psi; psi 1 gives X^.
+pub(crate) struct Latent<'a> {
+    pub window: usize,
+    pub eps: &'a [f32],
+    pub psi: f64,
+}
+
+impl<'a> Posterior<'a> {
+    /// Encodes windows [n, W, D], given flat; `psi` is the global one.
+    pub(crate) fn new(
+        vae: &'a Vae,
+        windows: &[f32],
+        psi: f64,
+        perturbation: Perturbation,
+    ) -> Result<Self> {
+        let architecture = vae.architecture();
+        let (window, features) = (architecture.window, architecture.features);
+        let n = windows.len() / architecture.values().max(1);
+        let x = Tensor::from_slice(windows, (n, window, features), &Device::Cpu)?;
+        let (mu, log_variance) = vae.encode(&x)?;
+        let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1()?;
+        let own = vae.psi_at(&mu, psi)?.flatten_all()?.to_vec1::<f32>()?;
+        let psi =
+            if own.len() == n { own.into_iter().map(f64::from).collect() } else { vec![psi; n] };
+        Ok(Self { vae, perturbation, mu: mu.flatten_all()?.to_vec1()?, sigma, psi })
+    }
+
+    /// Decodes them in one batch: flat [n, W, D].
+    pub(crate) fn decode(&self, latents: &[Latent<'_>]) -> Result<Vec<f32>> {
+        let units = self.vae.architecture().latent;
+        let mut z = Vec::with_capacity(latents.len() * units);
+        for Latent { window, eps, psi } in latents {
+            let of = window * units..(window + 1) * units;
+            let parts = self.mu[of.clone()].iter().zip(&self.sigma[of]).zip(*eps);
+            let psi = *psi as f32;
+            z.extend(parts.map(|((mu, sigma), eps)| match self.perturbation {
+                Perturbation::Variance => mu + psi * (sigma * eps),
+                Perturbation::Mean => psi * mu + sigma * eps,
+            }));
+        }
+        let z = Tensor::from_vec(z, (latents.len(), units), &Device::Cpu)?;
+        Ok(self.vae.decode(&z)?.flatten_all()?.to_vec1()?)
+    }
 }
 
 /// Cuts windows [n, W, D] and eps [n, L] into shares.

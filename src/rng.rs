@@ -32,6 +32,8 @@ pub enum Purpose {
     Residual = 10,
     /// One negative; the key is its batch and number.
     Negative = 11,
+    /// Stratified noise of some anomalies; the key is series content and number of the first one.
+    Stratified = 15,
     /// First centres of k-means.
     Regions = 14,
     /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.

@@ -16,9 +16,9 @@ use common::{
     normal, picked, questions, rng, small, vae_of, wave, waves,
 };
 use genias::config::{
-    Distance, Form, Kl, Margin, OneOrRange, Patch, Perturbation, Preset, Schedule,
+    Distance, Form, Kl, Margin, Noise, OneOrRange, Patch, Perturbation, Preset, Schedule,
 };
-use genias::generate::{Anomaly, Synthetic};
+use genias::generate::{Anomaly, AnomalyKind, Synthetic};
 use genias::model::Health;
 use genias::train::StopReason;
 use genias::vae::pca::Pca;
@@ -79,7 +79,8 @@ fn ways() -> Vec<GenerateConfig> {
                 ways.push(GenerateConfig {
                     contamination: [0.02, 0.1, 0.25][(i + j + k) % 3],
                     length: length[(i + k) % 3],
-                    distance: [Distance::Rms, Distance::L2][(j + k) % 2],
+                    distance: [Distance::Normal, Distance::L2, Distance::Rms][(i + j + k) % 3],
+                    creep: [None, Some(0.4), Some(3.0)][(i + j) % 3],
                     form,
                     patch,
                     strength,
@@ -133,6 +134,8 @@ fn hit_and_same(columns: &Columns, series: &Series<'_>, found: &[Anomaly]) -> (u
     for t in 0..series.len() {
         let row = series.row(t);
         assert_eq!(out.is_anomaly.value(row), at(t).is_some());
+        let strength = out.anomaly_strength.is_valid(row).then(|| out.anomaly_strength.value(row));
+        assert_eq!(strength, at(t).map(|number| found[number].strength as f32));
         let id = out.anomaly_id.is_valid(row).then(|| out.anomaly_id.value(row) as usize);
         assert_eq!(id, at(t).map(|number| number + 1));
     }
@@ -364,6 +367,91 @@ fn strength_is_the_size_of_the_change() {
             }
         }
     }
+}
+
+/// What an anomaly says of itself is what the values show.
+#[test]
+fn anomalies_say_how_they_came_about() {
+    let columns = waves(600);
+    let series = Series::whole(&columns);
+    let model = fitted(&series, &small());
+    for config in ways() {
+        for anomaly in model.generate(&series, &config, RUN).unwrap() {
+            let kinds = model.report.kinds.centres.len() as u32;
+            assert!(matches!(anomaly.kind, AnomalyKind::Generated(n) if (1..=kinds).contains(&n)));
+            let squares: f64 = anomaly
+                .values
+                .iter()
+                .map(|hit| strength(&series, &model, &anomaly.rows, hit).powi(2))
+                .sum();
+            let found = (squares / anomaly.values.len() as f64).sqrt();
+            assert_close("strength", &[anomaly.strength], &[found], 1e-9);
+            assert!(anomaly.strength > 0.01, "{anomaly:?}");
+            let origin = anomaly.origin.unwrap();
+            assert!((1.0..=64.0).contains(&origin.psi) && origin.distance > 0.0, "{origin:?}");
+            assert!(origin.redraws <= 3 && (!origin.fallback || origin.redraws == 3));
+            // But for changes so small that they are raised.
+            if config.strength.is_none() && anomaly.strength > 0.06 {
+                assert_eq!(origin.psi, model.psi());
+            }
+        }
+    }
+    let tau = |tau| {
+        let config = GenerateConfig { tau: Some(tau), ..GenerateConfig::default() };
+        let found = model.generate(&series, &config, RUN).unwrap();
+        found.into_iter().map(|anomaly| (anomaly.origin.unwrap(), anomaly.values.len()))
+    };
+    assert!(tau(0.0).all(|(origin, hit)| origin.redraws == 0 && !origin.fallback && hit == 2));
+    assert!(tau(1e6).all(|(origin, hit)| origin.redraws == 3 && origin.fallback && hit == 1));
+}
+
+/// Where psi hardly moves anything, a change is raised to what can be seen.
+#[test]
+fn no_anomaly_equals_its_input() {
+    let columns = waves(400);
+    let series = Series::whole(&columns);
+    let still = FitConfig { delta_min: 1e-9, delta_max: 2e-9, ..small() };
+    let model = fitted(&series, &still);
+    assert!(model.psi() < 1.01, "{}", model.psi());
+    let config = GenerateConfig { contamination: 0.3, ..GenerateConfig::default() };
+    for anomaly in model.generate(&series, &config, RUN).unwrap() {
+        assert!((anomaly.strength - 0.05).abs() < 1e-3, "{}", anomaly.strength);
+        // Of the model, not of a shift.
+        assert!(anomaly.origin.unwrap().psi > 1.5 * model.psi() - 0.5, "{anomaly:?}");
+    }
+}
+
+/// The steps into and out of an anomaly, beside those that the feature makes by itself.
+#[test]
+fn seams_are_no_larger_than_own_steps() {
+    let columns = waves(1500);
+    let series = Series::whole(&columns);
+    let model = fitted(&series, &small());
+    let mut seams = 0;
+    for strength in [None, Some(OneOrRange::One(5.0))] {
+        for length in [OneOrRange::One(3), OneOrRange::Range(4, 16)] {
+            let length = Some(length);
+            let config =
+                GenerateConfig { strength, length, contamination: 0.3, ..Default::default() };
+            for Anomaly { rows, values, .. } in model.generate(&series, &config, RUN).unwrap() {
+                for (d, values) in values {
+                    let at = |t: usize| series.value(d, t).unwrap();
+                    let most = model.report.variation.step[d] * model.normaliser.std[d];
+                    let ends = [
+                        (rows.start.checked_sub(1), rows.start, values[0]),
+                        (Some(rows.end), rows.end - 1, values[values.len() - 1]),
+                    ];
+                    for (outside, inside, value) in ends {
+                        let Some(t) = outside.filter(|t| *t < series.len()) else { continue };
+                        let own = (at(t) - at(inside)).abs();
+                        assert!((at(t) - value).abs() <= most.max(own) * (1.0 + 1e-5));
+                        seams += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(seams > 400, "{seams}");
 }
 
 /// Without a strength the size is what psi makes it: not always the same.
@@ -1228,16 +1316,18 @@ fn tau_is_the_models_own_where_none_is_given() {
     let columns = waves(800);
     let series = Series::whole(&columns);
     let model = fitted(&series, &normal());
-    let (tau, rate) = (model.report.tau.unwrap(), model.report.patch_rate.unwrap());
-    assert!(tau > 0.0 && (0.25..0.75).contains(&rate), "{tau} {rate}");
+    let rate = model.report.patch_rate.unwrap();
+    assert!((0.25..0.75).contains(&rate), "{rate}");
     let found = |tau: Option<f64>, distance: Distance| {
         let config = GenerateConfig { tau, distance, contamination: 0.4, ..Default::default() };
         model.generate(&series, &config, RUN).unwrap()
     };
-    assert_eq!(found(None, Distance::Rms), found(Some(tau), Distance::Rms));
-    assert_ne!(found(None, Distance::Rms), found(Some(2.0 * tau), Distance::Rms));
-    // The printed rule has the printed threshold.
-    assert_eq!(found(None, Distance::L2), found(Some(0.1), Distance::L2));
+    for distance in Distance::OWN {
+        let tau = model.report.tau[&distance];
+        assert!(tau > 0.0, "{tau}");
+        assert_eq!(found(None, distance), found(Some(tau), distance));
+        assert_ne!(found(None, distance), found(Some(2.0 * tau), distance));
+    }
 }
 
 /// The gradient of a large weight is summed in several parts: every part of it moves.
@@ -1422,6 +1512,8 @@ fn any_fit() -> impl Strategy<Value = FitConfig> {
             linear_path: flags[2],
             perturbation: if flags[3] { Perturbation::Mean } else { Perturbation::Variance },
             levels: flags[4].then_some(2),
+            local: flags[5],
+            kinds: 1 + batch_size % 9,
             dropout: if flags[5] { dropout } else { 0.0 },
             batch_size,
             validation,
@@ -1442,9 +1534,12 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             form: if flags[1] { Form::Residual } else { Form::Decoded },
             patch,
             tau: (tau < 1.0).then_some(tau),
-            distance: if flags[2] { Distance::Rms } else { Distance::L2 },
+            distance: Distance::OWN[stride % Distance::OWN.len()],
+            creep: flags[2].then_some((tau / 1.5 + 0.01).min(1.0)),
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],
+            draws: 1 + low % 3,
+            noise: if flags[2] { Noise::Independent } else { Noise::Stratified },
             stride: flags[5].then_some(stride),
             seed,
         }

@@ -16,6 +16,7 @@ pub struct Frame {
     pub options: Options,
     pub models: Option<BinaryChunked>,
     pub groups: Vec<Group>,
+    order: Vec<Series>,
     by: Vec<Series>,
     labels: Option<BooleanArray>,
 }
@@ -70,8 +71,8 @@ impl Frame {
             })
             .collect();
         let name = values.name().clone();
-        let by = by.into_iter().cloned().collect();
-        Ok(Self { name, columns, multivariate, options, models, groups, by, labels })
+        let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
+        Ok(Self { name, columns, multivariate, options, models, groups, order, by, labels })
     }
 
     /// The series of one group.
@@ -94,6 +95,17 @@ impl Frame {
             .flat_map(|(group, &count)| std::iter::repeat_n(first(group) as IdxSize, count));
         let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows.collect());
         self.by.iter().map(|key| key.take(&rows)).collect()
+    }
+
+    /// The columns that order the rows, at some rows of the frame, with `suffix` behind their names.
+    pub fn order_at(&self, rows: &[usize], suffix: &str) -> PolarsResult<Vec<Series>> {
+        let rows = rows.iter().map(|row| *row as IdxSize).collect();
+        let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows);
+        let at = |key: &Series| {
+            let name = format!("{}{suffix}", key.name()).into();
+            Ok(key.take(&rows)?.with_name(name))
+        };
+        self.order.iter().map(at).collect()
     }
 
     /// Shape of a window in an Array column.

@@ -10,7 +10,7 @@ Examples
 >>> wave = pl.LazyFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
 >>> augmented = wave.genias.generate(window=16, steps=20).collect()
 >>> augmented.columns
-['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
+['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
 """
 
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ from polars_genias.metrics import (
 from polars_genias.verbs import (
     describe,
     embed,
+    events,
     fit,
     generate,
     inject,
@@ -98,6 +99,7 @@ __all__ = [
     "edi",
     "embed",
     "event_f1",
+    "events",
     "f1",
     "fit",
     "fit_count",

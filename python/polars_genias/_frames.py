@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = "__genias_result"
+_FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
 
 
 @dataclass(frozen=True)
@@ -192,4 +193,22 @@ def pairs_frame(
         models = Path(models)
     options = with_sizes(models, options, "window")
     table = per_group("pairs", at, options, models=models, strict=strict)
+    return table if at.by else table.unnest(_RESULT)
+
+
+def events_frame(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    models: IntoModels | None = None,
+    strict: bool,
+) -> pl.LazyFrame:
+    """The anomalies of every group, one row each, behind the keys."""
+    times = [f"{key}{end}" for end in ("_start", "_end") for key in at.order_by]
+    twice = {"id", "start", "length", *_FACTS, *times} & set(at.by)
+    if twice:
+        msg = f"parameter `by`: the event table has a column {min(twice)!r} of its own; rename it"
+        raise ValueError(msg)
+    table = per_group(verb, at, options, models=models, strict=strict)
     return table if at.by else table.unnest(_RESULT)

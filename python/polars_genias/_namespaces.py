@@ -65,6 +65,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
 
     describe = _column(verbs.describe)
     embed = _column(verbs.embed)
+    events = _column(verbs.events)
     fit = _column(verbs.fit)
     generate = _column(verbs.generate)
     inject = _column(verbs.inject)
@@ -79,6 +80,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
 class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs of a LazyFrame."""
 
+    events = _lazy(verbs.events)
     fit = _lazy(verbs.fit)
     generate = _lazy(verbs.generate)
     inject = _lazy(verbs.inject)
@@ -92,6 +94,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
 class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs of a DataFrame."""
 
+    events = _eager(verbs.events)
     fit = _eager(verbs.fit)
     generate = _eager(verbs.generate)
     inject = _eager(verbs.inject)

@@ -42,6 +42,8 @@ class ModelOptions(TypedDict, total=False):
     margin: Literal["reconstruction", "input"]
     calibrate: bool
     refit: bool
+    local: bool
+    kinds: int
     steps: int
     batch_size: int
     learning_rate: float
@@ -78,10 +80,13 @@ class GenerateOptions(ModelOptions, total=False):
     contamination: float
     length: int | tuple[int, int] | None
     form: Literal["residual", "decoded"]
-    patch: Literal["deviation", "length", "none"]
+    patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
-    distance: Literal["rms", "l2"]
+    distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
     strength: float | tuple[float, float] | None
+    creep: float | None
+    draws: int
+    noise: Literal["stratified", "independent"]
     hit_constant: bool
 
 
@@ -140,7 +145,7 @@ class LabelOptions(FitOptions, total=False):
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> dict[str, Any]:
     """Plain values of the given options, after the core has checked them.
 
-    All verbs take their options from one set, but for `inject`, which has its own.
+    All verbs take their options from one set, but for `inject` and its events.
 
     Raises
     ------
@@ -148,7 +153,7 @@ def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> 
         Naming the option, its value and what is allowed.
     """
     plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
-    check = _genias.check_inject_options if verb == "inject" else _genias.check_options
+    check = _genias.check_inject_options if verb.startswith("inject") else _genias.check_options
     check(json.dumps(plain), ordered_by)
     return plain
 

@@ -7,7 +7,7 @@ namespaces ``.genias`` call these functions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import polars as pl
 
@@ -283,8 +283,10 @@ def generate(
     DataFrame, LazyFrame or Expr
         Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
         ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
-        there is none) and per feature ``{feature}_mask`` (whether it was hit). Columns: a struct of
-        these.
+        there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
+        frequent; 0 where only constant features are hit), ``anomaly_strength`` (Float32: root
+        mean square of the change in standard deviations) and per feature ``{feature}_mask``
+        (whether it was hit). Columns: a struct of these.
 
     Examples
     --------
@@ -292,15 +294,15 @@ def generate(
     >>> import polars_genias as pg
     >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
     >>> out = wave.genias.generate(window=16, steps=20, contamination=0.1)
-    >>> out.columns
-    ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
+    >>> out.columns[1:]
+    ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
     >>> out["is_anomaly"].sum()  # two or three windows of 16 rows: the nearest to 40
     48
     """
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
         suffix = "_synthetic" if suffix is None else suffix
-        adds = _synthetic_columns(at, suffix, "is_anomaly", "anomaly_id")
+        adds = _synthetic_columns(at, suffix)
         given = {"models": _either(model, models), "suffix": suffix, "strict": strict}
         return frames.like(data, frames.beside("generate", at, options, adds=adds, **given))
     return _expression(
@@ -381,8 +383,7 @@ def inject(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        As `generate`, and behind ``anomaly_id`` the column ``anomaly_kind`` (String, null where
-        there is no anomaly).
+        As `generate`, but that ``anomaly_kind`` is a name (String, null where there is no anomaly).
 
     Examples
     --------
@@ -390,8 +391,8 @@ def inject(
     >>> import polars_genias as pg
     >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
     >>> out = wave.genias.inject(kind=["trend", "mean"], count=2, length=20)
-    >>> out.columns
-    ['cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'cpu_mask']
+    >>> out.columns[1:]
+    ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
     >>> sorted(out["anomaly_kind"].drop_nulls().unique())
     ['mean', 'trend']
     >>> out["is_anomaly"].sum()
@@ -400,7 +401,7 @@ def inject(
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
         suffix = "_synthetic" if suffix is None else suffix
-        adds = _synthetic_columns(at, suffix, "is_anomaly", "anomaly_id", "anomaly_kind")
+        adds = _synthetic_columns(at, suffix)
         result = frames.beside("inject", at, options, adds=adds, suffix=suffix, strict=strict)
         return frames.like(data, result)
     return _expression(
@@ -414,10 +415,149 @@ def inject(
     )
 
 
-def _synthetic_columns(at: frames.Inputs, suffix: str, *labels: str) -> list[str]:
+def _synthetic_columns(at: frames.Inputs, suffix: str) -> list[str]:
     """Columns that `generate` and `inject` add to a frame."""
     values = [f"{name}{suffix}" for name in at.features]
+    labels = ("is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength")
     return [*values, *labels, *(f"{name}_mask" for name in at.features)]
+
+
+@overload
+def events(
+    data: pl.DataFrame,
+    *,
+    of: Literal["generate"] = "generate",
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.DataFrame: ...
+@overload
+def events(
+    data: pl.LazyFrame,
+    *,
+    of: Literal["generate"] = "generate",
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.LazyFrame: ...
+@overload
+def events(
+    data: IntoColumn,
+    *,
+    of: Literal["generate"] = "generate",
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.Expr: ...
+@overload
+def events(
+    data: pl.DataFrame,
+    *,
+    of: Literal["inject"],
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.DataFrame: ...
+@overload
+def events(
+    data: pl.LazyFrame,
+    *,
+    of: Literal["inject"],
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.LazyFrame: ...
+@overload
+def events(
+    data: IntoColumn,
+    *,
+    of: Literal["inject"],
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[InjectOptions],
+) -> pl.Expr: ...
+def events(
+    data: Any,
+    *,
+    of: str = "generate",
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """What anomalies there are: one row for each that `generate` or `inject` makes.
+
+    With the same rows, models, options and seed these are the anomalies of that verb.
+
+    Parameters
+    ----------
+    data, model, models, features, by, order_by, label, strict
+        As in `generate`.
+    of
+        Whose anomalies: ``"generate"`` or ``"inject"``.
+    **options
+        As in that verb.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the columns `by`, ``id`` (as ``anomaly_id``), ``start`` (row of the series, in time
+        order, from 0), ``length`` (rows), per column of `order_by` ``{column}_start`` and
+        ``{column}_end`` (its values at the first and the last row), ``features`` (names of those
+        that it hits), ``strength`` (root mean square of the change over its rows and these
+        features, in standard deviations of each in training), ``kind`` (a number; of ``"inject"``
+        a name), ``psi`` (scale of the latent noise), ``distance`` (deviation of the feature that
+        deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it was drawn
+        again, since no feature passed `tau`) and ``fallback`` (whether none did at last). The last
+        four are null where no model was used. Columns: a struct of these, one row per anomaly.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).with_columns(cpu=(pl.col("t") / 3).sin())
+    >>> options = {"window": 16, "steps": 20, "strength": 2.0, "length": 10}
+    >>> table = wave.genias.events(order_by="t", **options)
+    >>> table.select("id", "length", "features").row(0)
+    (1, 10, ['cpu'])
+    >>> table["strength"].round(3).unique().to_list()
+    [2.0]
+    """
+    if of not in ("generate", "inject"):
+        msg = f'parameter `of` = {of!r}: must be "generate" or "inject"'
+        raise ValueError(msg)
+    verb = "events" if of == "generate" else "inject_events"
+    model = _either(model, models)
+    if model is not None and of == "inject":
+        msg = 'parameter `model`: no model is used with `of` = "inject"'
+        raise ValueError(msg)
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        table = frames.events_frame(verb, at, options, models=model, strict=strict)
+        return frames.like(data, table)
+    given = {"label": label, "strict": strict, "changes_length": True}
+    return _expression(verb, data, options, order_by=order_by, model=model, **given)
 
 
 @overload
@@ -778,7 +918,9 @@ def describe(column: IntoColumn) -> pl.Expr:
     -------
     Expr
         A struct: ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and PCA's of
-        the same rank), ``active_units``, ``kl``, ``patch_rate``, ``in_band``, ``threshold``,
+        the same rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over their
+        kinds, in nats), ``correlation`` (the largest between two features, as ``patch`` breaks
+        it; null where fewer than two move), ``kl``, ``patch_rate``, ``in_band``, ``threshold``,
         ``steps``, ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a
         list of warnings, explained in the documentation), ``history``, ``config`` and more.
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
+use crate::blend::{blend_weights, rescale};
 use crate::config::Negatives;
 use crate::control::Control;
 use crate::error::Result;
@@ -11,7 +12,6 @@ use crate::generate::pulse;
 use crate::inject::{Kind, draw_classical};
 use crate::model::Model;
 use crate::normalise::{Matrix, Z_LIMIT};
-use crate::patch::{blend_weights, rescale};
 use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::vae::Vae;

@@ -7,7 +7,7 @@ use super::{InjectConfig, Kind};
 use crate::columns::Series;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::generate::{Anomaly, pulse, stream_key};
+use crate::generate::{Anomaly, AnomalyKind, pulse, stream_key, strength};
 use crate::model::usable_runs;
 use crate::normalise::Normaliser;
 use crate::place::{draw_lengths, place_lengths};
@@ -157,8 +157,11 @@ impl Injector<'_> {
         let rng = &mut Rng::new(self.config.seed, Purpose::Inject, [self.key[0], number as u64]);
         let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
         let hit = hit_features(*kind, features, self.config.feature_share, rng);
-        let values = hit.into_iter().map(|d| (d, self.values(site, d, &amount, rng))).collect();
-        Anomaly { kind: Some(*kind), rows: segment.clone(), values }
+        let value = |d: usize| (d, self.values(site, d, &amount, rng));
+        let values: Vec<_> = hit.into_iter().map(value).collect();
+        let strength = strength(self.series, &self.normaliser, segment, &values);
+        let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
+        Anomaly { kind, rows, values, strength, origin: None }
     }
 
     /// New values of feature `d` over the segment, in input units.

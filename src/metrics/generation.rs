@@ -145,7 +145,7 @@ pub fn edi(rows: &Embedded, regions: usize, seed: u64) -> Result<Option<f64>> {
     let Some(generated) = rows.sets.first().filter(|set| set.contains(&true)) else {
         return Ok(None);
     };
-    let regions = k_means(rows, regions, seed);
+    let regions = KMeans::fit(&rows.values, rows.width, regions, seed).assigned;
     let mut counts = vec![0usize; rows.rows()];
     regions.iter().zip(generated).filter(|(_, flag)| **flag).for_each(|(i, _)| counts[*i] += 1);
     let total = counts.iter().sum::<usize>() as f64;
@@ -153,34 +153,46 @@ pub fn edi(rows: &Embedded, regions: usize, seed: u64) -> Result<Option<f64>> {
     Ok(Some(shares.map(|p| -p * p.ln()).sum::<f64>().max(0.0)))
 }
 
-/// The region of every row; there is at least one row.
-fn k_means(rows: &Embedded, regions: usize, seed: u64) -> Vec<usize> {
-    let mut centres = seeds(rows, regions, seed);
-    let mut assigned = assign(rows, &centres);
-    for _ in 0..MOST_STEPS {
-        centres = means(rows, &assigned, centres);
-        let next = assign(rows, &centres);
-        if next == assigned {
-            break;
-        }
-        assigned = next;
-    }
-    assigned
+/// Regions of some rows, by k-means.
+pub(crate) struct KMeans {
+    /// Flat centres.
+    pub centres: Vec<f32>,
+    /// The region of every row.
+    pub assigned: Vec<usize>,
 }
 
-fn assign(rows: &Embedded, centres: &[f32]) -> Vec<usize> {
-    rows.values.par_chunks(rows.width).map(|row| nearest(row, centres).0).collect()
+impl KMeans {
+    /// At most `regions` of flat `rows` of `width` values, of which there is at least one.
+    pub(crate) fn fit(rows: &[f32], width: usize, regions: usize, seed: u64) -> Self {
+        let mut centres = seeds(rows, width, regions, seed);
+        let mut assigned = assign(rows, width, &centres);
+        for _ in 0..MOST_STEPS {
+            centres = means(rows, width, &assigned, centres);
+            let next = assign(rows, width, &centres);
+            if next == assigned {
+                break;
+            }
+            assigned = next;
+        }
+        Self { centres, assigned }
+    }
+}
+
+fn assign(rows: &[f32], width: usize, centres: &[f32]) -> Vec<usize> {
+    rows.par_chunks(width).map(|row| nearest(row, centres).0).collect()
 }
 
 /// k-means++: each next centre is a row, drawn with a probability that grows with the square of
 /// its distance from the centres before it.
-fn seeds(rows: &Embedded, regions: usize, seed: u64) -> Vec<f32> {
+fn seeds(rows: &[f32], width: usize, regions: usize, seed: u64) -> Vec<f32> {
     let mut rng = Rng::new(seed, Purpose::Regions, [0, 0]);
-    let mut centres = rows.row(rng.below(rows.rows())).to_vec();
-    let mut squares = vec![f64::INFINITY; rows.rows()];
+    let row = |row: usize| &rows[row * width..(row + 1) * width];
+    let count = rows.len() / width;
+    let mut centres = row(rng.below(count)).to_vec();
+    let mut squares = vec![f64::INFINITY; count];
     for _ in 1..regions {
-        let last = &centres[centres.len() - rows.width..];
-        squares.par_iter_mut().zip(rows.values.par_chunks(rows.width)).for_each(|(square, row)| {
+        let last = &centres[centres.len() - width..];
+        squares.par_iter_mut().zip(rows.par_chunks(width)).for_each(|(square, row)| {
             *square = square.min(squared_distance(row, last));
         });
         let total: f64 = squares.iter().sum();
@@ -195,22 +207,22 @@ fn seeds(rows: &Embedded, regions: usize, seed: u64) -> Vec<f32> {
         // Rounding may leave a rest behind the last row.
         let last_distinct = || squares.iter().rposition(|square| *square > 0.0);
         let Some(chosen) = chosen.or_else(last_distinct) else { break };
-        centres.extend_from_slice(rows.row(chosen));
+        centres.extend_from_slice(row(chosen));
     }
     centres
 }
 
 /// The mean of each region; one without rows keeps its centre.
-fn means(rows: &Embedded, assigned: &[usize], mut centres: Vec<f32>) -> Vec<f32> {
+fn means(rows: &[f32], width: usize, assigned: &[usize], mut centres: Vec<f32>) -> Vec<f32> {
     let mut sums = vec![0f64; centres.len()];
-    let mut counts = vec![0usize; centres.len() / rows.width];
-    for (row, &region) in rows.values.chunks_exact(rows.width).zip(assigned) {
+    let mut counts = vec![0usize; centres.len() / width];
+    for (row, &region) in rows.chunks_exact(width).zip(assigned) {
         counts[region] += 1;
-        let sums = &mut sums[region * rows.width..];
+        let sums = &mut sums[region * width..];
         sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
     }
-    for (region, centre) in centres.chunks_exact_mut(rows.width).enumerate() {
-        let sums = &sums[region * rows.width..];
+    for (region, centre) in centres.chunks_exact_mut(width).enumerate() {
+        let sums = &sums[region * width..];
         if counts[region] > 0 {
             let mean = |sum: f64| (sum / counts[region] as f64) as f32;
             centre.iter_mut().zip(sums).for_each(|(value, sum)| *value = mean(*sum));
@@ -220,7 +232,7 @@ fn means(rows: &Embedded, assigned: &[usize], mut centres: Vec<f32>) -> Vec<f32>
 }
 
 /// Position of the nearest of `others` (the first of several), and its squared distance.
-fn nearest(row: &[f32], others: &[f32]) -> (usize, f64) {
+pub(crate) fn nearest(row: &[f32], others: &[f32]) -> (usize, f64) {
     let squares = others.chunks_exact(row.len()).map(|other| squared_distance(row, other));
     squares
         .enumerate()

@@ -18,6 +18,8 @@ use crate::kernels::{Gradients, Summed};
 const WARM_UP: usize = 20;
 /// Share of the learning rate that the cosine ends at.
 const FINAL_RATE: f64 = 0.02;
+/// Learning rate of the head of a local psi, as a share of that of psi.
+const LOCAL_RATE: f64 = 0.05;
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
@@ -66,7 +68,11 @@ impl Adam {
             .into_iter()
             .map(|(name, var)| {
                 let is_psi = name == "psi";
-                let rate = if is_psi { rates.psi_learning_rate } else { rates.learning_rate };
+                let rate = match name.as_str() {
+                    "psi" => rates.psi_learning_rate,
+                    "local.weight" | "local.bias" => LOCAL_RATE * rates.psi_learning_rate,
+                    _ => rates.learning_rate,
+                };
                 Parameter {
                     rate: rate * factor,
                     floor: if is_psi { 1.0 } else { f32::NEG_INFINITY },

@@ -31,6 +31,8 @@ pub fn initialise(
     for (i, (name, shape)) in architecture.shapes().into_iter().enumerate() {
         let values = match (name.as_str(), pca) {
             ("psi", _) => vec![psi as f32],
+            // psi is global at first.
+            ("local.weight" | "local.bias", _) => vec![0.0; shape.iter().product()],
             ("encoder.linear.weight", Some(pca)) => encoder_weight(pca, architecture, sigma_prior),
             ("encoder.linear.bias", Some(pca)) => encoder_bias(pca, architecture, sigma_prior),
             ("decoder.linear.weight", Some(pca)) => decoder_weight(pca, architecture, sigma_prior),

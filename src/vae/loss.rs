@@ -6,6 +6,9 @@ use super::Output;
 use crate::config::{FitConfig, Kl, Margin};
 use crate::kernels::distances;
 
+/// Weight of the mean h^2 that keeps a local psi near the global one.
+const LOCAL: f64 = 0.01;
+
 /// The terms for one batch, each a scalar, and their weighted sum.
 pub struct Losses {
     /// L_recon: mean d(X, X^).
@@ -16,7 +19,7 @@ pub struct Losses {
     pub zero: Option<Tensor>,
     /// L_KL.
     pub kl: Tensor,
-    /// alpha L_recon + beta L_perturb + gamma L_zero + zeta L_KL.
+    /// alpha L_recon + beta L_perturb + gamma L_zero + zeta L_KL, and 0.01 mean h^2 where psi is local.
     pub total: Tensor,
 }
 
@@ -48,6 +51,9 @@ impl Losses {
         };
         if let Some(zero) = &zero {
             total = (total + (zero * gamma)?)?;
+        }
+        if let Some(log_factor) = &output.log_factor {
+            total = (total + (log_factor.sqr()?.sum_all()? * (LOCAL * share))?)?;
         }
         Ok(Self { reconstruction, perturbation, zero, kl, total })
     }

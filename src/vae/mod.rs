@@ -7,6 +7,7 @@
 mod decoder;
 mod encoder;
 pub mod init;
+mod local;
 pub mod loss;
 pub mod pca;
 pub(crate) mod readout;
@@ -21,6 +22,7 @@ pub use encoder::Encoder;
 
 use crate::config::{FitConfig, Perturbation};
 use crate::error::Result;
+use local::{Local, scaled};
 
 /// How often the decoder doubles the resolution.
 pub const DOUBLINGS: usize = 3;
@@ -50,6 +52,9 @@ pub struct Architecture {
     pub decimation: usize,
     /// Whether a linear path stands beside encoder and decoder.
     pub linear_path: bool,
+    /// Whether psi is a head on the latent mean.
+    #[serde(default)]
+    pub local: bool,
 }
 
 impl Architecture {
@@ -64,6 +69,7 @@ impl Architecture {
             kernel_size: config.kernel_size,
             decimation: config.decimation,
             linear_path: config.linear_path,
+            local: config.local,
         };
         if config.levels.is_none() {
             while architecture.receptive_field() < config.window && architecture.levels < 16 {
@@ -139,6 +145,9 @@ impl Architecture {
             layer("decoder.linear".into(), vec![self.latent, self.values()], self.values());
         }
         shapes.push(("psi".into(), vec![1]));
+        if self.local {
+            shapes.extend(Local::shapes(self.latent));
+        }
         shapes
     }
 
@@ -155,6 +164,7 @@ pub struct Vae {
     encoder: Encoder,
     decoder: Decoder,
     psi: Tensor,
+    local: Option<Local>,
 }
 
 /// What one forward pass gives.
@@ -169,6 +179,8 @@ pub struct Output {
     pub perturbed: Tensor,
     /// X^ of all windows and then X~ of all, [2 B, W, D], as they were decoded.
     pub both: Tensor,
+    /// h of the head that scales psi, [B, 1]; `None` where psi is global.
+    pub log_factor: Option<Tensor>,
 }
 
 impl Vae {
@@ -182,6 +194,10 @@ impl Vae {
             encoder: Encoder::new(architecture, vb.pp("encoder"))?,
             decoder: Decoder::new(architecture, vb.pp("decoder"))?,
             psi: vb.get(1, "psi")?,
+            local: architecture
+                .local
+                .then(|| Local::new(architecture.latent, vb.pp("local")))
+                .transpose()?,
         })
     }
 
@@ -219,9 +235,14 @@ impl Vae {
     ) -> Result<Output> {
         let (mu, log_variance) = self.encoder.forward(x, dropout)?;
         let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
-        let both = self.decode_both(&mu, &noise, &self.psi, perturbation)?;
+        let log_factor = self.local.as_ref().map(|local| local.log_factor(&mu)).transpose()?;
+        let psi = match &log_factor {
+            None => self.psi.clone(),
+            Some(log_factor) => scaled(&self.psi, log_factor)?,
+        };
+        let both = self.decode_both(&mu, &noise, &psi, perturbation)?;
         let (reconstruction, perturbed) = halves(&both)?;
-        Ok(Output { mu, log_variance, reconstruction, perturbed, both })
+        Ok(Output { mu, log_variance, reconstruction, perturbed, both, log_factor })
     }
 
     /// dec(mu + noise) and behind it the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
@@ -241,6 +262,19 @@ impl Vae {
             Perturbation::Mean => (mu.broadcast_mul(psi)? + noise)?,
         };
         Ok(self.decoder.forward(&Tensor::cat(&[plain, perturbed], 0)?)?)
+    }
+
+    /// psi of windows with latent means [B, L], where the global one is `psi`: [1], or [B, 1] where
+    /// psi is local.
+    ///
+    /// # Errors
+    /// When the shape does not fit the model.
+    pub fn psi_at(&self, mu: &Tensor, psi: f64) -> Result<Tensor> {
+        let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
+        match &self.local {
+            None => Ok(psi),
+            Some(local) => Ok(scaled(&psi, &local.log_factor(mu)?)?),
+        }
     }
 
     /// The learned psi, >= 1.

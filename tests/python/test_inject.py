@@ -34,6 +34,7 @@ def test_labels_ids_kinds_and_masks_agree(hosts):
         "is_anomaly",
         "anomaly_id",
         "anomaly_kind",
+        "anomaly_strength",
         "cpu_mask",
         "mem_mask",
     ]
@@ -88,7 +89,8 @@ def test_parquet_in_and_out(hosts, tmp_path):
 def test_expression_of_one_column_keeps_its_float_type(series):
     out = series.select(pl.col("cpu").cast(pl.Float32).genias.inject(kind="trend", count=2))
     fields = out["cpu"].struct.unnest()
-    assert fields.columns == ["cpu", "is_anomaly", "anomaly_id", "anomaly_kind", "cpu_mask"]
+    labels = ["is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength"]
+    assert fields.columns == ["cpu", *labels, "cpu_mask"]
     assert fields["cpu"].dtype == pl.Float32
     assert fields["anomaly_id"].max() == 2
 

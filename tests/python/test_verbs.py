@@ -10,7 +10,8 @@ from polars.testing import assert_frame_equal, assert_series_equal
 import polars_genias as pg
 from conftest import FAST, both, make_hosts
 
-HIT = ["is_anomaly", "anomaly_id", "cpu_mask", "mem_mask"]
+LABELS = ["is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength"]
+HIT = [*LABELS, "cpu_mask", "mem_mask"]
 
 
 def test_windows_of_a_column_and_of_a_struct(series):
@@ -49,7 +50,7 @@ def test_generate_of_a_struct(series):
 
 def test_generate_of_a_column(series):
     out = series.select(pl.col("cpu").cast(pl.Float32).genias.generate(**FAST)).unnest("cpu")
-    assert out.columns == ["cpu", "is_anomaly", "anomaly_id", "cpu_mask"]
+    assert out.columns == ["cpu", *LABELS, "cpu_mask"]
     assert out.schema["cpu"] == pl.Float32
 
 

@@ -1,6 +1,6 @@
 //! `describe()`: what is in a model.
 
-use genias::Model;
+use genias::{GenerateConfig, Model};
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 use rayon::prelude::*;
@@ -76,8 +76,12 @@ fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
         number(models, "r2", |m| m.model.report.r2),
         number(models, "r2_pca", |m| m.model.report.r2_pca),
         count(models, "active_units", |m| Some(m.model.report.active_units)),
+        number(models, "edi", |m| m.model.edi()),
+        number(models, "correlation", |m| m.model.strongest_correlation()),
         number(models, "kl", |m| m.model.report.kl),
-        number(models, "tau", |m| m.model.report.tau),
+        number(models, "tau", |m| {
+            m.model.report.tau.get(&GenerateConfig::default().distance).copied()
+        }),
         number(models, "patch_rate", |m| m.model.report.patch_rate),
         number(models, "in_band", |m| m.model.report.in_band),
         number(models, "loss", |m| m.model.report.loss),

@@ -1,10 +1,10 @@
-//! `generate(...)`: the rows with anomalies in them, labels, ids and masks.
+//! `generate(...)`: the rows with anomalies in them, labels, ids, kinds, strengths and masks.
 
 use genias::generate::Synthetic;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
-use super::synthetic::{synthetic_column, synthetic_field};
+use super::synthetic::{synthetic_column, synthetic_field, Kinds};
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
@@ -12,7 +12,7 @@ use crate::pool::pool;
 
 fn generate_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    synthetic_field(inputs, &kwargs.suffix, false)
+    synthetic_field(inputs, &kwargs.suffix, Kinds::Generated)
 }
 
 #[polars_expr(output_type_func_with_kwargs=generate_output)]
@@ -31,5 +31,5 @@ fn generate(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             }
         },
     )?;
-    synthetic_column(frame, synthetic, &kwargs.suffix, false)
+    synthetic_column(frame, synthetic, &kwargs.suffix, Kinds::Generated)
 }

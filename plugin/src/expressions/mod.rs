@@ -2,6 +2,7 @@
 
 mod describe;
 mod embed;
+mod events;
 mod fit;
 mod generate;
 mod inject;

@@ -11,10 +11,30 @@ use crate::pool::pool;
 const IS_ANOMALY: &str = "is_anomaly";
 const ANOMALY_ID: &str = "anomaly_id";
 const ANOMALY_KIND: &str = "anomaly_kind";
+const ANOMALY_STRENGTH: &str = "anomaly_strength";
 const MASK: &str = "_mask";
 
-/// The struct of these columns; `kinds`: whether there is a column of them.
-pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: bool) -> PolarsResult<Field> {
+/// Which kinds the anomalies are of.
+#[derive(Clone, Copy)]
+pub enum Kinds {
+    /// Numbered ones.
+    Generated,
+    /// Named ones.
+    Injected,
+}
+
+impl Kinds {
+    /// What a column of them holds.
+    pub fn dtype(self) -> DataType {
+        match self {
+            Self::Generated => DataType::UInt32,
+            Self::Injected => DataType::String,
+        }
+    }
+}
+
+/// The struct of these columns.
+pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: Kinds) -> PolarsResult<Field> {
     let features = feature_fields(inputs)?;
     let values = features
         .iter()
@@ -22,9 +42,8 @@ pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: bool) -> PolarsRes
     let mut fields: Vec<Field> = values.collect();
     fields.push(Field::new(IS_ANOMALY.into(), DataType::Boolean));
     fields.push(Field::new(ANOMALY_ID.into(), DataType::UInt32));
-    if kinds {
-        fields.push(Field::new(ANOMALY_KIND.into(), DataType::String));
-    }
+    fields.push(Field::new(ANOMALY_KIND.into(), kinds.dtype()));
+    fields.push(Field::new(ANOMALY_STRENGTH.into(), DataType::Float32));
     let mask = |feature: &Field| Field::new(suffixed(feature.name(), MASK), DataType::Boolean);
     fields.extend(features.iter().map(mask));
     Ok(Field::new(values_field(inputs)?.name().clone(), DataType::Struct(fields)))
@@ -35,20 +54,22 @@ pub fn synthetic_column(
     frame: Frame,
     synthetic: Synthetic,
     suffix: &str,
-    kinds: bool,
+    kinds: Kinds,
 ) -> PolarsResult<Series> {
-    let kinds = kinds.then(|| synthetic.anomaly_kind());
+    let kinds = match kinds {
+        Kinds::Generated => to_series(ANOMALY_KIND.into(), &synthetic.kind_number())?,
+        Kinds::Injected => to_series(ANOMALY_KIND.into(), &synthetic.anomaly_kind())?,
+    };
     let columns = pool()?.install(|| synthetic.finish());
     let names = frame.columns.names();
-    let mut fields = Vec::with_capacity(2 * names.len() + 3);
+    let mut fields = Vec::with_capacity(2 * names.len() + 4);
     for (name, values) in names.iter().zip(&columns.values) {
         fields.push(to_series(suffixed(name, suffix), values)?);
     }
     fields.push(to_series(IS_ANOMALY.into(), &columns.is_anomaly)?);
     fields.push(to_series(ANOMALY_ID.into(), &columns.anomaly_id)?);
-    if let Some(kinds) = kinds {
-        fields.push(to_series(ANOMALY_KIND.into(), &kinds)?);
-    }
+    fields.push(kinds);
+    fields.push(to_series(ANOMALY_STRENGTH.into(), &columns.anomaly_strength)?);
     for (name, mask) in names.iter().zip(&columns.masks) {
         fields.push(to_series(suffixed(name, MASK), mask)?);
     }

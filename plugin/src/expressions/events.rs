@@ -1,0 +1,155 @@
+//! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
+//! same rows with the same options; with group keys, behind the keys.
+
+use genias::generate::Anomaly;
+use genias::{Options, Series as TimeSeries};
+use polars::prelude::*;
+use pyo3_polars::derive::polars_expr;
+
+use super::synthetic::Kinds;
+use super::{suffixed, values_field, with_keys};
+use crate::call::Call;
+use crate::inputs::Frame;
+use crate::models::{for_each_group, for_each_series, Detector};
+
+const START: &str = "_start";
+const END: &str = "_end";
+
+/// The columns of the table, but for the keys and the times.
+fn fields(kinds: Kinds) -> [(&'static str, DataType); 10] {
+    [
+        ("id", DataType::UInt32),
+        ("start", DataType::UInt32),
+        ("length", DataType::UInt32),
+        ("features", DataType::List(Box::new(DataType::String))),
+        ("strength", DataType::Float64),
+        ("kind", kinds.dtype()),
+        ("psi", DataType::Float64),
+        ("distance", DataType::Float64),
+        ("redraws", DataType::UInt32),
+        ("fallback", DataType::Boolean),
+    ]
+}
+
+fn output(inputs: &[Field], call: &Call, kinds: Kinds) -> PolarsResult<Field> {
+    let times = inputs.iter().rev().skip(call.inputs.by).take(call.inputs.order).rev();
+    let time = |suffix: &'static str| {
+        let named =
+            move |key: &Field| Field::new(suffixed(key.name(), suffix), key.dtype().clone());
+        times.clone().map(named)
+    };
+    let own = fields(kinds).map(|(name, dtype)| Field::new(name.into(), dtype));
+    let (place, rest) = own.split_at(3);
+    let all = place.iter().cloned().chain(time(START)).chain(time(END)).chain(rest.iter().cloned());
+    let all: Vec<Field> = all.collect();
+    let grouped = with_keys(inputs, call, all.clone())?;
+    let name = values_field(inputs)?.name().clone();
+    Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
+}
+
+/// The anomalies of all groups, in order, and where they begin and end in the frame.
+#[derive(Default)]
+struct Table {
+    counts: Vec<usize>,
+    ids: Vec<u32>,
+    anomalies: Vec<Anomaly>,
+    first: Vec<usize>,
+    last: Vec<usize>,
+}
+
+impl Table {
+    fn add(&mut self, series: &TimeSeries<'_>, anomalies: Option<Vec<Anomaly>>) {
+        let mut anomalies = anomalies.unwrap_or_default();
+        self.counts.push(anomalies.len());
+        self.ids.extend(1..=anomalies.len() as u32);
+        self.first.extend(anomalies.iter().map(|found| series.row(found.rows.start)));
+        self.last.extend(anomalies.iter().map(|found| series.row(found.rows.end - 1)));
+        // The table holds no values.
+        anomalies.iter_mut().for_each(|found| found.values.iter_mut().for_each(|v| v.1 = vec![]));
+        self.anomalies.extend(anomalies);
+    }
+
+    fn finish(self, frame: Frame, kinds: Kinds) -> PolarsResult<Series> {
+        let rows = self.anomalies.len();
+        let mut columns = frame.keys(&self.counts)?;
+        columns.push(Series::new("id".into(), &self.ids));
+        columns.push(self.counted("start", |found| found.rows.start));
+        columns.push(self.counted("length", |found| found.rows.len()));
+        columns.extend(frame.order_at(&self.first, START)?);
+        columns.extend(frame.order_at(&self.last, END)?);
+        columns.push(self.features(frame.columns.names()));
+        columns.push(self.column("strength", |found| Some(found.strength)));
+        columns.push(match kinds {
+            Kinds::Generated => self.column("kind", |found| found.kind.number()),
+            Kinds::Injected => self.column("kind", |found| found.kind.name()),
+        });
+        columns.push(self.column("psi", |found| Some(found.origin?.psi)));
+        columns.push(self.column("distance", |found| Some(found.origin?.distance)));
+        columns.push(self.column("redraws", |found| Some(found.origin?.redraws)));
+        columns.push(self.column("fallback", |found| Some(found.origin?.fallback)));
+        Ok(StructChunked::from_series(frame.name, rows, columns.iter())?.into_series())
+    }
+
+    fn column<'a, T>(&'a self, name: &str, get: impl Fn(&'a Anomaly) -> Option<T>) -> Series
+    where
+        Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
+    {
+        Series::new(name.into(), self.anomalies.iter().map(get).collect::<Vec<_>>())
+    }
+
+    fn counted(&self, name: &str, get: impl Fn(&Anomaly) -> usize) -> Series {
+        self.column(name, |found| Some(get(found) as u32))
+    }
+
+    /// Names of the features that are hit, in the order of the input.
+    fn features(&self, names: &[String]) -> Series {
+        let values = self.anomalies.iter().map(|found| found.values.len()).sum();
+        let mut lists =
+            ListStringChunkedBuilder::new("features".into(), self.anomalies.len(), values);
+        for anomaly in &self.anomalies {
+            let mut hit: Vec<usize> = anomaly.values.iter().map(|(feature, _)| *feature).collect();
+            hit.sort_unstable();
+            lists.append_values_iter(hit.into_iter().map(|d| names[d].as_str()));
+        }
+        lists.finish().into_series()
+    }
+}
+
+fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
+    kwargs.parse()?;
+    output(inputs, &kwargs, Kinds::Generated)
+}
+
+#[polars_expr(output_type_func_with_kwargs=events_output)]
+fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
+    let frame = Frame::new(inputs, &kwargs)?;
+    let config = &frame.options.generate;
+    let mut table = Table::default();
+    for_each_group(
+        &frame,
+        kwargs.strict,
+        Detector::None,
+        |model, series, control| model.generate(series, config, control),
+        |series, anomalies| table.add(series, anomalies),
+    )?;
+    table.finish(frame, Kinds::Generated)
+}
+
+fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
+    kwargs.parse_inject()?;
+    output(inputs, &kwargs, Kinds::Injected)
+}
+
+#[polars_expr(output_type_func_with_kwargs=inject_events_output)]
+fn inject_events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
+    let (config, max_gap) = kwargs.parse_inject()?;
+    let frame = Frame::read(inputs, kwargs.inputs, Options::default(), max_gap)?;
+    let mut table = Table::default();
+    for_each_series(
+        &frame,
+        kwargs.strict,
+        |series, control| genias::inject::inject(series, &config, control),
+        |series, anomalies| table.add(series, anomalies),
+    )?;
+    table.finish(frame, Kinds::Injected)
+}
