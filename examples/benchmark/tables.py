@@ -9,6 +9,7 @@ import sys
 from itertools import combinations
 
 import polars as pl
+from probes import PROBES
 from scipy.stats import wilcoxon
 
 DATASETS = ["msl", "smap", "nab", "ucr"]
@@ -90,6 +91,19 @@ def print_thresholds(results: pl.DataFrame) -> None:
         )
 
 
+def print_probes(results: pl.DataFrame) -> None:
+    """Share of windows that a detector flags at its automatic threshold, by what is in them."""
+    columns = [f"probe_{name}" for name in PROBES]
+    if columns[0] not in results.columns:
+        return
+    of_datasets = results.drop_nulls(columns[0]).group_by("method", "dataset")
+    means = of_datasets.agg(pl.col(columns).mean()).group_by("method").agg(pl.col(columns).mean())
+    print("\n| method | " + " | ".join(PROBES) + " |")
+    print("|---|" + "---:|" * len(PROBES))
+    for method, *shares in means.sort("method").iter_rows():
+        print(f"| {method} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+
+
 def main() -> None:
     results = pl.read_parquet(sys.argv[1])
     print(f"{results['series'].n_unique()} series, seeds {sorted(results['seed'].unique())}")
@@ -107,6 +121,7 @@ def main() -> None:
             names = [f"{family} {source}" for source in ("genias", "classical", "noise", "mixed")]
             print_pairs(results, names, metric)
     print_thresholds(results)
+    print_probes(results)
     print_metric(results, "seconds", "Seconds of a fit, two at a time (VAE included where known)")
     print_metric(results, "score_seconds", "Seconds to score a series")
 
