@@ -6,6 +6,7 @@ python examples/benchmark/tables.py results.parquet
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from itertools import combinations
 
 import polars as pl
@@ -51,13 +52,13 @@ def print_metric(results: pl.DataFrame, metric: str, title: str) -> None:
         print(f"| {'**' + method + '** (default)' if method == DEFAULT else method} | {row} |")
 
 
-def print_pairs(results: pl.DataFrame, methods: list[str], metric: str) -> None:
+def print_pairs(results: pl.DataFrame, pairs: Iterable[tuple[str, str]], metric: str) -> None:
     """Wins, ties, losses and Wilcoxon's p over series, each the mean over its seeds."""
     series = results.group_by("dataset", "series", "method").agg(pl.col(metric).mean())
     wide = series.pivot(on="method", index=["dataset", "series"], values=metric)
     print(f"\n| {metric}: first against second | wins | ties | losses | mean difference | p |")
     print("|---|---:|---:|---:|---:|---:|")
-    for first, second in combinations(methods, 2):
+    for first, second in pairs:
         if first not in wide.columns or second not in wide.columns:
             continue
         difference = wide.select(d=pl.col(first) - pl.col(second)).drop_nulls()["d"]
@@ -116,10 +117,13 @@ def main() -> None:
         "best_affiliation_f1": "Best affiliation F1 (oracle threshold)",
     }.items():
         print_metric(results, metric, title)
+    others = sorted(set(results["method"]) - {DEFAULT})
+    for metric in ("auc_pr", "vus_pr"):
+        print_pairs(results, [(DEFAULT, other) for other in others], metric)
     for family in ("classifier", "carla"):
         for metric in ("auc_pr", "vus_pr"):
             names = [f"{family} {source}" for source in ("genias", "classical", "noise", "mixed")]
-            print_pairs(results, names, metric)
+            print_pairs(results, combinations(names, 2), metric)
     print_thresholds(results)
     print_probes(results)
     print_metric(results, "seconds", "Seconds of a fit, two at a time (VAE included where known)")
