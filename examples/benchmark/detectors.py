@@ -55,7 +55,10 @@ METHODS: dict[str, dict[str, str]] = {
     "ensemble": {"detector": "ensemble"},
     "reconstruction": {"detector": "reconstruction"},
     "amplitude": {"detector": "amplitude"},
-    **{f"classifier {s}": {"detector": "classifier", "negatives": s} for s in (*SOURCES, "all")},
+    **{
+        f"classifier {s}": {"detector": "classifier", "negatives": s}
+        for s in (*SOURCES, "decoded", "all")
+    },
     **{f"carla {s}": {"detector": "carla", "negatives": s} for s in SOURCES},
 }
 KEYS = ["dataset", "series", "method", "seed"]

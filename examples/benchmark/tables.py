@@ -6,12 +6,15 @@ python examples/benchmark/tables.py results.parquet
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import polars as pl
 from probes import PROBES
 from scipy.stats import wilcoxon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATASETS = ["msl", "smap", "nab", "ucr"]
 DEFAULT = "ensemble"
@@ -122,7 +125,10 @@ def main() -> None:
         print_pairs(results, [(DEFAULT, other) for other in others], metric)
     for family in ("classifier", "carla"):
         for metric in ("auc_pr", "vus_pr"):
-            names = [f"{family} {source}" for source in ("genias", "classical", "noise", "mixed")]
+            names = [
+                f"{family} {source}"
+                for source in ("genias", "decoded", "classical", "noise", "mixed")
+            ]
             print_pairs(results, combinations(names, 2), metric)
     print_thresholds(results)
     print_probes(results)
