@@ -176,17 +176,28 @@ def picture(scored: Path, host: str, path: Path) -> Path:
 
 
 def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
-    """Row in the middle of an anomaly that moves more than three in four, in deviations."""
+    """Row in the middle of an anomaly that moves more than three in four, in deviations.
+
+    Of those with usual values only, where there are any: a load below zero is easy to find.
+    """
     moved = pl.sum_horizontal(
         ((pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col(name).std()).abs()
         for name in metrics
     )
+    usual = pl.all_horizontal(
+        pl.col(f"{name}_synthetic").is_between(pl.col(name).min(), pl.col(name).max())
+        | pl.col(name).is_null()
+        for name in metrics
+    )
     anomalies = (
         rows.with_row_index("row")
+        .with_columns(usual=usual)
         .filter(pl.col("is_anomaly"))
         .group_by("anomaly_id")
-        .agg(middle=pl.col("row").mean().cast(pl.Int64), moved=moved.mean())
+        .agg(middle=pl.col("row").mean().cast(pl.Int64), moved=moved.mean(), usual=pl.col("usual").all())
     )
+    if anomalies["usual"].any():
+        anomalies = anomalies.filter("usual")
     return int(anomalies.sort("moved", descending=True)["middle"][anomalies.height // 4])
 
 
