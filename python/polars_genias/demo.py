@@ -194,7 +194,11 @@ def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
         .with_columns(usual=usual)
         .filter(pl.col("is_anomaly"))
         .group_by("anomaly_id")
-        .agg(middle=pl.col("row").mean().cast(pl.Int64), moved=moved.mean(), usual=pl.col("usual").all())
+        .agg(
+            middle=pl.col("row").mean().cast(pl.Int64),
+            moved=moved.mean(),
+            usual=pl.col("usual").all(),
+        )
     )
     if anomalies["usual"].any():
         anomalies = anomalies.filter("usual")
