@@ -195,7 +195,7 @@ mod tests {
     fn deformed(deformation: Deformation, d: usize) -> Vec<f32> {
         let values = decodings();
         let all = Decodings { values: &values, window: WINDOW, features: 2 };
-        let texture = |t: usize| if t % 2 == 0 { 0.5 } else { -0.5 };
+        let texture = |t: usize| if t.is_multiple_of(2) { 0.5 } else { -0.5 };
         let own: Vec<f32> = (0..WINDOW).map(|t| all.at(0, t, d) + texture(t)).collect();
         let mut rng = Rng::new(3, Purpose::Negative, [0, 0]);
         let change = deformation.change(all, (0, d), &own, SEGMENT, &mut rng);
@@ -204,7 +204,7 @@ mod tests {
 
     /// The texture over the segment, around `level`.
     fn textured(level: impl Fn(usize) -> f32) -> Vec<f32> {
-        SEGMENT.map(|t| level(t) + if t % 2 == 0 { 0.5 } else { -0.5 }).collect()
+        SEGMENT.map(|t| level(t) + if t.is_multiple_of(2) { 0.5 } else { -0.5 }).collect()
     }
 
     fn assert_close(found: Vec<f32>, expected: Vec<f32>) {
@@ -241,7 +241,10 @@ mod tests {
     fn a_texture_goes_or_grows_and_a_hold_may_lose_it() {
         let smooth: Vec<f32> = SEGMENT.map(|t| t as f32).collect();
         assert_close(deformed(Deformation::Texture { factor: 0.0 }, 0), smooth.clone());
-        let loud = smooth.iter().enumerate().map(|(t, x)| x + if t % 2 == 0 { 1.5 } else { -1.5 });
+        let loud = smooth
+            .iter()
+            .enumerate()
+            .map(|(t, x)| x + if t.is_multiple_of(2) { 1.5 } else { -1.5 });
         assert_close(deformed(Deformation::Texture { factor: 3.0 }, 0), loud.collect());
         let flat = Deformation::Hold { level: Level::First, textured: false };
         assert_close(deformed(flat, 0), vec![4.0; 8]);
