@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polars_genias._files import replacing
+from polars_genias._models import opened
 from polars_genias.cli import COMMANDS, _arguments, _data, _run
 
 if TYPE_CHECKING:
     import argparse
+
+    import polars as pl
 
 KINDS = {
     "series": "features, generated anomalies and scores over time",
@@ -67,11 +70,24 @@ def run(given: argparse.Namespace) -> None:
     plots = _run.drawing("plots", "pictures need")
     draw = getattr(plots, f"plot_{given.kind}")
     options = _options(given, inspect.signature(draw))
-    chart = draw(_data.scan(given.input, given.where), **options)
+    rows = _data.scan(given.input, given.where)
+    if given.kind == "latent" and given.by:
+        options["models"] = _models_of(rows, given)
+        del options["by"]
+    chart = draw(rows, **options)
     with replacing(path, ending) as beside:
         plots.save(chart, beside)
     line = f"drawn to {given.output}"
     _run.finished(given, line, {"command": "plot", "kind": given.kind, "output": str(path)})
+
+
+def _models_of(rows: pl.LazyFrame, given: argparse.Namespace) -> pl.LazyFrame:
+    """Of a table of models, those of the series that are drawn."""
+    models = opened(given.models)
+    if isinstance(models, bytes):
+        msg = f"parameter `by`: {given.models} is one model, without keys"
+        raise ValueError(msg)
+    return models.join(rows.select(given.by).unique(), on=given.by, how="semi")
 
 
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
@@ -80,7 +96,8 @@ def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[st
     values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
     options = {name: value for name, value in values.items() if value is not None}
     for name in options:
-        if name not in signature.parameters:
+        matched = name == "by" and given.kind == "latent" and given.models is not None
+        if name not in signature.parameters and not matched:
             msg = f"--{name.replace('_', '-')} is no option of `plot {given.kind}`"
             raise _run.UsageError(msg)
     if "units" in options:
