@@ -471,6 +471,9 @@ pub enum DetectorKind {
 pub enum Negatives {
     /// Residuals of the VAE, perturbed in variance and mean, as segments of many strengths.
     Genias,
+    /// As `Genias`, and beside the residuals deformations of what the VAE decodes: another tempo,
+    /// phase, level, texture or amplitude, other windows, walks through many of them.
+    Decoded,
     /// Injection by hand: CARLA's five kinds.
     Classical,
     /// Half of each.

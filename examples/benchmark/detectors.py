@@ -3,8 +3,9 @@
 Reads a folder of Parquet files in the benchmark layout (columns ``series, split, t, label`` and
 features; ``polars_genias.datasets`` writes it from the public archives). Detectors are fitted on
 the train rows of a series with their defaults and score its test rows; labels of test rows are
-read by the metrics only. One row per dataset, series, method and seed goes to a Parquet file, which
-is written after every dataset and seed; methods that are there already are not run again.
+read by the metrics only, and to find the normal windows of `probes.py`. One row per dataset,
+series, method and seed goes to a Parquet file, which is written after every dataset and seed;
+methods that are there already are not run again.
 
     python examples/benchmark/detectors.py DATA_FOLDER results.parquet
     python examples/benchmark/tables.py results.parquet
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from baselines import BASELINES
+from probes import Probes
 
 import polars_genias as pg
 
@@ -53,7 +55,10 @@ METHODS: dict[str, dict[str, str]] = {
     "ensemble": {"detector": "ensemble"},
     "reconstruction": {"detector": "reconstruction"},
     "amplitude": {"detector": "amplitude"},
-    **{f"classifier {s}": {"detector": "classifier", "negatives": s} for s in (*SOURCES, "all")},
+    **{
+        f"classifier {s}": {"detector": "classifier", "negatives": s}
+        for s in (*SOURCES, "decoded", "all")
+    },
     **{f"carla {s}": {"detector": "carla", "negatives": s} for s in SOURCES},
 }
 KEYS = ["dataset", "series", "method", "seed"]
@@ -114,15 +119,14 @@ def baseline(data: pl.DataFrame, features: list[str], name: str, seed: int) -> p
 def detector(
     train: pl.LazyFrame, test: pl.LazyFrame, models: pl.DataFrame, args: dict, options: dict
 ) -> tuple[pl.DataFrame, pl.DataFrame, float]:
-    """Scores and labels of the test rows, seconds of every fit, and seconds of the scoring."""
+    """Scores and labels of the test rows, the fitted models, and seconds of the scoring."""
     fitted = train.genias.fit(**args, models=models, label="label", **options).collect()
     started = time.perf_counter()
     scored = test.genias.score(**args, models=fitted, name="score")
     scored = scored.genias.label(**args, models=fitted, name="predicted")
     scored = scored.select("series", "t", "label", "score", "predicted").collect()
     seconds = time.perf_counter() - started
-    fits = fitted.select("series", pg.describe("model").struct.field("seconds"))
-    return scored, fits, seconds
+    return scored, fitted, seconds
 
 
 def vaes(train: pl.LazyFrame, args: dict, seed: int, kept: Path | None) -> pl.DataFrame:
@@ -145,12 +149,12 @@ def run(
     features = pg.datasets.features(data)
     train, test = (data.lazy().filter(pl.col("split") == split) for split in ("train", "test"))
     args = {"features": features, "by": "series", "order_by": "t"}
-    models = None
+    models = probes = None
     results = []
     for method in methods:
         if (dataset, method, seed) in done:
             continue
-        fits, scoring = None, 0.0
+        fitted, scoring = None, 0.0
         if method in BASELINES:
             started = time.perf_counter()
             scored = baseline(data, features, method, seed)
@@ -159,10 +163,13 @@ def run(
             if models is None:
                 models = vaes(train, args, seed, kept)
             how = METHODS[method] | {"seed": seed}
-            scored, fits, scoring = detector(train, test, models, args, how)
+            scored, fitted, scoring = detector(train, test, models, args, how)
         table = evaluate(scored.lazy()).collect()
-        if fits is not None:
+        if fitted is not None:
+            probes = probes or Probes(test.collect(), features, models, WINDOW, seed)
+            fits = fitted.select("series", pg.describe("model").struct.field("seconds"))
             table = table.join(fits, on="series", how="left")
+            table = table.join(probes.flagged(fitted), on="series", how="left")
         table = table.with_columns(
             dataset=pl.lit(dataset),
             method=pl.lit(method),

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import sys
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import polars as pl
+from probes import PROBES
 from scipy.stats import wilcoxon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATASETS = ["msl", "smap", "nab", "ucr"]
 DEFAULT = "ensemble"
@@ -50,13 +55,13 @@ def print_metric(results: pl.DataFrame, metric: str, title: str) -> None:
         print(f"| {'**' + method + '** (default)' if method == DEFAULT else method} | {row} |")
 
 
-def print_pairs(results: pl.DataFrame, methods: list[str], metric: str) -> None:
+def print_pairs(results: pl.DataFrame, pairs: Iterable[tuple[str, str]], metric: str) -> None:
     """Wins, ties, losses and Wilcoxon's p over series, each the mean over its seeds."""
     series = results.group_by("dataset", "series", "method").agg(pl.col(metric).mean())
     wide = series.pivot(on="method", index=["dataset", "series"], values=metric)
     print(f"\n| {metric}: first against second | wins | ties | losses | mean difference | p |")
     print("|---|---:|---:|---:|---:|---:|")
-    for first, second in combinations(methods, 2):
+    for first, second in pairs:
         if first not in wide.columns or second not in wide.columns:
             continue
         difference = wide.select(d=pl.col(first) - pl.col(second)).drop_nulls()["d"]
@@ -90,6 +95,19 @@ def print_thresholds(results: pl.DataFrame) -> None:
         )
 
 
+def print_probes(results: pl.DataFrame) -> None:
+    """Share of windows that a detector flags at its automatic threshold, by what is in them."""
+    columns = [f"probe_{name}" for name in PROBES]
+    if columns[0] not in results.columns:
+        return
+    of_datasets = results.drop_nulls(columns[0]).group_by("method", "dataset")
+    means = of_datasets.agg(pl.col(columns).mean()).group_by("method").agg(pl.col(columns).mean())
+    print("\n| method | " + " | ".join(PROBES) + " |")
+    print("|---|" + "---:|" * len(PROBES))
+    for method, *shares in means.sort("method").iter_rows():
+        print(f"| {method} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+
+
 def main() -> None:
     results = pl.read_parquet(sys.argv[1])
     print(f"{results['series'].n_unique()} series, seeds {sorted(results['seed'].unique())}")
@@ -102,11 +120,18 @@ def main() -> None:
         "best_affiliation_f1": "Best affiliation F1 (oracle threshold)",
     }.items():
         print_metric(results, metric, title)
+    others = sorted(set(results["method"]) - {DEFAULT})
+    for metric in ("auc_pr", "vus_pr"):
+        print_pairs(results, [(DEFAULT, other) for other in others], metric)
     for family in ("classifier", "carla"):
         for metric in ("auc_pr", "vus_pr"):
-            names = [f"{family} {source}" for source in ("genias", "classical", "noise", "mixed")]
-            print_pairs(results, names, metric)
+            names = [
+                f"{family} {source}"
+                for source in ("genias", "decoded", "classical", "noise", "mixed")
+            ]
+            print_pairs(results, combinations(names, 2), metric)
     print_thresholds(results)
+    print_probes(results)
     print_metric(results, "seconds", "Seconds of a fit, two at a time (VAE included where known)")
     print_metric(results, "score_seconds", "Seconds to score a series")
 

@@ -59,7 +59,7 @@ class FitOptions(ModelOptions, total=False):
     """How a VAE and the detector on top of it are fitted."""
 
     detector: Literal["ensemble", "classifier", "carla", "reconstruction", "amplitude"]
-    negatives: Literal["genias", "classical", "mixed", "noise", "all"]
+    negatives: Literal["genias", "decoded", "classical", "mixed", "noise", "all"]
     detector_steps: int | None
     detector_batch_size: int
     detector_channels: int

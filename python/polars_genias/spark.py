@@ -169,15 +169,15 @@ def generate(
     Returns
     -------
     DataFrame
-        The input, and beside it the columns of `polars_genias.generate`; ``anomaly_id`` is a
-        long.
+        The input, and beside it the columns of `polars_genias.generate`; ``anomaly_id`` and
+        ``anomaly_kind`` are longs.
 
     Examples
     --------
     >>> import polars_genias.spark as gs
     >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> gs.generate(wave, order_by="t", window=16, steps=4).columns
-    ['t', 'cpu', 'cpu_synthetic', 'is_anomaly', 'anomaly_id', 'cpu_mask']
+    >>> gs.generate(wave, order_by="t", window=16, steps=4).columns[2:]
+    ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
     """
     return _per_series(
         "generate",
@@ -218,7 +218,7 @@ def inject(
     Returns
     -------
     DataFrame
-        As `generate`, and behind ``anomaly_id`` the column ``anomaly_kind``.
+        As `generate`, but that ``anomaly_kind`` is a name.
 
     Examples
     --------
@@ -229,6 +229,44 @@ def inject(
     """
     return _per_series(
         "inject", data, None, features, by, order_by, label, options, suffix=suffix, strict=strict
+    )
+
+
+def events(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> DataFrame:
+    """One row for each anomaly that `generate` puts into the rows.
+
+    Parameters
+    ----------
+    data, order_by, models, features, by, label, strict
+        As in `generate`.
+    **options
+        As in `generate`: the same ones give the same anomalies.
+
+    Returns
+    -------
+    DataFrame
+        The keys and the columns of `polars_genias.events`; unsigned integers are longs.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> events = gs.events(wave, order_by="t", window=16, steps=4, length=8, strength=2.0)
+    >>> events.select("length", "features").first()
+    Row(length=8, features=['cpu'])
+    """
+    return _per_series(
+        "events", data, models, features, by, order_by, label, options, strict=strict
     )
 
 
@@ -538,7 +576,7 @@ def _per_series(
         table, in_its_place = models, {"models": pl.LazyFrame(schema=_schema(models))}
     roles = {"features": at.features, "by": by, "order_by": order_by, "label": label}
     planned: pl.LazyFrame = getattr(verbs, verb)(empty, **roles, **given, **in_its_place)
-    keeps_rows = verb not in ("fit", "pairs")
+    keeps_rows = verb not in ("fit", "events", "pairs")
     kept = list(at.schema) if keeps_rows else at.by
     columns = {n: dtype for n, dtype in planned.collect_schema().items() if n not in kept}
     fields = [data.schema[name] for name in kept]

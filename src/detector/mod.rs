@@ -9,6 +9,7 @@ mod amplitude;
 mod carla;
 mod classifier;
 mod cover;
+mod deform;
 mod ensemble;
 mod negatives;
 mod network;

@@ -7,11 +7,13 @@ use candle_core::{Device, Tensor};
 use crate::blend::{blend_weights, rescale};
 use crate::config::Negatives;
 use crate::control::Control;
+use crate::detector::deform::{Decodings, Deformation};
 use crate::error::Result;
 use crate::generate::pulse;
 use crate::inject::{Kind, draw_classical};
 use crate::model::Model;
 use crate::normalise::{Matrix, Z_LIMIT};
+use crate::patch::rms;
 use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::vae::Vae;
@@ -24,6 +26,11 @@ const MEAN_SHIFTS: f64 = 0.5;
 const SHIFTED_UNITS: f64 = 0.06;
 /// Strength of an anomaly in training standard deviations (RMS over its segment), log-uniform.
 const STRENGTH: (f64, f64) = (0.35, 8.0);
+/// A deformation that changes less than this, in training standard deviations (RMS), is scaled to a
+/// strength, since it could not be seen.
+const LEAST: f32 = 0.1;
+/// Longest segment of a deformation, in windows: what lies outside the window is cut off.
+const LONGEST: f64 = 1.5;
 /// How often an anomaly hits features that were constant in training, where there are any.
 const CONSTANT_RATE: f64 = 0.2;
 /// Most such features that one anomaly hits.
@@ -52,6 +59,8 @@ pub(crate) struct Source<'a> {
 struct Residuals {
     starts: Vec<usize>,
     values: Vec<f32>,
+    /// dec(mu) of the same windows; only where they are deformed.
+    plain: Vec<f32>,
 }
 
 impl<'a> Source<'a> {
@@ -75,7 +84,8 @@ impl<'a> Source<'a> {
             constant: model.normaliser.constant_features(),
             residuals: Residuals::default(),
         };
-        if let (Some(vae), true) = (&model.vae, parts(kind).contains(&Negatives::Genias)) {
+        if let (Some(vae), true) = (&model.vae, parts(kind).iter().any(|kind| kind.is_of_the_vae()))
+        {
             source.residuals = source.residuals(vae, live, residuals, control)?;
         }
         Ok(source)
@@ -97,11 +107,15 @@ impl<'a> Source<'a> {
             let mut rng = Rng::new(self.seed, Purpose::Residual, [share as u64, 0]);
             let starts: Vec<usize> =
                 (0..INFERENCE_SHARE).map(|_| self.starts[rng.below(self.starts.len())]).collect();
-            let values = residual_share(vae, &starts, live, &mut rng)?;
-            Ok((starts, values))
+            residual_share(vae, starts, live, self.kind == Negatives::Decoded, &mut rng)
         })?;
-        let (starts, values): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        Ok(Residuals { starts: starts.concat(), values: values.concat() })
+        let mut all = Residuals::default();
+        for part in parts {
+            all.starts.extend(part.starts);
+            all.values.extend(part.values);
+            all.plain.extend(part.plain);
+        }
+        Ok(all)
     }
 
     /// `n` windows with an anomaly each; the same for the same `key`.
@@ -120,7 +134,9 @@ impl<'a> Source<'a> {
         let kind = parts[rng.below(parts.len())];
         let pick = rng.below(self.residuals.starts.len());
         let start = match kind {
-            Negatives::Genias if !self.residuals.starts.is_empty() => self.residuals.starts[pick],
+            kind if kind.is_of_the_vae() && !self.residuals.starts.is_empty() => {
+                self.residuals.starts[pick]
+            }
             _ => self.starts[rng.below(self.starts.len())],
         };
         let mut window = self.matrix.window(start, self.size()).to_vec();
@@ -133,6 +149,7 @@ impl<'a> Source<'a> {
         match kind {
             _ if constants_only => {}
             Negatives::Classical => self.hit_classical(&mut window, hit, rng),
+            Negatives::Decoded => self.hit_decoded(&mut window, hit, pick, rng),
             kind => self.hit_live(&mut window, hit, (kind, pick), rng),
         }
         window
@@ -193,6 +210,46 @@ impl<'a> Source<'a> {
         hit[segment].fill(true);
     }
 
+    /// A deformation of decoded window `pick` on a random subset of the live features.
+    fn hit_decoded(&self, window: &mut [f32], hit: &mut [bool], pick: usize, rng: &mut Rng) {
+        let (size, features) = (self.size(), self.matrix.features());
+        let (values, width) = (&self.residuals.plain, self.live.len());
+        let decodings = Decodings { values, window: size, features: width };
+        let deformation = Deformation::draw(size, self.residuals.starts.len(), rng);
+        let (segment, weights) = self.clipped_segment(rng);
+        let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
+        let up = rng.below(2) == 0;
+        for i in self.subset(rng) {
+            let d = self.live[i];
+            let shape = if deformation == Deformation::Residual {
+                self.residual(pick, i, segment.clone())
+            } else {
+                let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
+                deformation.change(decodings, (pick, i), &own, segment.clone(), rng)
+            };
+            let mut delta: Vec<f32> = shape.iter().zip(&weights).map(|(d, w)| d * w).collect();
+            if deformation == Deformation::Residual || rms(&delta) < LEAST {
+                rescale(&mut delta, &weights, strength, up);
+            }
+            for (t, delta) in segment.clone().zip(delta) {
+                window[t * features + d] += delta;
+            }
+        }
+        hit[segment].fill(true);
+    }
+
+    /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
+    /// have begun before the window, and may end behind it.
+    fn clipped_segment(&self, rng: &mut Rng) -> (Range<usize>, Vec<f32>) {
+        let size = self.size();
+        let length = (rng.log_uniform(1.0, LONGEST * size as f64).round() as usize).max(1);
+        let end = 1 + rng.below(size + length - 1); // behind its last row; its first is end - length
+        let rows = end.saturating_sub(length)..end.min(size);
+        let missed = length.saturating_sub(end);
+        let weights = blend_weights(length)[missed..missed + rows.len()].to_vec();
+        (rows, weights)
+    }
+
     /// Live feature `i` of residual `pick` over `segment`.
     fn residual(&self, pick: usize, i: usize, segment: Range<usize>) -> Vec<f32> {
         let (width, first) = (self.live.len(), pick * self.size());
@@ -218,10 +275,18 @@ impl<'a> Source<'a> {
     }
 }
 
+impl Negatives {
+    /// Whether the VAE makes them.
+    fn is_of_the_vae(self) -> bool {
+        matches!(self, Self::Genias | Self::Decoded)
+    }
+}
+
 /// The sources that one is made of, in equal parts.
 fn parts(kind: Negatives) -> &'static [Negatives] {
     match kind {
         Negatives::Genias => &[Negatives::Genias],
+        Negatives::Decoded => &[Negatives::Decoded],
         Negatives::Classical => &[Negatives::Classical],
         Negatives::Noise => &[Negatives::Noise],
         Negatives::Mixed => &[Negatives::Genias, Negatives::Classical],
@@ -248,12 +313,18 @@ fn noise(length: usize, rng: &mut Rng) -> Vec<f32> {
 }
 
 /// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
-/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior.
-fn residual_share(vae: &Vae, starts: &[usize], live: &Matrix, rng: &mut Rng) -> Result<Vec<f32>> {
+/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. On demand dec(mu), too.
+fn residual_share(
+    vae: &Vae,
+    starts: Vec<usize>,
+    live: &Matrix,
+    with_plain: bool,
+    rng: &mut Rng,
+) -> Result<Residuals> {
     let architecture = vae.architecture();
     let (n, latent) = (starts.len(), architecture.latent);
     let shape = (n, architecture.window, architecture.features);
-    let x = Tensor::from_vec(live.gather(starts, architecture.window), shape, &Device::Cpu)?;
+    let x = Tensor::from_vec(live.gather(&starts, architecture.window), shape, &Device::Cpu)?;
     let (mu, log_variance) = vae.encode(&x)?;
     let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1::<f32>()?;
     let eps = rng.normals(n * latent);
@@ -277,7 +348,9 @@ fn residual_share(vae: &Vae, starts: &[usize], live: &Matrix, rng: &mut Rng) -> 
     };
     let both = vae.decode(&Tensor::cat(&[at(moved)?, at(noise)?], 0)?)?;
     let (perturbed, plain) = crate::vae::halves(&both)?;
-    Ok((perturbed - plain)?.flatten_all()?.to_vec1()?)
+    let values = (perturbed - plain)?.flatten_all()?.to_vec1()?;
+    let plain = if with_plain { vae.decode(&mu)?.flatten_all()?.to_vec1()? } else { Vec::new() };
+    Ok(Residuals { starts, values, plain })
 }
 
 #[cfg(test)]
@@ -290,12 +363,12 @@ mod tests {
     use crate::columns::{Columns, Series};
     use crate::config::FitConfig;
     use crate::control::RunToEnd;
-    use crate::patch::rms;
 
     const WINDOW: usize = 32;
     const START: usize = 11;
-    const KINDS: [Negatives; 5] = [
+    const KINDS: [Negatives; 6] = [
         Negatives::Genias,
+        Negatives::Decoded,
         Negatives::Classical,
         Negatives::Noise,
         Negatives::Mixed,
@@ -350,8 +423,11 @@ mod tests {
                     let rows = delta.chunks_exact(features);
                     let changed: Vec<bool> = rows.map(|z| z.iter().any(|z| *z != 0.0)).collect();
                     assert!(changed.contains(&true), "{kind:?}");
-                    // Of classical anomalies, a row may keep its value by chance.
-                    let exact = live == 0 || parts(kind).iter().all(|p| *p != Negatives::Classical);
+                    // Of classical anomalies and deformations, a row may keep its value by chance.
+                    let exact = live == 0
+                        || parts(kind)
+                            .iter()
+                            .all(|p| !matches!(p, Negatives::Classical | Negatives::Decoded));
                     let inside = changed.iter().zip(&hit).all(|(changed, hit)| !changed || *hit);
                     assert!(inside && (!exact || changed == hit), "{kind:?}: {changed:?} {hit:?}");
                 }
@@ -378,6 +454,23 @@ mod tests {
             assert!((0.349..0.4).contains(&low) && (7.0..8.01).contains(&high), "{low} {high}");
             assert!(subsets[0] == 0 && subsets[1..].iter().all(|n| *n > 20), "{subsets:?}");
         }
+    }
+
+    #[test]
+    fn deformations_can_be_seen_and_are_cut_off_by_the_window() {
+        let data = model(3, 0);
+        let (mut at_start, mut at_end) = (0, 0);
+        for (delta, hit) in draw(&data, (Negatives::Decoded, 0), 400, 1) {
+            for d in 0..3 {
+                let rows = column(&delta, 3, d).zip(&hit).filter(|(_, hit)| **hit);
+                let change = rms(&rows.map(|(delta, _)| delta).collect::<Vec<_>>());
+                assert!(change == 0.0 || change > 0.99 * LEAST, "{change}");
+            }
+            at_start += usize::from(hit[0]);
+            at_end += usize::from(hit[WINDOW - 1]);
+        }
+        // Segments that lie inside would reach either end in one of fourteen.
+        assert!(at_start > 75 && at_end > 75, "{at_start} {at_end}");
     }
 
     /// A fifth of the anomalies hit constants, half of these nothing else.

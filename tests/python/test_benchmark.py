@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "benchmark" / "detectors.py"
 
 @pytest.mark.slow
 def test_detectors_are_compared_and_not_run_twice(tmp_path):
-    t = pl.int_range(500)
+    t = pl.int_range(1000)
     parts = [
         pl.select(
             series=pl.lit("s"),
@@ -39,3 +39,7 @@ def test_detectors_are_compared_and_not_run_twice(tmp_path):
     assert found["reconstruction"] > 0.9
     assert found["classifier all"] > 0.9
     assert not table["has_nan"].any()
+    probes = table.filter(method="classifier all").row(0, named=True)
+    for name in ("normal", "reconstruction", "shift", "flat", "season", "spike"):
+        assert 0 <= probes[f"probe_{name}"] <= 1
+    assert probes["probe_normal"] < 0.3 < probes["probe_shift"]

@@ -108,7 +108,7 @@ def test_fit_score_and_label_write_what_the_functions_give(data, tmp_path):
         assert_frame_equal(pl.read_parquet(out), expected)
 
 
-def test_generate_inject_and_pairs_write_what_the_functions_give(data, tmp_path):
+def test_generate_events_inject_and_pairs_write_what_the_functions_give(data, tmp_path):
     hosts = pl.read_parquet(data / "hosts.parquet")
     own = {"length": (4, 8), "strength": (1.0, 2.0), "contamination": 0.05, "seed": 3}
     as_text = own | {"length": "4:8", "strength": "1:2"}
@@ -118,6 +118,10 @@ def test_generate_inject_and_pairs_write_what_the_functions_give(data, tmp_path)
         "generate": (
             ROLES | own | {"models": models, "label": "known", "suffix": "_new"},
             ROLES | as_text | {"models": models, "label": "known", "suffix": "_new"},
+        ),
+        "events": (
+            ROLES | own | {"models": models, "label": "known"},
+            ROLES | as_text | {"models": models, "label": "known"},
         ),
         "inject": (ROLES | inject, ROLES | inject | {"factor": "1.5:2"}),
         "pairs": (

@@ -18,6 +18,7 @@ COMMANDS = {
     "fit": "fit a model per group",
     "generate": "put generated anomalies into the rows, with labels",
     "inject": "put classical anomalies into the rows, with labels; needs no model",
+    "events": "a row for each anomaly that generate would put there",
     "pairs": "windows, beside the same windows with an anomaly",
     "score": "score every row: higher is more anomalous",
     "label": "label every row as anomalous or not",
@@ -26,9 +27,9 @@ COMMANDS = {
     "plot": "draw rows, scores, pairs or models",
 }
 
-_MODULES = dict.fromkeys(("fit", "generate", "inject", "pairs", "score", "label"), "_verbs") | {
-    name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")
-}
+_MODULES = dict.fromkeys(
+    ("fit", "generate", "inject", "events", "pairs", "score", "label"), "_verbs"
+) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 
 _EPILOG = """\
 genias COMMAND --help says more. Exit codes: 0 done; 1 the data or the work failed; 2 the command

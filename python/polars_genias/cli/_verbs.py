@@ -1,4 +1,4 @@
-"""``genias fit, generate, inject, pairs, score, label``: the frame verbs on Parquet."""
+"""``genias fit, generate, inject, events, pairs, score, label``: the frame verbs on Parquet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _EXAMPLES = {
     "--models models.parquet --length 24:96 --strength 1:3",
     "inject": "genias inject metrics/ injected.parquet --by host --order-by timestamp "
     "--kind trend,mean --count 3 --length 20:60",
+    "events": "genias events metrics/ events.parquet --by host --order-by timestamp "
+    "--models models.parquet --length 24:96 --strength 1:3",
     "pairs": "genias pairs metrics/ pairs.parquet --by host --models models.parquet --stride 50",
     "score": "genias score 'metrics/**/*.parquet' scored.parquet --by host --order-by timestamp "
     "--models models.parquet",
@@ -46,7 +48,7 @@ def parser(verb: str) -> _run.Parser:
     )
     if verb in ("generate", "inject"):
         roles.add_argument("--suffix", help="of the new value columns (_synthetic)")
-    elif verb != "pairs":
+    elif verb in _NAMES:
         roles.add_argument("--name", help=f"of the new column ({_NAMES[verb]})")
     made.add_argument(
         "--strict", action="store_true", help="a series without a usable window is an error"
@@ -74,7 +76,9 @@ def run(given: argparse.Namespace) -> None:
         checked(options, len(given.order_by), verb)
     except ValueError as error:
         raise _run.UsageError(str(error)) from error
-    usual = (_data.hive_keys(given.input[0]) if verb not in ("fit", "pairs") else []) or given.by
+    usual = (
+        _data.hive_keys(given.input[0]) if verb not in ("fit", "events", "pairs") else []
+    ) or given.by
     target = _data.output(given.output, given.partition_by, usual, given.overwrite)
     if getattr(given, "models", None) is not None and not given.models.exists():
         msg = f"parameter `models`: no such file: {given.models}"

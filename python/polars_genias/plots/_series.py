@@ -20,7 +20,7 @@ _X = "__x"
 _SCORE = "anomaly_score"
 _LABEL = "is_anomaly"
 _FLAGGED = "anomaly_label"
-_MADE = {_SCORE, _LABEL, _FLAGGED, "anomaly_id", "anomaly_kind"}
+_MADE = {_SCORE, _LABEL, _FLAGGED, "anomaly_id", "anomaly_kind", "anomaly_strength"}
 """Columns that the verbs add to those of the series."""
 
 
