@@ -490,6 +490,38 @@ def test_plot_writes_a_picture_or_names_the_extra(data, tmp_path):
     assert hidden(tmp_path) == []
 
 
+def test_latent_map_takes_the_model_of_the_series(data, tmp_path):
+    """With a key that is a number, which is no feature; and null is a key as any other."""
+    pytest.importorskip("altair")
+    key = pl.col("host").replace_strict({"h0": 0, "h1": 1, "h2": None}, return_dtype=pl.Int64)
+    rows, models = tmp_path / "rows.parquet", tmp_path / "models.parquet"
+    hosts = pl.read_parquet(data / "hosts.parquet").with_columns(key)
+    hosts.write_parquet(rows)
+    pl.read_parquet(data / "models.parquet").with_columns(key).write_parquet(models)
+    given = ["--by", "host", "--order-by", "t", "--label", "known", "--windows", "20"]
+    drawn = set()
+    for where in ("host = 0", "host = 1", "host is null"):
+        out = tmp_path / f"{where}.svg"
+        genias("plot", "latent", rows, out, *given, "--models", models, "--where", where)
+        drawn.add(out.read_text())
+    assert len(drawn) == 3
+    # The same picture as of the model alone.
+    (tmp_path / "one").write_bytes(pl.read_parquet(models)["model"][1])
+    hosts.filter(host=1).drop("host").write_parquet(tmp_path / "one.parquet")
+    one, out = ["--models", tmp_path / "one"], tmp_path / "one.svg"
+    genias("plot", "latent", tmp_path / "one.parquet", out, *given[2:], *one)
+    assert out.read_text() == (tmp_path / "host = 1.svg").read_text()
+
+    latent = ["plot", "latent", rows, tmp_path / "no.svg"]
+    assert "needs --models" in genias(*latent, *given, code=2)
+    assert "3 series; choose one" in genias(*latent, *given, "--models", models, code=1)
+    assert "one model, without keys" in genias(*latent, *given, *one, code=1)
+    error = genias(*latent, "--by", "rack", "--models", models, code=1)
+    assert "no column 'rack'" in error
+    error = genias("plot", "series", rows, tmp_path / "no.svg", "--by", "host", code=2)
+    assert "--by is no option of `plot series`" in error
+
+
 def test_demo_as_json(tmp_path, monkeypatch, capsys):
     """The work itself is tested, as a process, in test_demo.py."""
     pytest.importorskip("altair")

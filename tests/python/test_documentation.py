@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import json
 import pkgutil
 import re
+import shlex
 
 import polars as pl
 import pytest
@@ -14,7 +16,7 @@ import pytest
 import polars_genias as pg
 from conftest import make_hosts
 from links import PAGES, ROOT, broken
-from polars_genias import _frames, stubs, verbs
+from polars_genias import _frames, cli, stubs, verbs
 
 DOCS = ROOT / "docs"
 LEFT_OUT = {"_genias", "_namespaces", "__main__", "spark"}
@@ -112,6 +114,25 @@ def test_page_on_pictures(tmp_path, monkeypatch):
     pictures = re.findall(r"\]\((img/\S+)\)", (DOCS / "plots.md").read_text())
     assert len(pictures) == 5
     assert all((DOCS / picture).is_file() for picture in pictures)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("metrics")
+def test_page_on_the_command_line(capsys):
+    """Its commands, one after another; but for the demo, which has tests of its own."""
+    pytest.importorskip("altair")
+    text = "".join(re.findall(r"^```sh\n(.*?)^```", (DOCS / "cli.md").read_text(), re.M | re.S))
+    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
+    ran = []
+    for program, *given in commands:
+        assert program == "genias"
+        if given[0] != "demo":
+            ran.append(given[0])
+            again = ["--overwrite"] if given[-1] == "--json" else []
+            found = [argument.replace("web-0", "h") for argument in given]
+            assert cli.main([*found, *again]) == 0, capsys.readouterr().err
+    assert set(ran) == {"fit", "generate", "label", "evaluate", "score", "plot"}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["anomalous_rows"] >= 0
 
 
 @pytest.mark.usefixtures("metrics")

@@ -6,11 +6,15 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polars_genias import _frames as frames
 from polars_genias._files import replacing
+from polars_genias._models import model_column, opened
 from polars_genias.cli import COMMANDS, _arguments, _data, _run
 
 if TYPE_CHECKING:
     import argparse
+
+    import polars as pl
 
 KINDS = {
     "series": "features, generated anomalies and scores over time",
@@ -34,7 +38,8 @@ def parser(command: str) -> _run.Parser:
         f"{COMMANDS[command].capitalize()}, as HTML, SVG or PNG. Needs the extra: "
         f'pip install "polars-genias[plot]"\n\nkinds:\n{kinds}',
         "The options are those of polars_genias.plots.plot_KIND. Of a table with several series,\n"
-        "choose one with --where.\n"
+        "choose one with --where; of a table of models\n"
+        "with several, latent takes the one that --by names.\n"
         "example: genias plot series scored.parquet web-03.png --order-by timestamp "
         "--where \"host = 'web-03'\"",
     )
@@ -67,11 +72,33 @@ def run(given: argparse.Namespace) -> None:
     plots = _run.drawing("plots", "pictures need")
     draw = getattr(plots, f"plot_{given.kind}")
     options = _options(given, inspect.signature(draw))
-    chart = draw(_data.scan(given.input, given.where), **options)
+    rows = _data.scan(given.input, given.where)
+    if given.kind == "latent" and given.by:
+        del options["by"]
+        options["models"] = _model_of(rows, given)
+        rows = rows.drop(given.by)
+    chart = draw(rows, **options)
     with replacing(path, ending) as beside:
         plots.save(chart, beside)
     line = f"drawn to {given.output}"
     _run.finished(given, line, {"command": "plot", "kind": given.kind, "output": str(path)})
+
+
+def _model_of(rows: pl.LazyFrame, given: argparse.Namespace) -> pl.LazyFrame:
+    """Of a table of models, that of the series that is drawn."""
+    models = opened(given.models)
+    if isinstance(models, bytes):
+        msg = f"parameter `by`: {given.models} is one model, without keys"
+        raise ValueError(msg)
+    model_column(models, given.by)
+    schema = rows.collect_schema()
+    for name in given.by:
+        frames.require(schema, "by", name)
+    keys = rows.select(given.by).unique().collect()
+    if keys.height != 1:
+        msg = f"parameter `by`: there are rows of {keys.height} series; choose one with --where"
+        raise ValueError(msg)
+    return models.join(keys.lazy(), on=given.by, how="semi", nulls_equal=True)
 
 
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
@@ -79,8 +106,12 @@ def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[st
     names = ("features", "by", "order_by", "label", "units", "models", "threshold", "log")
     values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
     options = {name: value for name, value in values.items() if value is not None}
+    if given.kind == "latent" and given.models is None:
+        msg = "`plot latent` needs --models"
+        raise _run.UsageError(msg)
     for name in options:
-        if name not in signature.parameters:
+        chooses_model = name == "by" and given.kind == "latent"
+        if name not in signature.parameters and not chooses_model:
             msg = f"--{name.replace('_', '-')} is no option of `plot {given.kind}`"
             raise _run.UsageError(msg)
     if "units" in options:
