@@ -135,6 +135,16 @@ def test_page_on_the_command_line(capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["anomalous_rows"] >= 0
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("metrics")
+def test_five_lines_in_a_notebook():
+    pytest.importorskip("altair")
+    (block,) = blocks(DOCS / "tasks.md")
+    scope: dict[str, object] = {}
+    exec(block.replace("web-03", "h1"), scope)
+    assert scope["augmented"]["is_anomaly"].any()
+
+
 @pytest.mark.usefixtures("metrics")
 def test_recipes():
     scope = run(DOCS / "recipes.md")
