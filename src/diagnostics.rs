@@ -269,7 +269,7 @@ fn probe_share(
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
         probe.passes.extend(deviations.iter().map(|deviation| *deviation > rule.tau));
-        let mut hit: Vec<usize> = (0..features).filter(|&d| deviations[d] > rule.tau).collect();
+        let mut hit = rule.passing(&deviations);
         if hit.is_empty() {
             hit.push(most_deviating(&deviations));
         }

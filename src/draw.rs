@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::joint::{Group, Joint};
 use crate::model::Model;
 use crate::normalise::Matrix;
-use crate::patch::{Change, Decoded, most_deviating, rms};
+use crate::patch::{Change, Decoded, LEAST, most_deviating, rms};
 use crate::perturb::{Latent, Posterior};
 use crate::rng::{Purpose, Rng};
 use crate::strength::Search;
@@ -23,10 +23,6 @@ use crate::vae::Vae;
 const REDRAWS: u32 = 3;
 /// Rounds of decoding in the search for psi.
 const ROUNDS: usize = 3;
-/// RMS change, in training standard deviations, below which an anomaly is made that large: it would
-/// be no different from its input.
-const LEAST: f32 = 0.05;
-
 /// What is left of the largest step when values are rounded to 32 bits.
 const ROUNDED: f64 = 0.999;
 
@@ -287,6 +283,7 @@ impl Drawer<'_> {
                 }
             });
         let mut size = Size { target: strength, weights: weights.collect(), up };
+        // A smaller one is made that large.
         if strength.is_none() && size.of(&deltas) < LEAST {
             size.target = Some(LEAST);
         }

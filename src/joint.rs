@@ -11,7 +11,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::{Error, Result};
-use crate::patch::{Change, rms};
+use crate::patch::{Change, LEAST, rms};
 use crate::rng::Rng;
 
 /// Blocks of a window.
@@ -28,8 +28,6 @@ const RIDGE: f64 = 1e-3;
 const CANDIDATES: usize = 256;
 /// Least normal range of a feature that is changed, in training standard deviations.
 const ROOM: f32 = 0.1;
-/// Least root mean square of a change, in the same unit: less is no change.
-const LEAST: f32 = 0.05;
 
 /// How the live features of a model go together, in z-scores.
 #[derive(Clone, Debug, PartialEq)]

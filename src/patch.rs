@@ -7,6 +7,9 @@ use crate::rng::Rng;
 use crate::shape::{dtw, sbd};
 use crate::variation::LocalTau;
 
+/// RMS change, in training standard deviations, below which an anomaly would be no different from its
+/// input.
+pub(crate) const LEAST: f32 = 0.05;
 /// Half a training standard deviation: the least range that a deviation is compared with.
 const MIN_RANGE: f32 = 0.5;
 
@@ -125,12 +128,17 @@ impl Rule<'_> {
             .collect()
     }
 
+    /// The features that deviate by more than tau.
+    pub(crate) fn passing(&self, deviations: &[f32]) -> Vec<usize> {
+        (0..deviations.len()).filter(|&d| deviations[d] > self.tau).collect()
+    }
+
     /// The features that an anomaly takes; none where all stay within tau.
     pub(crate) fn chosen(&self, patch: Patch, deviations: &[f32], rng: &mut Rng) -> Vec<usize> {
         let n = deviations.len();
         match patch {
             Patch::None => (0..n).collect(),
-            Patch::Deviation => (0..n).filter(|&d| deviations[d] > self.tau).collect(),
+            Patch::Deviation => self.passing(deviations),
             // A correlation is broken without a draw.
             Patch::Length | Patch::Correlation => random_subset(n, n, rng),
         }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = "__genias_result"
+TABLES = ("fit", "events", "pairs")
+"""Verbs whose results have rows of their own, and not those of the input."""
 _FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
 
 

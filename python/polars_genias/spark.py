@@ -576,7 +576,7 @@ def _per_series(
         table, in_its_place = models, {"models": pl.LazyFrame(schema=_schema(models))}
     roles = {"features": at.features, "by": by, "order_by": order_by, "label": label}
     planned: pl.LazyFrame = getattr(verbs, verb)(empty, **roles, **given, **in_its_place)
-    keeps_rows = verb not in ("fit", "events", "pairs")
+    keeps_rows = verb not in frames.TABLES
     kept = list(at.schema) if keeps_rows else at.by
     columns = {n: dtype for n, dtype in planned.collect_schema().items() if n not in kept}
     fields = [data.schema[name] for name in kept]

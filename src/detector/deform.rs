@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::inject::reflect;
 use crate::rng::Rng;
 
 /// Tempo and amplitude: this factor, or one over it (log-uniform).
@@ -167,9 +168,7 @@ fn leg(share: f32, legs: usize) -> (usize, f32) {
 
 /// The value at `place` between the rows, in a line; mirrored at both ends.
 fn value_at(values: &[f32], place: f64) -> f32 {
-    let last = (values.len() - 1) as f64;
-    let place = place.rem_euclid(2.0 * last);
-    let place = if place > last { 2.0 * last - place } else { place };
+    let place = reflect(place, (0, values.len() - 1));
     let row = (place as usize).min(values.len() - 2);
     values[row] + (place - row as f64) as f32 * (values[row + 1] - values[row])
 }

@@ -177,9 +177,7 @@ impl<'a> Source<'a> {
         let features = self.matrix.features();
         let (segment, changes) = draw_classical(window, features, &self.live, &Kind::CARLA, rng);
         for change in changes {
-            for (t, delta) in segment.clone().zip(change.delta) {
-                window[t * features + change.feature] += delta;
-            }
+            self.add(window, segment.clone(), change.feature, change.delta);
         }
         hit[segment].fill(true);
     }
@@ -201,11 +199,9 @@ impl<'a> Source<'a> {
                 Negatives::Genias => self.residual(pick, i, segment.clone()),
                 _ => noise(segment.len(), rng),
             };
-            let mut delta: Vec<f32> = shape.iter().zip(&weights).map(|(d, w)| d * w).collect();
+            let mut delta = blended(&shape, &weights);
             rescale(&mut delta, &weights, strength, up);
-            for (t, delta) in segment.clone().zip(delta) {
-                window[t * self.matrix.features() + self.live[i]] += delta;
-            }
+            self.add(window, segment.clone(), self.live[i], delta);
         }
         hit[segment].fill(true);
     }
@@ -227,15 +223,20 @@ impl<'a> Source<'a> {
                 let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
                 deformation.change(decodings, (pick, i), &own, segment.clone(), rng)
             };
-            let mut delta: Vec<f32> = shape.iter().zip(&weights).map(|(d, w)| d * w).collect();
+            let mut delta = blended(&shape, &weights);
             if deformation == Deformation::Residual || rms(&delta) < LEAST {
                 rescale(&mut delta, &weights, strength, up);
             }
-            for (t, delta) in segment.clone().zip(delta) {
-                window[t * features + d] += delta;
-            }
+            self.add(window, segment.clone(), d, delta);
         }
         hit[segment].fill(true);
+    }
+
+    /// Adds a change to feature `d` over the rows `segment` of a window [W, D].
+    fn add(&self, window: &mut [f32], segment: Range<usize>, d: usize, change: Vec<f32>) {
+        for (t, delta) in segment.zip(change) {
+            window[t * self.matrix.features() + d] += delta;
+        }
     }
 
     /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
@@ -292,6 +293,11 @@ fn parts(kind: Negatives) -> &'static [Negatives] {
         Negatives::Mixed => &[Negatives::Genias, Negatives::Classical],
         Negatives::All => &[Negatives::Genias, Negatives::Classical, Negatives::Noise],
     }
+}
+
+/// A change whose ends are blended into the input.
+fn blended(shape: &[f32], weights: &[f32]) -> Vec<f32> {
+    shape.iter().zip(weights).map(|(delta, weight)| delta * weight).collect()
 }
 
 /// White noise, a random walk or a shift.

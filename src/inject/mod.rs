@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{InjectConfig, Kinds};
 pub use series::inject;
+pub(crate) use tempo::reflect;
 pub(crate) use window::draw_classical;
 
 /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.

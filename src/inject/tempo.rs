@@ -45,7 +45,7 @@ fn read(
 }
 
 /// A position folded into `low..=high`, turning round at either end.
-fn reflect(position: f64, (low, high): (usize, usize)) -> f64 {
+pub(crate) fn reflect(position: f64, (low, high): (usize, usize)) -> f64 {
     let (low, span) = (low as f64, (high - low) as f64);
     if span == 0.0 {
         return low;

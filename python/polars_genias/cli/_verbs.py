@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import polars_genias as pg
+from polars_genias import _frames as frames
 from polars_genias._options import checked
 from polars_genias.cli import COMMANDS, _arguments, _data, _run
 
@@ -76,9 +77,7 @@ def run(given: argparse.Namespace) -> None:
         checked(options, len(given.order_by), verb)
     except ValueError as error:
         raise _run.UsageError(str(error)) from error
-    usual = (
-        _data.hive_keys(given.input[0]) if verb not in ("fit", "events", "pairs") else []
-    ) or given.by
+    usual = ([] if verb in frames.TABLES else _data.hive_keys(given.input[0])) or given.by
     target = _data.output(given.output, given.partition_by, usual, given.overwrite)
     if getattr(given, "models", None) is not None and not given.models.exists():
         msg = f"parameter `models`: no such file: {given.models}"
