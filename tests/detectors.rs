@@ -156,14 +156,15 @@ fn trained_detectors_find_shifts_and_spikes() {
         let (series, test) = (Series::whole(&train), Series::whole(&test));
         let config = FitConfig { window: 32, channels: 8, steps: 40, seed, ..small() };
         let model = fitted(&series, &config);
-        for (kind, steps, least) in [
-            (DetectorKind::Classifier, 200, 0.93),
-            (DetectorKind::Ensemble, 200, 0.93),
-            (DetectorKind::Carla, 300, 0.7),
+        for (kind, negatives, steps, least) in [
+            (DetectorKind::Classifier, Negatives::Mixed, 200, 0.93),
+            (DetectorKind::Classifier, Negatives::Decoded, 200, 0.93),
+            (DetectorKind::Ensemble, Negatives::Mixed, 200, 0.93),
+            (DetectorKind::Carla, Negatives::Mixed, 300, 0.7),
         ] {
             let config = DetectConfig {
                 detector: kind,
-                negatives: Negatives::Mixed,
+                negatives,
                 detector_steps: Some(steps),
                 detector_channels: 8,
                 seed,
@@ -171,11 +172,40 @@ fn trained_detectors_find_shifts_and_spikes() {
             };
             let model = with_detector(&model, &series, &config);
             let auc = auc_roc(&full(scores(&model, &test, &by(kind))), &labels).unwrap().unwrap();
-            assert!(auc > least, "{kind:?}, seed {seed}: {auc}");
+            assert!(auc > least, "{kind:?}, {negatives:?}, seed {seed}: {auc}");
             // Alarms on normal rows are few.
             let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
             let alarms = labels.iter().filter(|label| **label == Some(true)).count();
             assert!(alarms < 20, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
+        }
+    }
+}
+
+#[test]
+fn decoded_negatives_serve_every_kind_of_series() {
+    let (x, y) = (wave(90, 3), wave(90, 4));
+    for (name, columns) in [
+        ("constants", frame(&[("flag", &[1.0; 90])])),
+        ("one feature", frame(&[("x", &x)])),
+        ("a constant beside", frame(&[("x", &x), ("y", &y), ("flag", &[1.0; 90])])),
+        ("one window", frame(&[("x", &x[..16])])),
+    ] {
+        let series = Series::whole(&columns);
+        let model = fitted(&series, &small());
+        for kind in [DetectorKind::Classifier, DetectorKind::Carla] {
+            let trained = |threads, negatives| {
+                let config = DetectConfig { negatives, ..tiny(kind) };
+                in_pool(threads, || with_detector(&model, &series, &config))
+            };
+            let found = |model: &Model| full(scores(model, &series, &by(kind)));
+            let decoded = trained(1, Negatives::Decoded);
+            assert!(found(&decoded).iter().all(|score| score.is_finite()), "{name}, {kind:?}");
+            let same =
+                decoded.to_bytes().unwrap() == trained(3, Negatives::Decoded).to_bytes().unwrap();
+            assert!(same, "{name}, {kind:?}");
+            // Without a VAE there is nothing to decode.
+            let same = found(&decoded) == found(&trained(1, Negatives::Genias));
+            assert_eq!(same, name == "constants", "{name}, {kind:?}");
         }
     }
 }

@@ -308,16 +308,24 @@ class _Bar:
     """The bar of tqdm, in a terminal or a notebook."""
 
     def __init__(self, tqdm: Any, stream: TextIO | None) -> None:
-        # Made here, in the caller's thread, so that it appears in the cell of the block.
-        self._bar = tqdm(
+        self._tqdm = tqdm
+        self._stream = stream
+        # In a notebook it is made in the caller's thread, so that it appears in the cell of the
+        # block. In a terminal it waits for the first fit: there may be none.
+        self._bar = self._made("no fit yet") if stream is None else None
+
+    def _made(self, text: str) -> Any:
+        return self._tqdm(
             total=1.0,
-            desc="no fit yet",
-            file=stream,
+            desc=text,
+            file=self._stream,
             bar_format="{percentage:3.0f}%|{bar}| {desc}",
             dynamic_ncols=True,
         )
 
     def _set(self, share: float, text: str) -> None:
+        if self._bar is None:
+            self._bar = self._made(text)
         self._bar.n = share
         self._bar.set_description_str(text, refresh=False)
         self._bar.refresh()
@@ -328,6 +336,7 @@ class _Bar:
     def close(self, state: _State, *, failed: bool) -> None:
         if state.groups.planned + state.groups.abandoned:
             self._set(state.share, state.last_text(failed=failed))
-        else:
+        elif self._bar is not None:
             self._bar.leave = False
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

@@ -369,6 +369,7 @@ mod tests {
     use crate::columns::{Columns, Series};
     use crate::config::FitConfig;
     use crate::control::RunToEnd;
+    use crate::detector::reconstruction;
 
     const WINDOW: usize = 32;
     const START: usize = 11;
@@ -477,6 +478,28 @@ mod tests {
         }
         // Segments that lie inside would reach either end in one of fourteen.
         assert!(at_start > 75 && at_end > 75, "{at_start} {at_end}");
+    }
+
+    #[test]
+    fn what_is_deformed_is_the_decoding_of_the_same_window() {
+        let (model, matrix, live) = model(2, 1);
+        let vae = model.vae.as_ref().unwrap();
+        let source = |kind| {
+            let starts = &[0, START, 90];
+            Source::new(&model, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd).unwrap()
+        };
+        for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Decoded) {
+            assert!(source(kind).residuals.plain.is_empty(), "{kind:?}");
+        }
+        let Residuals { starts, plain, values } = source(Negatives::Decoded).residuals;
+        assert_eq!((starts.len(), plain.len(), values.len()), (64, 128 * WINDOW, 128 * WINDOW));
+        for (i, found) in plain.chunks_exact(2 * WINDOW).enumerate() {
+            let x =
+                Tensor::from_slice(live.window(starts[i], WINDOW), (1, WINDOW, 2), &Device::Cpu);
+            let expected = reconstruction::decode_mean(vae, &x.unwrap()).unwrap();
+            let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near, "window {i} at {}", starts[i]);
+        }
     }
 
     /// A fifth of the anomalies hit constants, half of these nothing else.
