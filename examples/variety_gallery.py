@@ -1,7 +1,7 @@
-"""Kinds of generated anomalies, and a broken correlation: ``python examples/variety_gallery.py``.
+"""Kinds, deformations and a broken correlation: ``python examples/variety_gallery.py``.
 
-Writes ``kinds.png`` and ``correlation.png`` into the folder that is given, or here. Needs the extra
-``plot``.
+Writes ``kinds.png``, ``deformations.png`` and ``correlation.png`` into the folder that is given, or
+here. Needs the extra ``plot``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,17 @@ ROWS = 6000
 LENGTH = 80
 AROUND = 60
 FEATURES = ["load", "temperature"]
+DEFORMATIONS = [
+    "residual of a perturbation",
+    "walk through other windows",
+    "another window",
+    "tempo",
+    "phase",
+    "level",
+    "texture",
+    "amplitude",
+]
+"""By `anomaly_kind`, from 1."""
 GREY, RED, BLUE, YELLOW = "#8a8f98", "#c8423b", "#35639f", "#f2c14e"
 
 
@@ -37,7 +48,7 @@ def metrics() -> pl.DataFrame:
 
 
 def fitted() -> pl.DataFrame:
-    """The model of both pictures: of few latent units, so that what it changes is smooth."""
+    """The model of all pictures: of few latent units, so that what it changes is smooth."""
     return pg.fit(
         metrics(),
         features=FEATURES,
@@ -101,15 +112,40 @@ def _change(change: pl.DataFrame, title: str) -> alt.Chart:
     return alt.layer(zero, lines).properties(width=220, height=70, title=heading)
 
 
+def deformations(model: pl.DataFrame) -> alt.Chart:
+    """One anomaly of each deformation, in its series."""
+    out = generated(model, form="deformed", patch="none", contamination=0.6, length=LENGTH, seed=1)
+    hit = out.filter(pl.col("load_mask"))
+    panels = []
+    for number, name in enumerate(DEFORMATIONS, 1):
+        of_kind = hit.filter(pl.col("anomaly_kind") == number)
+        # The one of middle strength.
+        by_strength = of_kind.group_by("anomaly_id").agg(pl.first("anomaly_strength"))
+        ranked = by_strength.sort("anomaly_strength", "anomaly_id")
+        rows = of_kind.filter(pl.col("anomaly_id") == ranked["anomaly_id"][ranked.height // 2])["t"]
+        view = out.filter(pl.col("t").is_between(rows.min() - AROUND, rows.max() + AROUND))
+        # Neighbouring anomalies are not shown.
+        view = view.with_columns(load_mask=pl.col("t").is_in(rows.implode()))
+        heading = alt.TitleParams(f"{number}: {name}", anchor="start", fontSize=11)
+        panel = alt.layer(_shade(rows), _series(view, "load"))
+        panels.append(panel.properties(width=330, height=85, title=heading))
+    title = 'form="deformed": before (grey) and after (red)'
+    pairs = [alt.hconcat(*panels[i : i + 2]) for i in range(0, len(panels), 2)]
+    return alt.vconcat(*pairs, title=alt.TitleParams(title, anchor="start"), spacing=8)
+
+
+def _shade(rows: pl.Series) -> alt.Chart:
+    span = pl.DataFrame({"start": [rows.min()], "end": [rows.max() + 1]})
+    return alt.Chart(span).mark_rect(color=YELLOW, opacity=0.3).encode(x="start:Q", x2="end:Q")
+
+
 def correlation(model: pl.DataFrame) -> alt.Chart:
     """Each feature by itself looks normal; side by side, and as a pair plot, they do not."""
     out = generated(model, patch="correlation", contamination=0.06, length=120, seed=2)
     hit = out.filter("is_anomaly")
     first = hit.filter(pl.col("anomaly_id") == 2)["t"]
     view = out.filter(pl.col("t").is_between(first.min() - AROUND, first.max() + AROUND))
-    span = pl.DataFrame({"start": [first.min()], "end": [first.max() + 1]})
-    shade = alt.Chart(span).mark_rect(color=YELLOW, opacity=0.3).encode(x="start:Q", x2="end:Q")
-    panels = [shade + _series(view, name) for name in FEATURES]
+    panels = [_shade(first) + _series(view, name) for name in FEATURES]
     series = alt.vconcat(*(panel.properties(width=430, height=125) for panel in panels), spacing=8)
     pairs = pl.concat(
         [
@@ -153,12 +189,12 @@ def _series(view: pl.DataFrame, name: str) -> alt.LayerChart:
 
 
 def main(folder: Path) -> list[Path]:
-    """Draw both."""
+    """Draw them all."""
     model = fitted()
     drawn = []
-    for name, chart in (("kinds", kinds(model)), ("correlation", correlation(model))):
-        path = folder / f"{name}.png"
-        chart.save(str(path), scale_factor=2)
+    for draw in (kinds, deformations, correlation):
+        path = folder / f"{draw.__name__}.png"
+        draw(model).save(str(path), scale_factor=2)
         drawn.append(path)
     return drawn
 

@@ -266,6 +266,10 @@ pub enum Form {
     Residual,
     /// X~, as in the paper.
     Decoded,
+    /// X with its decoding replaced by something else that is decoded from normal windows: a walk
+    /// through several, another window, tempo, phase, level, texture or amplitude. One in ten is as
+    /// [`Form::Residual`].
+    Deformed,
 }
 
 /// Which values of an anomaly replace the input.
@@ -473,7 +477,7 @@ pub enum Negatives {
     Genias,
     /// As `Genias`, and beside the residuals deformations of what the VAE decodes: another tempo,
     /// phase, level, texture or amplitude, other windows, walks through many of them.
-    Decoded,
+    Deformed,
     /// Injection by hand: CARLA's five kinds.
     Classical,
     /// Half of each.

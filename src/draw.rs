@@ -1,13 +1,18 @@
 //! Step 6, draw: what an anomaly changes, in z-scores, for a share of the sites of a series.
 //!
-//! Noise is drawn and decoded until some feature deviates; psi is then solved for the strength, and
-//! the ends are blended into the series.
+//! Noise is drawn and decoded, or a decoding deformed, until some feature deviates; psi is then solved
+//! for the strength, and the ends are blended into the series.
 
 use std::ops::Range;
+
+use candle_core::{Device, Tensor};
 
 use crate::blend::{Around, slow_onset, weights};
 use crate::columns::Series;
 use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::control::Control;
+use crate::deform::{Decodings, Deformation, Feature};
+use crate::detector::decode_mean;
 use crate::diversity::{Coverage, descriptor, latin_normals};
 use crate::error::Result;
 use crate::joint::{Group, Joint};
@@ -17,12 +22,15 @@ use crate::patch::{Change, Decoded, LEAST, most_deviating, rms};
 use crate::perturb::{Latent, Posterior};
 use crate::rng::{Purpose, Rng};
 use crate::strength::Search;
+use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::vae::Vae;
 
 /// How often an anomaly is drawn again when no feature deviates.
 const REDRAWS: u32 = 3;
 /// Rounds of decoding in the search for psi.
 const ROUNDS: usize = 3;
+/// Windows of a series whose decodings deform others.
+const DECODED: usize = 64;
 /// What is left of the largest step when values are rounded to 32 bits.
 const ROUNDED: f64 = 0.999;
 
@@ -50,6 +58,8 @@ pub(crate) struct Drawn {
     pub redraws: u32,
     /// Whether no draw had a feature that passed tau.
     pub fallback: bool,
+    /// What was done to the decoding, with form "deformed".
+    pub deformation: Option<Deformation>,
 }
 
 /// Everything that the sites of a series have in common.
@@ -63,6 +73,8 @@ pub(crate) struct Drawer<'a> {
     pub runs: &'a [Range<usize>],
     /// Names the series among random streams.
     pub key: u64,
+    /// Decodings of normal windows, flat [n, W, D]; only with form "deformed".
+    pub decoded: Vec<f32>,
 }
 
 /// One draw of one anomaly.
@@ -76,9 +88,15 @@ struct Attempt {
     features: Vec<usize>,
     redraws: u32,
     fallback: bool,
+    deformation: Option<Deformation>,
 }
 
 impl Attempt {
+    /// Whether it is made of noise, of which more makes it larger.
+    fn has_noise(&self) -> bool {
+        matches!(self.deformation, None | Some(Deformation::Residual))
+    }
+
     /// Largest deviation of the features that it hits; of all where it hits none.
     fn distance(&self) -> f32 {
         let of = |d: &usize| self.deviations[*d];
@@ -220,26 +238,36 @@ impl Drawer<'_> {
         if which.is_empty() {
             return Ok(Vec::new());
         }
-        let at = |psi: Option<f64>| {
-            which.iter().zip(&noise).map(move |(&window, eps)| {
-                let psi = psi.unwrap_or(share.posterior.psi[window]);
-                Latent { window, eps, psi }
-            })
-        };
-        let decoded = share.posterior.decode(&at(Some(1.0)).chain(at(None)).collect::<Vec<_>>())?;
+        // What is deformed is the decoding of the mean.
+        let deform = self.config.form == Form::Deformed;
+        let none = vec![0.0; self.model.latent()];
+        let draws = || which.iter().zip(&noise);
+        let plain = draws().map(|(&window, eps)| {
+            let eps = if deform { &none } else { eps };
+            Latent { window, eps, psi: 1.0 }
+        });
+        let perturbed =
+            draws().map(|(&window, eps)| Latent { window, eps, psi: share.posterior.psi[window] });
+        let decoded = share.posterior.decode(&plain.chain(perturbed).collect::<Vec<_>>())?;
         let (plain, perturbed) = decoded.split_at(decoded.len() / 2);
         let values = plain.len() / which.len();
         let rule = self.model.rule(self.config);
         let mut attempts = Vec::with_capacity(which.len());
         for (at, (&i, eps)) in which.iter().zip(noise).enumerate() {
             let own = at * values..(at + 1) * values;
-            let (plain, perturbed) = (plain[own.clone()].to_vec(), perturbed[own].to_vec());
+            let (plain, mut perturbed) = (plain[own.clone()].to_vec(), perturbed[own].to_vec());
+            let deformation =
+                deform.then(|| self.deform(share, i, (&plain, &mut perturbed), &mut streams[i]));
             let decoded = share.decoded(i, &plain, &perturbed, self.matrix.features());
             let rows = share.sites[i].rows();
             let deviations = rule.deviations(decoded, rows, self.config.form);
-            let features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
+            let mut features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
+            // Some deformations leave short segments as they are.
+            if features.iter().all(|&d| deviations[d] == 0.0) {
+                features.clear();
+            }
             let (redraws, fallback) = (0, false);
-            attempts.push(Attempt {
+            let mut attempt = Attempt {
                 eps,
                 psi: share.posterior.psi[i],
                 plain,
@@ -248,9 +276,52 @@ impl Drawer<'_> {
                 features,
                 redraws,
                 fallback,
-            });
+                deformation,
+            };
+            if !attempt.has_noise() {
+                attempt.psi = 1.0;
+            }
+            attempts.push(attempt);
         }
         Ok(attempts)
+    }
+
+    /// Makes a random deformation of the `plain` decoding of site `i`, on a random subset of the
+    /// features where the patch is to choose; the others become as they were.
+    fn deform(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        (plain, perturbed): (&[f32], &mut [f32]),
+        rng: &mut Rng,
+    ) -> Deformation {
+        let (window, features) = (self.model.config.window, self.matrix.features());
+        let decodings = Decodings { values: &self.decoded, window, features };
+        let deformation = Deformation::draw(window, decodings.len(), rng);
+        let column = |of: &[f32], d: usize| -> Vec<f32> {
+            of.iter().skip(d).step_by(features).copied().collect()
+        };
+        let input = &share.windows[i * plain.len()..(i + 1) * plain.len()];
+        let drawn = perturbed.to_vec();
+        perturbed.copy_from_slice(plain);
+        let hit = match self.config.patch {
+            Patch::Deviation => rng.few_of(features),
+            _ => (0..features).collect(),
+        };
+        for d in hit {
+            let (own, plain, rows) = (column(input, d), column(plain, d), share.sites[i].rows());
+            let feature = Feature { d, own: &own, plain: &plain };
+            let change = match deformation {
+                Deformation::Residual => {
+                    rows.clone().map(|t| drawn[t * features + d] - plain[t]).collect()
+                }
+                other => other.change(decodings, &feature, rows.clone(), rng),
+            };
+            for (t, delta) in rows.zip(change) {
+                perturbed[t * features + d] += delta;
+            }
+        }
+        deformation
     }
 
     /// The size of an anomaly: asked for, or what psi made of it.
@@ -272,7 +343,7 @@ impl Drawer<'_> {
         let creep = self.config.creep_rows(length);
         let weights =
             attempt.features.iter().zip(&deltas).map(|(&d, delta)| match self.config.form {
-                Form::Residual => {
+                Form::Residual | Form::Deformed => {
                     let height = strength.unwrap_or_else(|| rms(delta));
                     weights(length, height, self.step(d), creep)
                 }
@@ -298,7 +369,8 @@ impl Drawer<'_> {
             .enumerate()
             .map(|(i, (attempt, size))| {
                 let of = |decoded: &[f32]| size.of(&self.deltas(share, i, attempt, decoded)).into();
-                let mut search = Search::new(size.target?.into(), of(&attempt.plain));
+                let target = size.target.filter(|_| attempt.has_noise())?;
+                let mut search = Search::new(target.into(), of(&attempt.plain));
                 search.tell(attempt.psi, of(&attempt.perturbed));
                 Some(search)
             })
@@ -365,6 +437,7 @@ impl Drawer<'_> {
             distance: attempt.distance().into(),
             redraws: attempt.redraws,
             fallback: attempt.fallback,
+            deformation: attempt.deformation,
         }
     }
 
@@ -381,26 +454,19 @@ impl Drawer<'_> {
         let weigh = |d: usize, delta: &[f32]| weights(length, rms(delta), self.step(d), creep);
         let size = self.model.config.window;
         let donor = |rng: &mut Rng| {
-            let free: usize = self.runs.iter().map(|run| run.len() + 1 - size).sum();
-            let mut at = rng.below(free);
-            for run in self.runs {
-                let here = run.len() + 1 - size;
-                if at < here {
-                    return self.matrix.window(run.start + at, size);
-                }
-                at -= here;
-            }
-            self.matrix.window(site.window, size)
+            let start = random_start(self.runs, size, rng).unwrap_or(site.window);
+            self.matrix.window(start, size)
         };
         let (changes, distance) = joint.breach(window, &site.rows(), groups, donor, weigh, rng);
         let distance = distance / f64::from(joint.limit.max(f32::MIN_POSITIVE));
-        Drawn { changes, psi: 1.0, distance, redraws: 0, fallback: distance <= 1.0 }
+        let fallback = distance <= 1.0;
+        Drawn { changes, psi: 1.0, distance, redraws: 0, fallback, deformation: None }
     }
 
     /// Feature `d` around a segment; the ends of the decoded form are not bounded.
     fn around<'b>(&self, d: usize, segment: &Range<usize>, input: &'b [f32]) -> Around<'b> {
         let (start, end) = (segment.start, segment.end);
-        let bounded = self.config.form == Form::Residual;
+        let bounded = self.config.form != Form::Decoded;
         let beside = |t: usize, behind: usize| {
             let jump = self.series.gaps().binary_search(&behind).is_ok();
             let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
@@ -456,6 +522,38 @@ impl Size {
         let weighted = pairs.flat_map(|(delta, weights)| delta.iter().zip(weights));
         rms(&weighted.map(|(delta, weight)| delta * weight).collect::<Vec<_>>())
     }
+}
+
+/// Where a random window of `size` rows starts, among those that lie in a run of at least that many;
+/// `None` where there is no run.
+fn random_start(runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<usize> {
+    let free = |run: &Range<usize>| run.len() + 1 - size;
+    let mut at = rng.below(runs.iter().map(free).sum());
+    for run in runs {
+        if at < free(run) {
+            return Some(run.start + at);
+        }
+        at -= free(run);
+    }
+    None
+}
+
+/// dec(mu) of some random windows of a series, flat [n, W, D].
+pub(crate) fn decodings(
+    vae: &Vae,
+    matrix: &Matrix,
+    runs: &[Range<usize>],
+    rng: &mut Rng,
+    control: &dyn Control,
+) -> Result<Vec<f32>> {
+    let (window, features) = (vae.architecture().window, vae.architecture().features);
+    let starts: Vec<usize> = (0..DECODED).filter_map(|_| random_start(runs, window, rng)).collect();
+    let shares: Vec<&[usize]> = starts.chunks(INFERENCE_SHARE).collect();
+    let parts = spread_over_pool(shares.len(), control, |i| {
+        let shape = (shares[i].len(), window, features);
+        decode_mean(vae, &Tensor::from_vec(matrix.gather(shares[i], window), shape, &Device::Cpu)?)
+    })?;
+    Ok(parts.concat())
 }
 
 /// Those of `open` that hit no feature.

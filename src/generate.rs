@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use crate::blend::blend_weights;
 use crate::columns::Series;
-use crate::config::{GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
+use crate::config::{Form, GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::diversity::descriptor;
-use crate::draw::{Drawer, Drawn, Site};
+use crate::draw::{Drawer, Drawn, Site, decodings};
 use crate::error::{Error, Result};
 use crate::inject::Kind;
 use crate::joint::PARTNERS;
@@ -47,7 +47,7 @@ pub struct Anomaly {
 /// How an anomaly came of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Origin {
-    /// Scale of its latent noise, >= 1; 1 where nothing was drawn (`patch` "correlation").
+    /// Scale of its latent noise, >= 1; 1 where there is none (`patch` "correlation", deformations).
     pub psi: f64,
     /// Deviation of the feature that deviated most of those that it hits, as it was drawn (before
     /// `strength` and blending), in the units of `tau`. With `patch` "correlation", the joint distance
@@ -201,15 +201,18 @@ impl Model {
             self.check_correlation()?;
         }
         let [key, _] = stream_key(series);
-        let drawer = self.vae.as_ref().map(|vae| Drawer {
-            model: self,
-            vae,
-            series,
-            matrix,
-            config,
-            runs,
-            key,
-        });
+        let drawer = match &self.vae {
+            None => None,
+            Some(vae) => {
+                let decoded = if config.form == Form::Deformed {
+                    let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
+                    decodings(vae, matrix, runs, &mut rng, control)?
+                } else {
+                    Vec::new()
+                };
+                Some(Drawer { model: self, vae, series, matrix, config, runs, key, decoded })
+            }
+        };
         let mut made = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * BLOCKS).enumerate() {
             if control.cancelled() {
@@ -254,8 +257,11 @@ impl Model {
         Ok(made)
     }
 
-    /// An anomaly with the number of its kind.
+    /// An anomaly with the number of its kind: of its deformation, or of those like it.
     fn numbered(&self, drawn: Drawn) -> Made {
+        if let Some(deformation) = drawn.deformation {
+            return Made { kind: deformation.number(), ..Made::from(drawn) };
+        }
         let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
         let found = descriptor(&deltas, self.normaliser.live_features().len());
         Made { kind: self.report.kinds.of(&found), ..Made::from(drawn) }
@@ -326,7 +332,7 @@ impl Model {
 
 impl From<Drawn> for Made {
     fn from(drawn: Drawn) -> Self {
-        let Drawn { changes, psi, distance, redraws, fallback } = drawn;
+        let Drawn { changes, psi, distance, redraws, fallback, .. } = drawn;
         let hits = changes.into_iter().map(Hit::Live).collect();
         Self { hits, kind: 0, origin: Some(Origin { psi, distance, redraws, fallback }) }
     }

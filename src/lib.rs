@@ -61,6 +61,7 @@ mod blend;
 pub mod columns;
 pub mod config;
 pub mod control;
+mod deform;
 pub mod detector;
 mod diagnostics;
 pub mod diversity;

@@ -37,7 +37,7 @@ impl Decoded<'_> {
             .map(|t| {
                 let i = t * self.features + d;
                 match form {
-                    Form::Residual => self.perturbed[i] - self.plain[i],
+                    Form::Residual | Form::Deformed => self.perturbed[i] - self.plain[i],
                     Form::Decoded => self.perturbed[i] - self.input[i],
                 }
             })

@@ -36,6 +36,8 @@ pub enum Purpose {
     Stratified = 15,
     /// First centres of k-means.
     Regions = 14,
+    /// Windows whose decodings deform others; the key is the content of the series.
+    Decoding = 16,
     /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
     InjectPlace = 12,
     /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
@@ -53,6 +55,16 @@ impl Rng {
             slot.copy_from_slice(&word.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(bytes))
+    }
+
+    /// Some of 0..n in random order, few more often than many: their number is log-uniform, at least 1
+    /// (none of none).
+    pub fn few_of(&mut self, n: usize) -> Vec<usize> {
+        let most = (self.log_uniform(1.0, n.max(1) as f64).round() as usize).clamp(1, n.max(1));
+        let mut all: Vec<usize> = (0..n).collect();
+        self.shuffle(&mut all);
+        all.truncate(most);
+        all
     }
 
     /// Uniform in [0, 1).

@@ -158,7 +158,7 @@ fn trained_detectors_find_shifts_and_spikes() {
         let model = fitted(&series, &config);
         for (kind, negatives, steps, least) in [
             (DetectorKind::Classifier, Negatives::Mixed, 200, 0.93),
-            (DetectorKind::Classifier, Negatives::Decoded, 200, 0.93),
+            (DetectorKind::Classifier, Negatives::Deformed, 200, 0.93),
             (DetectorKind::Ensemble, Negatives::Mixed, 200, 0.93),
             (DetectorKind::Carla, Negatives::Mixed, 300, 0.7),
         ] {
@@ -182,7 +182,7 @@ fn trained_detectors_find_shifts_and_spikes() {
 }
 
 #[test]
-fn decoded_negatives_serve_every_kind_of_series() {
+fn deformed_negatives_serve_every_kind_of_series() {
     let (x, y) = (wave(90, 3), wave(90, 4));
     for (name, columns) in [
         ("constants", frame(&[("flag", &[1.0; 90])])),
@@ -198,13 +198,13 @@ fn decoded_negatives_serve_every_kind_of_series() {
                 in_pool(threads, || with_detector(&model, &series, &config))
             };
             let found = |model: &Model| full(scores(model, &series, &by(kind)));
-            let decoded = trained(1, Negatives::Decoded);
-            assert!(found(&decoded).iter().all(|score| score.is_finite()), "{name}, {kind:?}");
+            let deformed = trained(1, Negatives::Deformed);
+            assert!(found(&deformed).iter().all(|score| score.is_finite()), "{name}, {kind:?}");
             let same =
-                decoded.to_bytes().unwrap() == trained(3, Negatives::Decoded).to_bytes().unwrap();
+                deformed.to_bytes().unwrap() == trained(3, Negatives::Deformed).to_bytes().unwrap();
             assert!(same, "{name}, {kind:?}");
             // Without a VAE there is nothing to decode.
-            let same = found(&decoded) == found(&trained(1, Negatives::Genias));
+            let same = found(&deformed) == found(&trained(1, Negatives::Genias));
             assert_eq!(same, name == "constants", "{name}, {kind:?}");
         }
     }

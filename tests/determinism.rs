@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
 use common::{OneThread, column, frame, in_pool, model_of, picked, small, wave, waves};
-use genias::config::{OneOrRange, Patch};
+use genias::config::{Form, OneOrRange, Patch};
 use genias::generate::{Anomaly, Pair, Synthetic};
 use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold, fit};
 
@@ -18,6 +18,7 @@ use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Thre
 struct Answers {
     model: Vec<u8>,
     anomalies: Vec<Anomaly>,
+    deformed: Vec<Anomaly>,
     pairs: Vec<Pair>,
     scores: Vec<Option<f32>>,
     labels: Vec<Option<bool>>,
@@ -36,7 +37,9 @@ fn answers(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> An
         seed: 11,
         ..GenerateConfig::default()
     };
+    let deformed = GenerateConfig { form: Form::Deformed, ..generate.clone() };
     Answers {
+        deformed: model.generate(series, &deformed, control).unwrap(),
         model: model.to_bytes().unwrap(),
         anomalies: model.generate(series, &generate, control).unwrap(),
         pairs: model.pairs(series, &generate, control).unwrap(),

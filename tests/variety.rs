@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{frame, rng, small, wave};
-use genias::config::{Distance, Noise, Patch};
+use genias::config::{Distance, Form, Noise, OneOrRange, Patch};
 use genias::generate::Anomaly;
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
 
@@ -160,6 +160,35 @@ fn kinds_are_numbered_and_their_entropy_is_edi() {
     assert_eq!(still_model.edi(), None);
     let found = generated(&still_model, &still, &config);
     assert!(found.iter().all(|a| a.kind.number() == Some(0) && a.origin.is_none()));
+}
+
+/// Deformations are of every kind, walks most often, and hit few features more often than many.
+#[test]
+fn deformations_are_numbered_by_what_is_done() {
+    let columns = related();
+    let model = model(&columns, small());
+    let config = |seed| GenerateConfig {
+        form: Form::Deformed,
+        contamination: 0.5,
+        length: Some(OneOrRange::Range(4, 12)),
+        seed,
+        ..Default::default()
+    };
+    let (mut counts, mut hits) = ([0; 9], [0; 4]);
+    for seed in 0..20 {
+        for anomaly in generated(&model, &columns, &config(seed)) {
+            counts[anomaly.kind.number().unwrap() as usize] += 1;
+            hits[anomaly.values.len()] += 1;
+            assert_eq!(anomaly.origin.unwrap().psi > 1.0, anomaly.kind.number() == Some(1));
+        }
+    }
+    let all: usize = counts.iter().sum();
+    assert!(counts[0] == 0 && counts[1..].iter().all(|n| n * 50 > all), "{counts:?}");
+    assert!(counts[2] * 5 > all && counts[3..].iter().all(|n| *n < counts[2]), "{counts:?}");
+    assert!(hits[1] > hits[2] && hits[2] > 0 && hits[3] > 0, "{hits:?}");
+    // A patch without a choice is heeded.
+    let every = GenerateConfig { patch: Patch::None, ..config(1) };
+    assert!(generated(&model, &columns, &every).iter().all(|anomaly| anomaly.values.len() == 3));
 }
 
 #[test]

@@ -57,7 +57,7 @@ METHODS: dict[str, dict[str, str]] = {
     "amplitude": {"detector": "amplitude"},
     **{
         f"classifier {s}": {"detector": "classifier", "negatives": s}
-        for s in (*SOURCES, "decoded", "all")
+        for s in (*SOURCES, "deformed", "all")
     },
     **{f"carla {s}": {"detector": "carla", "negatives": s} for s in SOURCES},
 }

@@ -127,7 +127,7 @@ def main() -> None:
         for metric in ("auc_pr", "vus_pr"):
             names = [
                 f"{family} {source}"
-                for source in ("genias", "decoded", "classical", "noise", "mixed")
+                for source in ("genias", "deformed", "classical", "noise", "mixed")
             ]
             print_pairs(results, combinations(names, 2), metric)
     print_thresholds(results)

@@ -38,6 +38,20 @@ GENERATED: dict[str, dict[str, Any]] = {
     "generate, draws 8": {"draws": 8},
     "generate, segments": {"length": LENGTH, "strength": STRENGTH},
     "generate, segments, draws 8": {"length": LENGTH, "strength": STRENGTH, "draws": 8},
+    "deformed": {"form": "deformed"},
+    "deformed, segments": {"form": "deformed", "length": LENGTH},
+    "deformed, strength": {"form": "deformed", "strength": STRENGTH},
+    "deformed, segments, strength": {
+        "form": "deformed",
+        "length": LENGTH,
+        "strength": STRENGTH,
+    },
+    "deformed, segments, strength, draws 8": {
+        "form": "deformed",
+        "length": LENGTH,
+        "strength": STRENGTH,
+        "draws": 8,
+    },
 }
 
 
@@ -293,6 +307,8 @@ def cost(study: Study) -> dict[str, Any]:
         "draws 4, strength": seconds(draws=4, strength=2.0),
         "dtw": seconds(distance="dtw"),
         "sbd": seconds(distance="sbd"),
+        "deformed": seconds(form="deformed"),
+        "deformed, strength": seconds(form="deformed", strength=2.0),
     }
     return {"series": study.name, "plain": plain} | {k: v / plain for k, v in timed.items()}
 

@@ -59,7 +59,7 @@ class FitOptions(ModelOptions, total=False):
     """How a VAE and the detector on top of it are fitted."""
 
     detector: Literal["ensemble", "classifier", "carla", "reconstruction", "amplitude"]
-    negatives: Literal["genias", "decoded", "classical", "mixed", "noise", "all"]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "noise", "all"]
     detector_steps: int | None
     detector_batch_size: int
     detector_channels: int
@@ -79,7 +79,7 @@ class GenerateOptions(ModelOptions, total=False):
 
     contamination: float
     length: int | tuple[int, int] | None
-    form: Literal["residual", "decoded"]
+    form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
     distance: Literal["normal", "rms", "l2", "dtw", "sbd"]

@@ -9,7 +9,6 @@ mod amplitude;
 mod carla;
 mod classifier;
 mod cover;
-mod deform;
 mod ensemble;
 mod negatives;
 mod network;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use crate::blend::{blend_weights, rescale};
 use crate::config::Negatives;
 use crate::control::Control;
-use crate::detector::deform::{Decodings, Deformation};
+use crate::deform::{Decodings, Deformation, Feature};
 use crate::error::Result;
 use crate::generate::pulse;
 use crate::inject::{Kind, draw_classical};
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
             let mut rng = Rng::new(self.seed, Purpose::Residual, [share as u64, 0]);
             let starts: Vec<usize> =
                 (0..INFERENCE_SHARE).map(|_| self.starts[rng.below(self.starts.len())]).collect();
-            residual_share(vae, starts, live, self.kind == Negatives::Decoded, &mut rng)
+            residual_share(vae, starts, live, self.kind == Negatives::Deformed, &mut rng)
         })?;
         let mut all = Residuals::default();
         for part in parts {
@@ -149,7 +149,7 @@ impl<'a> Source<'a> {
         match kind {
             _ if constants_only => {}
             Negatives::Classical => self.hit_classical(&mut window, hit, rng),
-            Negatives::Decoded => self.hit_decoded(&mut window, hit, pick, rng),
+            Negatives::Deformed => self.hit_deformed(&mut window, hit, pick, rng),
             kind => self.hit_live(&mut window, hit, (kind, pick), rng),
         }
         window
@@ -194,7 +194,7 @@ impl<'a> Source<'a> {
         let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
         let weights = blend_weights(segment.len());
         let up = rng.below(2) == 0;
-        for i in self.subset(rng) {
+        for i in rng.few_of(self.live.len()) {
             let shape = match kind {
                 Negatives::Genias => self.residual(pick, i, segment.clone()),
                 _ => noise(segment.len(), rng),
@@ -207,7 +207,7 @@ impl<'a> Source<'a> {
     }
 
     /// A deformation of decoded window `pick` on a random subset of the live features.
-    fn hit_decoded(&self, window: &mut [f32], hit: &mut [bool], pick: usize, rng: &mut Rng) {
+    fn hit_deformed(&self, window: &mut [f32], hit: &mut [bool], pick: usize, rng: &mut Rng) {
         let (size, features) = (self.size(), self.matrix.features());
         let (values, width) = (&self.residuals.plain, self.live.len());
         let decodings = Decodings { values, window: size, features: width };
@@ -215,13 +215,14 @@ impl<'a> Source<'a> {
         let (segment, weights) = self.clipped_segment(rng);
         let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
         let up = rng.below(2) == 0;
-        for i in self.subset(rng) {
+        for i in rng.few_of(self.live.len()) {
             let d = self.live[i];
             let shape = if deformation == Deformation::Residual {
                 self.residual(pick, i, segment.clone())
             } else {
                 let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
-                deformation.change(decodings, (pick, i), &own, segment.clone(), rng)
+                let feature = Feature { d: i, own: &own, plain: &decodings.column(pick, i) };
+                deformation.change(decodings, &feature, segment.clone(), rng)
             };
             let mut delta = blended(&shape, &weights);
             if deformation == Deformation::Residual || rms(&delta) < LEAST {
@@ -264,22 +265,12 @@ impl<'a> Source<'a> {
         let start = rng.below(size - length + 1);
         start..start + length
     }
-
-    /// Positions among the live features: few more often than many (log-uniform).
-    fn subset(&self, rng: &mut Rng) -> Vec<usize> {
-        let n = self.live.len();
-        let most = (rng.log_uniform(1.0, n as f64).round() as usize).clamp(1, n);
-        let mut all: Vec<usize> = (0..n).collect();
-        rng.shuffle(&mut all);
-        all.truncate(most);
-        all
-    }
 }
 
 impl Negatives {
     /// Whether the VAE makes them.
     fn is_of_the_vae(self) -> bool {
-        matches!(self, Self::Genias | Self::Decoded)
+        matches!(self, Self::Genias | Self::Deformed)
     }
 }
 
@@ -287,7 +278,7 @@ impl Negatives {
 fn parts(kind: Negatives) -> &'static [Negatives] {
     match kind {
         Negatives::Genias => &[Negatives::Genias],
-        Negatives::Decoded => &[Negatives::Decoded],
+        Negatives::Deformed => &[Negatives::Deformed],
         Negatives::Classical => &[Negatives::Classical],
         Negatives::Noise => &[Negatives::Noise],
         Negatives::Mixed => &[Negatives::Genias, Negatives::Classical],
@@ -375,7 +366,7 @@ mod tests {
     const START: usize = 11;
     const KINDS: [Negatives; 6] = [
         Negatives::Genias,
-        Negatives::Decoded,
+        Negatives::Deformed,
         Negatives::Classical,
         Negatives::Noise,
         Negatives::Mixed,
@@ -434,7 +425,7 @@ mod tests {
                     let exact = live == 0
                         || parts(kind)
                             .iter()
-                            .all(|p| !matches!(p, Negatives::Classical | Negatives::Decoded));
+                            .all(|p| !matches!(p, Negatives::Classical | Negatives::Deformed));
                     let inside = changed.iter().zip(&hit).all(|(changed, hit)| !changed || *hit);
                     assert!(inside && (!exact || changed == hit), "{kind:?}: {changed:?} {hit:?}");
                 }
@@ -467,7 +458,7 @@ mod tests {
     fn deformations_can_be_seen_and_are_cut_off_by_the_window() {
         let data = model(3, 0);
         let (mut at_start, mut at_end) = (0, 0);
-        for (delta, hit) in draw(&data, (Negatives::Decoded, 0), 400, 1) {
+        for (delta, hit) in draw(&data, (Negatives::Deformed, 0), 400, 1) {
             for d in 0..3 {
                 let rows = column(&delta, 3, d).zip(&hit).filter(|(_, hit)| **hit);
                 let change = rms(&rows.map(|(delta, _)| delta).collect::<Vec<_>>());
@@ -488,10 +479,10 @@ mod tests {
             let starts = &[0, START, 90];
             Source::new(&model, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd).unwrap()
         };
-        for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Decoded) {
+        for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Deformed) {
             assert!(source(kind).residuals.plain.is_empty(), "{kind:?}");
         }
-        let Residuals { starts, plain, values } = source(Negatives::Decoded).residuals;
+        let Residuals { starts, plain, values } = source(Negatives::Deformed).residuals;
         assert_eq!((starts.len(), plain.len(), values.len()), (64, 128 * WINDOW, 128 * WINDOW));
         for (i, found) in plain.chunks_exact(2 * WINDOW).enumerate() {
             let x =

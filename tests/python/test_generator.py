@@ -36,9 +36,11 @@ def changes(out: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).sort("host", "id", "feature")
 
 
-def test_events_are_the_anomalies_of_generate(models):
+@pytest.mark.parametrize("form", ["residual", "deformed"])
+def test_events_are_the_anomalies_of_generate(models, form):
     frame = make_hosts(rows=400)
     options = {"strength": (0.5, 8.0), "length": (5, 20), "contamination": 0.2, "seed": 3}
+    options["form"] = form
     out = frame.genias.generate(models=models, **FRAME, **options)
     table = frame.genias.events(models=models, **FRAME, **options)
     assert table.columns == ["host", "id", "start", "length", "t_start", "t_end", *FACTS]
@@ -197,12 +199,31 @@ def test_creep_is_a_slow_onset(models, creep):
     assert share(slow) < 0.4 * share(sharp)
 
 
+def test_deformations_are_numbered_and_of_their_own_size(models):
+    frame = make_hosts(rows=400).lazy()
+    options = {**FRAME, "form": "deformed", "length": (5, 20), "contamination": 0.4}
+    runs = [frame.genias.events(models=models, **options, seed=seed) for seed in range(6)]
+    table = pl.concat(runs).collect()
+    assert set(table["kind"]) == set(range(1, 9))
+    counts = dict(table.group_by("kind").len().iter_rows())
+    assert counts.pop(2) > max(counts.values())
+    residual = table["kind"] == 1
+    assert (table.filter(residual)["psi"] > 1).all()
+    assert (table.filter(~residual)["psi"] == 1).all()
+    assert table["strength"].min() > 0.01
+    assert table["strength"].n_unique() > 0.9 * table.height
+    # The same in memory and streaming.
+    rows = frame.genias.generate(models=models, **options)
+    assert_frame_equal(rows.collect(), rows.collect(engine="streaming"))
+
+
 def test_bad_options_of_events(series):
     for options, text in (
         ({"creep": 0}, "`creep` = 0"),
         ({"creep": 1.5}, "`creep` = 1.5"),
         ({"creep": "slow"}, "`creep`"),
         ({"distance": "far"}, '`distance` = "far"'),
+        ({"form": "bent"}, '`form` = "bent"'),
         ({"strength": (0, 1)}, "`strength`"),
         ({"of": "nothing"}, "`of` = 'nothing'"),
         ({"of": "inject", "model": b""}, "no model is used"),
@@ -224,12 +245,13 @@ def test_bad_options_of_events(series):
     length=st.integers(1, 16),
     creep=st.none() | st.floats(0.05, 1.0),
     distance=st.sampled_from(["normal", "rms", "l2"]),
+    form=st.sampled_from(["residual", "deformed"]),
     seed=st.integers(0, 1000),
 )
-def test_events_hold_whatever_is_asked(models, strength, length, creep, distance, seed):
+def test_events_hold_whatever_is_asked(models, strength, length, creep, distance, form, seed):
     table = make_hosts(rows=400).genias.events(
         models=models, **FRAME, strength=strength, length=length, creep=creep,
-        distance=distance, seed=seed,
+        distance=distance, form=form, seed=seed,
     )  # fmt: skip
     assert (table["length"] == length).all()
     assert table["strength"].to_numpy() == pytest.approx(strength, rel=5e-3)

@@ -33,7 +33,7 @@ def holed(rows: int, missing: list[int], known: list[int], seed: int) -> pl.Data
     seed=st.integers(0, 5),
     contamination=st.floats(0.01, 0.2),
     patch=st.sampled_from(["deviation", "length", "none"]),
-    form=st.sampled_from(["residual", "decoded"]),
+    form=st.sampled_from(["residual", "decoded", "deformed"]),
 )
 def test_generate(rows, missing, known, seed, contamination, patch, form):
     frame = holed(rows, missing, known, seed)

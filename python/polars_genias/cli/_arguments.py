@@ -123,7 +123,7 @@ HELP: dict[str, str] = {
     "seed": "of everything random",
     "contamination": "share of rows inside anomalies",
     "length": "rows of an anomaly (whole windows)",
-    "form": "input plus what the perturbation changes, or the decoded window",
+    "form": "input plus what the perturbation changes, decoded window, or deformed decoding",
     "patch": "which values are replaced",
     "tau": "threshold of the deviation patch (the model's median)",
     "distance": "deviation that --tau bounds",

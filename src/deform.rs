@@ -1,5 +1,5 @@
 //! Deformations of what the VAE decodes from normal windows: anomalies that a model makes of what
-//! it knows, for `negatives = "decoded"`.
+//! it knows, for `form = "deformed"` and `negatives = "deformed"`.
 //!
 //! Each is the change of one feature over a segment of a window: X' - X, where X' is X with its
 //! decoding replaced by something else that was decoded. So the texture that a VAE smooths away
@@ -31,7 +31,7 @@ pub(crate) struct Decodings<'a> {
 
 impl Decodings<'_> {
     /// Number of windows.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len() / (self.window * self.features)
     }
 
@@ -41,9 +41,19 @@ impl Decodings<'_> {
     }
 
     /// Feature `d` of window `i`, [W].
-    fn column(&self, i: usize, d: usize) -> Vec<f32> {
+    pub(crate) fn column(&self, i: usize, d: usize) -> Vec<f32> {
         (0..self.window).map(|t| self.at(i, t, d)).collect()
     }
+}
+
+/// One feature of the window that is deformed, in z-scores.
+pub(crate) struct Feature<'a> {
+    /// Position among the live features.
+    pub d: usize,
+    /// As it is, [W].
+    pub own: &'a [f32],
+    /// As it is decoded, [W].
+    pub plain: &'a [f32],
 }
 
 /// One deformation, which hits all features of an anomaly alike.
@@ -79,6 +89,20 @@ pub(crate) enum Level {
 }
 
 impl Deformation {
+    /// Its number among the kinds of generated anomalies, from 1.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Residual => 1,
+            Self::Walk { .. } => 2,
+            Self::Other { .. } => 3,
+            Self::Tempo { .. } => 4,
+            Self::Phase { .. } => 5,
+            Self::Hold { .. } => 6,
+            Self::Texture { .. } => 7,
+            Self::Amplitude { .. } => 8,
+        }
+    }
+
     /// A random one, for windows of `window` rows, of which `count` are decoded. Walks are three of
     /// ten: of what was tried they alone are slow enough to look like a drift.
     pub(crate) fn draw(window: usize, count: usize, rng: &mut Rng) -> Self {
@@ -112,17 +136,15 @@ impl Deformation {
         }
     }
 
-    /// The change of feature `d` over `segment` of a window whose values are `own` [W] and whose
-    /// decoding is number `pick`. Zero for [`Deformation::Residual`].
+    /// The change of a feature over `segment`. Zero for [`Deformation::Residual`].
     pub(crate) fn change(
         self,
         decodings: Decodings,
-        (pick, d): (usize, usize),
-        own: &[f32],
+        feature: &Feature,
         segment: Range<usize>,
         rng: &mut Rng,
     ) -> Vec<f32> {
-        let plain = decodings.column(pick, d);
+        let &Feature { d, own, plain } = feature;
         let length = segment.len() as f32;
         let mean = plain[segment.clone()].iter().sum::<f32>() / length;
         let over = |value: &dyn Fn(usize) -> f32| segment.clone().map(value).collect::<Vec<f32>>();
@@ -142,9 +164,9 @@ impl Deformation {
             }),
             Self::Tempo { factor } => {
                 let start = segment.start as f64;
-                over(&|t| value_at(&plain, start + (t as f64 - start) * factor) - plain[t])
+                over(&|t| value_at(plain, start + (t as f64 - start) * factor) - plain[t])
             }
-            Self::Phase { rows } => over(&|t| value_at(&plain, t as f64 + rows) - plain[t]),
+            Self::Phase { rows } => over(&|t| value_at(plain, t as f64 + rows) - plain[t]),
             Self::Hold { level, textured } => {
                 let level = match level {
                     Level::First => plain[segment.start],
@@ -197,7 +219,8 @@ mod tests {
         let texture = |t: usize| if t.is_multiple_of(2) { 0.5 } else { -0.5 };
         let own: Vec<f32> = (0..WINDOW).map(|t| all.at(0, t, d) + texture(t)).collect();
         let mut rng = Rng::new(3, Purpose::Negative, [0, 0]);
-        let change = deformation.change(all, (0, d), &own, SEGMENT, &mut rng);
+        let feature = Feature { d, own: &own, plain: &all.column(0, d) };
+        let change = deformation.change(all, &feature, SEGMENT, &mut rng);
         own[SEGMENT].iter().zip(change).map(|(x, delta)| x + delta).collect()
     }
 
