@@ -25,8 +25,30 @@ KINDS = {
 }
 ENDINGS = (".html", ".svg", ".png")
 
-_TEXTS = ("score", "flagged", "suffix", "title", "method")
-_INTEGERS = ("width", "height", "count", "bins", "most", "windows", "columns", "seed")
+_NAMES = {
+    "features": "columns to draw; for pairs, names in the order of the fit",
+    "by": "of a table of models: its key columns",
+    "order-by": "the time",
+    "label": "Boolean columns of known anomalies",
+    "units": "units of features, for the titles of axes",
+}
+_TEXTS = {
+    "score": "series, scores: column of scores",
+    "flagged": "series: Boolean column of the rows that a detector flagged",
+    "suffix": "series: what the names of synthetic columns end in",
+    "title": "over the chart",
+    "method": "latent: pca or tsne",
+}
+_INTEGERS = {
+    "width": "of a panel, in pixels",
+    "height": "of a panel, in pixels",
+    "count": "pairs: how many",
+    "bins": "scores: bars",
+    "most": "series, pairs: largest number of features",
+    "windows": "latent: windows of each kind, about",
+    "columns": "history: models beside each other",
+    "seed": "latent: of the generated anomalies, and of t-SNE",
+}
 
 
 def parser(command: str) -> _run.Parser:
@@ -37,9 +59,9 @@ def parser(command: str) -> _run.Parser:
         "KIND INPUT... OUTPUT [options]",
         f"{COMMANDS[command].capitalize()}, as HTML, SVG or PNG. Needs the extra: "
         f'pip install "polars-genias[plot]"\n\nkinds:\n{kinds}',
-        "The options are those of polars_genias.plots.plot_KIND. Of a table with several series,\n"
-        "choose one with --where; of a table of models\n"
-        "with several, latent takes the one that --by names.\n"
+        "The options are those of polars_genias.plots.plot_KIND. Of a table with several\n"
+        "series, choose one with --where; of a table of several models, latent takes the\n"
+        "one of this series, found by the columns of --by.\n"
         "example: genias plot series scored.parquet web-03.png --order-by timestamp "
         "--where \"host = 'web-03'\"",
     )
@@ -48,16 +70,18 @@ def parser(command: str) -> _run.Parser:
     made.add_argument("output", metavar="OUTPUT", help="the picture: *.html, *.svg or *.png")
     _arguments.add_overwrite(made)
     group = made.add_argument_group("picture (columns: names between commas)")
-    for name in ("features", "by", "order-by", "label", "units"):
+    for name, text in _NAMES.items():
         metavar = "NAME=UNIT" if name == "units" else "COLUMNS"
-        _arguments.add_names(group, name, default=None, metavar=metavar)
-    group.add_argument("--models", type=Path, metavar="FILE")
-    group.add_argument("--threshold", type=float, metavar="X")
-    group.add_argument("--log", action="store_true", default=None)
-    for name in _TEXTS:
-        group.add_argument(f"--{name}", metavar="TEXT")
-    for name in _INTEGERS:
-        group.add_argument(f"--{name}", type=int, metavar="N")
+        _arguments.add_names(group, name, text, default=None, metavar=metavar)
+    group.add_argument("--models", type=Path, metavar="FILE", help="latent: the model")
+    threshold = "series, scores: drawn as a dashed line"
+    group.add_argument("--threshold", type=float, metavar="X", help=threshold)
+    log = "scores, latent: on a log scale"
+    group.add_argument("--log", action="store_true", default=None, help=log)
+    for name, text in _TEXTS.items():
+        group.add_argument(f"--{name}", metavar="TEXT", help=text)
+    for name, text in _INTEGERS.items():
+        group.add_argument(f"--{name}", type=int, metavar="N", help=text)
     return made
 
 
