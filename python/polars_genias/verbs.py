@@ -284,9 +284,10 @@ def generate(
         Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
         ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
         there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
-        frequent; 0 where only constant features are hit), ``anomaly_strength`` (Float32: root
-        mean square of the change in standard deviations) and per feature ``{feature}_mask``
-        (whether it was hit). Columns: a struct of these.
+        frequent, or of the deformation, see ``docs/generator.md``; 0 where only constant features
+        are hit), ``anomaly_strength`` (Float32: root mean square of the change in standard
+        deviations) and per feature ``{feature}_mask`` (whether it was hit). Columns: a struct of
+        these.
 
     Examples
     --------

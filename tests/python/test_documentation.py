@@ -154,6 +154,10 @@ def test_recipes():
     assert scope["blame"].collect()["memory_score"].max() > 0
     assert scope["kinds"].collect()["anomaly_kind"].n_unique() > 2
     assert scope["visible"].collect()["is_anomaly"].any()
+    shifted = scope["shifted"].collect()
+    assert set(shifted.filter("is_anomaly")["anomaly_kind"]) <= {4, 5}
+    changed = shifted.filter(pl.col("cpu_synthetic").ne_missing(pl.col("cpu")))
+    assert changed["is_anomaly"].all()
     assert set(scope["unwell"].columns) == {"host", "health", "r2", "r2_pca"}
     assert pl.read_parquet("labelled.parquet")["anomaly_label"].dtype == pl.Boolean
 
