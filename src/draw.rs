@@ -298,10 +298,8 @@ impl Drawer<'_> {
         let (window, features) = (self.model.config.window, self.matrix.features());
         let decodings = Decodings { values: &self.decoded, window, features };
         let deformation = Deformation::draw(window, decodings.len(), rng);
-        let column = |of: &[f32], d: usize| -> Vec<f32> {
-            of.iter().skip(d).step_by(features).copied().collect()
-        };
-        let input = &share.windows[i * plain.len()..(i + 1) * plain.len()];
+        let decoding = Decodings { values: plain, ..decodings };
+        let (rows, start) = (share.sites[i].rows(), share.sites[i].window);
         let drawn = perturbed.to_vec();
         perturbed.copy_from_slice(plain);
         let hit = match self.config.patch {
@@ -309,7 +307,7 @@ impl Drawer<'_> {
             _ => (0..features).collect(),
         };
         for d in hit {
-            let (own, plain, rows) = (column(input, d), column(plain, d), share.sites[i].rows());
+            let (own, plain) = (self.column(d, start..start + window), decoding.column(0, d));
             let feature = Feature { d, own: &own, plain: &plain };
             let change = match deformation {
                 Deformation::Residual => {
@@ -317,7 +315,7 @@ impl Drawer<'_> {
                 }
                 other => other.change(decodings, &feature, rows.clone(), rng),
             };
-            for (t, delta) in rows.zip(change) {
+            for (t, delta) in rows.clone().zip(change) {
                 perturbed[t * features + d] += delta;
             }
         }
