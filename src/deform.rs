@@ -54,12 +54,14 @@ pub(crate) struct Feature<'a> {
     pub own: &'a [f32],
     /// As it is decoded, [W].
     pub plain: &'a [f32],
+    /// What a perturbation changes, [W].
+    pub residual: &'a [f32],
 }
 
 /// One deformation, which hits all features of an anomaly alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Deformation {
-    /// The residual of the perturbation: no deformation, and scaled to a strength.
+    /// The residual of a perturbation: no deformation.
     Residual,
     /// A walk along time through so many random decodings and one more, in straight lines.
     Walk { knots: usize },
@@ -136,7 +138,7 @@ impl Deformation {
         }
     }
 
-    /// The change of a feature over `segment`. Zero for [`Deformation::Residual`].
+    /// The change of a feature over `segment`.
     pub(crate) fn change(
         self,
         decodings: Decodings,
@@ -144,12 +146,12 @@ impl Deformation {
         segment: Range<usize>,
         rng: &mut Rng,
     ) -> Vec<f32> {
-        let &Feature { d, own, plain } = feature;
+        let &Feature { d, own, plain, residual } = feature;
         let length = segment.len() as f32;
         let mean = plain[segment.clone()].iter().sum::<f32>() / length;
         let over = |value: &dyn Fn(usize) -> f32| segment.clone().map(value).collect::<Vec<f32>>();
         match self {
-            Self::Residual => vec![0.0; segment.len()],
+            Self::Residual => residual[segment].to_vec(),
             Self::Walk { knots } => {
                 let stops: Vec<usize> = (0..=knots).map(|_| rng.below(decodings.len())).collect();
                 over(&|t| {
@@ -219,7 +221,8 @@ mod tests {
         let texture = |t: usize| if t.is_multiple_of(2) { 0.5 } else { -0.5 };
         let own: Vec<f32> = (0..WINDOW).map(|t| all.at(0, t, d) + texture(t)).collect();
         let mut rng = Rng::new(3, Purpose::Negative, [0, 0]);
-        let feature = Feature { d, own: &own, plain: &all.column(0, d) };
+        let residual = vec![7.0 - 14.0 * d as f32; WINDOW];
+        let feature = Feature { d, own: &own, plain: &all.column(0, d), residual: &residual };
         let change = deformation.change(all, &feature, SEGMENT, &mut rng);
         own[SEGMENT].iter().zip(change).map(|(x, delta)| x + delta).collect()
     }
@@ -243,7 +246,7 @@ mod tests {
             let becomes = |deformation, level: &dyn Fn(usize) -> f32| {
                 assert_close(deformed(deformation, d), textured(|t| sign * level(t)));
             };
-            becomes(Deformation::Residual, &|t| t as f32);
+            becomes(Deformation::Residual, &|t| t as f32 + 7.0);
             becomes(Deformation::Other { other: 1, share: 0.5, slow: false }, &|t| {
                 0.5 * (t as f32 + 10.0)
             });

@@ -92,11 +92,6 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it is made of noise, of which more makes it larger.
-    fn has_noise(&self) -> bool {
-        matches!(self.deformation, None | Some(Deformation::Residual))
-    }
-
     /// Largest deviation of the features that it hits; of all where it hits none.
     fn distance(&self) -> f32 {
         let of = |d: &usize| self.deviations[*d];
@@ -267,9 +262,9 @@ impl Drawer<'_> {
                 features.clear();
             }
             let (redraws, fallback) = (0, false);
-            let mut attempt = Attempt {
+            attempts.push(Attempt {
                 eps,
-                psi: share.posterior.psi[i],
+                psi: if has_noise(deformation) { share.posterior.psi[i] } else { 1.0 },
                 plain,
                 perturbed,
                 deviations,
@@ -277,11 +272,7 @@ impl Drawer<'_> {
                 redraws,
                 fallback,
                 deformation,
-            };
-            if !attempt.has_noise() {
-                attempt.psi = 1.0;
-            }
-            attempts.push(attempt);
+            });
         }
         Ok(attempts)
     }
@@ -308,13 +299,10 @@ impl Drawer<'_> {
         };
         for d in hit {
             let (own, plain) = (self.column(d, start..start + window), decoding.column(0, d));
-            let feature = Feature { d, own: &own, plain: &plain };
-            let change = match deformation {
-                Deformation::Residual => {
-                    rows.clone().map(|t| drawn[t * features + d] - plain[t]).collect()
-                }
-                other => other.change(decodings, &feature, rows.clone(), rng),
-            };
+            let residual: Vec<f32> =
+                (0..window).map(|t| drawn[t * features + d] - plain[t]).collect();
+            let feature = Feature { d, own: &own, plain: &plain, residual: &residual };
+            let change = deformation.change(decodings, &feature, rows.clone(), rng);
             for (t, delta) in rows.clone().zip(change) {
                 perturbed[t * features + d] += delta;
             }
@@ -367,7 +355,7 @@ impl Drawer<'_> {
             .enumerate()
             .map(|(i, (attempt, size))| {
                 let of = |decoded: &[f32]| size.of(&self.deltas(share, i, attempt, decoded)).into();
-                let target = size.target.filter(|_| attempt.has_noise())?;
+                let target = size.target.filter(|_| has_noise(attempt.deformation))?;
                 let mut search = Search::new(target.into(), of(&attempt.plain));
                 search.tell(attempt.psi, of(&attempt.perturbed));
                 Some(search)
@@ -552,6 +540,11 @@ pub(crate) fn decodings(
         decode_mean(vae, &Tensor::from_vec(matrix.gather(shares[i], window), shape, &Device::Cpu)?)
     })?;
     Ok(parts.concat())
+}
+
+/// Whether an anomaly is made of noise, of which more makes it larger.
+fn has_noise(deformation: Option<Deformation>) -> bool {
+    matches!(deformation, None | Some(Deformation::Residual))
 }
 
 /// Those of `open` that hit no feature.

@@ -217,14 +217,11 @@ impl<'a> Source<'a> {
         let up = rng.below(2) == 0;
         for i in rng.few_of(self.live.len()) {
             let d = self.live[i];
-            let shape = if deformation == Deformation::Residual {
-                self.residual(pick, i, segment.clone())
-            } else {
-                let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
-                let feature = Feature { d: i, own: &own, plain: &decodings.column(pick, i) };
-                deformation.change(decodings, &feature, segment.clone(), rng)
-            };
-            let mut delta = blended(&shape, &weights);
+            let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
+            let (plain, residual) = (decodings.column(pick, i), self.residual(pick, i, 0..size));
+            let feature = Feature { d: i, own: &own, plain: &plain, residual: &residual };
+            let change = deformation.change(decodings, &feature, segment.clone(), rng);
+            let mut delta = blended(&change, &weights);
             if deformation == Deformation::Residual || rms(&delta) < LEAST {
                 rescale(&mut delta, &weights, strength, up);
             }
