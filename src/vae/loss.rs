@@ -34,9 +34,32 @@ impl Losses {
         batch: usize,
         config: &FitConfig,
     ) -> Result<Self> {
+        Self::of_distances(distances(x, &output.both)?, x, output, (zero, batch), config)
+    }
+
+    /// As [`Losses::new`], where only the values of `x` count at which `observed` [B, W, D] is 1, not 0.
+    /// How far X~ is from X^ does not depend on them.
+    pub(crate) fn of_observed(
+        x: &Tensor,
+        output: &Output,
+        observed: &Tensor,
+        (zero, batch): (Option<&Tensor>, usize),
+        config: &FitConfig,
+    ) -> Result<Self> {
+        let distances = observed_distances(x, &output.both, observed)?;
+        Self::of_distances(distances, x, output, (zero, batch), config)
+    }
+
+    /// Of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
+    fn of_distances(
+        distances: Tensor,
+        x: &Tensor,
+        output: &Output,
+        (zero, batch): (Option<&Tensor>, usize),
+        config: &FitConfig,
+    ) -> Result<Self> {
         let features = x.dim(2)?;
         let share = 1.0 / batch as f64;
-        let distances = distances(x, &output.both)?;
         let reconstruction = (distances.get(0)?.sum_all()? * share)?;
         let hinges = hinges(&distances, config)?;
         let perturbation = (hinges.sum_all()? * share)?;
@@ -57,6 +80,16 @@ impl Losses {
         }
         Ok(Self { reconstruction, perturbation, zero, kl, total })
     }
+}
+
+/// [`distances`], where those from X are means over the observed values.
+fn observed_distances(x: &Tensor, both: &Tensor, observed: &Tensor) -> Result<Tensor> {
+    let all = distances(x, both)?;
+    let seen = distances(&(x * observed)?, &(both * Tensor::cat(&[observed, observed], 0)?)?)?;
+    let counts = observed.flatten_from(1)?.sum(1)?;
+    let values = (x.elem_count() / x.dim(0)?.max(1)) as f64;
+    let seen = seen.broadcast_mul(&(counts.recip()? * values)?)?;
+    Tensor::stack(&[seen.get(0)?, all.get(1)?, seen.get(2)?], 0)
 }
 
 /// Sum of the two hinges per window, [B], of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
