@@ -139,7 +139,11 @@ impl Normaliser {
             true => Vec::new(),
             false => values.iter().map(|value| value.is_nan()).collect(),
         };
-        values.iter_mut().zip(&missing).filter(|(_, missing)| **missing).for_each(|(z, _)| *z = 0.0);
+        values
+            .iter_mut()
+            .zip(&missing)
+            .filter(|(_, missing)| **missing)
+            .for_each(|(z, _)| *z = 0.0);
         let zero = chosen.iter().map(|&d| self.z(d, 0.0)).collect();
         Ok(Matrix { values, missing, features: chosen.len(), zero })
     }

@@ -79,9 +79,8 @@ fn majority(values: impl Iterator<Item = i64> + Clone) -> Option<i64> {
             _ => votes -= 1,
         }
     }
-    let (equal, all) = values.fold((0, 0), |(equal, all), value| {
-        (equal + usize::from(value == held), all + 1)
-    });
+    let (equal, all) =
+        values.fold((0, 0), |(equal, all), value| (equal + usize::from(value == held), all + 1));
     (2 * equal > all).then_some(held)
 }
 

@@ -92,8 +92,12 @@ fn trained_detectors_have_no_score_for_rows_that_lack_a_value() {
     let series = Series::whole(&holed);
     let base = fitted(&series, &with(small(), 0.1));
     for detector in [DetectorKind::Classifier, DetectorKind::Ensemble, DetectorKind::Carla] {
-        let config =
-            DetectConfig { detector, detector_steps: Some(4), classes: 3, ..DetectConfig::default() };
+        let config = DetectConfig {
+            detector,
+            detector_steps: Some(4),
+            classes: 3,
+            ..DetectConfig::default()
+        };
         let model = base.fit_detector(&series, &config, RUN).unwrap();
         let scores = model.score(&series, RUN).unwrap();
         for (t, score) in scores.iter().enumerate() {
@@ -172,8 +176,9 @@ fn nulls_come_back_as_they_are() {
     let series = Series::whole(&columns);
     let model = fitted(&series, &with(small(), 0.2));
     let lengths = [None, Some(OneOrRange::One(1)), Some(OneOrRange::Range(2, 9))];
-    for (patch, length) in
-        [Patch::Deviation, Patch::None, Patch::Length].into_iter().flat_map(|p| lengths.map(|l| (p, l)))
+    for (patch, length) in [Patch::Deviation, Patch::None, Patch::Length]
+        .into_iter()
+        .flat_map(|p| lengths.map(|l| (p, l)))
     {
         let config = GenerateConfig { patch, length, ..GenerateConfig::default() };
         let anomalies = model.generate(&series, &config, RUN).unwrap();
@@ -225,7 +230,8 @@ fn wild(values: &[(usize, f64)], single: bool) -> Columns {
         true => Arc::new(Float32Array::from_iter_values(first.into_iter().map(|x| x as f32))),
         false => Arc::new(Float64Array::from(first)),
     };
-    Columns::new(vec![("a".into(), first), column("b", wave(400, 2).into_iter().map(Some))]).unwrap()
+    Columns::new(vec![("a".into(), first), column("b", wave(400, 2).into_iter().map(Some))])
+        .unwrap()
 }
 
 #[test]
@@ -258,7 +264,9 @@ fn wild_values_do_not_blind_a_model() {
             let found = (200..216).filter(|t| f64::from(scores[*t].unwrap()) > threshold).count();
             assert!(found > 12, "{values:?}: {found}");
             for anomaly in model.generate(&series, &GenerateConfig::default(), RUN).unwrap() {
-                for (t, value) in anomaly.values.iter().flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
+                for (t, value) in
+                    anomaly.values.iter().flat_map(|(_, v)| anomaly.rows.clone().zip(v))
+                {
                     assert!(value.is_nan() || value.abs() < 100.0, "row {t}: {value}");
                 }
             }
@@ -272,7 +280,10 @@ fn wild_values_of_a_constant_feature_leave_it_constant() {
     flat[40] = 1e12;
     let columns = frame(&[("flat", &flat), ("wave", &wave(300, 1))]);
     let model = fitted(&Series::whole(&columns), &small());
-    assert_eq!((model.normaliser.live.as_slice(), model.normaliser.mean[0]), (&[false, true][..], 5.0));
+    assert_eq!(
+        (model.normaliser.live.as_slice(), model.normaliser.mean[0]),
+        (&[false, true][..], 5.0)
+    );
     assert!(model.report.health.contains(&Health::WildValues));
     let mut flag = vec![0.0; 300];
     flag[40..44].fill(1.0);

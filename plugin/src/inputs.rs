@@ -133,8 +133,11 @@ impl Frame {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut named =
-            rows.iter().take(NAMED).map(|&row| self.named(row)).collect::<PolarsResult<Vec<_>>>()?;
+        let mut named = rows
+            .iter()
+            .take(NAMED)
+            .map(|&row| self.named(row))
+            .collect::<PolarsResult<Vec<_>>>()?;
         if rows.len() > NAMED {
             named.push(format!("and {} more", rows.len() - NAMED));
         }

@@ -207,10 +207,7 @@ fn calibrate(
 }
 
 /// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is empty.
-fn complete<T>(
-    rows: impl IntoIterator<Item = T>,
-    missing: &[bool],
-) -> impl Iterator<Item = T> {
+fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
     let rows = rows.into_iter().enumerate();
     rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)
 }
