@@ -13,7 +13,7 @@ QUICK = {"window": 64, "steps": 20, "channels": 8, "latent": 8, "detector": "rec
 
 
 def waves(rows: int, columns: int, missing: np.ndarray | None = None) -> pl.DataFrame:
-    """Waves with noise; null, or NaN in every second column, where `missing` [rows, columns] says."""
+    """Waves with noise; null (or NaN, in every second column) where `missing` says."""
     rng = np.random.default_rng(0)
     t = np.arange(rows)
     frame = {"t": t}
@@ -80,11 +80,11 @@ def test_a_model_remembers_its_share():
 
 def test_complete_rows_do_not_depend_on_the_share():
     frame = waves(500, 2)
-    none, some = (
-        frame.genias.score(order_by="t", max_null=share, **QUICK) for share in (0, 0.3)
-    )
+    none, some = (frame.genias.score(order_by="t", max_null=share, **QUICK) for share in (0, 0.3))
     assert none.equals(some)
-    none, some = (frame.genias.generate(order_by="t", max_null=share, **QUICK) for share in (0, 0.3))
+    none, some = (
+        frame.genias.generate(order_by="t", max_null=share, **QUICK) for share in (0, 0.3)
+    )
     assert none.equals(some)
 
 

@@ -23,9 +23,7 @@ def orders() -> dict[str, pl.Series | None]:
         "nanoseconds": pl.select(
             (pl.lit(start) + pl.duration(seconds=30 * t)).dt.cast_time_unit("ns")
         ).to_series(),
-        "zone": pl.select(
-            (pl.lit(start) + pl.duration(minutes=15 * t)).dt.replace_time_zone("UTC")
-        )
+        "zone": pl.select((pl.lit(start) + pl.duration(minutes=15 * t)).dt.replace_time_zone("UTC"))
         .to_series()
         .dt.convert_time_zone("Europe/Berlin"),
         "dates": pl.select(pl.lit(date(2020, 1, 1)) + pl.duration(days=t)).to_series(),
@@ -103,18 +101,14 @@ def test_groups_and_contexts_agree():
         )
         for host in range(3)
     )
-    data = data.filter(~pl.col("row").is_between(500, 540)).sample(
-        fraction=1, shuffle=True, seed=1
-    )
+    data = data.filter(~pl.col("row").is_between(500, 540)).sample(fraction=1, shuffle=True, seed=1)
     at = {"features": ["x", "y"], "order_by": "t", "by": "host"}
     gap = {"max_gap": timedelta(hours=1)}
     models = data.genias.fit(**at, **gap, **SETTINGS)
     scored = data.genias.score(**at, **gap, models=models, name="s").sort("host", "row")
     joined = data.join(models, on="host").sort("host", "row")
     over = joined.with_columns(
-        s=pl.struct("x", "y")
-        .genias.score(model=pl.col("model"), order_by="t", **gap)
-        .over("host")
+        s=pl.struct("x", "y").genias.score(model=pl.col("model"), order_by="t", **gap).over("host")
     )
     assert scored["s"].equals(over["s"], null_equal=True)
     for host in ("h0", "h2"):
@@ -125,7 +119,7 @@ def test_groups_and_contexts_agree():
 
 
 def test_flat_stretches_cost_little():
-    """Without a clock every row of a flat stretch is a window of its own, of which one is scored."""
+    """Without a clock every row of a flat stretch has a window, of which one is scored."""
     flat = pl.DataFrame({"x": np.r_[np.random.default_rng(0).standard_normal(400), np.zeros(400)]})
     models = flat.genias.fit(features="x", **SETTINGS)
     whole = flat.with_row_index("row").genias.score(features="x", models=models, name="s")
