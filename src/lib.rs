@@ -56,42 +56,35 @@
 // Shapes are written in brackets, which rustdoc takes for links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
-pub mod artifact;
-mod blend;
-pub mod columns;
+pub mod anomaly;
 pub mod config;
-pub mod control;
-mod deform;
+pub mod data;
 pub mod detector;
-mod diagnostics;
-pub mod diversity;
-mod draw;
 pub mod error;
-pub mod fit;
-pub mod generate;
-pub mod inject;
-mod joint;
+pub mod generator;
 pub mod kernels;
 pub mod metrics;
 pub mod model;
-pub mod normalise;
-mod patch;
-mod perturb;
-mod place;
-pub mod rng;
-mod shape;
-mod strength;
-mod synthetic;
-pub mod train;
+mod nn;
+pub mod runtime;
+pub mod stats;
 pub mod vae;
-pub mod variation;
-pub mod windows;
 
-pub use columns::{Columns, Rows, Series};
+pub use anomaly::classical as inject;
 pub use config::{
     DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
 };
-pub use control::{Control, Phase, RunToEnd, Status};
+pub use data::columns::{Columns, Rows, Series};
+pub use data::{columns, normalise, windows};
 pub use error::{Error, Result};
-pub use fit::fit;
-pub use model::Model;
+pub use generator::generate;
+pub use model::fit::fit;
+pub use model::{Model, artifact};
+pub use runtime::control::{Control, Phase, RunToEnd, Status};
+pub use runtime::{control, rng};
+
+/// Training of the VAE.
+pub mod train {
+    pub use crate::model::trainer::Trainer;
+    pub use crate::vae::train::{Progress, StopReason};
+}

@@ -7,16 +7,16 @@ use candle_core::{D, Device, Tensor};
 
 use super::Detector;
 use super::negatives::Source;
-use super::network::{
-    Parameters, Shapes, cross_entropy, descend, initialise, layer, parameter, rates,
-};
 use crate::config::DetectConfig;
-use crate::control::Control;
+use crate::data::normalise::Matrix;
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
-use crate::normalise::Matrix;
-use crate::rng::{Purpose, Rng};
-use crate::train::SHARE;
+use crate::nn::network::{
+    Parameters, Shapes, cross_entropy, descend, initialise, layer, parameter, rates,
+};
+use crate::runtime::control::Control;
+use crate::runtime::pool::SHARE;
+use crate::runtime::rng::{Purpose, Rng};
 
 /// Optimiser steps where none are given.
 pub(crate) const STEPS: usize = 200;

@@ -8,11 +8,10 @@
 mod amplitude;
 mod carla;
 mod classifier;
-mod cover;
 mod ensemble;
 mod negatives;
-mod network;
 mod reconstruction;
+mod score;
 mod threshold;
 mod training;
 
@@ -26,17 +25,17 @@ pub(crate) use reconstruction::decode_mean;
 pub use threshold::Calibration;
 pub(crate) use training::calibrate_untrained;
 
-use crate::columns::Series;
 use crate::config::{DetectConfig, DetectorKind, ScoreConfig, Threshold};
-use crate::control::Control;
+use crate::data::columns::Series;
+use crate::data::normalise::Normaliser;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::normalise::Normaliser;
+use crate::nn::network::{Parameters, Shapes};
+use crate::runtime::control::Control;
 use crate::vae::Vae;
 use carla::Carla;
 use classifier::Classifier;
 use ensemble::{Ensemble, Weights};
-use network::{Parameters, Shapes};
 
 /// What scores the rows of windows.
 pub trait Detector: Sync + Send {

@@ -4,18 +4,19 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use crate::blend::{blend_weights, rescale};
+use crate::anomaly::blend::{blend_weights, rescale};
+use crate::anomaly::classical::draw_classical;
+use crate::anomaly::constant::pulse;
+use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
+use crate::config::Kind;
 use crate::config::Negatives;
-use crate::control::Control;
-use crate::deform::{Decodings, Deformation, Feature};
+use crate::data::normalise::{Matrix, Z_LIMIT};
 use crate::error::Result;
-use crate::generate::pulse;
-use crate::inject::{Kind, draw_classical};
 use crate::model::Model;
-use crate::normalise::{Matrix, Z_LIMIT};
-use crate::patch::rms;
-use crate::rng::{Purpose, Rng};
-use crate::train::{INFERENCE_SHARE, spread_over_pool};
+use crate::runtime::control::Control;
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
+use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::rms;
 use crate::vae::Vae;
 
 /// psi of a residual, log-uniform.
@@ -354,10 +355,10 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array};
 
     use super::*;
-    use crate::columns::{Columns, Series};
     use crate::config::FitConfig;
-    use crate::control::RunToEnd;
+    use crate::data::columns::{Columns, Series};
     use crate::detector::reconstruction;
+    use crate::runtime::control::RunToEnd;
 
     const WINDOW: usize = 32;
     const START: usize = 11;

@@ -2,14 +2,14 @@
 
 use candle_core::{Device, Tensor};
 
-use super::cover::Rows;
 use super::{Base, Detector};
-use crate::columns::Series;
 use crate::config::Aggregate;
-use crate::control::Control;
+use crate::data::columns::Series;
+use crate::data::overlap::Rows;
 use crate::error::Result;
 use crate::kernels::{row_squares, with_slices};
 use crate::model::Model;
+use crate::runtime::control::Control;
 use crate::vae::Vae;
 
 /// Mean over features of the squared error in z-scores. A feature that was constant in training

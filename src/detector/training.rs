@@ -8,17 +8,19 @@ use super::carla::{self, Carla};
 use super::classifier::{self, Classifier};
 use super::ensemble::{Members, SOURCES, Weights};
 use super::negatives::{Anomalous, Source};
-use super::network::Parameters;
 use super::threshold::Calibration;
 use super::{Learned, Trained};
-use crate::columns::Series;
 use crate::config::{DetectConfig, DetectorKind, Negatives};
-use crate::control::{Control, Part};
+use crate::data::columns::Series;
+use crate::data::normalise::Matrix;
+use crate::data::windows;
+use crate::data::windows::clean_starts;
+use crate::data::windows::spread;
 use crate::error::Result;
-use crate::model::{Model, clean_starts};
-use crate::normalise::Matrix;
-use crate::train::{INFERENCE_SHARE, spread, spread_over_pool};
-use crate::windows;
+use crate::model::Model;
+use crate::nn::network::Parameters;
+use crate::runtime::control::{Control, Part};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 
 /// Residuals of the VAE that negatives for training are made of.
 const RESIDUALS: usize = 1024;

@@ -4,8 +4,8 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::architecture::{Architecture, DOUBLINGS, OUTPUT_TAPS};
 use super::tcn::{convolve, layer};
-use super::{Architecture, DOUBLINGS, OUTPUT_TAPS};
 use crate::kernels::{Conv, Layer, conv_add, linear, upsample};
 
 /// out(up(up(up(expand(z))))) + z B.

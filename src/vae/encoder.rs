@@ -3,9 +3,13 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::architecture::{Architecture, REDUCED_CHANNELS};
+use super::dropout::Dropout;
 use super::tcn::{self, convolve, layer};
-use super::{Architecture, Dropout, LOG_VARIANCE, REDUCED_CHANNELS};
 use crate::kernels::{Block, Conv, Layer, blocks, linear};
+
+/// Bounds of log sigma^2.
+const LOG_VARIANCE: (f32, f32) = (-12.0, 6.0);
 
 /// mu = head(TCN(X)) + X A, log sigma^2 = head(TCN(X)).
 #[derive(Clone, Debug)]

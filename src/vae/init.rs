@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Var};
 
-use super::Architecture;
-use super::pca::Pca;
+use super::architecture::Architecture;
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
+use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::pca::Pca;
 
 /// Scale of the layers that stand beside the linear path, so that training starts from PCA.
 const BESIDE_LINEAR: f64 = 0.1;

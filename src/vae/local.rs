@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::config::FitConfig;
     use crate::kernels::{Summed, backward};
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::rng::{Purpose, Rng};
     use crate::vae::init::initialise;
     use crate::vae::loss::Losses;
     use crate::vae::{Architecture, Vae, var_builder};

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Output;
+use super::net::Output;
 use crate::config::{FitConfig, Kl, Margin};
 use crate::kernels::distances;
 

@@ -8,10 +8,13 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use nalgebra::{DMatrix, DVector};
 
-use super::{Architecture, Vae, var_builder};
-use crate::control::Control;
+use super::architecture::Architecture;
+use super::net::{Vae, var_builder};
+use super::train::task::Task;
+use crate::data::windows::spread;
 use crate::error::Result;
-use crate::train::{Task, spread, spread_over_pool};
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
 
 /// Training windows that the fit is taken over, evenly spaced.
 const FITTED: usize = 1200;

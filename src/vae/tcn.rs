@@ -4,7 +4,8 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::{Architecture, Dropout};
+use super::architecture::Architecture;
+use super::dropout::Dropout;
 use crate::kernels::{Block, Conv, Layer, add_relu, conv};
 
 /// A convolution from `inputs` to `outputs` channels.

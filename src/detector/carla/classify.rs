@@ -6,11 +6,11 @@ use candle_core::{D, Device, Tensor, Var};
 use super::neighbours::Neighbours;
 use super::{Carla, Pool, schedule, thirds, values};
 use crate::config::DetectConfig;
-use crate::control::Control;
-use crate::detector::network::{Parameters, descend_prepared, initialise};
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
-use crate::train::spread_over_pool;
+use crate::nn::network::{Parameters, descend_prepared, initialise};
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
+use crate::runtime::rng::{Purpose, Rng};
 
 /// Anchors that one task works on.
 const SHARE: usize = 8;

@@ -21,13 +21,15 @@ use candle_nn::ops::softmax;
 use super::Detector;
 use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
-use super::network::{Parameters, Shapes, parameter, rates};
 use crate::config::DetectConfig;
-use crate::control::{Control, Part};
+use crate::data::normalise::Matrix;
+use crate::data::windows::spread;
 use crate::error::{Error, Result};
 use crate::kernels::linear;
-use crate::normalise::Matrix;
-use crate::train::{INFERENCE_SHARE, Rates, spread, spread_over_pool};
+use crate::nn::adam::Rates;
+use crate::nn::network::{Parameters, Shapes, parameter, rates};
+use crate::runtime::control::{Control, Part};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use resnet::{Encoder, WIDTH};
 
 /// Optimiser steps of both stages together where none are given.
@@ -230,11 +232,11 @@ mod tests {
     use arrow::array::Float64Array;
 
     use super::*;
-    use crate::columns::{Columns, Series};
     use crate::config::{FitConfig, Negatives};
-    use crate::control::RunToEnd;
+    use crate::data::columns::{Columns, Series};
     use crate::model::Model;
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::control::RunToEnd;
+    use crate::runtime::rng::{Purpose, Rng};
 
     const WINDOW: usize = 32;
 

@@ -6,9 +6,9 @@
 
 use candle_core::Tensor;
 
-use crate::detector::network::{Parameters, Shapes, layer};
 use crate::error::Result;
 use crate::kernels::{Conv, Layer, add_relu, conv};
+use crate::nn::network::{Parameters, Shapes, layer};
 
 /// Taps of the three convolutions of a block.
 const TAPS: [usize; 3] = [8, 5, 3];
@@ -104,9 +104,9 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::detector::network::initialise;
     use crate::kernels::{backward, composed};
-    use crate::rng::{Purpose, Rng};
+    use crate::nn::network::initialise;
+    use crate::runtime::rng::{Purpose, Rng};
 
     fn windows(rows: usize, features: usize) -> Tensor {
         let mut rng = Rng::new(3, Purpose::Detector, [0, 0]);

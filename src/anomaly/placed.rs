@@ -1,0 +1,98 @@
+//! Anomalies in the rows of a series, in input units.
+
+use std::ops::Range;
+
+use crate::config::Kind;
+use crate::data::columns::Series;
+use crate::data::normalise::{Normaliser, Z_LIMIT};
+
+/// One anomaly, generated or injected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anomaly {
+    /// What it is.
+    pub kind: AnomalyKind,
+    /// Rows of the series (not of the frame) that it takes.
+    pub rows: Range<usize>,
+    /// Per hit feature: its position and the new values, in input units, one per row.
+    pub values: Vec<(usize, Vec<f64>)>,
+    /// Root mean square of the change over its rows and hit features, in training standard deviations
+    /// of each feature (in input units for a feature that is constant in training).
+    pub strength: f64,
+    /// How it came of a model; `None` where it was injected, or hits constant features only.
+    pub origin: Option<Origin>,
+}
+
+/// How an anomaly came of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Origin {
+    /// Scale of its latent noise, >= 1; 1 where there is none (`patch` "correlation", deformations).
+    pub psi: f64,
+    /// Deviation of the feature that deviated most of those that it hits, as it was drawn (before
+    /// `strength` and blending), in the units of `tau`. With `patch` "correlation", the joint distance
+    /// of its rows over the largest normal one.
+    pub distance: f64,
+    /// How often it was drawn again because no feature passed `tau`.
+    pub redraws: u32,
+    /// Whether no draw had a feature that passed `tau`, so that the most deviating one was taken; or
+    /// whether no change made the joint distance leave its normal range.
+    pub fallback: bool,
+}
+
+/// What an anomaly is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnomalyKind {
+    /// A classical anomaly.
+    Injected(Kind),
+    /// A generated one, by the number of its kind, from 1; 0 where it hits constant features only.
+    Generated(u32),
+}
+
+impl AnomalyKind {
+    /// Name of an injected kind.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Injected(kind) => Some(kind.name()),
+            Self::Generated(_) => None,
+        }
+    }
+
+    /// Number of a generated kind.
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Injected(_) => None,
+            Self::Generated(number) => Some(number),
+        }
+    }
+}
+
+/// One pair of windows, row-major [W, D] in input units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// First row in the series.
+    pub start: usize,
+    /// The window as it is.
+    pub normal: Vec<f32>,
+    /// The same window with an anomaly.
+    pub anomalous: Vec<f32>,
+    /// Which values the anomaly hit.
+    pub mask: Vec<bool>,
+}
+
+/// Root mean square of a change, in deviations of each feature.
+pub(crate) fn strength(
+    series: &Series<'_>,
+    normaliser: &Normaliser,
+    rows: &Range<usize>,
+    values: &[(usize, Vec<f64>)],
+) -> f64 {
+    let (mut squares, mut n) = (0.0, 0usize);
+    for (feature, values) in values {
+        let std = normaliser.std[*feature];
+        for (t, value) in rows.clone().zip(values) {
+            let before = series.value(*feature, t).unwrap_or(*value);
+            squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
+            n += 1;
+        }
+    }
+    (squares / n.max(1) as f64).sqrt()
+}

@@ -1,0 +1,4 @@
+//! Nets: parameters, Adam, and the loop that trains them.
+
+pub(crate) mod adam;
+pub(crate) mod network;
