@@ -95,7 +95,8 @@ fn threshold(given: Option<Value>, quantile: Option<Value>) -> Result<Threshold>
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Distance, Form, Margin};
+    use super::super::parse::static_name;
+    use super::super::{Distance, Form, Margin, OneOrRange};
     use super::*;
 
     fn parse(json: Value) -> Result<Options> {

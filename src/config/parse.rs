@@ -50,7 +50,7 @@ pub(super) fn from_map<T: Serialize + for<'de> Deserialize<'de> + Default>(
 }
 
 /// The option names, as the `'static` strings that [`Error::Parameter`] holds.
-fn static_name(name: &str) -> &'static str {
+pub(super) fn static_name(name: &str) -> &'static str {
     const NAMES: &[&str] = &[
         "window",
         "stride",
