@@ -28,7 +28,7 @@
 //! use std::sync::Arc;
 //!
 //! use arrow::array::{ArrayRef, Float64Array};
-//! use genias::generate::Synthetic;
+//! use genias::anomaly::Synthetic;
 //! use genias::{Columns, FitConfig, GenerateConfig, RunToEnd, Series, fit};
 //!
 //! # fn main() -> genias::Result<()> {
@@ -77,7 +77,6 @@ pub use config::{
 pub use data::columns::{Columns, Rows, Series};
 pub use data::{columns, normalise, windows};
 pub use error::{Error, Result};
-pub use generator::generate;
 pub use model::fit::fit;
 pub use model::{Model, artifact};
 pub use runtime::control::{Control, Phase, RunToEnd, Status};

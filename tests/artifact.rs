@@ -177,7 +177,10 @@ fn bytes_and_back_change_nothing() {
         let bytes = model.to_bytes().unwrap();
         let read = Model::from_bytes(&bytes).unwrap();
         assert_eq!(read.to_bytes().unwrap(), bytes);
-        assert_eq!((&read.config, &read.normaliser), (&model.config, &model.normaliser));
+        assert_eq!(
+            (&read.generator.config, &read.generator.normaliser),
+            (&model.generator.config, &model.generator.normaliser)
+        );
         assert_eq!(read.report, model.report);
         assert_eq!(read.parameter_count(), model.parameter_count());
 
@@ -474,9 +477,12 @@ fn detectors_come_back() {
     let bytes = model.to_bytes().unwrap();
     let read = Model::from_bytes(&bytes).unwrap();
     assert_eq!(read.to_bytes().unwrap(), bytes);
-    assert_eq!((read.detectors(), read.detector()), (model.detectors(), model.detector()));
-    assert_eq!((model.detectors().len(), model.detector()), (5, DetectorKind::Ensemble));
-    for kind in model.detectors() {
+    assert_eq!(
+        (read.detectors.kinds(), read.detector()),
+        (model.detectors.kinds(), model.detector())
+    );
+    assert_eq!((model.detectors.kinds().len(), model.detector()), (5, DetectorKind::Ensemble));
+    for kind in model.detectors.kinds() {
         assert_eq!(read.calibration(Some(kind)), model.calibration(Some(kind)));
         let config = ScoreConfig { detector: Some(kind), ..ScoreConfig::default() };
         let answers = |model: &Model| {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
 use common::{OneThread, column, frame, in_pool, model_of, picked, small, wave, waves};
+use genias::anomaly::{Anomaly, Pair, Synthetic};
 use genias::config::{Form, OneOrRange, Patch};
-use genias::generate::{Anomaly, Pair, Synthetic};
 use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold, fit};
 
 /// Everything that can come out of a series.
@@ -22,7 +22,7 @@ struct Answers {
     pairs: Vec<Pair>,
     scores: Vec<Option<f32>>,
     labels: Vec<Option<bool>>,
-    reconstruction: genias::detector::Reconstruction,
+    reconstruction: genias::generator::Reconstruction,
     embedding: Vec<(usize, Vec<f32>)>,
 }
 

@@ -44,7 +44,7 @@ pub enum Patch {
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
     /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
-    /// training windows ([`crate::anomaly::latent::normal_range::Variation::residual`]).
+    /// training windows ([`crate::anomaly::latent::normal_range::NormalRange::residual`]).
     Normal,
     /// Root mean square against tau * max(range, half a training standard deviation).
     Rms,

@@ -1,17 +1,57 @@
 //! Windows in batches: cut into shares, spread over the pool, results in order.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 
 use super::normalise::Matrix;
+use super::windows;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 
-/// Blocks of windows that are in memory at a time in a pass over a series.
-const BLOCKS: usize = 8;
+/// Shares of windows that are in memory at a time in a pass over a series.
+const SHARES: usize = 8;
+/// Windows that cover a row, away from the ends of a run, where no stride is given.
+const OVERLAP: usize = 4;
 
-/// Passes the windows of `size` rows at `starts` through `work` in blocks, in parallel, and hands the
-/// results to `take` in order.
+/// Results of `work` for 0..n, cut into shares of [`INFERENCE_SHARE`], in order.
+///
+/// # Errors
+/// [`Error::Interrupted`]; those of `work`.
+pub(crate) fn map_shares<T: Send>(
+    n: usize,
+    control: &dyn Control,
+    work: impl Fn(Range<usize>) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    spread_over_pool(n.div_ceil(INFERENCE_SHARE), control, |share| {
+        work(share * INFERENCE_SHARE..((share + 1) * INFERENCE_SHARE).min(n))
+    })
+}
+
+/// Results of `work` for the windows of `size` rows at `starts`, [n, size, D] at a time, in order.
+///
+/// # Errors
+/// [`Error::Interrupted`]; those of `work`.
+pub(crate) fn map_windows<T: Send>(
+    matrix: &Matrix,
+    starts: &[usize],
+    size: usize,
+    control: &dyn Control,
+    work: impl Fn(&Tensor) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    map_shares(starts.len(), control, |share| {
+        let starts = &starts[share];
+        let shape = (starts.len(), size, matrix.features());
+        work(&Tensor::from_vec(matrix.gather(starts, size), shape, &Device::Cpu)?)
+    })
+}
+
+/// As [`map_windows`], for any number of windows: hands the results to `take` in order, a few at a
+/// time.
+///
+/// # Errors
+/// As [`map_windows`].
 pub(crate) fn pass<T: Send>(
     matrix: &Matrix,
     starts: &[usize],
@@ -20,16 +60,39 @@ pub(crate) fn pass<T: Send>(
     work: impl Fn(&Tensor) -> Result<T> + Sync + Send,
     mut take: impl FnMut(&[usize], T),
 ) -> Result<()> {
-    for group in starts.chunks(BLOCKS * INFERENCE_SHARE) {
+    for group in starts.chunks(SHARES * INFERENCE_SHARE) {
         if control.cancelled() {
             return Err(Error::Interrupted);
         }
-        let blocks: Vec<&[usize]> = group.chunks(INFERENCE_SHARE).collect();
-        let results = spread_over_pool(blocks.len(), control, |i| {
-            let shape = (blocks[i].len(), size, matrix.features());
-            work(&Tensor::from_vec(matrix.gather(blocks[i], size), shape, &Device::Cpu)?)
-        })?;
-        blocks.into_iter().zip(results).for_each(|(starts, result)| take(starts, result));
+        let results = map_windows(matrix, group, size, control, &work)?;
+        group
+            .chunks(INFERENCE_SHARE)
+            .zip(results)
+            .for_each(|(starts, result)| take(starts, result));
     }
     Ok(())
+}
+
+/// Hands the rows and the result of every window that covers a row of `runs` to `take`, in order;
+/// `work` gives the results of a batch of windows [B, W, D], one after another. Windows have `size`
+/// rows, and stand `stride` rows apart, a quarter of a window where none is given.
+///
+/// # Errors
+/// As [`map_windows`].
+pub(crate) fn covering_windows(
+    matrix: &Matrix,
+    runs: &[Range<usize>],
+    (size, stride): (usize, Option<usize>),
+    control: &dyn Control,
+    work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
+    mut take: impl FnMut(Range<usize>, &[f32]),
+) -> Result<()> {
+    let starts = windows::covering_starts(runs, size, stride.unwrap_or(size / OVERLAP));
+    pass(matrix, &starts, size, control, work, |starts, results| {
+        let per_window = results.len() / starts.len().max(1);
+        // Also where windows have no values: they cover their rows.
+        for (i, &start) in starts.iter().enumerate() {
+            take(start..start + size, &results[i * per_window..(i + 1) * per_window]);
+        }
+    })
 }

@@ -5,14 +5,14 @@ use std::ops::Range;
 use crate::config::Aggregate;
 
 /// Values per row, of overlapping windows.
-pub(crate) struct Rows {
+pub(crate) struct Overlap {
     values: Vec<f32>,
     counts: Vec<u32>,
     width: usize,
     aggregate: Aggregate,
 }
 
-impl Rows {
+impl Overlap {
     pub(crate) fn new(rows: usize, width: usize, aggregate: Aggregate) -> Self {
         Self { values: vec![0.0; rows * width], counts: vec![0; rows], width, aggregate }
     }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn overlapping_windows_are_put_together() {
         let rows = |aggregate| {
-            let mut rows = Rows::new(5, 1, aggregate);
+            let mut rows = Overlap::new(5, 1, aggregate);
             rows.add(0..3, &[1.0, 2.0, 3.0]);
             rows.add(1..4, &[4.0, -5.0, 6.0]);
             (0..5).map(|t| rows.get(t, 0)).collect::<Vec<_>>()

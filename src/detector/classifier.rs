@@ -5,15 +5,14 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::Detector;
 use super::negatives::Source;
+use super::score_rows::Detector;
 use crate::config::DetectConfig;
 use crate::data::normalise::Matrix;
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
-use crate::nn::network::{
-    Parameters, Shapes, cross_entropy, descend, initialise, layer, parameter, rates,
-};
+use crate::nn::Parameters;
+use crate::nn::network::{Shapes, cross_entropy, descend, initialise, layer, parameter, rates};
 use crate::runtime::control::Control;
 use crate::runtime::pool::SHARE;
 use crate::runtime::rng::{Purpose, Rng};

@@ -6,18 +6,18 @@ use candle_core::{Device, Tensor};
 
 use crate::anomaly::blend::{blend_weights, rescale};
 use crate::anomaly::classical::draw_classical;
-use crate::anomaly::constant::pulse;
+use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
 use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::config::Kind;
 use crate::config::Negatives;
 use crate::data::normalise::{Matrix, Z_LIMIT};
 use crate::error::Result;
-use crate::model::Model;
+use crate::generator::Generator;
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
-use crate::vae::Vae;
+use crate::vae::{Vae, halves, sigma};
 
 /// psi of a residual, log-uniform.
 const PSI: (f64, f64) = (1.5, 8.0);
@@ -32,10 +32,6 @@ const STRENGTH: (f64, f64) = (0.35, 8.0);
 const LEAST: f32 = 0.1;
 /// Longest segment of a deformation, in windows: what lies outside the window is cut off.
 const LONGEST: f64 = 1.5;
-/// How often an anomaly hits features that were constant in training, where there are any.
-const CONSTANT_RATE: f64 = 0.2;
-/// Most such features that one anomaly hits.
-const CONSTANT_MOST: usize = 3;
 
 /// Windows with an anomaly each: values [n, W, D] in z-scores, and which rows it hits, [n, W].
 pub(crate) struct Anomalous {
@@ -45,7 +41,7 @@ pub(crate) struct Anomalous {
 
 /// Where anomalies for training come from.
 pub(crate) struct Source<'a> {
-    model: &'a Model,
+    generator: &'a Generator,
     matrix: &'a Matrix,
     starts: &'a [usize],
     kind: Negatives,
@@ -68,7 +64,7 @@ impl<'a> Source<'a> {
     /// Anomalies on the windows at `starts` of `matrix` [T, D]; `live` holds the live features.
     /// `residuals` of the VAE are kept; each serves several times, in other segments and features.
     pub(crate) fn new(
-        model: &'a Model,
+        generator: &'a Generator,
         (matrix, live): (&'a Matrix, &Matrix),
         starts: &'a [usize],
         (kind, seed): (Negatives, u64),
@@ -76,16 +72,17 @@ impl<'a> Source<'a> {
         control: &dyn Control,
     ) -> Result<Self> {
         let mut source = Self {
-            model,
+            generator,
             matrix,
             starts,
             kind,
             seed,
-            live: model.normaliser.live_features(),
-            constant: model.normaliser.constant_features(),
+            live: generator.normaliser.live_features(),
+            constant: generator.normaliser.constant_features(),
             residuals: Residuals::default(),
         };
-        if let (Some(vae), true) = (&model.vae, parts(kind).iter().any(|kind| kind.is_of_the_vae()))
+        if let (Some(vae), true) =
+            (&generator.vae, parts(kind).iter().any(|kind| kind.is_of_the_vae()))
         {
             source.residuals = source.residuals(vae, live, residuals, control)?;
         }
@@ -93,7 +90,7 @@ impl<'a> Source<'a> {
     }
 
     fn size(&self) -> usize {
-        self.model.config.window
+        self.generator.config.window
     }
 
     /// Residuals of windows that are drawn anew, with a psi of their own each.
@@ -159,11 +156,8 @@ impl<'a> Source<'a> {
     /// A pulse, or a step that stays, on one to three of the constant features.
     fn hit_constants(&self, window: &mut [f32], hit: &mut [bool], rng: &mut Rng) {
         let segment = self.segment(rng);
-        let mut chosen = self.constant.clone();
-        rng.shuffle(&mut chosen);
-        chosen.truncate(1 + rng.below(chosen.len().min(CONSTANT_MOST)));
-        for feature in chosen {
-            let height = pulse(self.model.normaliser.mean[feature], rng.below(2) == 0);
+        for feature in constants(&self.constant, rng) {
+            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
             let height = height.clamp(-Z_LIMIT, Z_LIMIT) as f32;
             let end = if rng.below(2) == 0 { segment.end } else { self.size() };
             for t in segment.start..end {
@@ -321,7 +315,7 @@ fn residual_share(
     let shape = (n, architecture.window, architecture.features);
     let x = Tensor::from_vec(live.gather(&starts, architecture.window), shape, &Device::Cpu)?;
     let (mu, log_variance) = vae.encode(&x)?;
-    let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1::<f32>()?;
+    let sigma = sigma(&log_variance)?.flatten_all()?.to_vec1::<f32>()?;
     let eps = rng.normals(n * latent);
     let noise: Vec<f32> = sigma.iter().zip(&eps).map(|(sigma, eps)| sigma * eps).collect();
     let mut moved = noise.clone();
@@ -342,7 +336,7 @@ fn residual_share(
         Ok((&mu + Tensor::from_vec(values, (n, latent), &Device::Cpu)?)?)
     };
     let both = vae.decode(&Tensor::cat(&[at(moved)?, at(noise)?], 0)?)?;
-    let (perturbed, plain) = crate::vae::halves(&both)?;
+    let (perturbed, plain) = halves(&both)?;
     let values = (perturbed - plain)?.flatten_all()?.to_vec1()?;
     let plain = if with_plain { vae.decode(&mu)?.flatten_all()?.to_vec1()? } else { Vec::new() };
     Ok(Residuals { starts, values, plain })
@@ -357,7 +351,6 @@ mod tests {
     use super::*;
     use crate::config::FitConfig;
     use crate::data::columns::{Columns, Series};
-    use crate::detector::reconstruction;
     use crate::runtime::control::RunToEnd;
 
     const WINDOW: usize = 32;
@@ -372,7 +365,7 @@ mod tests {
     ];
 
     /// A model, hardly trained, of `live` noisy sines and `constant` constants, and its matrices.
-    fn model(live: usize, constant: usize) -> (Model, Matrix, Matrix) {
+    fn model(live: usize, constant: usize) -> (Generator, Matrix, Matrix) {
         let feature = |d: usize| -> (String, ArrayRef) {
             let noise = Rng::new(d as u64, Purpose::Place, [0, 0]).normals(200);
             let wave = |(t, e): (usize, f32)| (t as f64 / 3.0).sin() + 0.1 * f64::from(e);
@@ -383,16 +376,21 @@ mod tests {
         let columns = Columns::new((0..live + constant).map(feature).collect()).unwrap();
         let series = Series::whole(&columns);
         let config = FitConfig { window: WINDOW, steps: 2, channels: 4, ..FitConfig::default() };
-        let model = crate::fit(&series, &config, &RunToEnd).unwrap();
-        let matrix = model.normaliser.apply_all(&series, &RunToEnd).unwrap();
-        let live = model.normaliser.apply(&series, &RunToEnd).unwrap();
-        (model, matrix, live)
+        let (generator, _) = crate::generator::fit::fit(&series, &config, &RunToEnd).unwrap();
+        let matrix = generator.normaliser.apply_all(&series, &RunToEnd).unwrap();
+        let live = generator.normaliser.apply(&series, &RunToEnd).unwrap();
+        (generator, matrix, live)
     }
 
     /// `n` anomalies, all of them on the window at [`START`].
-    fn draw(data: &(Model, Matrix, Matrix), kind: (Negatives, u64), n: usize, key: u64) -> Drawn {
-        let (model, matrix, live) = data;
-        let source = Source::new(model, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
+    fn draw(
+        data: &(Generator, Matrix, Matrix),
+        kind: (Negatives, u64),
+        n: usize,
+        key: u64,
+    ) -> Drawn {
+        let (generator, matrix, live) = data;
+        let source = Source::new(generator, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
         let Anomalous { windows, hit } = source.draw(n, key);
         let features = matrix.features();
         assert_eq!((windows.len(), hit.len()), (n * WINDOW * features, n * WINDOW));
@@ -471,11 +469,11 @@ mod tests {
 
     #[test]
     fn what_is_deformed_is_the_decoding_of_the_same_window() {
-        let (model, matrix, live) = model(2, 1);
-        let vae = model.vae.as_ref().unwrap();
+        let (generator, matrix, live) = model(2, 1);
+        let vae = generator.vae.as_ref().unwrap();
         let source = |kind| {
             let starts = &[0, START, 90];
-            Source::new(&model, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd).unwrap()
+            Source::new(&generator, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd).unwrap()
         };
         for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Deformed) {
             assert!(source(kind).residuals.plain.is_empty(), "{kind:?}");
@@ -485,7 +483,7 @@ mod tests {
         for (i, found) in plain.chunks_exact(2 * WINDOW).enumerate() {
             let x =
                 Tensor::from_slice(live.window(starts[i], WINDOW), (1, WINDOW, 2), &Device::Cpu);
-            let expected = reconstruction::decode_mean(vae, &x.unwrap()).unwrap();
+            let expected = vae.decode_mean(&x.unwrap()).unwrap();
             let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
             assert!(near, "window {i} at {}", starts[i]);
         }
@@ -500,7 +498,7 @@ mod tests {
         for (delta, _) in draw(&data, (Negatives::Noise, 0), n, 2) {
             let hit = |d: &usize| column(&delta, live + constant, *d).any(|z| z != 0.0);
             let constants = (live..live + constant).filter(hit).count();
-            assert!(constants <= CONSTANT_MOST);
+            assert!(constants <= crate::anomaly::constant::CONSTANT_MOST);
             with += usize::from(constants > 0);
             alone += usize::from(constants > 0 && !(0..live).any(|d| hit(&d)));
         }

@@ -1,27 +1,23 @@
-//! What a fit is worth: calibration of psi, reconstruction beside PCA, patch rate, threshold and
-//! the named warnings, all on held-out windows.
+//! Calibration: what a trained VAE's anomalies look like on held-out windows. Values in, values out.
 
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::anomaly::latent::correlation::Joint;
+use super::report::{Health, Report};
+use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::{Clusters, WIDTH, descriptor};
-use crate::anomaly::latent::normal_range::{LocalTau, Variation, usual_deviation};
+use crate::anomaly::latent::normal_range::{LocalTau, NormalRange, usual_deviation};
 use crate::anomaly::latent::patch::{Decoded, Rule, most_deviating};
 use crate::config::{Distance, FitConfig, GenerateConfig, Margin, Preset};
 use crate::data::columns::Series;
 use crate::data::windows::spread;
-use crate::detector::decode_mean;
 use crate::error::Result;
-use crate::model::fit::set_psi;
-use crate::model::{Health, Model};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
-use crate::stats::median;
 use crate::stats::pca::Pca;
-use crate::stats::rms;
+use crate::stats::{median, rms};
 use crate::vae::Vae;
 use crate::vae::posterior::{Latents, decode_pair, shares};
 use crate::vae::train::Task;
@@ -37,82 +33,162 @@ const PSI_AT_ONE: f64 = 1.1;
 /// RMS change, in training deviations, below which generation copies its input.
 const COPY: f64 = 0.01;
 
-/// Windows with their noise.
-struct Sample {
+/// What calibration finds and generation reads.
+pub(crate) struct Learned {
+    /// The net with its calibrated psi.
+    pub vae: Vae,
+    pub tau: BTreeMap<Distance, f64>,
+    pub local_tau: Option<LocalTau>,
+    pub normal_range: NormalRange,
+    pub correlation: Option<Correlation>,
+    pub kinds: Clusters,
+}
+
+/// Windows with their noise, in batches.
+pub(crate) struct Sample {
     windows: Vec<f32>,
     batches: Vec<(Tensor, Tensor)>,
+    /// Values of a window, W * D.
     values: usize,
+}
+
+/// The windows that a calibration looks at.
+pub(crate) struct Samples<'a> {
+    /// Held-out windows.
+    held_out: Sample,
+    /// The same with other noise.
+    fresh: Sample,
+    /// Training windows.
+    trained: Sample,
+    task: &'a Task<'a>,
+    series: &'a Series<'a>,
+    pca: &'a Pca,
 }
 
 impl Sample {
     /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced; draw `draw` of their noise.
-    fn draw(model: &Model, task: &Task<'_>, starts: &[usize], draw: u64) -> Result<Self> {
+    fn draw(task: &Task<'_>, starts: &[usize], draw: u64) -> Result<Self> {
         let starts = spread(starts, EXAMINED);
-        let sizes = [model.config.window, task.matrix.features(), model.latent()];
-        let windows = task.matrix.gather(&starts, model.config.window);
-        let mut rng = Rng::new(model.config.seed, Purpose::Validation, [draw, 0]);
-        let noise = rng.normals(starts.len() * model.latent());
+        let latent = task.architecture.latent;
+        let sizes = [task.config.window, task.matrix.features(), latent];
+        let windows = task.matrix.gather(&starts, sizes[0]);
+        let mut rng = Rng::new(task.config.seed, Purpose::Validation, [draw, 0]);
+        let noise = rng.normals(starts.len() * latent);
         let batches = shares(&windows, &noise, sizes)?;
         Ok(Self { windows, batches, values: sizes[0] * sizes[1] })
     }
+
+    /// X^ of the windows, decoded from the mean.
+    fn decode(&self, vae: &Vae, control: &dyn Control) -> Result<Vec<f32>> {
+        let one = |i: usize| vae.decode_mean(&self.batches[i].0);
+        Ok(spread_over_pool(self.batches.len(), control, one)?.concat())
+    }
 }
 
-/// Calibrates psi and tau and fills the model's report.
-pub(crate) fn examine(
-    model: &mut Model,
-    series: &Series<'_>,
-    task: &Task<'_>,
-    pca: &Pca,
-    control: &dyn Control,
-) -> Result<()> {
-    let Some(vae) = model.vae.clone() else { return Ok(()) };
-    let sample = Sample::draw(model, task, task.validation, 1)?;
-    calibrate(model, &vae, &sample, control)?;
-    reconstruction(model, &vae, &sample, pca, control)?;
-    let trained = Sample::draw(model, task, task.train, 1)?;
-    latents(model, &vae, &trained, control)?;
-    let decoded = decode(&vae, &trained, control)?;
-    model.report.variation = Variation::new(&trained.windows, &decoded, task.matrix, series);
-    if task.matrix.features() > 1 {
-        let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
-        let rows = |d: usize| clean.iter().map(|t| task.matrix.window(*t, 1)[d]).collect();
-        let sizes = (model.config.window, task.matrix.features());
-        model.joint = Some(Joint::fit(&trained.windows, &decoded, sizes, rows)?);
+impl<'a> Samples<'a> {
+    /// Of the windows of a training, on the rows of `series`.
+    pub(crate) fn draw(task: &'a Task<'a>, series: &'a Series<'a>, pca: &'a Pca) -> Result<Self> {
+        Ok(Self {
+            held_out: Sample::draw(task, task.validation, 1)?,
+            fresh: Sample::draw(task, task.validation, 2)?,
+            trained: Sample::draw(task, task.train, 1)?,
+            task,
+            series,
+            pca,
+        })
     }
-    thresholds(model, &vae, &sample, control)?;
-    generation(model, &vae, &Sample::draw(model, task, task.validation, 2)?, control)?;
-    model.report.health = health(model);
-    Ok(())
+
+    fn config(&self) -> &FitConfig {
+        self.task.config
+    }
+
+    /// How the features go together in training windows; `None` for a single one.
+    fn correlation(&self, decoded: &[f32]) -> Result<Option<Correlation>> {
+        let (matrix, series) = (self.task.matrix, self.series);
+        if matrix.features() < 2 {
+            return Ok(None);
+        }
+        let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
+        let rows = |d: usize| clean.iter().map(|t| matrix.window(*t, 1)[d]).collect();
+        let sizes = (self.config().window, matrix.features());
+        Correlation::fit(&self.trained.windows, decoded, sizes, rows).map(Some)
+    }
+}
+
+/// What a trained net's anomalies look like, and how good its reconstructions are.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`], and what tensors and correlations may fail with.
+pub(crate) fn calibrate(
+    vae: &Vae,
+    samples: &Samples<'_>,
+    control: &dyn Control,
+) -> Result<(Learned, Report)> {
+    let (psi, in_band) = calibrate_psi(vae, samples, control)?;
+    let vae = vae.with_psi(psi)?;
+    let (r2, r2_pca) = reconstruction(&vae, samples, control)?;
+    let (active_units, kl) = latents(&vae, &samples.trained, samples.config(), control)?;
+    let decoded = samples.trained.decode(&vae, control)?;
+    let task = samples.task;
+    let normal_range =
+        NormalRange::new(&samples.trained.windows, &decoded, task.matrix, samples.series);
+    let correlation = samples.correlation(&decoded)?;
+    let (tau, local_tau) = thresholds(&vae, samples, &normal_range, control)?;
+    let kinds = Clusters::default();
+    let mut learned = Learned { vae, tau, local_tau, normal_range, correlation, kinds };
+    let probe = generation(&learned, samples, control)?;
+    learned.kinds =
+        Clusters::find(&probe.descriptors, samples.config().kinds, samples.config().seed);
+    let mut report = Report { r2, r2_pca, active_units, kl, in_band, ..Report::default() };
+    if samples.config().margin == Margin::Input {
+        report.in_band = Some(share_in_band(&probe.distances, samples.config()));
+    }
+    report.patch_rate = Some(probe.patch_rate());
+    report.health = health(&report, psi, median(probe.changes));
+    Ok((learned, report))
 }
 
 /// tau in every distance, and by how much a window varies where that is asked for.
-fn thresholds(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+#[allow(clippy::type_complexity)]
+fn thresholds(
+    vae: &Vae,
+    samples: &Samples<'_>,
+    normal_range: &NormalRange,
+    control: &dyn Control,
+) -> Result<(BTreeMap<Distance, f64>, Option<LocalTau>)> {
     let config = GenerateConfig::default();
+    let rule = Rule::new(&config, &BTreeMap::new(), None, normal_range);
+    let prober = Prober { vae, rule, config: &config, distances: &Distance::OWN };
     let Probe { deviations, spreads, .. } =
-        probe(model, vae, sample, (&config, &Distance::OWN), control)?;
-    for (distance, deviations) in &deviations {
-        model.report.tau.insert(*distance, usual_deviation(deviations.iter().copied()));
-    }
-    model.report.local_tau = model.config.local.then(|| LocalTau::new(&spreads, &deviations));
-    Ok(())
+        prober.probe(&samples.held_out, samples.config(), control)?;
+    let usual = |(distance, found): (&Distance, &Vec<f64>)| {
+        (*distance, usual_deviation(found.iter().copied()))
+    };
+    let tau = deviations.iter().map(usual).collect();
+    let local = samples.config().local.then(|| LocalTau::new(&spreads, &deviations));
+    Ok((tau, local))
 }
 
-fn calibrate(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
-    let config = model.config.clone();
-    let mut psi = vae.psi()?;
-    let latents = Latents::new(vae, &sample.batches, config.perturbation, control)?;
-    if config.calibrate && config.margin == Margin::Reconstruction {
-        let target = 0.5 * (config.delta_min + config.delta_max);
-        psi = latents.calibrate(vae, target, control)?;
-    }
-    // The value as the model's 32 bits hold it.
+/// psi, as the 32 bits of a parameter hold it, and the share of windows in the band.
+fn calibrate_psi(
+    vae: &Vae,
+    samples: &Samples<'_>,
+    control: &dyn Control,
+) -> Result<(f64, Option<f64>)> {
+    let config = samples.config();
+    let latents = Latents::new(vae, &samples.held_out.batches, config.perturbation, control)?;
+    let by_reconstruction = config.margin == Margin::Reconstruction;
+    let psi = if config.calibrate && by_reconstruction {
+        latents.calibrate(vae, 0.5 * (config.delta_min + config.delta_max), control)?
+    } else {
+        vae.psi()?
+    };
     let psi = f64::from(psi as f32);
-    if config.margin == Margin::Reconstruction {
-        let distances = latents.distances(vae, psi, control)?;
-        model.report.in_band = Some(share_in_band(&distances, &config));
+    if !by_reconstruction {
+        return Ok((psi, None));
     }
-    *model = set_psi(model.clone(), psi)?;
-    Ok(())
+    let distances = latents.distances(vae, psi, control)?;
+    Ok((psi, Some(share_in_band(&distances, config))))
 }
 
 fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
@@ -121,38 +197,34 @@ fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
     inside as f64 / distances.len().max(1) as f64
 }
 
-/// X^ of the windows, decoded from the mean.
-fn decode(vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<Vec<f32>> {
-    let one = |i: usize| decode_mean(vae, &sample.batches[i].0);
-    Ok(spread_over_pool(sample.batches.len(), control, one)?.concat())
-}
-
+/// R2 of the net and of PCA on held-out windows.
 fn reconstruction(
-    model: &mut Model,
     vae: &Vae,
-    sample: &Sample,
-    pca: &Pca,
+    samples: &Samples<'_>,
     control: &dyn Control,
-) -> Result<()> {
-    let decoded = decode(vae, sample, control)?;
+) -> Result<(Option<f64>, Option<f64>)> {
+    let sample = &samples.held_out;
+    let decoded = sample.decode(vae, control)?;
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
     let total = square(&mut sample.windows.iter().copied());
     let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
-    let pca_error: f64 = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
-        Ok(pca.squared_error(&sample.windows[i * sample.values..(i + 1) * sample.values]))
-    })?
-    .into_iter()
-    .sum();
-    let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
-    model.report.r2 = Some(r2(error));
-    model.report.r2_pca = Some(r2(pca_error));
-    Ok(())
+    let pca_errors = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
+        let window = &sample.windows[i * sample.values..(i + 1) * sample.values];
+        Ok(samples.pca.squared_error(window))
+    })?;
+    let r2 = |error: f64| Some(if total > 0.0 { 1.0 - error / total } else { 0.0 });
+    Ok((r2(error), r2(pca_errors.into_iter().sum())))
 }
 
 /// Active units and KL (exact form).
-fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
+fn latents(
+    vae: &Vae,
+    sample: &Sample,
+    config: &FitConfig,
+    control: &dyn Control,
+) -> Result<(usize, Option<f64>)> {
     let encoded = spread_over_pool(sample.batches.len(), control, |i| {
         let (mu, log_variance) = vae.encode(&sample.batches[i].0)?;
         Ok((mu.to_vec2::<f32>()?, log_variance.to_vec2::<f32>()?))
@@ -160,9 +232,9 @@ fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control)
     let rows: Vec<(Vec<f32>, Vec<f32>)> =
         encoded.into_iter().flat_map(|(mu, log)| mu.into_iter().zip(log)).collect();
     let n = rows.len().max(1) as f64;
-    let prior = model.config.sigma_prior;
+    let (prior, latent) = (config.sigma_prior, vae.architecture().latent);
     let (mut kl, mut active) = (0.0, 0);
-    for j in 0..model.latent() {
+    for j in 0..latent {
         let mean = rows.iter().map(|(mu, _)| f64::from(mu[j])).sum::<f64>() / n;
         let variance =
             rows.iter().map(|(mu, _)| (f64::from(mu[j]) - mean).powi(2)).sum::<f64>() / n;
@@ -173,54 +245,22 @@ fn latents(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control)
             kl += 0.5 * (scaled - 1.0 - log + 2.0 * prior.ln());
         }
     }
-    model.report.active_units = active;
-    model.report.kl = Some(kl / (n * model.latent() as f64));
-    Ok(())
+    Ok((active, Some(kl / (n * latent as f64))))
 }
 
-/// One anomaly per window, and how far it deviates in some distances.
-fn probe(
-    model: &Model,
-    vae: &Vae,
-    sample: &Sample,
-    config: (&GenerateConfig, &[Distance]),
-    control: &dyn Control,
-) -> Result<Probe> {
-    let parts = spread_over_pool(sample.batches.len(), control, |i| {
-        probe_share(model, vae, &sample.batches[i], config)
-    })?;
-    let mut probe = Probe::default();
-    parts.into_iter().for_each(|part| probe.extend(part));
-    Ok(probe)
-}
-
-/// The preset whose generation belongs to the model's training.
-fn preset(model: &Model) -> Preset {
-    match model.config.margin {
+/// One anomaly per held-out window, as the preset makes them that belongs to the training.
+fn generation(learned: &Learned, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
+    let config = GenerateConfig::preset(match samples.config().margin {
         Margin::Input => Preset::Paper,
         Margin::Reconstruction => Preset::Default,
-    }
+    });
+    let Learned { vae, tau, local_tau, normal_range, .. } = learned;
+    let rule = Rule::new(&config, tau, local_tau.as_ref(), normal_range);
+    let prober = Prober { vae, rule, config: &config, distances: &[] };
+    prober.probe(&samples.fresh, samples.config(), control)
 }
 
-/// Patch rate, share in the band as printed, and size of the change.
-fn generation(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Control) -> Result<()> {
-    let config = GenerateConfig::preset(preset(model));
-    let probe = probe(model, vae, sample, (&config, &[]), control)?;
-    let patched = probe.passes.iter().filter(|passes| **passes).count();
-    model.report.patch_rate = Some(patched as f64 / probe.passes.len().max(1) as f64);
-    if model.config.margin == Margin::Input {
-        model.report.in_band = Some(share_in_band(&probe.distances, &model.config));
-    }
-    let (kinds, seed) = (model.config.kinds, model.config.seed);
-    model.report.kinds = Clusters::find(&probe.descriptors, kinds, seed);
-    let change = median(probe.changes);
-    if change < COPY {
-        model.report.health.push(Health::CopiesInput);
-    }
-    Ok(())
-}
-
-/// What one anomaly per held-out window shows.
+/// What one anomaly per window shows.
 #[derive(Default)]
 struct Probe {
     /// How far each (window, feature) pair deviates, in units of tau, by distance.
@@ -248,64 +288,88 @@ impl Probe {
         self.distances.extend(other.distances);
         self.changes.extend(other.changes);
     }
+
+    /// Share of pairs that pass tau.
+    fn patch_rate(&self) -> f64 {
+        let patched = self.passes.iter().filter(|passes| **passes).count();
+        patched as f64 / self.passes.len().max(1) as f64
+    }
 }
 
-fn probe_share(
-    model: &Model,
-    vae: &Vae,
-    (x, eps): &(Tensor, Tensor),
-    (config, distances): (&GenerateConfig, &[Distance]),
-) -> Result<Probe> {
-    let (n, window, features) = x.dims3()?;
-    let input = x.flatten_all()?.to_vec1::<f32>()?;
-    let (plain, perturbed) = decode_pair(vae, x, eps, model.psi(), model.config.perturbation)?;
-    let mut probe = Probe::default();
-    let rule = model.rule(config);
-    for i in 0..n {
-        let range = i * window * features..(i + 1) * window * features;
-        let decoded = Decoded {
-            input: &input[range.clone()],
-            plain: &plain[range.clone()],
-            perturbed: &perturbed[range.clone()],
-            features,
-        };
-        let deviations = rule.deviations(decoded, 0..window, config.form);
+/// Makes one anomaly per window, and looks at it.
+struct Prober<'a> {
+    vae: &'a Vae,
+    rule: Rule<'a>,
+    config: &'a GenerateConfig,
+    /// Distances that are measured beside the rule's own.
+    distances: &'a [Distance],
+}
+
+impl Prober<'_> {
+    fn probe(&self, sample: &Sample, fit: &FitConfig, control: &dyn Control) -> Result<Probe> {
+        let parts = spread_over_pool(sample.batches.len(), control, |i| {
+            self.share(&sample.batches[i], fit)
+        })?;
+        let mut probe = Probe::default();
+        parts.into_iter().for_each(|part| probe.extend(part));
+        Ok(probe)
+    }
+
+    fn share(&self, (x, eps): &(Tensor, Tensor), fit: &FitConfig) -> Result<Probe> {
+        let (n, window, features) = x.dims3()?;
+        let input = x.flatten_all()?.to_vec1::<f32>()?;
+        let psi = self.vae.psi()?;
+        let (plain, perturbed) = decode_pair(self.vae, x, eps, psi, fit.perturbation)?;
+        let mut probe = Probe::default();
+        for i in 0..n {
+            let range = i * window * features..(i + 1) * window * features;
+            let decoded = Decoded {
+                input: &input[range.clone()],
+                plain: &plain[range.clone()],
+                perturbed: &perturbed[range],
+                features,
+            };
+            self.window(decoded, window, &mut probe);
+        }
+        Ok(probe)
+    }
+
+    fn window(&self, decoded: Decoded<'_>, window: usize, probe: &mut Probe) {
+        let form = self.config.form;
+        let deviations = self.rule.deviations(decoded, 0..window, form);
         let moved = decoded.input.iter().zip(decoded.perturbed).map(|(x, y)| x - y);
         probe.distances.push(f64::from(rms(&moved.collect::<Vec<_>>())).powi(2));
-        probe.passes.extend(deviations.iter().map(|deviation| *deviation > rule.tau));
-        let mut hit = rule.passing(&deviations);
+        probe.passes.extend(deviations.iter().map(|deviation| *deviation > self.rule.tau));
+        let mut hit = self.rule.passing(&deviations);
         if hit.is_empty() {
             hit.push(most_deviating(&deviations));
         }
-        let delta = |d: usize| decoded.delta(d, 0..window, config.form);
+        let delta = |d: usize| decoded.delta(d, 0..window, form);
         let deltas: Vec<Vec<f32>> = hit.into_iter().map(delta).collect();
         probe.changes.push(f64::from(rms(&deltas.concat())));
-        probe.descriptors.push(descriptor(&deltas, features));
+        probe.descriptors.push(descriptor(&deltas, decoded.features));
         probe.spreads.extend(decoded.spreads());
-        for distance in distances {
+        for distance in self.distances {
             // As measured, whatever the window.
-            let rule = Rule { distance: *distance, local: None, ..rule };
-            let found = rule.deviations(decoded, 0..window, config.form);
+            let rule = Rule { distance: *distance, local: None, ..self.rule };
+            let found = rule.deviations(decoded, 0..window, form);
             let own = probe.deviations.entry(*distance).or_default();
             own.extend(found.into_iter().map(f64::from));
         }
     }
-    Ok(probe)
 }
 
-/// The named warnings that a report deserves.
-fn health(model: &Model) -> Vec<Health> {
-    let report = &model.report;
+/// The named warnings that a report deserves; `change` is the median size of an anomaly.
+fn health(report: &Report, psi: f64, change: f64) -> Vec<Health> {
     let patch_rate = report.patch_rate.unwrap_or(0.5);
     let shortfall = report.r2_pca.unwrap_or(0.0) - report.r2.unwrap_or(0.0);
-    let mut health = report.health.clone();
     let found = [
+        (change < COPY, Health::CopiesInput),
         (report.active_units == 0, Health::PosteriorCollapse),
-        (model.psi() < PSI_AT_ONE, Health::PsiAtOne),
+        (psi < PSI_AT_ONE, Health::PsiAtOne),
         (patch_rate < 0.01, Health::PatchInert),
         (patch_rate > 0.99, Health::PatchTotal),
         (shortfall > UNDERFIT, Health::Underfit),
     ];
-    health.extend(found.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning));
-    health
+    found.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning).collect()
 }

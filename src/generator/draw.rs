@@ -5,23 +5,20 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
-
+use super::fitted::Generator;
 use crate::anomaly::blend::{Around, slow_onset, weights};
 use crate::anomaly::change::Change;
-use crate::anomaly::latent::correlation::{Group, Joint};
+use crate::anomaly::latent::correlation::{Correlation, Group};
 use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
 use crate::anomaly::latent::psi::Search;
 use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::data::batches::map_windows;
 use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
-use crate::detector::decode_mean;
 use crate::error::Result;
-use crate::model::Model;
 use crate::runtime::control::Control;
-use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
 use crate::vae::Vae;
@@ -66,7 +63,9 @@ pub(crate) struct Drawn {
 
 /// Everything that the sites of a series have in common.
 pub(crate) struct Drawer<'a> {
-    pub model: &'a Model,
+    pub generator: &'a Generator,
+    /// Its psi.
+    pub psi: f64,
     pub vae: &'a Vae,
     pub series: &'a Series<'a>,
     pub matrix: &'a Matrix,
@@ -119,15 +118,18 @@ impl Drawer<'_> {
         streams: &mut [Rng],
     ) -> Result<Vec<Drawn>> {
         let starts: Vec<usize> = sites.iter().map(|site| site.window).collect();
-        let windows = self.matrix.gather(&starts, self.model.config.window);
-        if let (Patch::Correlation, Some(joint)) = (self.config.patch, &self.model.joint) {
-            let groups = joint.groups();
+        let windows = self.matrix.gather(&starts, self.generator.config.window);
+        if let (Patch::Correlation, Some(correlation)) =
+            (self.config.patch, &self.generator.correlation)
+        {
+            let groups = correlation.groups();
             let sites = sites.iter().zip(windows.chunks_exact(windows.len() / sites.len()));
-            let one = |((site, window), rng)| self.breach(joint, &groups, (site, window), rng);
+            let one =
+                |((site, window), rng)| self.breach(correlation, &groups, (site, window), rng);
             return Ok(sites.zip(streams).map(one).collect());
         }
         let posterior =
-            Posterior::new(self.vae, &windows, self.model.psi(), self.model.config.perturbation)?;
+            Posterior::new(self.vae, &windows, self.psi, self.generator.config.perturbation)?;
         let share = Share { sites, windows, posterior };
         let mut attempts = self.attempts(&share, first, streams)?;
         let sizes: Vec<Size> = attempts
@@ -175,7 +177,7 @@ impl Drawer<'_> {
         first: u64,
         streams: &mut [Rng],
     ) -> Result<Vec<Attempt>> {
-        let (n, units, draws) = (all.len(), self.model.latent(), self.config.draws);
+        let (n, units, draws) = (all.len(), self.generator.latent(), self.config.draws);
         let mut stratified = match self.config.noise {
             Noise::Independent => Vec::new(),
             Noise::Stratified => {
@@ -221,7 +223,7 @@ impl Drawer<'_> {
 
     /// Noise of the sites `which`, from their streams.
     fn independent(&self, which: &[usize], streams: &mut [Rng]) -> Vec<Vec<f32>> {
-        which.iter().map(|&i| streams[i].normals(self.model.latent())).collect()
+        which.iter().map(|&i| streams[i].normals(self.generator.latent())).collect()
     }
 
     /// One more draw of the sites `which`.
@@ -237,7 +239,7 @@ impl Drawer<'_> {
         }
         // What is deformed is the decoding of the mean.
         let deform = self.config.form == Form::Deformed;
-        let none = vec![0.0; self.model.latent()];
+        let none = vec![0.0; self.generator.latent()];
         let draws = || which.iter().zip(&noise);
         let plain = draws().map(|(&window, eps)| {
             let eps = if deform { &none } else { eps };
@@ -248,7 +250,7 @@ impl Drawer<'_> {
         let decoded = share.posterior.decode(&plain.chain(perturbed).collect::<Vec<_>>())?;
         let (plain, perturbed) = decoded.split_at(decoded.len() / 2);
         let values = plain.len() / which.len();
-        let rule = self.model.rule(self.config);
+        let rule = self.generator.rule(self.config);
         let mut attempts = Vec::with_capacity(which.len());
         for (at, (&i, eps)) in which.iter().zip(noise).enumerate() {
             let own = at * values..(at + 1) * values;
@@ -288,7 +290,7 @@ impl Drawer<'_> {
         (plain, perturbed): (&[f32], &mut [f32]),
         rng: &mut Rng,
     ) -> Deformation {
-        let (window, features) = (self.model.config.window, self.matrix.features());
+        let (window, features) = (self.generator.config.window, self.matrix.features());
         let decodings = Decodings { values: &self.decoded, window, features };
         let deformation = Deformation::draw(window, decodings.len(), rng);
         let decoding = Decodings { values: plain, ..decodings };
@@ -432,7 +434,7 @@ impl Drawer<'_> {
     /// An anomaly between features; its distance is the joint one over the largest normal one.
     fn breach(
         &self,
-        joint: &Joint,
+        correlation: &Correlation,
         groups: &[Group],
         (site, window): (&Site, &[f32]),
         rng: &mut Rng,
@@ -440,13 +442,14 @@ impl Drawer<'_> {
         let length = site.segment.len();
         let creep = self.config.creep_rows(length);
         let weigh = |d: usize, delta: &[f32]| weights(length, rms(delta), self.step(d), creep);
-        let size = self.model.config.window;
+        let size = self.generator.config.window;
         let donor = |rng: &mut Rng| {
             let start = random_start(self.runs, size, rng).unwrap_or(site.window);
             self.matrix.window(start, size)
         };
-        let (changes, distance) = joint.breach(window, &site.rows(), groups, donor, weigh, rng);
-        let distance = distance / f64::from(joint.limit.max(f32::MIN_POSITIVE));
+        let (changes, distance) =
+            correlation.breach(window, &site.rows(), groups, donor, weigh, rng);
+        let distance = distance / f64::from(correlation.limit.max(f32::MIN_POSITIVE));
         let fallback = distance <= 1.0;
         Drawn { changes, psi: 1.0, distance, redraws: 0, fallback, deformation: None }
     }
@@ -476,7 +479,7 @@ impl Drawer<'_> {
 
     /// Largest step that an end may make.
     fn step(&self, d: usize) -> f32 {
-        (ROUNDED * self.model.report.variation.step[d]) as f32
+        (ROUNDED * self.generator.normal_range.step[d]) as f32
     }
 }
 
@@ -534,13 +537,9 @@ pub(crate) fn decodings(
     rng: &mut Rng,
     control: &dyn Control,
 ) -> Result<Vec<f32>> {
-    let (window, features) = (vae.architecture().window, vae.architecture().features);
+    let window = vae.architecture().window;
     let starts: Vec<usize> = (0..DECODED).filter_map(|_| random_start(runs, window, rng)).collect();
-    let shares: Vec<&[usize]> = starts.chunks(INFERENCE_SHARE).collect();
-    let parts = spread_over_pool(shares.len(), control, |i| {
-        let shape = (shares[i].len(), window, features);
-        decode_mean(vae, &Tensor::from_vec(matrix.gather(shares[i], window), shape, &Device::Cpu)?)
-    })?;
+    let parts = map_windows(matrix, &starts, window, control, |x| vae.decode_mean(x))?;
     Ok(parts.concat())
 }
 

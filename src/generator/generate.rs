@@ -1,36 +1,30 @@
-//! Step 7, generate: anomalies in place of selected rows, or as pairs of windows.
+//! Anomalies in place of selected rows, or as pairs of windows.
 
-use crate::anomaly::constant::pulse;
-use crate::anomaly::strength;
 use std::ops::Range;
 
+use super::draw::{Drawer, Drawn, Site, decodings};
+use super::fitted::Generator;
 use crate::anomaly::blend::blend_weights;
 use crate::anomaly::change::Change;
-use crate::anomaly::latent::correlation::PARTNERS;
+use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
+use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
-use crate::anomaly::latent::patch::Rule;
 use crate::anomaly::place::place;
-use crate::config::{Form, GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
+use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
+use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
 use crate::data::windows;
 use crate::error::{Error, Result};
-use crate::generator::draw::{Drawer, Drawn, Site, decodings};
-use crate::model::Model;
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 
-pub use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, Synthetic, SyntheticColumns};
-
-/// How often an anomaly also hits features that were constant in training, where it may.
-const CONSTANT_RATE: f64 = 0.2;
-/// Most such features that one anomaly hits.
-const CONSTANT_MOST: usize = 3;
-/// Anomalies that are in memory at a time, in shares.
-const BLOCKS: usize = 8;
+/// Shares of anomalies that are in memory at a time.
+const SHARES: usize = 8;
 
 /// What one anomaly changes, and how it came of the model.
+#[derive(Default)]
 struct Made {
     hits: Vec<Hit>,
     /// Number of its kind; 0 where only constant features are hit.
@@ -44,117 +38,145 @@ enum Hit {
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
-impl Model {
-    /// Places non-overlapping anomalies on the clean rows of a series, in time order.
-    ///
-    /// The positions and shapes depend on the seed and the content of the series only.
-    ///
-    /// # Errors
-    /// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
-    /// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`]; with `patch`
-    /// "correlation" [`Error::NoCorrelation`].
-    pub fn generate(
-        &self,
-        series: &Series<'_>,
-        config: &GenerateConfig,
-        control: &dyn Control,
-    ) -> Result<Vec<Anomaly>> {
-        config.validate(self.config.window)?;
-        let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_clean(t))?;
-        let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-        let length = lengths(config, self.config.window);
-        let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
-        let sites: Vec<Site> = segments
-            .into_iter()
-            .filter_map(|segment| site(segment, &runs, self.config.window, &mut rng))
-            .collect();
-        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
-        spread_over_pool(sites.len(), control, |i| {
-            Ok(self.anomaly(series, sites[i].segment.clone(), &made[i]))
+/// Places non-overlapping anomalies on the clean rows of a series, in time order.
+///
+/// The positions and shapes depend on the seed and the content of the series only.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
+/// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`]; with `patch`
+/// "correlation" [`Error::NoCorrelation`].
+pub(crate) fn generate(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
+    let size = generator.config.window;
+    config.validate(size)?;
+    let matrix = generator.normaliser.apply(series, control)?;
+    let runs = generator.runs(series, |t| series.is_clean(t))?;
+    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
+    let length = lengths(config, size);
+    let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
+    let sites: Vec<Site> =
+        segments.into_iter().filter_map(|segment| site(segment, &runs, size, &mut rng)).collect();
+    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
+    let made = maker.made(&sites, control)?;
+    spread_over_pool(
+        sites.len(),
+        control,
+        |i| Ok(maker.anomaly(sites[i].segment.clone(), &made[i])),
+    )
+}
+
+/// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+/// a random place in it.
+///
+/// # Errors
+/// As [`generate`], but for [`Error::DoesNotFit`].
+pub(crate) fn pairs(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Vec<Pair>> {
+    let size = generator.config.window;
+    config.validate(size)?;
+    let matrix = generator.normaliser.apply(series, control)?;
+    let runs = generator.runs(series, |t| series.is_clean(t))?;
+    let stride =
+        config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
+    let (low, high) = lengths(config, size);
+    let sites: Vec<Site> = windows::starts(&runs, size, stride)
+        .into_iter()
+        .map(|window| {
+            let length = low + rng.below(high - low + 1);
+            let start = window + rng.below(size - length + 1);
+            Site { window, segment: start..start + length }
         })
-    }
+        .collect();
+    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
+    let made = maker.made(&sites, control)?;
+    let pair = |(site, made): (Site, Made)| {
+        pair(series, site.window, size, &maker.anomaly(site.segment, &made))
+    };
+    Ok(sites.into_iter().zip(made).map(pair).collect())
+}
 
-    /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
-    /// a random place in it.
-    ///
-    /// # Errors
-    /// As [`Model::generate`], but for [`Error::DoesNotFit`].
-    pub fn pairs(
-        &self,
-        series: &Series<'_>,
-        config: &GenerateConfig,
+/// Whether there is a correlation to break.
+fn check_correlation(generator: &Generator) -> Result<()> {
+    if generator.normaliser.features.len() < 2 {
+        let allowed = "used with two features or more";
+        return Err(Error::parameter("patch", "correlation", allowed));
+    }
+    let breakable = |correlation: &Correlation| !correlation.groups().is_empty();
+    if generator.correlation.as_ref().is_some_and(breakable) {
+        return Ok(());
+    }
+    let strongest = generator.strongest_correlation().unwrap_or(0.0);
+    Err(Error::NoCorrelation { strongest, least: PARTNERS })
+}
+
+/// Makes the anomalies of one series.
+struct Maker<'a> {
+    generator: &'a Generator,
+    series: &'a Series<'a>,
+    config: &'a GenerateConfig,
+    /// Positions of the live features.
+    live: Vec<usize>,
+    /// Positions of the constant ones.
+    constant: Vec<usize>,
+    /// `None` where no feature is live.
+    drawer: Option<Drawer<'a>>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(
+        generator: &'a Generator,
+        (series, matrix, runs): (&'a Series<'a>, &'a Matrix, &'a [Range<usize>]),
+        config: &'a GenerateConfig,
         control: &dyn Control,
-    ) -> Result<Vec<Pair>> {
-        let size = self.config.window;
-        config.validate(size)?;
-        let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_clean(t))?;
-        let stride =
-            config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
-        let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-        let (low, high) = lengths(config, size);
-        let sites: Vec<Site> = windows::starts(&runs, size, stride)
-            .into_iter()
-            .map(|window| {
-                let length = low + rng.below(high - low + 1);
-                let start = window + rng.below(size - length + 1);
-                Site { window, segment: start..start + length }
-            })
-            .collect();
-        let made = self.made((series, &matrix, &runs), &sites, config, control)?;
-        let pair = |(site, made): (Site, Made)| {
-            let anomaly = self.anomaly(series, site.segment, &made);
-            pair(series, site.window, size, &anomaly)
-        };
-        Ok(sites.into_iter().zip(made).map(pair).collect())
-    }
-
-    /// What a deviation is compared with: the given tau, or the model's own for this distance.
-    pub(crate) fn rule(&self, config: &GenerateConfig) -> Rule<'_> {
-        let own = || self.report.tau.get(&config.distance).copied();
-        let tau = config.tau.or_else(own).unwrap_or(PAPER_TAU) as f32;
-        let local = self.report.local_tau.as_ref().filter(|_| config.tau.is_none());
-        let variation = &self.report.variation.residual;
-        Rule { distance: config.distance, tau, variation, local }
-    }
-
-    /// What the anomaly at each site changes.
-    fn made(
-        &self,
-        (series, matrix, runs): (&Series<'_>, &Matrix, &[Range<usize>]),
-        sites: &[Site],
-        config: &GenerateConfig,
-        control: &dyn Control,
-    ) -> Result<Vec<Made>> {
+    ) -> Result<Self> {
         if config.patch == Patch::Correlation {
-            self.check_correlation()?;
+            check_correlation(generator)?;
         }
         let [key, _] = series.stream_key();
-        let drawer = match &self.vae {
-            None => None,
-            Some(vae) => {
+        let drawer = match (&generator.vae, generator.psi()?) {
+            (Some(vae), Some(psi)) => {
                 let decoded = if config.form == Form::Deformed {
                     let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
                     decodings(vae, matrix, runs, &mut rng, control)?
                 } else {
                     Vec::new()
                 };
-                Some(Drawer { model: self, vae, series, matrix, config, runs, key, decoded })
+                Some(Drawer { generator, psi, vae, series, matrix, config, runs, key, decoded })
             }
+            _ => None,
         };
+        let (live, constant) =
+            (generator.normaliser.live_features(), generator.normaliser.constant_features());
+        Ok(Self { generator, series, config, live, constant, drawer })
+    }
+
+    /// What the anomaly at each site changes.
+    fn made(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<Made>> {
+        let [key, _] = self.series.stream_key();
         let mut made = Vec::with_capacity(sites.len());
-        for (block, group) in sites.chunks(INFERENCE_SHARE * BLOCKS).enumerate() {
+        for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
             if control.cancelled() {
                 return Err(Error::Interrupted);
             }
             let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
             let done = spread_over_pool(shares.len(), control, |i| {
-                let first = (block * BLOCKS + i) * INFERENCE_SHARE;
+                let first = (block * SHARES + i) * INFERENCE_SHARE;
                 let mut streams: Vec<Rng> = (first..first + shares[i].len())
-                    .map(|number| Rng::new(config.seed, Purpose::Anomaly, [key, number as u64]))
+                    .map(|number| {
+                        Rng::new(self.config.seed, Purpose::Anomaly, [key, number as u64])
+                    })
                     .collect();
-                self.share(drawer.as_ref(), (shares[i], first as u64), config, &mut streams)
+                self.share(shares[i], first as u64, &mut streams)
             })?;
             made.extend(done.into_iter().flatten());
         }
@@ -162,24 +184,17 @@ impl Model {
     }
 
     /// The same for one share of sites.
-    fn share(
-        &self,
-        drawer: Option<&Drawer<'_>>,
-        (sites, first): (&[Site], u64),
-        config: &GenerateConfig,
-        streams: &mut [Rng],
-    ) -> Result<Vec<Made>> {
-        let mut made = match drawer {
-            None => {
-                sites.iter().map(|_| Made { hits: Vec::new(), kind: 0, origin: None }).collect()
-            }
+    fn share(&self, sites: &[Site], first: u64, streams: &mut [Rng]) -> Result<Vec<Made>> {
+        let mut made: Vec<Made> = match &self.drawer {
+            None => sites.iter().map(|_| Made::default()).collect(),
             Some(drawer) => {
                 let drawn = drawer.draw(sites, first, streams)?;
-                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect::<Vec<_>>()
+                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect()
             }
         };
         for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
-            let also = self.vae.is_none() || (config.hit_constant && rng.uniform() < CONSTANT_RATE);
+            let also = self.drawer.is_none()
+                || (self.config.hit_constant && rng.uniform() < CONSTANT_RATE);
             if also {
                 made.hits.extend(self.constant_hits(site.segment.len(), rng));
             }
@@ -193,70 +208,44 @@ impl Model {
             return Made { kind: deformation.number(), ..Made::from(drawn) };
         }
         let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
-        let found = descriptor(&deltas, self.normaliser.live_features().len());
-        Made { kind: self.report.kinds.of(&found), ..Made::from(drawn) }
-    }
-
-    /// Whether there is a correlation to break.
-    fn check_correlation(&self) -> Result<()> {
-        if self.normaliser.features.len() < 2 {
-            let allowed = "used with two features or more";
-            return Err(Error::parameter("patch", "correlation", allowed));
-        }
-        if self.joint.as_ref().is_some_and(|joint| !joint.groups().is_empty()) {
-            return Ok(());
-        }
-        let strongest = self.strongest_correlation().unwrap_or(0.0);
-        Err(Error::NoCorrelation { strongest, least: PARTNERS })
+        let found = descriptor(&deltas, self.live.len());
+        Made { kind: self.generator.kinds.of(&found), ..Made::from(drawn) }
     }
 
     /// A pulse on one to three of the features that were constant in training.
     fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
-        let mut constant = self.normaliser.constant_features();
-        if constant.is_empty() {
-            return Vec::new();
-        }
-        rng.shuffle(&mut constant);
-        constant.truncate(1 + rng.below(constant.len().min(CONSTANT_MOST)));
-        constant.sort_unstable();
-        constant
-            .into_iter()
-            .map(|feature| {
-                let height = pulse(self.normaliser.mean[feature], rng.below(2) == 0);
-                Hit::Constant { feature, delta: blend_weights(length), height }
-            })
-            .collect()
+        let mut chosen = constants(&self.constant, rng);
+        chosen.sort_unstable();
+        let hit = |feature: usize| {
+            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
+            Hit::Constant { feature, delta: blend_weights(length), height }
+        };
+        chosen.into_iter().map(hit).collect()
     }
 
     /// The new values of an anomaly, in input units.
-    fn anomaly(&self, series: &Series<'_>, rows: Range<usize>, made: &Made) -> Anomaly {
-        let live = self.normaliser.live_features();
-        let values: Vec<(usize, Vec<f64>)> = made
-            .hits
-            .iter()
-            .map(|hit| {
-                let (feature, delta, unit) = match hit {
-                    Hit::Live(change) => {
-                        let feature = live[change.feature];
-                        (feature, &change.delta, self.normaliser.std[feature])
-                    }
-                    Hit::Constant { feature, delta, height } => (*feature, delta, *height),
-                };
-                let most = series.columns().largest(feature);
-                let changed = rows
-                    .clone()
-                    .zip(delta)
-                    .map(|(t, delta)| {
-                        let value = series.value(feature, t).unwrap_or(f64::NAN);
-                        (value + f64::from(*delta) * unit).clamp(-most, most)
-                    })
-                    .collect();
-                (feature, changed)
-            })
-            .collect();
-        let strength = strength(series, &self.normaliser, &rows, &values);
+    fn anomaly(&self, rows: Range<usize>, made: &Made) -> Anomaly {
+        let values: Vec<_> = made.hits.iter().map(|hit| self.values(&rows, hit)).collect();
+        let strength = strength(self.series, &self.generator.normaliser, &rows, &values);
         let kind = AnomalyKind::Generated(made.kind);
         Anomaly { kind, rows, values, strength, origin: made.origin }
+    }
+
+    /// The new values of one feature.
+    fn values(&self, rows: &Range<usize>, hit: &Hit) -> (usize, Vec<f64>) {
+        let (feature, delta, unit) = match hit {
+            Hit::Live(change) => {
+                let feature = self.live[change.feature];
+                (feature, &change.delta, self.generator.normaliser.std[feature])
+            }
+            Hit::Constant { feature, delta, height } => (*feature, delta, *height),
+        };
+        let most = self.series.columns().largest(feature);
+        let changed = rows.clone().zip(delta).map(|(t, delta)| {
+            let value = self.series.value(feature, t).unwrap_or(f64::NAN);
+            (value + f64::from(*delta) * unit).clamp(-most, most)
+        });
+        (feature, changed.collect())
     }
 }
 

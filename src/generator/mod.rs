@@ -1,5 +1,13 @@
 //! The generator: anomalies that a fitted VAE makes.
 
-pub(crate) mod calibrate;
-pub(crate) mod draw;
-pub mod generate;
+mod calibrate;
+mod draw;
+pub(crate) mod fit;
+mod fitted;
+pub(crate) mod generate;
+pub(crate) mod reconstruct;
+mod report;
+
+pub use fitted::Generator;
+pub use reconstruct::Reconstruction;
+pub use report::{Health, Report};

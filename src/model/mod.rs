@@ -1,234 +1,218 @@
-//! A fitted model: normaliser, VAE and what was learned about both.
+//! A fitted model: a generator, its detectors, and the report of the fit.
 
 pub mod artifact;
 pub mod fit;
 pub(crate) mod trainer;
 
-use crate::anomaly::latent::descriptor::Clusters;
-use crate::data::batches::pass;
-use crate::data::windows::usable_runs;
-use std::collections::{BTreeMap, HashMap};
-
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::anomaly::latent::correlation::Joint;
-use crate::anomaly::latent::normal_range::{LocalTau, Variation};
-use crate::config::{DetectorKind, Distance, FitConfig, WINDOW_BUDGET};
+use crate::anomaly::{Anomaly, Pair};
+use crate::config::{DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold};
 use crate::data::columns::Series;
-use crate::data::normalise::{Matrix, Normaliser};
-use crate::data::windows;
-use crate::detector::{Calibration, Trained};
+use crate::detector::training::fit_detector;
+use crate::detector::{Calibration, Detectors};
 use crate::error::Result;
+use crate::generator::{Generator, Reconstruction, generate, reconstruct};
+pub use crate::generator::{Health, Report};
 use crate::runtime::control::Control;
-use crate::vae::train::{Progress, StopReason};
-use crate::vae::{Architecture, Vae, var_builder};
 
 /// A fitted GenIAS model of one series.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// How it was fitted.
-    pub config: FitConfig,
-    /// Statistics of the training rows.
-    pub normaliser: Normaliser,
-    /// What training and calibration found.
+    /// What makes anomalies.
+    pub generator: Generator,
+    /// What scores rows.
+    pub detectors: Detectors,
+    /// What the fit was worth.
     pub report: Report,
     /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
     pub seconds: Option<f64>,
-    pub(crate) parameters: BTreeMap<String, Tensor>,
-    pub(crate) vae: Option<Vae>,
-    /// How the live features go together, where there are two or more.
-    pub(crate) joint: Option<Joint>,
-    pub(crate) trained: BTreeMap<DetectorKind, Trained>,
-}
-
-/// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    /// Scale of the latent noise after calibration, >= 1.
-    pub psi: Option<f64>,
-    /// 1 - squared error / squared z-score on held-out windows, decoded from the mean.
-    pub r2: Option<f64>,
-    /// The same for PCA of the same rank on the same windows.
-    pub r2_pca: Option<f64>,
-    /// Latent units whose mean varies (variance > 0.01) over training windows.
-    pub active_units: usize,
-    /// Mean KL divergence per latent unit (exact form), in nats.
-    pub kl: Option<f64>,
-    /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
-    /// window, live feature) pairs, by distance.
-    pub tau: BTreeMap<Distance, f64>,
-    /// The same by how much a window varies, where the fit was asked for it.
-    pub local_tau: Option<LocalTau>,
-    /// Normal variation of the live features.
-    pub variation: Variation,
-    /// Clusters of the anomalies that the model generates on held-out windows.
-    pub kinds: Clusters,
-    /// Share of (held-out window, live feature) pairs that the deviation patch replaces, with other
-    /// noise than tau was set on.
-    pub patch_rate: Option<f64>,
-    /// Share of held-out windows whose perturbation distance is within [delta_min, delta_max].
-    pub in_band: Option<f64>,
-    /// Lowest validation loss.
-    pub loss: Option<f64>,
-    /// The detector that was trained last.
-    pub detector: Option<DetectorKind>,
-    /// Thresholds of every detector of the model.
-    pub calibrations: BTreeMap<DetectorKind, Calibration>,
-    /// Windows trained on.
-    pub train_windows: usize,
-    /// Windows held out.
-    pub validation_windows: usize,
-    /// Optimiser steps taken.
-    pub steps: usize,
-    /// Why training ended.
-    pub stop_reason: Option<StopReason>,
-    /// Named warnings.
-    pub health: Vec<Health>,
-    /// Validations during training.
-    pub history: Vec<Progress>,
-}
-
-/// A named warning about a fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// No latent unit carries information: the KL weight is too high, or the data is noise.
-    PosteriorCollapse,
-    /// psi stayed at 1: perturbed windows equal plain reconstructions.
-    PsiAtOne,
-    /// The deviation patch replaces almost nothing (below 1 %).
-    PatchInert,
-    /// The deviation patch replaces everything (above 99 %).
-    PatchTotal,
-    /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
-    Underfit,
-    /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
-    CopiesInput,
-}
-
-impl Health {
-    /// Its name in `describe()`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PosteriorCollapse => "posterior_collapse",
-            Self::PsiAtOne => "psi_at_one",
-            Self::PatchInert => "patch_inert",
-            Self::PatchTotal => "patch_total",
-            Self::Underfit => "underfit",
-            Self::CopiesInput => "copies_input",
-        }
-    }
 }
 
 impl Model {
-    /// Puts a model together; `parameters` is empty when no feature is live.
-    pub(crate) fn assemble(
-        config: FitConfig,
-        normaliser: Normaliser,
-        report: Report,
-        parameters: HashMap<String, Tensor>,
-    ) -> Result<Self> {
-        let live = normaliser.live_features().len();
-        let vae = (live > 0)
-            .then(|| {
-                let architecture = Architecture::new(&config, live);
-                Vae::new(&architecture, var_builder(parameters.clone()))
-            })
-            .transpose()?;
-        let parameters = parameters.into_iter().collect();
-        let trained = BTreeMap::new();
-        Ok(Self {
-            config,
-            normaliser,
-            report,
-            seconds: None,
-            parameters,
-            vae,
-            joint: None,
-            trained,
-        })
-    }
-
-    /// Latent units L.
-    pub fn latent(&self) -> usize {
-        self.config.latent_for(self.normaliser.live_features().len())
-    }
-
     /// Number of parameters, those of detectors included.
     pub fn parameter_count(&self) -> usize {
-        let detectors = self.trained.values().flat_map(|trained| trained.parameters.values());
-        self.parameters.values().chain(detectors).map(Tensor::elem_count).sum()
+        let own = self.generator.vae.iter().flat_map(|vae| vae.parameters().values());
+        own.chain(self.detectors.tensors()).map(Tensor::elem_count).sum()
     }
 
-    /// Entropy-based diversity of the anomalies that the model generates on held-out windows
-    /// ([`Clusters::edi`]); `None` where no feature moves in training.
-    pub fn edi(&self) -> Option<f64> {
-        (!self.report.kinds.shares.is_empty()).then(|| self.report.kinds.edi())
-    }
-
-    /// Largest absolute correlation between two live features, in what the model reconstructs of
-    /// blocks of training windows; `None` where fewer than two features are live.
-    pub fn strongest_correlation(&self) -> Option<f64> {
-        self.joint.as_ref().map(Joint::strongest)
-    }
-
-    /// psi, 1 where there is no VAE.
-    pub fn psi(&self) -> f64 {
-        self.report.psi.unwrap_or(1.0)
-    }
-
-    /// The runs of usable rows that are at least a window long.
+    /// The model as bytes, the same for the same fit.
     ///
     /// # Errors
-    /// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
-    pub(crate) fn runs(
-        &self,
-        series: &Series<'_>,
-        keep: impl Fn(usize) -> bool,
-    ) -> Result<Vec<std::ops::Range<usize>>> {
-        usable_runs(series, keep, self.config.window)
+    /// When a tensor cannot be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        artifact::write(&self.generator, &self.detectors, &self.report)
     }
 
-    /// Passes the windows at `starts` through `work` in blocks, in parallel, and hands the results
-    /// to `take` in order.
-    pub(crate) fn pass<T: Send>(
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`], which says whether the bytes are no model, of another version, cut
+    /// short, changed, or inconsistent.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (generator, detectors, report) = artifact::read(bytes)?;
+        Ok(Self { generator, detectors, report, seconds: None })
+    }
+
+    /// Places non-overlapping anomalies on the clean rows of a series, in time order.
+    ///
+    /// The positions and shapes depend on the seed and the content of the series only.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] for a series with no clean window,
+    /// [`crate::Error::DoesNotFit`], [`crate::Error::ModelFeatures`], [`crate::Error::Parameter`];
+    /// with `patch` "correlation" [`crate::Error::NoCorrelation`].
+    pub fn generate(
         &self,
-        matrix: &Matrix,
-        starts: &[usize],
+        series: &Series<'_>,
+        config: &GenerateConfig,
         control: &dyn Control,
-        work: impl Fn(&Vae, &Tensor) -> Result<T> + Sync + Send,
-        take: impl FnMut(&[usize], T),
-    ) -> Result<()> {
-        let Some(vae) = &self.vae else { return Ok(()) };
-        pass(matrix, starts, self.config.window, control, |x| work(vae, x), take)
+    ) -> Result<Vec<Anomaly>> {
+        generate::generate(&self.generator, series, config, control)
+    }
+
+    /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+    /// a random place in it.
+    ///
+    /// # Errors
+    /// As [`Model::generate`], but for [`crate::Error::DoesNotFit`].
+    pub fn pairs(
+        &self,
+        series: &Series<'_>,
+        config: &GenerateConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Pair>> {
+        generate::pairs(&self.generator, series, config, control)
+    }
+
+    /// X^ in input units, mean over the windows that cover a row; a feature that was constant in
+    /// training comes back as that constant.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn reconstruct(
+        &self,
+        series: &Series<'_>,
+        control: &dyn Control,
+    ) -> Result<Reconstruction> {
+        reconstruct::reconstruct(&self.generator, series, control)
     }
 
     /// The latent mean of the windows every `stride` rows: start row and mu [L] of each.
     ///
     /// # Errors
-    /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`].
+    /// As [`Model::score_with`].
     pub fn embed(
         &self,
         series: &Series<'_>,
         stride: Option<usize>,
         control: &dyn Control,
     ) -> Result<Vec<(usize, Vec<f32>)>> {
-        let size = self.config.window;
-        let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_usable(t))?;
-        let stride =
-            stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
-        let starts = windows::starts(&runs, size, stride);
-        let mut embedded = Vec::with_capacity(starts.len());
-        let mean = |vae: &Vae, x: &Tensor| Ok(vae.encode(x)?.0.to_vec2::<f32>()?);
-        self.pass(&matrix, &starts, control, mean, |starts, rows| {
-            embedded.extend(starts.iter().copied().zip(rows));
-        })?;
-        if self.vae.is_none() {
-            embedded = starts.into_iter().map(|start| (start, vec![0.0; self.latent()])).collect();
-        }
-        Ok(embedded)
+        reconstruct::embed(&self.generator, series, stride, control)
+    }
+
+    /// This model with one more detector (or with that of the same kind trained anew), which
+    /// scores by default from then on, and with its thresholds. Trains on the clean windows of
+    /// `series`, as the VAE did.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`], [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`],
+    /// [`crate::Error::NoWindow`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
+    pub fn fit_detector(
+        &self,
+        series: &Series<'_>,
+        config: &DetectConfig,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let started = std::time::Instant::now();
+        let detectors = fit_detector(&self.detectors, &self.generator, series, config, control)?;
+        let seconds = self.seconds.map(|seconds| seconds + started.elapsed().as_secs_f64());
+        Ok(Self { detectors, seconds, ..self.clone() })
+    }
+
+    /// Score of every row by the default detector: [`Model::score_with`].
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn score(&self, series: &Series<'_>, control: &dyn Control) -> Result<Vec<Option<f32>>> {
+        self.score_with(series, &ScoreConfig::default(), control)
+    }
+
+    /// Score of every row by one detector: the windows at every `stride` rows of each run of rows
+    /// without nulls or gaps, and the last one, are scored row by row; what covers a row is put
+    /// together as `aggregate` says. `None` where no window covers a row.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`], and
+    /// [`crate::Error::Parameter`] for a detector that the model does not hold.
+    pub fn score_with(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f32>>> {
+        self.detectors.score(&self.generator, series, config, control)
+    }
+
+    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
+    /// absolute z-score. A constant feature counts with its distance from the constant.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for another detector: a net has no
+    /// score per feature.
+    pub fn score_features(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Vec<Option<f32>>>> {
+        self.detectors.score_features(&self.generator, series, config, control)
+    }
+
+    /// Whether the score of every row by the default detector is above `threshold`:
+    /// [`Model::label_with`].
+    ///
+    /// # Errors
+    /// As [`Model::label_with`].
+    pub fn label(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<bool>>> {
+        self.label_with(series, threshold, &ScoreConfig::default(), control)
+    }
+
+    /// Whether the score of each row is above `threshold`. `None` where there is no score.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector that has no
+    /// thresholds of its own.
+    pub fn label_with(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<bool>>> {
+        let threshold = self.detectors.threshold(threshold, config.detector)?;
+        let scores = self.score_with(series, config, control)?;
+        Ok(scores.into_iter().map(|score| score.map(|s| f64::from(s) > threshold)).collect())
+    }
+
+    /// What scores by default: the detector that was asked for last, else the VAE's error.
+    pub fn detector(&self) -> DetectorKind {
+        self.detectors.default_kind()
+    }
+
+    /// Thresholds of a detector, of the default one where `kind` is `None`.
+    pub fn calibration(&self, kind: Option<DetectorKind>) -> Option<&Calibration> {
+        self.detectors.calibration(kind)
+    }
+
+    /// psi, 1 where there is no VAE.
+    pub fn psi(&self) -> f64 {
+        self.generator.psi().ok().flatten().unwrap_or(1.0)
     }
 }

@@ -50,16 +50,15 @@ impl Trainer {
     /// [`Error::Parameter`], [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`].
     pub fn new(model: &Model, series: &Series<'_>, config: &FitConfig) -> Result<Self> {
         config.validate()?;
-        let architecture = match &model.vae {
-            Some(vae) => vae.architecture().clone(),
-            None => return Err(Error::parameter("model", "no live feature", "a model with a VAE")),
-        };
-        let matrix = model.normaliser.apply(series, &RunToEnd)?;
+        let missing = || Error::parameter("model", "no live feature", "a model with a VAE");
+        let vae = model.generator.vae.as_ref().ok_or_else(missing)?;
+        let architecture = vae.architecture().clone();
+        let matrix = model.generator.normaliser.apply(series, &RunToEnd)?;
         let starts = clean_starts(series, architecture.window, config.stride)?;
         let copy = |(name, tensor): (&String, &candle_core::Tensor)| {
             Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
         };
-        let vars = model.parameters.iter().map(copy).collect::<Result<_>>()?;
+        let vars = vae.parameters().iter().map(copy).collect::<Result<_>>()?;
         let learner = Learner::new(&task(&matrix, &starts, &architecture, config), vars, 1.0)?;
         Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
     }

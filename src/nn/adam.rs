@@ -1,10 +1,10 @@
 //! The optimiser: Adam with clipping, a schedule, and a rate of its own for psi.
 
-use std::collections::HashMap;
+use crate::nn::{Parameters, Variables};
 use std::ops::Range;
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Var};
 use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 
@@ -63,7 +63,7 @@ struct Parameter {
 
 impl Adam {
     /// Every rate is multiplied by `factor`.
-    pub(crate) fn new(vars: HashMap<String, Var>, rates: Rates, factor: f64) -> Self {
+    pub(crate) fn new(vars: Variables, rates: Rates, factor: f64) -> Self {
         let mut groups: Vec<Parameter> = vars
             .into_iter()
             .map(|(name, var)| {
@@ -130,7 +130,7 @@ impl Adam {
     }
 
     /// A copy of all parameters.
-    pub(crate) fn snapshot(&self) -> Result<HashMap<String, Tensor>> {
+    pub(crate) fn snapshot(&self) -> Result<Parameters> {
         self.groups
             .iter()
             .map(|p| Ok((p.name.clone(), p.var.as_tensor().detach().copy()?)))

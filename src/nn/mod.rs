@@ -2,3 +2,6 @@
 
 pub(crate) mod adam;
 pub(crate) mod network;
+mod parameters;
+
+pub use parameters::{Parameters, Variables};

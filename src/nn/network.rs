@@ -1,7 +1,6 @@
 //! Training of small nets: seeded steps over shares of a batch.
 
-use std::collections::HashMap;
-
+use super::parameters::{Parameters, Variables};
 use candle_core::{Device, Tensor, Var};
 
 use crate::config::Schedule;
@@ -20,9 +19,6 @@ const CLIP: f64 = 5.0;
 
 /// Name and shape of every parameter of a net.
 pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
-
-/// Parameters by name.
-pub(crate) type Parameters = HashMap<String, Tensor>;
 
 /// The parameter `name`.
 ///
@@ -49,7 +45,7 @@ pub(crate) fn rates(learning_rate: f64, steps: usize) -> Rates {
 }
 
 /// Parameters of an untrained net, uniform by fan-in: weights are [..., inputs, outputs].
-pub(crate) fn initialise(shapes: &Shapes, seed: u64, net: u64) -> Result<HashMap<String, Var>> {
+pub(crate) fn initialise(shapes: &Shapes, seed: u64, net: u64) -> Result<Variables> {
     let fan_in = |name: &str| -> usize {
         let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
         let weight = format!("{layer}.weight");
@@ -71,7 +67,7 @@ pub(crate) fn initialise(shapes: &Shapes, seed: u64, net: u64) -> Result<HashMap
 /// # Errors
 /// [`Error::Diverged`], [`Error::Interrupted`].
 pub(crate) fn descend(
-    start: impl Fn() -> Result<HashMap<String, Var>>,
+    start: impl Fn() -> Result<Variables>,
     rates: Rates,
     shares: usize,
     control: &dyn Control,
@@ -88,7 +84,7 @@ pub(crate) fn descend(
 /// # Errors
 /// As [`descend`].
 pub(crate) fn descend_prepared<P: Sync>(
-    start: impl Fn() -> Result<HashMap<String, Var>>,
+    start: impl Fn() -> Result<Variables>,
     rates: Rates,
     (shares, control): (usize, &dyn Control),
     prepare: impl Fn(&Parameters, usize) -> Result<P>,
@@ -110,7 +106,7 @@ pub(crate) fn descend_prepared<P: Sync>(
 
 /// The trained parameters, or the step at which the loss was not finite.
 fn attempt<P: Sync>(
-    vars: HashMap<String, Var>,
+    vars: Variables,
     (rates, factor): (Rates, f64),
     (shares, control): (usize, &dyn Control),
     prepare: &impl Fn(&Parameters, usize) -> Result<P>,

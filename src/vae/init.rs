@@ -1,6 +1,6 @@
 //! Initial parameters: uniform by fan-in, and PCA of the training windows for the linear path.
 
-use std::collections::HashMap;
+use crate::nn::Variables;
 
 use candle_core::{Device, Var};
 
@@ -26,8 +26,8 @@ pub fn initialise(
     pca: Option<&Pca>,
     (sigma_prior, psi): (f64, f64),
     seed: u64,
-) -> Result<HashMap<String, Var>> {
-    let mut parameters = HashMap::new();
+) -> Result<Variables> {
+    let mut parameters = Variables::new();
     for (i, (name, shape)) in architecture.shapes().into_iter().enumerate() {
         let values = match (name.as_str(), pca) {
             ("psi", _) => vec![psi as f32],

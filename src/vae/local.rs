@@ -43,24 +43,23 @@ pub(crate) fn scaled(psi: &Tensor, log_factor: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use candle_core::{Device, Var};
+    use candle_core::Device;
 
     use super::*;
     use crate::config::FitConfig;
     use crate::kernels::{Summed, backward};
+    use crate::nn::Variables;
     use crate::runtime::rng::{Purpose, Rng};
     use crate::vae::init::initialise;
     use crate::vae::loss::Losses;
-    use crate::vae::{Architecture, Vae, var_builder};
+    use crate::vae::{Architecture, Vae};
 
     const WINDOWS: usize = 6;
 
     struct Case {
         config: FitConfig,
         architecture: Architecture,
-        vars: HashMap<String, Var>,
+        vars: Variables,
         x: Tensor,
         eps: Tensor,
     }
@@ -91,7 +90,7 @@ mod tests {
         fn loss(&self) -> Tensor {
             let parameters =
                 self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-            let vae = Vae::new(&self.architecture, var_builder(parameters.collect())).unwrap();
+            let vae = Vae::new(&self.architecture, parameters.collect()).unwrap();
             let output = vae.forward(&self.x, &self.eps, self.config.perturbation, None).unwrap();
             Losses::new(&self.x, &output, None, WINDOWS, &self.config).unwrap().total
         }

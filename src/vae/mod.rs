@@ -23,4 +23,4 @@ pub use decoder::Decoder;
 pub use dropout::Dropout;
 pub use encoder::Encoder;
 pub use net::{Output, Vae};
-pub(crate) use net::{distance, halves, var_builder};
+pub(crate) use net::{distance, halves, perturb, sigma};

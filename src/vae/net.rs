@@ -1,5 +1,6 @@
 //! The net: encoder, decoder, and psi.
 
+use crate::nn::Parameters;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
@@ -19,6 +20,7 @@ pub struct Vae {
     decoder: Decoder,
     psi: Tensor,
     local: Option<Local>,
+    parameters: Parameters,
 }
 
 /// What one forward pass gives.
@@ -42,7 +44,9 @@ impl Vae {
     ///
     /// # Errors
     /// When one is missing or of another shape.
-    pub fn new(architecture: &Architecture, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(architecture: &Architecture, parameters: Parameters) -> Result<Self> {
+        let named = parameters.iter().map(|(name, tensor)| (name.clone(), tensor.clone()));
+        let vb = VarBuilder::from_tensors(named.collect(), DType::F32, &Device::Cpu);
         Ok(Self {
             architecture: architecture.clone(),
             encoder: Encoder::new(architecture, vb.pp("encoder"))?,
@@ -52,7 +56,20 @@ impl Vae {
                 .local
                 .then(|| Local::new(architecture.latent, vb.pp("local")))
                 .transpose()?,
+            parameters,
         })
+    }
+
+    /// The same net with another psi.
+    pub(crate) fn with_psi(&self, psi: f64) -> Result<Self> {
+        let mut parameters = self.parameters.clone();
+        parameters.insert("psi".into(), Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?);
+        Self::new(&self.architecture, parameters)
+    }
+
+    /// Every parameter by its name.
+    pub(crate) fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Sizes.
@@ -66,6 +83,15 @@ impl Vae {
     /// When the shape does not fit the model.
     pub fn encode(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         Ok(self.encoder.forward(x, None)?)
+    }
+
+    /// dec(mu) of windows [B, W, D], flat.
+    ///
+    /// # Errors
+    /// When the shape does not fit the model.
+    pub fn decode_mean(&self, x: &Tensor) -> Result<Vec<f32>> {
+        let (mu, _) = self.encode(x)?;
+        Ok(self.decode(&mu)?.flatten_all()?.to_vec1()?)
     }
 
     /// Windows [B, W, D] of latent vectors [B, L].
@@ -88,7 +114,7 @@ impl Vae {
         dropout: Option<&mut Dropout>,
     ) -> Result<Output> {
         let (mu, log_variance) = self.encoder.forward(x, dropout)?;
-        let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
+        let noise = (sigma(&log_variance)? * eps)?;
         let log_factor = self.local.as_ref().map(|local| local.log_factor(&mu)).transpose()?;
         let psi = match &log_factor {
             None => self.psi.clone(),
@@ -111,10 +137,7 @@ impl Vae {
         perturbation: Perturbation,
     ) -> Result<Tensor> {
         let plain = (mu + noise)?;
-        let perturbed = match perturbation {
-            Perturbation::Variance => (mu + noise.broadcast_mul(psi)?)?,
-            Perturbation::Mean => (mu.broadcast_mul(psi)? + noise)?,
-        };
+        let perturbed = perturb(mu, noise, psi, perturbation)?;
         Ok(self.decoder.forward(&Tensor::cat(&[plain, perturbed], 0)?)?)
     }
 
@@ -140,6 +163,24 @@ impl Vae {
     }
 }
 
+/// sigma of log sigma^2.
+pub(crate) fn sigma(log_variance: &Tensor) -> candle_core::Result<Tensor> {
+    log_variance.affine(0.5, 0.0)?.exp()
+}
+
+/// z~ of mu and sigma eps, [B, L] each; psi is [1] or [B, 1].
+pub(crate) fn perturb(
+    mu: &Tensor,
+    noise: &Tensor,
+    psi: &Tensor,
+    perturbation: Perturbation,
+) -> candle_core::Result<Tensor> {
+    match perturbation {
+        Perturbation::Variance => mu + noise.broadcast_mul(psi)?,
+        Perturbation::Mean => mu.broadcast_mul(psi)? + noise,
+    }
+}
+
 /// First and second half of a batch.
 pub(crate) fn halves(both: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
     let half = both.dim(0)? / 2;
@@ -149,11 +190,4 @@ pub(crate) fn halves(both: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
 /// d(A, B): mean squared error per window, [B], of windows [B, W, D].
 pub(crate) fn distance(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
     (a - b)?.sqr()?.flatten_from(1)?.mean(D::Minus1)
-}
-
-/// A parameter source over named tensors, on the CPU in 32 bits.
-pub(crate) fn var_builder(
-    tensors: std::collections::HashMap<String, Tensor>,
-) -> VarBuilder<'static> {
-    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
 }

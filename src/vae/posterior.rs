@@ -8,7 +8,7 @@ use crate::config::Perturbation;
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::{SHARE, spread_over_pool};
-use crate::vae::{Vae, distance, halves};
+use crate::vae::{Vae, distance, halves, perturb, sigma};
 
 /// Largest psi that calibration tries.
 const MAX_PSI: f64 = 1024.0;
@@ -34,7 +34,7 @@ impl Latents {
         let shares = spread_over_pool(batches.len(), control, |i| {
             let (x, eps) = &batches[i];
             let (mu, log_variance) = vae.encode(x)?;
-            let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
+            let noise = (sigma(&log_variance)? * eps)?;
             let plain = vae.decode(&(&mu + &noise)?)?;
             Ok((mu, noise, plain))
         })?;
@@ -46,10 +46,7 @@ impl Latents {
         let shares = spread_over_pool(self.shares.len(), control, |i| {
             let (mu, noise, plain) = &self.shares[i];
             let psi = vae.psi_at(mu, psi)?;
-            let z = match self.perturbation {
-                Perturbation::Variance => (mu + noise.broadcast_mul(&psi)?)?,
-                Perturbation::Mean => (mu.broadcast_mul(&psi)? + noise)?,
-            };
+            let z = perturb(mu, noise, &psi, self.perturbation)?;
             Ok(distance(plain, &vae.decode(&z)?)?.to_vec1::<f32>()?)
         })?;
         Ok(shares.into_iter().flatten().map(f64::from).collect())
@@ -96,7 +93,7 @@ pub(crate) fn decode_pair(
     perturbation: Perturbation,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let (mu, log_variance) = vae.encode(x)?;
-    let noise = (log_variance.affine(0.5, 0.0)?.exp()? * eps)?;
+    let noise = (sigma(&log_variance)? * eps)?;
     let psi = vae.psi_at(&mu, psi)?;
     let (plain, perturbed) = halves(&vae.decode_both(&mu, &noise, &psi, perturbation)?)?;
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
@@ -132,7 +129,7 @@ impl<'a> Posterior<'a> {
         let n = windows.len() / architecture.values().max(1);
         let x = Tensor::from_slice(windows, (n, window, features), &Device::Cpu)?;
         let (mu, log_variance) = vae.encode(&x)?;
-        let sigma = log_variance.affine(0.5, 0.0)?.exp()?.flatten_all()?.to_vec1()?;
+        let sigma = sigma(&log_variance)?.flatten_all()?.to_vec1()?;
         let own = vae.psi_at(&mu, psi)?.flatten_all()?.to_vec1::<f32>()?;
         let psi =
             if own.len() == n { own.into_iter().map(f64::from).collect() } else { vec![psi; n] };
@@ -142,17 +139,18 @@ impl<'a> Posterior<'a> {
     /// Decodes them in one batch: flat [n, W, D].
     pub(crate) fn decode(&self, latents: &[Latent<'_>]) -> Result<Vec<f32>> {
         let units = self.vae.architecture().latent;
-        let mut z = Vec::with_capacity(latents.len() * units);
-        for Latent { window, eps, psi } in latents {
-            let of = window * units..(window + 1) * units;
-            let parts = self.mu[of.clone()].iter().zip(&self.sigma[of]).zip(*eps);
-            let psi = *psi as f32;
-            z.extend(parts.map(|((mu, sigma), eps)| match self.perturbation {
-                Perturbation::Variance => mu + psi * (sigma * eps),
-                Perturbation::Mean => psi * mu + sigma * eps,
-            }));
+        let row = |window: usize| window * units..(window + 1) * units;
+        let (mut mu, mut noise) = (Vec::new(), Vec::new());
+        for Latent { window, eps, .. } in latents {
+            mu.extend_from_slice(&self.mu[row(*window)]);
+            let pairs = self.sigma[row(*window)].iter().zip(*eps);
+            noise.extend(pairs.map(|(sigma, eps)| sigma * eps));
         }
-        let z = Tensor::from_vec(z, (latents.len(), units), &Device::Cpu)?;
+        let of = |values: Vec<f32>, width: usize| {
+            Tensor::from_vec(values, (latents.len(), width), &Device::Cpu)
+        };
+        let psi = of(latents.iter().map(|latent| latent.psi as f32).collect(), 1)?;
+        let z = perturb(&of(mu, units)?, &of(noise, units)?, &psi, self.perturbation)?;
         Ok(self.vae.decode(&z)?.flatten_all()?.to_vec1()?)
     }
 }

@@ -42,8 +42,8 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         kwargs.strict,
         Detector::None,
         |model, series, control| {
-            if model.config.window != window {
-                let allowed = format!("{}, the window of the model", model.config.window);
+            if model.generator.config.window != window {
+                let allowed = format!("{}, the window of the model", model.generator.config.window);
                 return Err(genias::Error::parameter("window", window, allowed));
             }
             model.pairs(series, config, control)

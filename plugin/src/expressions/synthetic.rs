@@ -1,6 +1,6 @@
 //! The columns that `generate` and `inject` give: values, labels, ids, kinds and masks.
 
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use polars::prelude::*;
 
 use super::{feature_fields, float_dtype, suffixed, values_field};

@@ -33,18 +33,18 @@ const ROOM: f32 = 0.1;
 
 /// How the live features of a model go together, in z-scores.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Joint {
+pub(crate) struct Correlation {
     /// Normal range of every feature: quantiles of the training rows.
     pub low: Vec<f32>,
     pub high: Vec<f32>,
     /// C, [D, D].
     pub covariance: Vec<f32>,
-    /// Joint distance that one in a thousand normal blocks passes.
+    /// Correlation distance that one in a thousand normal blocks passes.
     pub limit: f32,
     precision: DMatrix<f64>,
 }
 
-impl Joint {
+impl Correlation {
     /// Of normal windows and their reconstructions, flat [n, W, D] each, and of the values of all
     /// training rows, by feature.
     ///
@@ -186,7 +186,7 @@ impl Joint {
         mean.dot(&(&self.precision * &mean))
     }
 
-    /// Joint distance of the rows `segment` of a window [W, D].
+    /// Correlation distance of the rows `segment` of a window [W, D].
     pub(crate) fn distance(&self, window: &[f32], segment: Range<usize>) -> f64 {
         let rows = window.len() / self.features().max(1);
         let means = block_means(window, self.features(), segment, rows);
@@ -297,7 +297,7 @@ struct Base {
 }
 
 impl Base {
-    fn new(joint: &Joint, window: &[f32], segment: &Range<usize>) -> Self {
+    fn new(joint: &Correlation, window: &[f32], segment: &Range<usize>) -> Self {
         let rows = window.len() / joint.features().max(1);
         let means = block_means(window, joint.features(), segment.clone(), rows);
         let pull = means.iter().map(|mean| &joint.precision * DVector::from_row_slice(mean));
@@ -308,9 +308,9 @@ impl Base {
         }
     }
 
-    /// Joint distance with some features changed: m' P m + 2 d' P m + d' P d for a change d of the
+    /// Correlation distance with some features changed: m' P m + 2 d' P m + d' P d for a change d of the
     /// means, of which only the changed features count.
-    fn distance(&self, joint: &Joint, changes: &[Change]) -> f64 {
+    fn distance(&self, joint: &Correlation, changes: &[Change]) -> f64 {
         let mut added = 0.0;
         for (pull, block) in self.pull.iter().zip(self.bounds.windows(2)) {
             let moved: Vec<(usize, f64)> = changes
@@ -396,9 +396,9 @@ mod tests {
         values
     }
 
-    fn joint(windows: &[f32]) -> Joint {
+    fn joint(windows: &[f32]) -> Correlation {
         let rows = |d| windows.iter().skip(d).step_by(3).copied().collect();
-        Joint::fit(windows, windows, (WINDOW, 3), rows).unwrap()
+        Correlation::fit(windows, windows, (WINDOW, 3), rows).unwrap()
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn inconsistent_parts_are_refused() {
-        let ok = || Joint::new(vec![0.0; 2], vec![1.0; 2], vec![1.0, 0.2, 0.2, 1.0], 3.0);
+        let ok = || Correlation::new(vec![0.0; 2], vec![1.0; 2], vec![1.0, 0.2, 0.2, 1.0], 3.0);
         assert!(ok().is_ok());
         for (low, high, covariance) in [
             (vec![0.0; 2], vec![1.0], vec![1.0, 0.2, 0.2, 1.0]),
@@ -421,7 +421,7 @@ mod tests {
             (vec![0.0; 2], vec![1.0; 2], vec![1.0, 2.0, 2.0, 1.0]),
             (vec![0.0; 2], vec![1.0; 2], vec![1.0]),
         ] {
-            assert!(Joint::new(low, high, covariance, 3.0).is_err());
+            assert!(Correlation::new(low, high, covariance, 3.0).is_err());
         }
     }
 

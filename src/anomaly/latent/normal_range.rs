@@ -21,7 +21,7 @@ const STEPS: usize = 1 << 17;
 /// Normal variation of every live feature, in training standard deviations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Variation {
+pub struct NormalRange {
     /// Root mean square of what the VAE leaves of training windows, decoded from the mean: at least
     /// 0.05.
     pub residual: Vec<f64>,
@@ -96,7 +96,7 @@ impl LocalTau {
     }
 }
 
-impl Variation {
+impl NormalRange {
     /// Of windows [n, W, D] and what they are decoded to, both flat, and of the rows of a series.
     pub(crate) fn new(windows: &[f32], decoded: &[f32], matrix: &Matrix, of: &Series<'_>) -> Self {
         let features = matrix.features();
@@ -179,7 +179,7 @@ mod tests {
         let normaliser = Normaliser::fit(&series, |t| series.is_clean(t));
         let matrix = normaliser.apply(&series, &RunToEnd).unwrap();
         let windows = matrix.gather(&[0, 4], 4);
-        let variation = Variation::new(&windows, &[0.5; 8], &matrix, &series);
+        let variation = NormalRange::new(&windows, &[0.5; 8], &matrix, &series);
         let step = variation.step[0] * normaliser.std[0];
         assert!((step - 1.0).abs() < 1e-4, "{step}");
         let residual = windows.iter().map(|x| f64::from(x - 0.5).powi(2)).sum::<f64>() / 8.0;

@@ -2,10 +2,11 @@
 
 use crate::runtime::rng::random_subset;
 use crate::stats::rms;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::anomaly::latent::normal_range::LocalTau;
-use crate::config::{Distance, Form, Patch};
+use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
+use crate::config::{Distance, Form, GenerateConfig, PAPER_TAU, Patch};
 use crate::runtime::rng::Rng;
 use crate::stats::shape::{dtw, sbd};
 
@@ -81,7 +82,23 @@ pub(crate) struct Rule<'a> {
     pub local: Option<&'a LocalTau>,
 }
 
-impl Rule<'_> {
+impl<'a> Rule<'a> {
+    /// The given tau, or the learned one for this distance.
+    pub(crate) fn new(
+        config: &GenerateConfig,
+        learned: &BTreeMap<Distance, f64>,
+        local: Option<&'a LocalTau>,
+        normal_range: &'a NormalRange,
+    ) -> Self {
+        let own = || learned.get(&config.distance).copied();
+        Self {
+            distance: config.distance,
+            tau: config.tau.or_else(own).unwrap_or(PAPER_TAU) as f32,
+            variation: &normal_range.residual,
+            local: local.filter(|_| config.tau.is_none()),
+        }
+    }
+
     /// How far each feature deviates over the rows `segment`, in the units of tau. Where tau is local,
     /// as a multiple of the window's own tau, times the global one.
     pub(crate) fn deviations(

@@ -18,16 +18,17 @@ mod resnet;
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 
-use super::Detector;
 use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
+use super::score_rows::Detector;
 use crate::config::DetectConfig;
 use crate::data::normalise::Matrix;
 use crate::data::windows::spread;
 use crate::error::{Error, Result};
 use crate::kernels::linear;
+use crate::nn::Parameters;
 use crate::nn::adam::Rates;
-use crate::nn::network::{Parameters, Shapes, parameter, rates};
+use crate::nn::network::{Shapes, parameter, rates};
 use crate::runtime::control::{Control, Part};
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use resnet::{Encoder, WIDTH};
@@ -234,14 +235,14 @@ mod tests {
     use super::*;
     use crate::config::{FitConfig, Negatives};
     use crate::data::columns::{Columns, Series};
-    use crate::model::Model;
+    use crate::generator::Generator;
     use crate::runtime::control::RunToEnd;
     use crate::runtime::rng::{Purpose, Rng};
 
     const WINDOW: usize = 32;
 
     /// A noisy sine, and a model that was hardly trained: its VAE takes no part here.
-    fn sine(seed: u64) -> (Model, Matrix) {
+    fn sine(seed: u64) -> (Generator, Matrix) {
         let noise = Rng::new(seed, Purpose::Detector, [9, 9]).normals(1200);
         let values = noise
             .iter()
@@ -251,19 +252,19 @@ mod tests {
         let columns = Columns::new(vec![("x".into(), values)]).unwrap();
         let series = Series::whole(&columns);
         let config = FitConfig { window: WINDOW, steps: 1, channels: 4, ..FitConfig::default() };
-        let model = crate::fit(&series, &config, &RunToEnd).unwrap();
-        let matrix = model.normaliser.apply_all(&series, &RunToEnd).unwrap();
-        (model, matrix)
+        let (generator, _) = crate::generator::fit::fit(&series, &config, &RunToEnd).unwrap();
+        let matrix = generator.normaliser.apply_all(&series, &RunToEnd).unwrap();
+        (generator, matrix)
     }
 
     fn train(
-        (model, matrix): &(Model, Matrix),
+        (generator, matrix): &(Generator, Matrix),
         starts: &[usize],
         config: &DetectConfig,
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
         let kind = (Negatives::Noise, config.seed);
-        let source = Source::new(model, (matrix, matrix), starts, kind, 64, control)?;
+        let source = Source::new(generator, (matrix, matrix), starts, kind, 64, control)?;
         Carla::train(matrix, starts, WINDOW, &source, (config, 0), control)
     }
 

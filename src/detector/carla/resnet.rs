@@ -8,7 +8,8 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::kernels::{Conv, Layer, add_relu, conv};
-use crate::nn::network::{Parameters, Shapes, layer};
+use crate::nn::Parameters;
+use crate::nn::network::{Shapes, layer};
 
 /// Taps of the three convolutions of a block.
 const TAPS: [usize; 3] = [8, 5, 3];

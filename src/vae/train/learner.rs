@@ -1,15 +1,13 @@
 //! A model in training, step by step.
 
-use std::collections::HashMap;
-
-use candle_core::{Tensor, Var};
+use crate::nn::{Parameters, Variables};
 
 use super::batch::Batch;
 use super::task::Task;
 use crate::error::Result;
 use crate::nn::adam::Adam;
 use crate::runtime::control::Control;
-use crate::vae::{Vae, var_builder};
+use crate::vae::Vae;
 
 /// A model in training.
 pub(crate) struct Learner {
@@ -19,10 +17,10 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    pub(crate) fn new(task: &Task<'_>, vars: HashMap<String, Var>, rate: f64) -> Result<Self> {
-        let parameters: HashMap<String, Tensor> =
+    pub(crate) fn new(task: &Task<'_>, vars: Variables, rate: f64) -> Result<Self> {
+        let parameters: Parameters =
             vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let vae = Vae::new(task.architecture, var_builder(parameters))?;
+        let vae = Vae::new(task.architecture, parameters)?;
         Ok(Self { vae, optimiser: Adam::new(vars, task.config.into(), rate), steps: 0 })
     }
 

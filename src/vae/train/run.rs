@@ -1,8 +1,6 @@
 //! The loop: steps, validation, early stopping, retries.
 
-use std::collections::HashMap;
-
-use candle_core::Tensor;
+use crate::nn::Parameters;
 
 use super::batch::HeldOut;
 use super::learner::Learner;
@@ -96,11 +94,11 @@ fn initial_psi(config: &FitConfig) -> f64 {
 struct Best {
     loss: f64,
     step: usize,
-    snapshot: HashMap<String, Tensor>,
+    snapshot: Parameters,
 }
 
 impl Best {
-    fn new(loss: f64, snapshot: HashMap<String, Tensor>) -> Self {
+    fn new(loss: f64, snapshot: Parameters) -> Self {
         Self { loss, step: 0, snapshot }
     }
 }

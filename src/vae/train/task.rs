@@ -1,8 +1,6 @@
 //! What a training works on, and what comes of it.
 
-use std::collections::HashMap;
-
-use candle_core::Tensor;
+use crate::nn::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::FitConfig;
@@ -48,7 +46,7 @@ pub struct Progress {
 
 /// The outcome of a training.
 pub(crate) struct Trained {
-    pub parameters: HashMap<String, Tensor>,
+    pub parameters: Parameters,
     pub history: Vec<Progress>,
     pub loss: f64,
     pub steps: usize,
