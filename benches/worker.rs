@@ -129,7 +129,7 @@ fn fit(series: &str, changed: serde_json::Map<String, serde_json::Value>) -> Ans
         "seconds": model.seconds,
         "history": model.report.history,
         "r2": model.report.r2,
-        "psi": model.generator.psi().unwrap(),
+        "psi": model.psi(),
     }))
 }
 
@@ -143,7 +143,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let answer = match (serde_json::from_str(&line?)?, &mut trainer) {
             (Command::Load { model, series, batch }, slot) => {
                 let loaded = load(&model, &series, batch)?;
-                let parameters = loaded.vae().architecture().parameters();
+                let shapes = genias::vae::Vae::shapes(loaded.vae().architecture())?;
+                let parameters: usize =
+                    shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
                 *slot = Some(loaded);
                 json!({ "parameters": parameters })
             }

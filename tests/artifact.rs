@@ -556,8 +556,8 @@ fn thresholds_that_no_fit_writes_are_refused() {
     let (thresholds, readable) = ("the thresholds are inconsistent", "not a readable model");
     for (old, new, text) in [
         ("\"amplitude\":{\"auto\"", "\"carla\":{\"auto\"", thresholds),
-        ("\"detector\":null", "\"detector\":\"ensemble\"", thresholds),
-        ("\"detector\":null", "\"detector\":\"forest\"", readable),
+        ("\"detector\":\"reconstruction\"", "\"detector\":\"ensemble\"", thresholds),
+        ("\"detector\":\"reconstruction\"", "\"detector\":\"forest\"", readable),
         ("\"quantiles\":[", "\"quantiles\":[0.0,", thresholds),
         ("\"quantiles\":[", "\"quantiles\":[null,", readable),
         ("\"quantiles\":[", "\"quantiles\":[NaN,", readable),

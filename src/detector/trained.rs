@@ -9,7 +9,7 @@ use super::score_rows::Detector;
 use crate::config::{DetectConfig, DetectorKind};
 use crate::error::Result;
 use crate::nn::Parameters;
-use crate::nn::network::Shapes;
+use crate::nn::parameters::Store;
 
 /// A trained detector as it is kept in a model.
 #[derive(Clone, Debug)]
@@ -45,18 +45,30 @@ impl Learned {
 
 impl Trained {
     /// Name and shape of the parameters of a detector of `features` features.
-    pub(crate) fn shapes(kind: DetectorKind, features: usize, config: &DetectConfig) -> Shapes {
+    pub(crate) fn shapes(
+        kind: DetectorKind,
+        features: usize,
+        config: &DetectConfig,
+    ) -> Result<Vec<(String, Vec<usize>)>> {
         let nets = match kind {
             DetectorKind::Reconstruction | DetectorKind::Amplitude => 0,
             DetectorKind::Classifier | DetectorKind::Carla => config.nets,
             DetectorKind::Ensemble => ensemble::SOURCES.len(),
         };
-        let net = || match kind {
-            DetectorKind::Carla => Carla::shapes(features, config),
-            _ => Classifier::shapes(features, config.detector_channels),
+        let net = match kind {
+            DetectorKind::Carla => Store::shapes(|scope| Carla::build(features, config, scope))?,
+            _ => {
+                Store::shapes(|scope| Classifier::build(features, config.detector_channels, scope))?
+            }
         };
-        let named = |i: usize| net().into_iter().map(move |(name, s)| (format!("{i}.{name}"), s));
-        (0..nets).flat_map(named).collect()
+        let named = |i: usize| net.iter().map(move |(name, s)| (format!("{i}.{name}"), s.clone()));
+        Ok((0..nets).flat_map(named).collect())
+    }
+
+    /// Net `i`, a classifier of `features` features.
+    pub(super) fn classifier(&self, i: usize, features: usize) -> Result<Classifier> {
+        let channels = self.config.detector_channels;
+        Store::load(&self.net(i), |scope| Classifier::build(features, channels, scope))
     }
 
     /// The parameters of net `i`.
@@ -75,8 +87,9 @@ pub(super) fn build(
     trained: &Trained,
     features: usize,
 ) -> Result<Box<dyn Detector>> {
-    let nets =
-        |n: usize| (0..n).map(|i| Classifier::new(&trained.net(i))).collect::<Result<Vec<_>>>();
+    let nets = |n: usize| -> Result<Vec<Classifier>> {
+        (0..n).map(|i| trained.classifier(i, features)).collect()
+    };
     match kind {
         DetectorKind::Ensemble => {
             let weights = trained.learned.weights.clone().unwrap_or_default();

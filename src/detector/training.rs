@@ -119,7 +119,8 @@ fn train_ensemble(
         store(&mut parameters, net, trained);
     }
     let mut trained = Trained { config: config.clone(), learned: Learned::default(), parameters };
-    let nets = (0..SOURCES.len()).map(|i| Classifier::new(&trained.net(i)));
+    let features = normal.matrix.features();
+    let nets = (0..SOURCES.len()).map(|i| trained.classifier(i, features));
     let members = Members::new(nets.collect::<Result<_>>()?);
     let held_out = HeldOut::draw(normal, &SOURCES, config.seed, control)?;
     let rows = held_out.marked(control, |windows: &Tensor| members.scores(windows))?;

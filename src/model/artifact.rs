@@ -312,13 +312,13 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
 fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Parameters> {
     let live = metadata.normaliser.live_features().len();
     let architecture = Architecture::new(&metadata.config, live);
-    let mut shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
+    let mut shapes = if live > 0 { Vae::shapes(&architecture)? } else { Vec::new() };
     if live > 1 {
         shapes.extend(Correlation::shapes(live).map(|(name, shape)| (name.to_string(), shape)));
     }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
-        let own = Trained::shapes(*kind, features, &entry.config).into_iter();
+        let own = Trained::shapes(*kind, features, &entry.config)?.into_iter();
         shapes.extend(own.map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
     if tensors.len() != shapes.len() {

@@ -1,7 +1,5 @@
 //! Optimiser steps from outside, one at a time.
 
-use candle_core::Var;
-
 use super::Model;
 use crate::config::FitConfig;
 use crate::data::columns::Series;
@@ -10,7 +8,7 @@ use crate::data::windows::clean_starts;
 use crate::error::{Error, Result};
 use crate::runtime::control::{Control, RunToEnd};
 use crate::vae::train::Task;
-use crate::vae::train::learner::Learner;
+use crate::vae::train::resumed::Resumed;
 use crate::vae::{Architecture, Vae};
 
 /// Steps of the optimiser on the weights of a model: to look into a training, or to time it.
@@ -39,7 +37,7 @@ pub struct Trainer {
     starts: Vec<usize>,
     architecture: Architecture,
     config: FitConfig,
-    learner: Learner,
+    learner: Resumed,
 }
 
 impl Trainer {
@@ -55,11 +53,7 @@ impl Trainer {
         let architecture = vae.architecture().clone();
         let matrix = model.generator.normaliser.apply(series, &RunToEnd)?;
         let starts = clean_starts(series, architecture.window, config.stride)?;
-        let copy = |(name, tensor): (&String, &candle_core::Tensor)| {
-            Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
-        };
-        let vars = vae.parameters().iter().map(copy).collect::<Result<_>>()?;
-        let learner = Learner::new(&task(&matrix, &starts, &architecture, config), vars, 1.0)?;
+        let learner = Resumed::new(vae, &task(&matrix, &starts, &architecture, config))?;
         Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
     }
 
@@ -69,7 +63,7 @@ impl Trainer {
     /// [`Error::Diverged`] when the loss is not finite.
     pub fn step(&mut self, control: &dyn Control) -> Result<f64> {
         let task = task(&self.matrix, &self.starts, &self.architecture, &self.config);
-        let step = self.learner.steps;
+        let step = self.learner.steps();
         let diverged =
             Error::Diverged { step, retries: 0, learning_rate: self.config.learning_rate };
         self.learner.step(&task, control)?.ok_or(diverged)
@@ -77,7 +71,7 @@ impl Trainer {
 
     /// The VAE with the weights as they are now.
     pub fn vae(&self) -> &Vae {
-        &self.learner.vae
+        self.learner.vae()
     }
 }
 

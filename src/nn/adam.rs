@@ -1,6 +1,5 @@
 //! The optimiser: Adam with clipping, a schedule, and a rate of its own for psi.
 
-use crate::nn::{Parameters, Variables};
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -8,7 +7,8 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Var};
 use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 
-use crate::config::{FitConfig, Schedule};
+use super::parameters::{Declared, Group, Parameters};
+use crate::config::Schedule;
 use crate::error::Result;
 use crate::kernels::{Gradients, Summed};
 use crate::runtime::control::Control;
@@ -40,14 +40,12 @@ pub(crate) struct Rates {
     pub clip: Option<f64>,
 }
 
-impl From<&FitConfig> for Rates {
-    fn from(config: &FitConfig) -> Self {
-        Self {
-            learning_rate: config.learning_rate,
-            psi_learning_rate: config.psi_learning_rate,
-            schedule: config.schedule,
-            steps: config.steps,
-            clip: config.clip,
+impl Rates {
+    fn of(&self, group: Group) -> f64 {
+        match group {
+            Group::Weights => self.learning_rate,
+            Group::Psi => self.psi_learning_rate,
+            Group::Head => LOCAL_RATE * self.psi_learning_rate,
         }
     }
 }
@@ -62,27 +60,16 @@ struct Parameter {
 }
 
 impl Adam {
-    /// Every rate is multiplied by `factor`.
-    pub(crate) fn new(vars: Variables, rates: Rates, factor: f64) -> Self {
-        let mut groups: Vec<Parameter> = vars
-            .into_iter()
-            .map(|(name, var)| {
-                let is_psi = name == "psi";
-                let rate = match name.as_str() {
-                    "psi" => rates.psi_learning_rate,
-                    "local.weight" | "local.bias" => LOCAL_RATE * rates.psi_learning_rate,
-                    _ => rates.learning_rate,
-                };
-                Parameter {
-                    rate: rate * factor,
-                    floor: if is_psi { 1.0 } else { f32::NEG_INFINITY },
-                    first: vec![0.0; var.elem_count()],
-                    second: vec![0.0; var.elem_count()],
-                    name,
-                    var,
-                }
-            })
-            .collect();
+    /// Of the parameters that have a variable; every rate is multiplied by `factor`.
+    pub(crate) fn new(declared: Vec<Declared>, rates: Rates, factor: f64) -> Self {
+        let trained = |Declared { name, group, var, .. }: Declared| {
+            let var = var?;
+            let count = var.elem_count();
+            let floor = if group == Group::Psi { 1.0 } else { f32::NEG_INFINITY };
+            let (first, second) = (vec![0.0; count], vec![0.0; count]);
+            Some(Parameter { name, var, rate: rates.of(group) * factor, floor, first, second })
+        };
+        let mut groups: Vec<Parameter> = declared.into_iter().filter_map(trained).collect();
         groups.sort_by(|a, b| a.name.cmp(&b.name));
         Self { groups, rates }
     }

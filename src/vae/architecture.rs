@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::local::Local;
 use crate::config::FitConfig;
 
 /// How often the decoder doubles the resolution.
@@ -90,49 +89,6 @@ impl Architecture {
     /// Values of one window, W * D.
     pub fn values(&self) -> usize {
         self.window * self.features
-    }
-
-    /// Name and shape of every parameter.
-    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let (c, k) = (self.channels, self.kernel_size);
-        let mut shapes = Vec::new();
-        let mut layer = |name: String, weight: Vec<usize>, bias: usize| {
-            shapes.push((format!("{name}.weight"), weight));
-            shapes.push((format!("{name}.bias"), vec![bias]));
-        };
-        for i in 0..self.levels {
-            let inputs = if i == 0 { self.features } else { c };
-            layer(format!("encoder.blocks.{i}.conv1"), vec![k, inputs, c], c);
-            layer(format!("encoder.blocks.{i}.conv2"), vec![k, c, c], c);
-            if inputs != c || self.block(i).0 != 1 {
-                layer(format!("encoder.blocks.{i}.skip"), vec![1, inputs, c], c);
-            }
-        }
-        if self.decimation == 0 {
-            layer("encoder.reduce".into(), vec![1, c, REDUCED_CHANNELS], REDUCED_CHANNELS);
-        }
-        let hidden = self.encoded_rows() * if self.decimation == 0 { REDUCED_CHANNELS } else { c };
-        layer("encoder.head".into(), vec![hidden, 2 * self.latent], 2 * self.latent);
-        let start = self.decoded_rows() * c;
-        layer("decoder.expand".into(), vec![self.latent, start], start);
-        for i in 0..DOUBLINGS {
-            layer(format!("decoder.up.{i}"), vec![c, 4, c], c);
-        }
-        layer("decoder.out".into(), vec![OUTPUT_TAPS, c, self.features], self.features);
-        if self.linear_path {
-            layer("encoder.linear".into(), vec![self.values(), self.latent], self.latent);
-            layer("decoder.linear".into(), vec![self.latent, self.values()], self.values());
-        }
-        shapes.push(("psi".into(), vec![1]));
-        if self.local {
-            shapes.extend(Local::shapes(self.latent));
-        }
-        shapes
-    }
-
-    /// Number of parameters.
-    pub fn parameters(&self) -> usize {
-        self.shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 

@@ -8,7 +8,7 @@ mod architecture;
 mod decoder;
 mod dropout;
 mod encoder;
-pub mod init;
+pub(crate) mod init;
 mod local;
 pub mod loss;
 mod net;

@@ -1,16 +1,18 @@
 //! The net: encoder, decoder, and psi.
 
-use crate::nn::Parameters;
-use candle_core::{D, DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{D, Device, Tensor};
 
 use super::architecture::Architecture;
 use super::decoder::Decoder;
 use super::dropout::Dropout;
 use super::encoder::Encoder;
+use super::init::Beginning;
 use super::local::{Local, scaled};
 use crate::config::Perturbation;
 use crate::error::Result;
+use crate::nn::Parameters;
+use crate::nn::parameters::{Declared, Group, Scope, Start, Store};
+use crate::runtime::rng::{Purpose, Rng};
 
 /// The VAE.
 #[derive(Clone, Debug)]
@@ -40,23 +42,68 @@ pub struct Output {
 }
 
 impl Vae {
-    /// Takes the parameters named by [`Architecture::shapes`].
+    /// Takes the parameters named by [`Vae::shapes`].
     ///
     /// # Errors
     /// When one is missing or of another shape.
     pub fn new(architecture: &Architecture, parameters: Parameters) -> Result<Self> {
-        let named = parameters.iter().map(|(name, tensor)| (name.clone(), tensor.clone()));
-        let vb = VarBuilder::from_tensors(named.collect(), DType::F32, &Device::Cpu);
+        let build = |scope: &mut Scope<'_, '_>| Self::build(architecture, &Beginning::NONE, scope);
+        let vae = Store::load(&parameters, build)?;
+        Ok(Self { parameters, ..vae })
+    }
+
+    /// An untrained one, and its parameters.
+    pub(crate) fn start(
+        architecture: &Architecture,
+        beginning: &Beginning<'_>,
+        seed: u64,
+    ) -> Result<(Self, Vec<Declared>)> {
+        let stream = |i: u64| Rng::new(seed, Purpose::Init, [i, 0]);
+        let build = |scope: &mut Scope<'_, '_>| Self::build(architecture, beginning, scope);
+        Store::start(&stream, &Parameters::new(), build)
+    }
+
+    /// A copy of it to go on training, and its parameters.
+    pub(crate) fn resume(&self) -> Result<(Self, Vec<Declared>)> {
+        let architecture = &self.architecture;
+        let build = |scope: &mut Scope<'_, '_>| Self::build(architecture, &Beginning::NONE, scope);
+        Store::resume(&self.parameters, build)
+    }
+
+    /// Name and shape of every parameter.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub fn shapes(architecture: &Architecture) -> Result<Vec<(String, Vec<usize>)>> {
+        Store::shapes(|scope| Self::build(architecture, &Beginning::NONE, scope))
+    }
+
+    /// Declares every parameter. Of a net in training, `parameters` stays empty.
+    fn build(
+        architecture: &Architecture,
+        beginning: &Beginning<'_>,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<Self> {
+        let encoder = Encoder::new(architecture, beginning, scope.part("encoder"))?;
+        let decoder = Decoder::new(architecture, beginning, scope.part("decoder"))?;
+        let linear = architecture
+            .linear_path
+            .then(|| beginning.linear_paths(architecture, scope))
+            .transpose()?;
+        let (to_latent, from_latent) = linear.map(|[a, b]| (a, b)).unzip();
+        let psi = || vec![beginning.psi as f32];
+        let psi = scope.parameter("psi", &[1], Start::Values(&psi), Group::Psi)?;
+        let local = architecture
+            .local
+            .then(|| Local::new(architecture.latent, scope.part("local")))
+            .transpose()?;
         Ok(Self {
             architecture: architecture.clone(),
-            encoder: Encoder::new(architecture, vb.pp("encoder"))?,
-            decoder: Decoder::new(architecture, vb.pp("decoder"))?,
-            psi: vb.get(1, "psi")?,
-            local: architecture
-                .local
-                .then(|| Local::new(architecture.latent, vb.pp("local")))
-                .transpose()?,
-            parameters,
+            encoder: encoder.with_linear(to_latent),
+            decoder: decoder.with_linear(from_latent),
+            psi,
+            local,
+            parameters: Parameters::new(),
         })
     }
 

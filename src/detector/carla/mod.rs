@@ -22,16 +22,15 @@ use super::classifier::{LIMIT, limit};
 use super::negatives::Source;
 use super::score_rows::Detector;
 use crate::config::DetectConfig;
+use crate::data::batches::map_shares;
 use crate::data::normalise::Matrix;
 use crate::data::windows::spread;
 use crate::error::{Error, Result};
-use crate::kernels::linear;
 use crate::nn::Parameters;
-use crate::nn::adam::Rates;
-use crate::nn::network::{Shapes, parameter, rates};
+use crate::nn::descent::Plan;
+use crate::nn::parameters::{Linear, Scope, Store};
 use crate::runtime::control::{Control, Part};
-use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
-use resnet::{Encoder, WIDTH};
+use resnet::{ResNet, WIDTH};
 
 /// Optimiser steps of both stages together where none are given.
 pub(crate) const STEPS: usize = 300;
@@ -44,25 +43,31 @@ const RATE: f64 = 5.0;
 /// The trained net: class probabilities of a window, and the class that is normal.
 #[derive(Clone, Debug)]
 pub(crate) struct Carla {
-    encoder: Encoder,
-    head: (Tensor, Tensor),
+    encoder: ResNet,
+    head: Linear,
     temperature: f64,
     normal_class: usize,
 }
 
 impl Carla {
-    /// Name and shape of every parameter, for windows of `features` features.
-    pub(crate) fn shapes(features: usize, config: &DetectConfig) -> Shapes {
-        let mut shapes = Encoder::shapes(features);
-        shapes.push(("head.weight".into(), vec![WIDTH, config.classes]));
-        shapes.push(("head.bias".into(), vec![config.classes]));
-        shapes
+    /// Declares its parameters, for windows of `features` features.
+    pub(crate) fn build(
+        features: usize,
+        config: &DetectConfig,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<Self> {
+        Ok(Self {
+            encoder: ResNet::build(features, scope)?,
+            head: scope.linear("head", WIDTH, config.classes)?,
+            temperature: config.temperature,
+            normal_class: 0,
+        })
     }
 
-    /// Takes the parameters named by [`Carla::shapes`].
+    /// With parameters, and the class that is normal.
     ///
     /// # Errors
-    /// [`Error::Model`] where one is missing, or there is no class `normal_class`.
+    /// [`Error::Model`] where a parameter is missing, or there is no class `normal_class`.
     pub(crate) fn new(
         parameters: &Parameters,
         features: usize,
@@ -73,12 +78,8 @@ impl Carla {
             let text = format!("normal class {normal_class} of {} classes", config.classes);
             return Err(Error::Model(text));
         }
-        Ok(Self {
-            encoder: Encoder::new(parameters, features)?,
-            head: (parameter(parameters, "head.weight")?, parameter(parameters, "head.bias")?),
-            temperature: config.temperature,
-            normal_class,
-        })
+        let carla = Store::load(parameters, |scope| Self::build(features, config, scope))?;
+        Ok(Self { normal_class, ..carla })
     }
 
     /// Trains both stages on the windows at `starts` (at least one) of `matrix` against those of
@@ -105,7 +106,7 @@ impl Carla {
         let (candidates, all) = (pool(CANDIDATES), pool(usize::MAX));
         let stage = |stage| Part::new(control, stage, 2);
         let parameters = pretext::train(&all, (config, net), &stage(0))?;
-        let encoder = Encoder::new(&parameters, matrix.features())?;
+        let encoder = Store::load(&parameters, |scope| ResNet::build(matrix.features(), scope))?;
         let points = candidates.each(candidates.len(), control, |x| encoder.forward(x))?;
         let neighbours = neighbours::Neighbours::find(&points, WIDTH, config.neighbours, control)?;
         let parameters =
@@ -128,7 +129,7 @@ impl Carla {
 
     /// Windows [B, W, D] -> class probabilities [B, classes].
     fn probabilities(&self, x: &Tensor) -> Result<Tensor> {
-        let logits = linear(&self.encoder.forward(x)?, &self.head.0, &self.head.1, false)?;
+        let logits = self.head.forward(&self.encoder.forward(x)?)?;
         Ok(softmax(&(logits / self.temperature)?, D::Minus1)?)
     }
 }
@@ -200,10 +201,7 @@ impl Pool<'_> {
         control: &dyn Control,
         work: impl Fn(&Tensor) -> Result<Tensor> + Sync + Send,
     ) -> Result<Vec<f32>> {
-        let parts = spread_over_pool(n.div_ceil(INFERENCE_SHARE), control, |share| {
-            let items = share * INFERENCE_SHARE..((share + 1) * INFERENCE_SHARE).min(n);
-            values(&work(&self.gather(items)?)?)
-        })?;
+        let parts = map_shares(n, control, |items| values(&work(&self.gather(items)?)?))?;
         Ok(parts.concat())
     }
 }
@@ -219,11 +217,15 @@ fn thirds(batch: &Tensor) -> Result<[Tensor; 3]> {
     Ok([batch.narrow(0, 0, n)?, batch.narrow(0, n, n)?, batch.narrow(0, 2 * n, n)?])
 }
 
-/// Shares of a batch, `size` windows each, and the rates of either stage.
-fn schedule(config: &DetectConfig, size: usize) -> (usize, Rates) {
-    let steps = config.detector_steps.unwrap_or(STEPS).div_ceil(2);
-    let rates = rates(RATE * config.detector_learning_rate, steps);
-    (config.detector_batch_size.div_ceil(size), rates)
+/// Rates, steps and shares of either stage, of `size` windows each.
+fn plan((config, net): (&DetectConfig, u64), size: usize) -> Plan {
+    Plan {
+        learning_rate: RATE * config.detector_learning_rate,
+        steps: config.detector_steps.unwrap_or(STEPS).div_ceil(2),
+        shares: config.detector_batch_size.div_ceil(size),
+        seed: config.seed,
+        net,
+    }
 }
 
 #[cfg(test)]
@@ -316,7 +318,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (parameters, normal) =
                 pool.install(|| train(&data, &starts, &config, control)).unwrap();
-            let shapes = Carla::shapes(1, &config);
+            let shapes = Store::shapes(|scope| Carla::build(1, &config, scope)).unwrap();
             assert_eq!(parameters.len(), shapes.len());
             let values: Vec<f32> = shapes
                 .iter()

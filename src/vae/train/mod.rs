@@ -4,7 +4,7 @@
 //! So the result is the same for any number of threads.
 
 mod batch;
-pub(crate) mod learner;
+pub(crate) mod resumed;
 mod run;
 pub(crate) mod task;
 

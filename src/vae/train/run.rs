@@ -1,85 +1,146 @@
-//! The loop: steps, validation, early stopping, retries.
+//! The training of a VAE: held-out windows are looked at now and then, and decide when to stop.
 
-use crate::nn::Parameters;
-
-use super::batch::HeldOut;
-use super::learner::Learner;
+use super::batch::{Batch, HeldOut};
 use super::task::{Progress, StopReason, Task, Trained};
 use crate::config::{FitConfig, Margin};
-use crate::error::{Error, Result};
-use crate::runtime::control::{Control, Phase, Status};
-use crate::vae::init::initialise;
+use crate::error::Result;
+use crate::kernels::Gradients;
+use crate::nn::adam::{Adam, Rates};
+use crate::nn::parameters::{Declared, Parameters};
+use crate::nn::training::{Moment, Training, Verdict, train as train_net};
+use crate::runtime::control::{Control, Phase};
+use crate::vae::Vae;
+use crate::vae::init::Beginning;
 
 /// Steps between validations.
 const VALIDATE_EVERY: usize = 25;
-/// How often a diverged training starts again, and by what factor the rate falls.
-const RETRIES: usize = 3;
-const RETRY_FACTOR: f64 = 0.2;
 
 /// Trains; a training that diverges starts again at a lower rate.
+///
+/// # Errors
+/// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
 pub(crate) fn train(task: &Task<'_>, control: &dyn Control) -> Result<Trained> {
-    let mut rate = 1.0;
-    for retry in 0..=RETRIES {
-        match attempt(task, rate, control) {
-            Err(Error::Diverged { .. }) if retry < RETRIES => rate *= RETRY_FACTOR,
-            Err(Error::Diverged { step, learning_rate, .. }) => {
-                return Err(Error::Diverged { step, retries: RETRIES, learning_rate });
-            }
-            done => return done,
-        }
-    }
-    Err(Error::Interrupted)
+    train_net(&VaeTraining { task, held_out: HeldOut::new(task)? }, control)
 }
 
-fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained> {
-    let config = task.config;
-    let diverged =
-        |step| Error::Diverged { step, retries: 0, learning_rate: config.learning_rate * rate };
-    let start = (config.sigma_prior, initial_psi(config));
-    let vars = initialise(task.architecture, task.pca, start, config.seed)?;
-    let mut learner = Learner::new(task, vars, rate)?;
-    let held_out = HeldOut::new(task)?;
-    let mut best =
-        Best::new(held_out.loss(&learner.vae, task, control)?, learner.optimiser.snapshot()?);
-    if !best.loss.is_finite() {
-        return Err(diverged(0));
+/// The training of a task.
+struct VaeTraining<'a> {
+    task: &'a Task<'a>,
+    held_out: HeldOut,
+}
+
+/// Validations so far, and the weights of the lowest loss.
+#[derive(Default)]
+struct Validations {
+    history: Vec<Progress>,
+    best: Option<Best>,
+    /// Losses since the last validation.
+    sum: f64,
+    stopped: bool,
+}
+
+struct Best {
+    loss: f64,
+    step: usize,
+    snapshot: Parameters,
+}
+
+impl VaeTraining<'_> {
+    fn is_due(&self, steps: usize) -> bool {
+        steps % VALIDATE_EVERY == 0 || steps == self.task.config.steps
     }
-    let psi = learner.vae.psi()?;
-    let first = Progress { step: 0, train_loss: best.loss, validation_loss: best.loss, psi };
-    let mut history = vec![first];
-    let (mut steps, mut stop_reason, mut sum) = (0, StopReason::Steps, 0.0);
-    while steps < config.steps {
-        if control.cancelled() {
-            return Err(Error::Interrupted);
-        }
-        let loss = learner.step(task, control)?.ok_or_else(|| diverged(steps))?;
-        (sum, steps) = (sum + loss, learner.steps);
-        let psi = learner.vae.psi()?;
-        let status =
-            Status { phase: Phase::Vae, step: steps, steps: config.steps, loss, psi: Some(psi) };
-        control.progress(&status);
-        if steps % VALIDATE_EVERY == 0 || steps == config.steps {
-            let validation_loss = held_out.loss(&learner.vae, task, control)?;
-            if !validation_loss.is_finite() {
-                return Err(diverged(steps));
-            }
-            let since = steps - history.last().map_or(0, |line| line.step);
-            let train_loss = sum / since as f64;
-            history.push(Progress { step: steps, train_loss, validation_loss, psi });
-            sum = 0.0;
-            if validation_loss < best.loss {
-                best = Best {
-                    loss: validation_loss,
-                    step: steps,
-                    snapshot: learner.optimiser.snapshot()?,
-                };
-            } else if config.patience.is_some_and(|patience| steps - best.step >= patience) {
-                stop_reason = StopReason::Patience;
-                break;
-            }
-        }
+}
+
+impl Training for VaeTraining<'_> {
+    type Net = Vae;
+    type Seen = Validations;
+    type Outcome = Trained;
+
+    fn phase(&self) -> Phase {
+        Phase::Vae
     }
-    Ok(Trained { parameters: best.snapshot, history, loss: best.loss, steps, stop_reason })
+
+    fn rates(&self) -> Rates {
+        rates(self.task.config)
+    }
+
+    fn start(&self) -> Result<(Vae, Vec<Declared>)> {
+        let config = self.task.config;
+        let (sigma_prior, psi) = (config.sigma_prior, initial_psi(config));
+        let beginning = Beginning { pca: self.task.pca, sigma_prior, psi };
+        Vae::start(self.task.architecture, &beginning, config.seed)
+    }
+
+    fn gradients(
+        &self,
+        vae: &Vae,
+        step: usize,
+        control: &dyn Control,
+    ) -> Result<(f64, Vec<Gradients>)> {
+        Batch::draw(self.task, step)?.gradients(vae, self.task, step, control)
+    }
+
+    fn psi(&self, vae: &Vae) -> Result<Option<f64>> {
+        vae.psi().map(Some)
+    }
+
+    fn watch(
+        &self,
+        seen: &mut Validations,
+        at: &Moment<'_, Vae>,
+        control: &dyn Control,
+    ) -> Result<Verdict> {
+        let steps = at.steps;
+        seen.sum += at.loss;
+        if !self.is_due(steps) {
+            return Ok(Verdict::Continue);
+        }
+        let loss = self.held_out.loss(at.net, self.task, control)?;
+        if !loss.is_finite() {
+            return Ok(Verdict::Diverged);
+        }
+        seen.note(steps, loss, at.net.psi()?);
+        let best = seen.best.as_ref();
+        if best.is_none_or(|best| loss < best.loss) {
+            let snapshot = at.optimiser.snapshot()?;
+            seen.best = Some(Best { loss, step: steps, snapshot });
+        } else if let (Some(best), Some(patience)) = (best, self.task.config.patience) {
+            seen.stopped = steps - best.step >= patience;
+        }
+        Ok(if seen.stopped { Verdict::Stop } else { Verdict::Continue })
+    }
+
+    fn finish(&self, seen: Validations, optimiser: &Adam, steps: usize) -> Result<Trained> {
+        let stop_reason = if seen.stopped { StopReason::Patience } else { StopReason::Steps };
+        let (parameters, loss) = match seen.best {
+            Some(best) => (best.snapshot, best.loss),
+            None => (optimiser.snapshot()?, f64::NAN),
+        };
+        Ok(Trained { parameters, history: seen.history, loss, steps, stop_reason })
+    }
+}
+
+impl Validations {
+    /// One more line of the history.
+    fn note(&mut self, step: usize, validation_loss: f64, psi: f64) {
+        let train_loss = match self.history.last() {
+            None => validation_loss,
+            Some(last) => self.sum / (step - last.step) as f64,
+        };
+        self.history.push(Progress { step, train_loss, validation_loss, psi });
+        self.sum = 0.0;
+    }
+}
+
+/// Learning rates of a configuration.
+pub(super) fn rates(config: &FitConfig) -> Rates {
+    Rates {
+        learning_rate: config.learning_rate,
+        psi_learning_rate: config.psi_learning_rate,
+        schedule: config.schedule,
+        steps: config.steps,
+        clip: config.clip,
+    }
 }
 
 /// Where psi starts: at 1, X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
@@ -87,18 +148,5 @@ fn initial_psi(config: &FitConfig) -> f64 {
     match config.margin {
         Margin::Reconstruction => 2.0,
         Margin::Input => 1.0,
-    }
-}
-
-/// The weights of the lowest validation loss so far.
-struct Best {
-    loss: f64,
-    step: usize,
-    snapshot: Parameters,
-}
-
-impl Best {
-    fn new(loss: f64, snapshot: Parameters) -> Self {
-        Self { loss, step: 0, snapshot }
     }
 }
