@@ -7,13 +7,13 @@ mod common;
 use arrow::array::BooleanArray;
 use common::{
     CancelAfter, Noted, OneThread, assert_close, column, fitted, frame, in_pool, is_covered,
-    model_of, picked, questions, rng, small, wave, waves,
+    model_of, picked, questions, rng, small, wave, waves, with_thresholds,
 };
 use genias::config::{Aggregate, Negatives};
 use genias::metrics::ranking::auc_roc;
 use genias::{
     Columns, Control, DetectConfig, DetectorKind, Error, FitConfig, Model, Phase, RunToEnd,
-    ScoreConfig, Series, Threshold,
+    ScoreConfig, Series, Threshold, fit,
 };
 
 const RUN: &RunToEnd = &RunToEnd;
@@ -496,4 +496,26 @@ fn a_stop_is_obeyed() {
         let result = model.score_with(&series, &by(kind), &CancelAfter::new(0));
         assert!(matches!(result, Err(Error::Interrupted)), "{kind:?}");
     }
+}
+
+/// What generates needs no detector: thresholds are set when a detector is asked for.
+#[test]
+fn a_fit_for_generation_holds_no_detector() {
+    let columns = waves(300);
+    let series = Series::whole(&columns);
+    let model = fit(&series, &small(), RUN).unwrap();
+    assert!(model.detectors.calibrations.is_empty() && model.detectors.default.is_none());
+    assert_eq!(model.detectors.kinds(), UNTRAINED);
+    let scores = model.score(&series, RUN).unwrap();
+    let error = model.label(&series, Threshold::Auto, RUN).unwrap_err().to_string();
+    assert!(
+        error.contains("`detector` = reconstruction") && error.contains("fit(model"),
+        "{error}"
+    );
+    let labels = model.label(&series, Threshold::Number(0.5), RUN).unwrap();
+    assert_eq!(labels, scores.iter().map(|s| s.map(|s| s > 0.5)).collect::<Vec<_>>());
+    let asked = with_thresholds(&series, &small(), RUN);
+    assert_eq!(asked.detectors.calibrations.len(), UNTRAINED.len());
+    assert_eq!(asked.score(&series, RUN).unwrap(), scores);
+    assert!(asked.label(&series, Threshold::Auto, RUN).unwrap().contains(&Some(false)));
 }

@@ -1109,7 +1109,7 @@ fn progress_is_told_and_kept() {
         assert!((mean - line.train_loss).abs() < 1e-12, "{mean}, {line:?}");
         assert_eq!(told[line.step - 1].psi, Some(line.psi));
     }
-    let unwatched = fitted(&Series::whole(&columns), &config);
+    let unwatched = fit(&Series::whole(&columns), &config, RUN).unwrap();
     assert!(model.to_bytes().unwrap() == unwatched.to_bytes().unwrap());
     let history: Vec<usize> = model.report.history.iter().map(|line| line.step).collect();
     assert_eq!(history, [0, 25, 50, 60]);

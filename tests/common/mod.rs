@@ -65,12 +65,17 @@ pub fn normal() -> FitConfig {
     FitConfig { latent: Some(12), channels: 8, steps: 150, batch_size: 32, ..small() }
 }
 
-/// Fits, with the thresholds of what needs no training, and checks what must hold for any model.
-pub fn fitted(series: &Series<'_>, config: &FitConfig) -> Model {
+/// Fits, with the thresholds of the detectors that need no training.
+pub fn with_thresholds(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Model {
     let untrained =
         DetectConfig { detector: DetectorKind::Reconstruction, ..DetectConfig::default() };
-    let model = fit(series, config, &RunToEnd).unwrap();
-    let model = model.fit_detector(series, &untrained, &RunToEnd).unwrap();
+    let model = fit(series, config, control).unwrap();
+    model.fit_detector(series, &untrained, control).unwrap()
+}
+
+/// Fits, with thresholds, and checks what must hold for any model.
+pub fn fitted(series: &Series<'_>, config: &FitConfig) -> Model {
+    let model = with_thresholds(series, config, &RunToEnd);
     assert!(model.psi() >= 1.0, "psi {}", model.psi());
     let report = &model.report;
     let numbers =

@@ -47,7 +47,7 @@ struct Best {
 
 impl VaeTraining<'_> {
     fn is_due(&self, steps: usize) -> bool {
-        steps % VALIDATE_EVERY == 0 || steps == self.task.config.steps
+        steps.is_multiple_of(VALIDATE_EVERY) || steps == self.task.config.steps
     }
 }
 
