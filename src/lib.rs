@@ -75,7 +75,8 @@ pub use config::{
     DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
 };
 pub use data::columns::{Columns, Rows, Series};
-pub use data::{columns, normalise, windows};
+pub use data::positions::Positions;
+pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
 pub use model::fit::fit;
 pub use model::{Model, artifact};

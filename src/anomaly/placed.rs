@@ -13,13 +13,21 @@ pub struct Anomaly {
     pub kind: AnomalyKind,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
-    /// Per hit feature: its position and the new values, in input units, one per row.
+    /// Per hit feature: its position and the new values, in input units, one per row; NaN where the
+    /// input has none, and stays as it is.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
     pub strength: f64,
     /// How it came of a model; `None` where it was injected, or hits constant features only.
     pub origin: Option<Origin>,
+}
+
+impl Anomaly {
+    /// Whether it changes a value: where it fell onto nulls alone, it does not.
+    pub(crate) fn is_any(&self) -> bool {
+        self.values.iter().any(|(_, values)| values.iter().any(|value| !value.is_nan()))
+    }
 }
 
 /// How an anomaly came of a model.
@@ -89,9 +97,10 @@ pub(crate) fn strength(
     for (feature, values) in values {
         let std = normaliser.std[*feature];
         for (t, value) in rows.clone().zip(values) {
-            let before = series.value(*feature, t).unwrap_or(*value);
-            squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
-            n += 1;
+            if let Some(before) = series.value(*feature, t) {
+                squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
+                n += 1;
+            }
         }
     }
     (squares / n.max(1) as f64).sqrt()

@@ -61,6 +61,10 @@ pub struct FitConfig {
     pub window: usize,
     /// Rows between training windows; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
     pub stride: Option<usize>,
+    /// Largest share of the values of a window that may be missing, in [0, 1). They are filled in for
+    /// the nets, and no loss and no score counts them. A model whose bytes do not say is one of 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_null: f64,
     /// Latent units L; `None`: 100 for several features, 50 for one.
     pub latent: Option<usize>,
     /// Channels of the TCN and of the decoder.
@@ -131,6 +135,7 @@ impl Default for FitConfig {
         Self {
             window: 200,
             stride: None,
+            max_null: 0.1,
             latent: None,
             channels: 32,
             levels: None,
@@ -200,6 +205,7 @@ impl FitConfig {
     pub fn validate(&self) -> Result<()> {
         count("window", self.window, MIN_WINDOW, MAX_WINDOW)?;
         optional_count("stride", self.stride, 1, usize::MAX)?;
+        number("max_null", self.max_null, |x| (0.0..1.0).contains(&x), "in [0, 1)")?;
         optional_count("latent", self.latent, 1, 4096)?;
         count("channels", self.channels, 1, 1024)?;
         optional_count("levels", self.levels, 1, 16)?;
@@ -227,6 +233,12 @@ impl FitConfig {
         number("validation", self.validation, |x| x > 0.0 && x <= 0.5, "in (0, 0.5]")
     }
 
+    /// Most missing values of a window of `features` features.
+    pub fn most_missing(&self, features: usize) -> usize {
+        // A product such as 0.29 * 100 falls short of what it means by rounding.
+        (self.max_null * (self.window * features) as f64 + 1e-9) as usize
+    }
+
     /// Latent units for `features` live features.
     pub fn latent_for(&self, features: usize) -> usize {
         self.latent.unwrap_or(if features > 1 { 100 } else { 50 })
@@ -241,4 +253,9 @@ impl FitConfig {
     pub fn zeta_for(&self, features: usize) -> f64 {
         self.zeta.unwrap_or(0.01 / features.max(1) as f64)
     }
+}
+
+/// Whether an option is left out of a model's bytes: what is not there is 0.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

@@ -54,6 +54,7 @@ pub(super) fn static_name(name: &str) -> &'static str {
     const NAMES: &[&str] = &[
         "window",
         "stride",
+        "max_null",
         "latent",
         "channels",
         "levels",

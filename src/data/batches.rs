@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
+use super::columns::Series;
 use super::normalise::Matrix;
-use super::windows;
+use super::positions::Positions;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
@@ -40,11 +41,13 @@ pub(crate) fn map_windows<T: Send>(
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<T> + Sync + Send,
 ) -> Result<Vec<T>> {
-    map_shares(starts.len(), control, |share| {
-        let starts = &starts[share];
-        let shape = (starts.len(), size, matrix.features());
-        work(&Tensor::from_vec(matrix.gather(starts, size), shape, &Device::Cpu)?)
-    })
+    map_shares(starts.len(), control, |share| work(&batch(matrix, &starts[share], size)?))
+}
+
+/// The windows of `size` rows at `starts`, [n, size, D].
+pub(crate) fn batch(matrix: &Matrix, starts: &[usize], size: usize) -> Result<Tensor> {
+    let shape = (starts.len(), size, matrix.features());
+    Ok(Tensor::from_vec(matrix.gather(starts, size), shape, &Device::Cpu)?)
 }
 
 /// As [`map_windows`], for any number of windows: hands the results to `take` in order, a few at a
@@ -73,26 +76,51 @@ pub(crate) fn pass<T: Send>(
     Ok(())
 }
 
-/// Hands the rows and the result of every window that covers a row of `runs` to `take`, in order;
-/// `work` gives the results of a batch of windows [B, W, D], one after another. Windows have `size`
-/// rows, and stand `stride` rows apart, a quarter of a window where none is given.
+/// Hands the rows and the result of every window that scores the `stretches` of a series to `take`, in
+/// order; `work` gives the results of a batch of windows [B, W, D], one after another. Windows have
+/// `size` rows, and stand `stride` rows apart, a quarter of a window where none is given.
 ///
 /// # Errors
 /// As [`map_windows`].
 pub(crate) fn covering_windows(
-    matrix: &Matrix,
-    runs: &[Range<usize>],
+    (series, matrix): (&Series<'_>, &Matrix),
+    stretches: &[Range<usize>],
     (size, stride): (usize, Option<usize>),
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
     mut take: impl FnMut(Range<usize>, &[f32]),
 ) -> Result<()> {
-    let starts = windows::covering_starts(runs, size, stride.unwrap_or(size / OVERLAP));
-    pass(matrix, &starts, size, control, work, |starts, results| {
+    let stride = stride.unwrap_or(size / OVERLAP);
+    let starts = series.scored_starts(stretches, size, stride);
+    let alike = match series.positions() {
+        // Flat stretches have a window at every row.
+        Positions::Content => alike(matrix, &starts, size),
+        _ => vec![1; starts.len()],
+    };
+    let mut copies = alike.iter().copied().filter(|n| *n > 0);
+    let first: Vec<usize> =
+        starts.iter().zip(&alike).filter(|(_, n)| **n > 0).map(|(start, _)| *start).collect();
+    let mut all = starts.iter();
+    pass(matrix, &first, size, control, work, |starts, results| {
         let per_window = results.len() / starts.len().max(1);
         // Also where windows have no values: they cover their rows.
-        for (i, &start) in starts.iter().enumerate() {
-            take(start..start + size, &results[i * per_window..(i + 1) * per_window]);
+        for (i, n) in (0..starts.len()).zip(&mut copies) {
+            for start in all.by_ref().take(n) {
+                take(*start..start + size, &results[i * per_window..(i + 1) * per_window]);
+            }
         }
     })
+}
+
+/// How many windows in a row are the same, at the first of them; 0 at the others.
+fn alike(matrix: &Matrix, starts: &[usize], size: usize) -> Vec<usize> {
+    let mut alike: Vec<usize> = vec![0; starts.len()];
+    let mut first = 0;
+    for (i, &start) in starts.iter().enumerate() {
+        if matrix.window(starts[first], size) != matrix.window(start, size) {
+            first = i;
+        }
+        alike[first] += 1;
+    }
+    alike
 }

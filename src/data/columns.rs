@@ -3,6 +3,7 @@
 //! [`Columns`] holds the features of a frame as 32- or 64-bit floats (other numeric types are cast
 //! once); [`Series`] is one group of it, in time order, without copying a value.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,6 +15,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::positions::{Positions, mixed};
 use crate::error::{Error, Result};
 
 /// One feature.
@@ -249,6 +251,7 @@ pub struct Series<'a> {
     usable: Vec<bool>,
     labelled: Vec<bool>,
     gaps: Vec<usize>,
+    positions: Positions,
 }
 
 impl<'a> Series<'a> {
@@ -260,6 +263,7 @@ impl<'a> Series<'a> {
             rows,
             labelled: Vec::new(),
             gaps: Vec::new(),
+            positions: Positions::default(),
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -290,6 +294,18 @@ impl<'a> Series<'a> {
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
         self
+    }
+
+    /// Says which windows score a row.
+    pub fn with_positions(mut self, positions: Positions) -> Self {
+        self.positions = positions;
+        self
+    }
+
+    /// The same series with the values of `columns`, whose rows are those of the series in its order.
+    pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
+        let series = Series::whole(columns).with_gaps(self.gaps.clone());
+        Series { labelled: self.labelled.clone(), ..series }
     }
 
     /// The frame's columns.
@@ -339,9 +355,57 @@ impl<'a> Series<'a> {
         self.usable[t]
     }
 
+    /// Number of features without a value at row `t`.
+    pub fn missing(&self, t: usize) -> usize {
+        if self.usable[t] {
+            return 0;
+        }
+        (0..self.columns.width()).filter(|&d| self.value(d, t).is_none()).count()
+    }
+
+    /// Whether every row has a value in every feature.
+    pub fn is_complete(&self) -> bool {
+        self.usable.iter().all(|usable| *usable)
+    }
+
+    /// Whether row `t` is a known anomaly.
+    pub fn is_labelled(&self, t: usize) -> bool {
+        self.labelled.get(t).copied().unwrap_or(false)
+    }
+
     /// Whether row `t` has a value in every feature and is not a known anomaly.
     pub fn is_clean(&self, t: usize) -> bool {
-        self.usable[t] && !self.labelled.get(t).copied().unwrap_or(false)
+        self.usable[t] && !self.is_labelled(t)
+    }
+
+    /// Start rows of the windows of `size` rows, about `stride` apart, that score some stretches of
+    /// the series.
+    pub(crate) fn scored_starts(
+        &self,
+        stretches: &[Range<usize>],
+        size: usize,
+        stride: usize,
+    ) -> Vec<usize> {
+        self.positions.starts(|| self.row_hashes(), stretches, size, stride)
+    }
+
+    /// A hash of the values of every row.
+    pub(super) fn row_hashes(&self) -> Vec<u64> {
+        let mut hashes = vec![0u64; self.len()];
+        let mut column = vec![0.0; self.len()];
+        for d in 0..self.columns.width() {
+            self.read(d, 0, &mut column);
+            for (hash, value) in hashes.iter_mut().zip(&column) {
+                let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
+                *hash = mixed(*hash ^ bits);
+            }
+        }
+        hashes
+    }
+
+    /// Which windows score a row.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// Row positions before which time jumps.

@@ -5,4 +5,6 @@ pub(crate) mod batches;
 pub mod columns;
 pub mod normalise;
 pub(crate) mod overlap;
+pub mod positions;
+pub(crate) mod wild;
 pub mod windows;

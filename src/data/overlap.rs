@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::columns::Series;
 use crate::config::Aggregate;
 
 /// Values per row, of overlapping windows.
@@ -47,10 +48,20 @@ impl Overlap {
         })
     }
 
+    /// Value `i` of a row as a score that fits 32 bits; none where the row lacks a value.
+    pub(crate) fn score(&self, series: &Series<'_>, row: usize, i: usize) -> Option<f32> {
+        self.get(row, i).filter(|_| series.is_usable(row)).map(finite)
+    }
+
     /// Whether a window covers each row.
     pub(crate) fn covered(&self) -> Vec<bool> {
         self.counts.iter().map(|count| *count > 0).collect()
     }
+}
+
+/// Scores fit 32 bits.
+fn finite(score: f32) -> f32 {
+    if score.is_nan() { f32::MAX } else { score.clamp(f32::MIN, f32::MAX) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::columns::Series;
-use crate::config::WINDOW_BUDGET;
+use crate::config::{FitConfig, WINDOW_BUDGET};
 use crate::error::{Error, Result};
 
 /// Maximal stretches of rows that windows may lie in.
@@ -34,24 +34,64 @@ pub fn runs(
     found
 }
 
+/// Stretches in which every window of `size` rows lies between two gaps, in rows where `keep` holds,
+/// and misses at most `most` values.
+///
+/// Where nulls end one stretch and the next begins, the two may share rows: their windows differ.
+pub fn stretches(
+    series: &Series<'_>,
+    keep: impl Fn(usize) -> bool,
+    size: usize,
+    most: usize,
+) -> Vec<Range<usize>> {
+    if most == 0 {
+        return runs(series, |t| keep(t) && series.is_usable(t), size);
+    }
+    let runs = runs(series, keep, size);
+    runs.into_iter().flat_map(|run| within_budget(series, run, size, most)).collect()
+}
+
+/// The stretches of a run of at least `size` rows.
+fn within_budget(
+    series: &Series<'_>,
+    run: Range<usize>,
+    size: usize,
+    most: usize,
+) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut missing: usize = (run.start..run.start + size).map(|t| series.missing(t)).sum();
+    for end in run.start + size..=run.end {
+        if missing <= most {
+            match found.last_mut().filter(|last| last.end + 1 == end) {
+                Some(last) => last.end = end,
+                None => found.push(end - size..end),
+            }
+        }
+        if end < run.end {
+            missing = missing + series.missing(end) - series.missing(end - size);
+        }
+    }
+    found
+}
+
+/// The stretches without what each shares with the one before it, where a window of `size` rows is left.
+pub fn apart(stretches: Vec<Range<usize>>, size: usize) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::with_capacity(stretches.len());
+    for stretch in stretches {
+        let free = found.last().map_or(0, |last| last.end).max(stretch.start);
+        if free + size <= stretch.end {
+            found.push(free..stretch.end);
+        }
+    }
+    found
+}
+
 /// Start rows of the windows of `size` rows, every `stride` rows within each run.
 pub fn starts(runs: &[Range<usize>], size: usize, stride: usize) -> Vec<usize> {
     runs.iter()
         .filter(|run| run.len() >= size)
         .flat_map(|run| (run.start..=run.end - size).step_by(stride.max(1)))
         .collect()
-}
-
-/// Start rows at `stride`, and the last window of each run besides: every row of a run that is
-/// at least one window long is covered.
-pub fn covering_starts(runs: &[Range<usize>], size: usize, stride: usize) -> Vec<usize> {
-    let mut covering = Vec::new();
-    for run in runs.iter().filter(|run| run.len() >= size) {
-        let last = run.end - size;
-        covering.extend((run.start..last).step_by(stride.clamp(1, size)));
-        covering.push(last);
-    }
-    covering
 }
 
 /// The stride that keeps the number of windows within `budget`: 1 where they are few.
@@ -84,19 +124,30 @@ pub(crate) fn spread(starts: &[usize], most: usize) -> Vec<usize> {
     (0..most).map(|i| starts[i * (starts.len() - 1) / (most - 1).max(1)]).collect()
 }
 
-/// Start rows of the clean windows of `size` rows that are trained on; without a `stride` about as
-/// many as the budget allows.
+/// Start rows of the windows that are trained on; without a `stride` about as many as the budget
+/// allows.
 ///
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
-pub(crate) fn clean_starts(
-    series: &Series<'_>,
-    size: usize,
-    stride: Option<usize>,
-) -> Result<Vec<usize>> {
-    let runs = usable_runs(series, |t| series.is_clean(t), size)?;
-    let stride = stride.unwrap_or_else(|| automatic_stride(&runs, size, WINDOW_BUDGET));
+pub(crate) fn clean_starts(series: &Series<'_>, config: &FitConfig) -> Result<Vec<usize>> {
+    let size = config.window;
+    let runs = usable_stretches(series, |t| !series.is_labelled(t), config)?;
+    let automatic = || automatic_stride(&runs, size, WINDOW_BUDGET);
+    let stride = config.stride.unwrap_or_else(automatic);
     Ok(starts(&runs, size, stride))
+}
+
+/// The stretches of rows where `keep` holds whose windows miss no more values than `config` allows.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+pub(crate) fn usable_stretches(
+    series: &Series<'_>,
+    keep: impl Fn(usize) -> bool,
+    config: &FitConfig,
+) -> Result<Vec<Range<usize>>> {
+    let most = config.most_missing(series.columns().width());
+    long_enough(series, config.window, |size| stretches(series, keep, size, most))
 }
 
 /// The runs of rows where `keep` holds that are at least `window` long.
@@ -107,13 +158,22 @@ pub(crate) fn usable_runs(
     series: &Series<'_>,
     keep: impl Fn(usize) -> bool,
     window: usize,
-) -> Result<Vec<std::ops::Range<usize>>> {
+) -> Result<Vec<Range<usize>>> {
+    long_enough(series, window, |size| runs(series, keep, size))
+}
+
+/// What `find` finds for windows of this size.
+fn long_enough(
+    series: &Series<'_>,
+    window: usize,
+    find: impl FnOnce(usize) -> Vec<Range<usize>>,
+) -> Result<Vec<Range<usize>>> {
     let rows = series.len();
     if rows < window {
         return Err(Error::TooShort { rows, window });
     }
-    let runs = runs(series, keep, window);
-    if runs.is_empty() { Err(Error::NoWindow { rows, window }) } else { Ok(runs) }
+    let found = find(window);
+    if found.is_empty() { Err(Error::NoWindow { rows, window }) } else { Ok(found) }
 }
 
 #[cfg(test)]
@@ -159,7 +219,7 @@ mod tests {
             let series = Series::whole(&columns);
             let runs = runs(&series, |t| series.is_usable(t), size);
             let mut covered = vec![false; usable.len()];
-            for start in covering_starts(&runs, size, stride) {
+            for start in series.scored_starts(&runs, size, stride) {
                 prop_assert!(usable[start..start + size].iter().all(|ok| *ok));
                 covered[start..start + size].fill(true);
             }

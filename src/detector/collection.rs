@@ -78,9 +78,10 @@ impl Detectors {
         Error::parameter("detector", kind.name(), allowed)
     }
 
-    /// Score of every row: the windows at every `stride` rows of each run of rows without nulls or
-    /// gaps, and the last one, are scored row by row; what covers a row is put together as
-    /// `aggregate` says. `None` where no window covers a row.
+    /// Score of every row: the windows at every `stride` rows of each stretch that holds no gap and
+    /// few enough nulls ([`Series::positions`] says which), its first and its last one, are scored row
+    /// by row; what covers a row is put together as `aggregate` says. `None` where a row lacks a
+    /// value, or no window covers it.
     ///
     /// # Errors
     /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`], and
@@ -96,7 +97,7 @@ impl Detectors {
         let detector = self.build(kind, generator)?;
         let work = |x: &Tensor| detector.rows(x);
         let rows = overlap(generator, series, config, 1, control, work)?;
-        Ok((0..series.len()).map(|t| rows.get(t, 0).map(finite)).collect())
+        Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
     }
 
     /// What every feature adds to the score of every row, for reading where an anomaly is: per
@@ -122,7 +123,7 @@ impl Detectors {
             kind => Err(per_feature_error(kind)),
         };
         let rows = overlap(generator, series, config, width, control, work)?;
-        let feature = |d: usize| (0..series.len()).map(|t| rows.get(t, d).map(finite)).collect();
+        let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
     }
 
@@ -159,13 +160,10 @@ fn overlap(
 ) -> Result<Overlap> {
     let mut rows = Overlap::new(series.len(), width, config.aggregate);
     let matrix = generator.normaliser.apply_all(series, control)?;
-    let runs = generator.runs(series, |t| series.is_usable(t))?;
+    let stretches = generator.stretches(series, |_| true)?;
     let windows = (generator.config.window, config.score_stride);
-    covering_windows(&matrix, &runs, windows, control, work, |at, scores| rows.add(at, scores))?;
+    covering_windows((series, &matrix), &stretches, windows, control, work, |at, scores| {
+        rows.add(at, scores)
+    })?;
     Ok(rows)
-}
-
-/// Scores fit 32 bits.
-fn finite(score: f32) -> f32 {
-    if score.is_nan() { f32::MAX } else { score.clamp(f32::MIN, f32::MAX) }
 }

@@ -36,7 +36,7 @@ impl<'a> NormalWindows<'a> {
         control: &dyn Control,
     ) -> Result<Self> {
         let config = &generator.config;
-        let starts = clean_starts(series, config.window, config.stride)?;
+        let starts = clean_starts(series, config)?;
         let (train, validation) = windows::split(&starts, config.window, config.validation);
         let matrix = generator.normaliser.apply_all(series, control)?;
         let live = generator.normaliser.apply(series, control)?;
@@ -67,6 +67,8 @@ pub(crate) struct HeldOut {
     normal: Vec<f32>,
     anomalous: Vec<f32>,
     hit: Vec<bool>,
+    /// Which rows of the normal and of the anomalous windows lack a value; empty where none does.
+    missing: [Vec<bool>; 2],
 }
 
 impl HeldOut {
@@ -80,13 +82,17 @@ impl HeldOut {
         let starts = spread(&normal.validation, EXAMINED);
         let sizes = (normal.size(), normal.matrix.features());
         let values = normal.matrix.gather(&starts, sizes.0);
-        let mut held_out = Self { sizes, normal: values, anomalous: Vec::new(), hit: Vec::new() };
+        let missing = starts.iter().flat_map(|&t| normal.matrix.rows_missing(t, sizes.0));
+        let missing = [missing.collect(), Vec::new()];
+        let (anomalous, hit) = (Vec::new(), Vec::new());
+        let mut held_out = Self { sizes, normal: values, anomalous, hit, missing };
         for (i, kind) in kinds.iter().enumerate() {
             let source = normal.source(&normal.validation, (*kind, seed), EXAMINED, control)?;
-            let Anomalous { windows, hit } =
+            let Anomalous { windows, hit, missing } =
                 source.draw(EXAMINED / kinds.len(), u64::MAX - i as u64);
             held_out.anomalous.extend(windows);
             held_out.hit.extend(hit);
+            held_out.missing[1].extend(missing);
         }
         Ok(held_out)
     }
@@ -107,7 +113,7 @@ impl HeldOut {
         control: &dyn Control,
         work: impl Fn(&Tensor) -> Result<Vec<T>> + Sync + Send,
     ) -> Result<Vec<T>> {
-        self.rows(&self.normal, control, work)
+        Ok(complete(self.rows(&self.normal, control, work)?, &self.missing[0]).collect())
     }
 
     /// What `work` gives for the rows of the anomalous windows, and whether each is hit.
@@ -117,7 +123,8 @@ impl HeldOut {
         work: impl Fn(&Tensor) -> Result<Vec<T>> + Sync + Send,
     ) -> Result<Vec<(T, bool)>> {
         let rows = self.rows(&self.anomalous, control, work)?;
-        Ok(rows.into_iter().zip(self.hit.iter().copied()).collect())
+        let marked = rows.into_iter().zip(self.hit.iter().copied());
+        Ok(complete(marked, &self.missing[1]).collect())
     }
 
     /// Both, one after the other.
@@ -144,4 +151,11 @@ impl HeldOut {
         })?;
         Ok(done.into_iter().flatten().collect())
     }
+}
+
+/// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is
+/// empty.
+fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
+    let rows = rows.into_iter().enumerate();
+    rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)
 }

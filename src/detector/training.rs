@@ -14,6 +14,7 @@ use super::threshold::Calibration;
 use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, DetectorKind, Negatives};
 use crate::data::columns::Series;
+use crate::data::wild::Wild;
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::nn::Parameters;
@@ -37,6 +38,9 @@ pub(crate) fn fit_detector(
     control: &dyn Control,
 ) -> Result<Detectors> {
     config.validate()?;
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
     let config = &with_steps(config);
     let kind = config.detector;
     let normal = NormalWindows::new(generator, series, control)?;

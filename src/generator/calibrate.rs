@@ -47,6 +47,8 @@ pub(crate) struct Learned {
 /// Windows with their noise, in batches.
 pub(crate) struct Sample {
     windows: Vec<f32>,
+    /// 1 where there is a value, 0 where one is filled in; `None` where there are all.
+    observed: Option<Vec<f32>>,
     batches: Vec<(Tensor, Tensor)>,
     /// Values of a window, W * D.
     values: usize,
@@ -72,10 +74,21 @@ impl Sample {
         let latent = task.architecture.latent;
         let sizes = [task.config.window, task.matrix.features(), latent];
         let windows = task.matrix.gather(&starts, sizes[0]);
+        let observed = task.matrix.observed(&starts, sizes[0]);
         let mut rng = Rng::new(task.config.seed, Purpose::Validation, [draw, 0]);
         let noise = rng.normals(starts.len() * latent);
         let batches = shares(&windows, &noise, sizes)?;
-        Ok(Self { windows, batches, values: sizes[0] * sizes[1] })
+        Ok(Self { windows, observed, batches, values: sizes[0] * sizes[1] })
+    }
+
+    /// The windows, and where a value was filled in, what they are decoded to: it has no error.
+    fn seen(&self, decoded: &[f32]) -> Vec<f32> {
+        let mut windows = self.windows.clone();
+        let observed = self.observed.iter().flatten();
+        for ((x, y), observed) in windows.iter_mut().zip(decoded).zip(observed) {
+            *x = if *observed > 0.0 { *x } else { *y };
+        }
+        windows
     }
 
     /// X^ of the windows, decoded from the mean.
@@ -109,7 +122,7 @@ impl<'a> Samples<'a> {
             return Ok(None);
         }
         let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
-        let rows = |d: usize| clean.iter().map(|t| matrix.window(*t, 1)[d]).collect();
+        let rows = |d: usize| clean.iter().map(|t| matrix.rows(*t, 1)[d]).collect();
         let sizes = (self.config().window, matrix.features());
         Correlation::fit(&self.trained.windows, decoded, sizes, rows).map(Some)
     }
@@ -131,7 +144,7 @@ pub(crate) fn calibrate(
     let decoded = samples.trained.decode(&vae, control)?;
     let task = samples.task;
     let normal_range =
-        NormalRange::new(&samples.trained.windows, &decoded, task.matrix, samples.series);
+        NormalRange::new(&samples.trained.seen(&decoded), &decoded, task.matrix, samples.series);
     let correlation = samples.correlation(&decoded)?;
     let (tau, local_tau) = thresholds(&vae, samples, &normal_range, control)?;
     let kinds = Clusters::default();
@@ -208,8 +221,9 @@ fn reconstruction(
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
-    let total = square(&mut sample.windows.iter().copied());
-    let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
+    let seen = sample.seen(&decoded);
+    let total = square(&mut seen.iter().copied());
+    let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
     let pca_errors = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
         let window = &sample.windows[i * sample.values..(i + 1) * sample.values];
         Ok(samples.pca.squared_error(window))

@@ -2,10 +2,11 @@
 
 use super::calibrate::{Learned, Samples, calibrate};
 use super::fitted::Generator;
-use super::report::Report;
+use super::report::{Health, Report};
 use crate::config::FitConfig;
 use crate::data::columns::Series;
 use crate::data::normalise::{Matrix, Normaliser};
+use crate::data::wild::Wild;
 use crate::data::windows::{self, clean_starts, spread};
 use crate::error::Result;
 use crate::runtime::control::Control;
@@ -28,14 +29,32 @@ pub(crate) fn fit(
     control: &dyn Control,
 ) -> Result<(Generator, Report)> {
     config.validate()?;
-    let starts = clean_starts(series, config.window, config.stride)?;
-    let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
+    let wild = Wild::find(series);
+    match wild.left_out(series)? {
+        Some(columns) => fit_tame(&series.replaced(&columns), &wild, config, control),
+        None => fit_tame(series, &wild, config, control),
+    }
+}
+
+/// Fits a generator to a series without wild values; `wild` says what was found of them.
+fn fit_tame(
+    series: &Series<'_>,
+    wild: &Wild,
+    config: &FitConfig,
+    control: &dyn Control,
+) -> Result<(Generator, Report)> {
+    let starts = clean_starts(series, config)?;
+    let normaliser = Normaliser::fit(series, |t| match config.max_null > 0.0 {
+        true => !series.is_labelled(t),
+        false => series.is_clean(t),
+    });
     let matrix = normaliser.apply(series, control)?;
     let (train, validation) = windows::split(&starts, config.window, config.validation);
     let report = Report {
         train_windows: train.len(),
         validation_windows: validation.len(),
         stop_reason: Some(StopReason::NoLiveFeature),
+        health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
         ..Report::default()
     };
     let generator = Generator::inert(config.clone(), normaliser);
@@ -81,6 +100,7 @@ fn fit_vae(
         history: trained.history,
         train_windows: report.train_windows,
         validation_windows: report.validation_windows,
+        health: [report.health, found.health.clone()].concat(),
         ..found
     };
     Ok((learned, report))

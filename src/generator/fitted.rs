@@ -10,7 +10,7 @@ use crate::anomaly::latent::patch::Rule;
 use crate::config::{Distance, FitConfig, GenerateConfig};
 use crate::data::columns::Series;
 use crate::data::normalise::Normaliser;
-use crate::data::windows::usable_runs;
+use crate::data::windows::usable_stretches;
 use crate::error::Result;
 use crate::vae::Vae;
 
@@ -76,16 +76,17 @@ impl Generator {
         self.correlation.as_ref().map(Correlation::strongest)
     }
 
-    /// The runs of rows where `keep` holds that are at least a window long.
+    /// The stretches of rows where `keep` holds whose windows miss no more values than the model
+    /// allows; see [`crate::windows::stretches`].
     ///
     /// # Errors
     /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] where there is none.
-    pub(crate) fn runs(
+    pub(crate) fn stretches(
         &self,
         series: &Series<'_>,
         keep: impl Fn(usize) -> bool,
     ) -> Result<Vec<Range<usize>>> {
-        usable_runs(series, keep, self.config.window)
+        usable_stretches(series, keep, &self.config)
     }
 
     /// What a deviation is compared with.

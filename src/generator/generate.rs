@@ -14,6 +14,7 @@ use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
 use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
+use crate::data::wild::Wild;
 use crate::data::windows;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
@@ -38,7 +39,8 @@ enum Hit {
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
-/// Places non-overlapping anomalies on the clean rows of a series, in time order.
+/// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
+/// nor where windows hold more nulls than the model allows. Nulls inside an anomaly stay.
 ///
 /// The positions and shapes depend on the seed and the content of the series only.
 ///
@@ -54,8 +56,12 @@ pub(crate) fn generate(
 ) -> Result<Vec<Anomaly>> {
     let size = generator.config.window;
     config.validate(size)?;
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.runs(series, |t| series.is_clean(t))?;
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    let runs = windows::apart(runs, size);
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
     let length = lengths(config, size);
     let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
@@ -63,11 +69,10 @@ pub(crate) fn generate(
         segments.into_iter().filter_map(|segment| site(segment, &runs, size, &mut rng)).collect();
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
-    spread_over_pool(
-        sites.len(),
-        control,
-        |i| Ok(maker.anomaly(sites[i].segment.clone(), &made[i])),
-    )
+    let anomalies = spread_over_pool(sites.len(), control, |i| {
+        Ok(maker.anomaly(sites[i].segment.clone(), &made[i]))
+    })?;
+    Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
 
 /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
@@ -83,8 +88,11 @@ pub(crate) fn pairs(
 ) -> Result<Vec<Pair>> {
     let size = generator.config.window;
     config.validate(size)?;
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.runs(series, |t| series.is_clean(t))?;
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
     let stride =
         config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
@@ -283,7 +291,7 @@ fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pa
         for (t, value) in anomaly.rows.clone().zip(values) {
             let i = (t - start) * width + feature;
             anomalous[i] = *value as f32;
-            mask[i] = true;
+            mask[i] = !value.is_nan();
         }
     }
     Pair { start, normal, anomalous, mask }

@@ -16,7 +16,7 @@ use crate::runtime::control::Control;
 pub struct Reconstruction {
     /// Per feature, one value per row, in input units.
     pub values: Vec<Vec<f64>>,
-    /// Whether a window without nulls covers the row; elsewhere its values mean nothing.
+    /// Whether the row has no null and a window covers it; elsewhere its values mean nothing.
     pub covered: Vec<bool>,
 }
 
@@ -35,9 +35,11 @@ pub(crate) fn reconstruct(
     let mut rows = Overlap::new(series.len(), live.len(), Aggregate::Mean);
     let work = |x: &Tensor| vae.as_ref().map_or(Ok(Vec::new()), |vae| vae.decode_mean(x));
     let matrix = normaliser.apply(series, control)?;
-    let runs = generator.runs(series, |t| series.is_usable(t))?;
+    let stretches = generator.stretches(series, |_| true)?;
     let windows = (config.window, None);
-    covering_windows(&matrix, &runs, windows, control, work, |at, decoded| rows.add(at, decoded))?;
+    covering_windows((series, &matrix), &stretches, windows, control, work, |at, decoded| {
+        rows.add(at, decoded)
+    })?;
     let mut values: Vec<Vec<f64>> =
         normaliser.mean.iter().map(|&mean| vec![mean; series.len()]).collect();
     for (i, &d) in live.iter().enumerate() {
@@ -45,7 +47,9 @@ pub(crate) fn reconstruct(
             *value = normaliser.raw(d, f64::from(rows.get(t, i).unwrap_or(0.0)));
         }
     }
-    Ok(Reconstruction { values, covered: rows.covered() })
+    let usable = |(t, covered): (usize, bool)| covered && series.is_usable(t);
+    let covered = rows.covered().into_iter().enumerate().map(usable).collect();
+    Ok(Reconstruction { values, covered })
 }
 
 /// The latent mean of the windows every `stride` rows: start row and mu [L] of each.
@@ -60,7 +64,7 @@ pub(crate) fn embed(
 ) -> Result<Vec<(usize, Vec<f32>)>> {
     let size = generator.config.window;
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.runs(series, |t| series.is_usable(t))?;
+    let runs = generator.stretches(series, |_| true)?;
     let stride = stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let starts = windows::starts(&runs, size, stride);
     let Some(vae) = &generator.vae else {

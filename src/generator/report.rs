@@ -52,6 +52,9 @@ pub enum Health {
     Underfit,
     /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
     CopiesInput,
+    /// A few training values are so far away that they were left out, or that they make up nearly all
+    /// of a feature's variance.
+    WildValues,
 }
 
 impl Health {
@@ -64,6 +67,7 @@ impl Health {
             Self::PatchTotal => "patch_total",
             Self::Underfit => "underfit",
             Self::CopiesInput => "copies_input",
+            Self::WildValues => "wild_values",
         }
     }
 }

@@ -54,7 +54,9 @@ impl Model {
         Ok(Self { generator, detectors, report, seconds: None })
     }
 
-    /// Places non-overlapping anomalies on the clean rows of a series, in time order.
+    /// Places non-overlapping anomalies on the rows of a series, in time order: not on known
+    /// anomalies, nor where windows hold more nulls than the model allows. Nulls inside an anomaly
+    /// stay.
     ///
     /// The positions and shapes depend on the seed and the content of the series only.
     ///
@@ -138,9 +140,10 @@ impl Model {
         self.score_with(series, &ScoreConfig::default(), control)
     }
 
-    /// Score of every row by one detector: the windows at every `stride` rows of each run of rows
-    /// without nulls or gaps, and the last one, are scored row by row; what covers a row is put
-    /// together as `aggregate` says. `None` where no window covers a row.
+    /// Score of every row by one detector: the windows at every `stride` rows of each stretch that
+    /// holds no gap and few enough nulls ([`Series::positions`] says which), its first and its last
+    /// one, are scored row by row; what covers a row is put together as `aggregate` says. `None` where
+    /// a row lacks a value, or no window covers it.
     ///
     /// # Errors
     /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`], and

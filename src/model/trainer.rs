@@ -52,7 +52,8 @@ impl Trainer {
         let vae = model.generator.vae.as_ref().ok_or_else(missing)?;
         let architecture = vae.architecture().clone();
         let matrix = model.generator.normaliser.apply(series, &RunToEnd)?;
-        let starts = clean_starts(series, architecture.window, config.stride)?;
+        let of_model = FitConfig { stride: config.stride, ..model.generator.config.clone() };
+        let starts = clean_starts(series, &of_model)?;
         let learner = Resumed::new(vae, &task(&matrix, &starts, &architecture, config))?;
         Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
     }

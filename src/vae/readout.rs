@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::net::Vae;
 use super::train::task::Task;
-use crate::data::batches::map_windows;
+use crate::data::batches::{batch, map_shares};
 use crate::data::windows::spread;
 use crate::error::Result;
 use crate::runtime::control::Control;
@@ -32,9 +32,15 @@ struct Remainder {
 impl Remainder {
     fn of(vae: &Vae, task: &Task<'_>, starts: &[usize], control: &dyn Control) -> Result<Self> {
         let size = task.architecture.window;
-        let parts = map_windows(task.matrix, starts, size, control, |x| {
-            let (mu, _) = vae.encode(x)?;
-            let error = (x - vae.decode(&mu)?)?.flatten_from(1)?;
+        let parts = map_shares(starts.len(), control, |share| {
+            let starts = &starts[share];
+            let x = batch(task.matrix, starts, size)?;
+            let (mu, _) = vae.encode(&x)?;
+            let mut error = (&x - vae.decode(&mu)?)?;
+            if let Some(observed) = task.matrix.observed(starts, size) {
+                error = (error * Tensor::from_vec(observed, x.shape(), &Device::Cpu)?)?;
+            }
+            let error = error.flatten_from(1)?;
             Ok((mu.to_vec2::<f32>()?, error.to_vec2::<f32>()?))
         })?;
         let (mu, error): (Vec<_>, Vec<_>) = parts.into_iter().unzip();

@@ -6,6 +6,7 @@
 //! variance of what X^ leaves of them on the diagonal (the covariance of a factor model). The joint
 //! distance of a stretch of rows is the mean over its blocks of m' C^-1 m, for block means m.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
@@ -204,7 +205,7 @@ impl Correlation {
         window: &[f32],
         segment: &Range<usize>,
         groups: &[Group],
-        donor: impl Fn(&mut Rng) -> &'a [f32],
+        donor: impl Fn(&mut Rng) -> Cow<'a, [f32]>,
         weigh: impl Fn(usize, &[f32]) -> Vec<f32>,
         rng: &mut Rng,
     ) -> (Vec<Change>, f64) {
@@ -228,7 +229,7 @@ impl Correlation {
             let group = &groups[rng.below(groups.len())];
             let hit = group.part(rng);
             let donor = (rng.below(2) == 0).then(|| donor(rng));
-            let one = |&d: &usize| match donor {
+            let one = |&d: &usize| match &donor {
                 Some(donor) => change(d, &|t| donor[at(t, d)]),
                 None => {
                     let (partner, slope) = self.mirror(d, &group.members, &hit);
@@ -436,7 +437,7 @@ mod tests {
         let window = vec![0.0; WINDOW * 3];
         let weigh = |_: usize, delta: &[f32]| vec![1.0; delta.len()];
         let (changes, _) =
-            joint.breach(&window, &(3..30), &groups, |_| &window, weigh, &mut rng(1));
+            joint.breach(&window, &(3..30), &groups, |_| Cow::from(&window), weigh, &mut rng(1));
         assert_eq!((changes.len(), changes[0].feature), (1, 1));
         let end = changes[0].delta[0];
         assert!(end == joint.low[1] || end == joint.high[1], "{end}");
@@ -463,7 +464,7 @@ mod tests {
             let window = &windows[at..at + WINDOW * 3];
             let donor = |rng: &mut Rng| {
                 let at = rng.below(100) * WINDOW * 3;
-                &windows[at..at + WINDOW * 3]
+                Cow::from(&windows[at..at + WINDOW * 3])
             };
             let segment = start..start + length;
             let weigh = |_: usize, delta: &[f32]| blend_weights(delta.len());
