@@ -1,24 +1,37 @@
 //! Step 1, columns: Arrow columns in, and a view of the rows of one series.
 //!
-//! [`Columns`] holds the features of a frame as 32- or 64-bit floats (other numeric types are cast
-//! once); [`Series`] is one group of it, in time order, without copying a value.
+//! [`Columns`] holds the features of a frame as they came, and beside them as 32- or 64-bit floats to
+//! compute with; [`Series`] is one group of it, in time order, without copying a value.
 
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array,
-    PrimitiveArray,
+    PrimitiveArray, UInt32Array,
 };
-use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{cast, take};
+use arrow::datatypes::{
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type, i256,
+};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::domain::Domain;
 use crate::error::{Error, Result};
 
 /// One feature.
 #[derive(Clone, Debug)]
-enum Feature {
+struct Feature {
+    source: ArrayRef,
+    floats: Floats,
+    domain: Domain,
+}
+
+/// Its values to compute with.
+#[derive(Clone, Debug)]
+enum Floats {
     F32(Float32Array),
     F64(Float64Array),
 }
@@ -74,80 +87,173 @@ impl Columns {
         self.rows
     }
 
-    /// Whether feature `d` came as 32-bit floats (and so goes out as such).
+    /// Whether feature `d` came as 32-bit floats.
     pub fn is_f32(&self, d: usize) -> bool {
-        matches!(self.features[d], Feature::F32(_))
+        self.features[d].source.data_type() == &DataType::Float32
     }
 
-    /// Largest finite value of the type that feature `d` goes out as.
-    pub fn largest(&self, d: usize) -> f64 {
-        if self.is_f32(d) { f64::from(f32::MAX) } else { f64::MAX }
+    /// What feature `d` can take.
+    pub fn domain(&self, d: usize) -> &Domain {
+        &self.features[d].domain
+    }
+
+    /// The same columns, of which feature `d` takes values between `low` and `high` only: for dtypes
+    /// that Arrow does not have, such as integers of 128 bits that come as decimals.
+    #[must_use]
+    pub fn with_range(mut self, d: usize, low: f64, high: f64) -> Self {
+        self.features[d].domain = self.features[d].domain.within(low, high);
+        self
     }
 
     /// The value at `row` of feature `d`, `None` for null and NaN.
     pub fn value(&self, d: usize, row: usize) -> Option<f64> {
-        let value = match &self.features[d] {
-            Feature::F32(array) if array.is_valid(row) => f64::from(array.value(row)),
-            Feature::F64(array) if array.is_valid(row) => array.value(row),
-            _ => return None,
-        };
-        (!value.is_nan()).then_some(value)
+        self.features[d].floats.value(row)
     }
 
-    /// A copy of feature `d` whose values can be changed; everything else keeps its bits, nulls and
-    /// NaN included.
+    /// A copy of feature `d` whose values can be changed.
     pub fn copy(&self, d: usize) -> Copied {
-        match &self.features[d] {
-            Feature::F32(array) => Copied::F32(array.values().to_vec(), array.nulls().cloned()),
-            Feature::F64(array) => Copied::F64(array.values().to_vec(), array.nulls().cloned()),
-        }
+        Copied { feature: self.features[d].clone(), changes: Vec::new() }
+    }
+
+    /// The same of the values at `rows`, in this order.
+    ///
+    /// # Errors
+    /// For a row that the frame does not have.
+    pub fn copy_rows(&self, d: usize, rows: &UInt32Array) -> Result<Copied> {
+        Ok(Copied { feature: self.features[d].take(rows)?, changes: Vec::new() })
     }
 }
 
-/// A copy of a feature, of the float type that it came as.
+/// A copy of a feature, in its own dtype; everything that is not set keeps its bits, nulls and NaN
+/// included.
 #[derive(Clone, Debug)]
-pub enum Copied {
-    /// 32-bit floats.
-    F32(Vec<f32>, Option<NullBuffer>),
-    /// 64-bit floats.
-    F64(Vec<f64>, Option<NullBuffer>),
+pub struct Copied {
+    feature: Feature,
+    changes: Vec<(usize, f64)>,
 }
 
 impl Copied {
-    /// Sets the value at `row`; a null stays one.
+    /// Sets the value at `row`, which the dtype is to hold (see [`Domain::nearest`]); a null stays one.
     pub fn set(&mut self, row: usize, value: f64) {
-        match self {
-            Self::F32(values, _) => values[row] = value as f32,
-            Self::F64(values, _) => values[row] = value,
+        // The value before may have more digits than the float that it is read as.
+        if self.feature.floats.value(row).is_some_and(|before| before != value) {
+            self.changes.push((row, value));
         }
     }
 
-    /// As an Arrow array.
-    pub fn finish(self) -> ArrayRef {
-        match self {
-            Self::F32(values, nulls) => Arc::new(Float32Array::new(values.into(), nulls)),
-            Self::F64(values, nulls) => Arc::new(Float64Array::new(values.into(), nulls)),
+    /// As an Arrow array of the dtype that the feature came as, and which values have changed.
+    pub fn finish(self) -> (ArrayRef, BooleanBuffer) {
+        changed(&self.feature.source, &self.changes)
+    }
+}
+
+/// An array with other values at some rows, and which of them differ from those before.
+fn changed(array: &ArrayRef, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuffer) {
+    type F16 = <Float16Type as ArrowPrimitiveType>::Native;
+    // Conversions of floats to integers keep to the range.
+    let units = |value: f64, scale: i8| (value * 10f64.powi(scale.into())).round();
+    match *array.data_type() {
+        DataType::Int8 => replaced::<Int8Type>(array, changes, |v| v as i8),
+        DataType::Int16 => replaced::<Int16Type>(array, changes, |v| v as i16),
+        DataType::Int32 => replaced::<Int32Type>(array, changes, |v| v as i32),
+        DataType::Int64 => replaced::<Int64Type>(array, changes, |v| v as i64),
+        DataType::UInt8 => replaced::<UInt8Type>(array, changes, |v| v as u8),
+        DataType::UInt16 => replaced::<UInt16Type>(array, changes, |v| v as u16),
+        DataType::UInt32 => replaced::<UInt32Type>(array, changes, |v| v as u32),
+        DataType::UInt64 => replaced::<UInt64Type>(array, changes, |v| v as u64),
+        DataType::Float16 => replaced::<Float16Type>(array, changes, F16::from_f64),
+        DataType::Float32 => replaced::<Float32Type>(array, changes, |v| v as f32),
+        DataType::Float64 => replaced::<Float64Type>(array, changes, |v| v),
+        DataType::Decimal32(_, scale) => {
+            replaced::<Decimal32Type>(array, changes, |v| units(v, scale) as i32)
+        }
+        DataType::Decimal64(_, scale) => {
+            replaced::<Decimal64Type>(array, changes, |v| units(v, scale) as i64)
+        }
+        DataType::Decimal128(_, scale) => {
+            replaced::<Decimal128Type>(array, changes, |v| units(v, scale) as i128)
+        }
+        DataType::Decimal256(_, scale) => {
+            let native = |v| i256::from_i128(units(v, scale) as i128);
+            replaced::<Decimal256Type>(array, changes, native)
+        }
+        DataType::Boolean => flipped(array.as_boolean(), changes),
+        // A column of nulls.
+        _ => (array.clone(), BooleanBuffer::new_unset(array.len())),
+    }
+}
+
+fn replaced<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    changes: &[(usize, f64)],
+    native: impl Fn(f64) -> T::Native,
+) -> (ArrayRef, BooleanBuffer) {
+    let array = array.as_primitive::<T>();
+    let mut values = array.values().to_vec();
+    let mut differs = vec![false; values.len()];
+    for &(row, value) in changes {
+        let value = native(value);
+        if value != values[row] {
+            (values[row], differs[row]) = (value, true);
         }
     }
+    let new = PrimitiveArray::<T>::new(values.into(), array.nulls().cloned());
+    (Arc::new(new.with_data_type(array.data_type().clone())), differs.into())
+}
+
+fn flipped(array: &BooleanArray, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuffer) {
+    let mut values: Vec<bool> = array.values().iter().collect();
+    let mut differs = vec![false; values.len()];
+    for &(row, value) in changes {
+        let value = value >= 0.5;
+        (values[row], differs[row]) = (value, value != values[row]);
+    }
+    (Arc::new(BooleanArray::new(values.into(), array.nulls().cloned())), differs.into())
 }
 
 impl Feature {
     fn new(name: &str, array: &ArrayRef) -> Result<Self> {
-        let feature = match array.data_type() {
-            DataType::Float32 => Self::F32(array.as_primitive::<Float32Type>().clone()),
-            DataType::Float64 => Self::F64(array.as_primitive::<Float64Type>().clone()),
+        let floats = match array.data_type() {
+            DataType::Float32 => Floats::F32(array.as_primitive::<Float32Type>().clone()),
+            DataType::Float64 => Floats::F64(array.as_primitive::<Float64Type>().clone()),
             dtype if dtype.is_numeric() || matches!(dtype, DataType::Boolean | DataType::Null) => {
                 let array = cast(array, &DataType::Float64)?;
-                Self::F64(array.as_primitive::<Float64Type>().clone())
+                Floats::F64(array.as_primitive::<Float64Type>().clone())
             }
             dtype => {
                 return Err(Error::Dtype { column: name.into(), dtype: dtype.to_string() });
             }
         };
-        match feature.first_infinite() {
+        match floats.first_infinite() {
             Some(row) => Err(Error::Infinite { column: name.into(), row }),
-            None => Ok(feature),
+            None => {
+                let domain = Domain::of(array.data_type());
+                Ok(Self { source: array.clone(), floats, domain })
+            }
         }
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Result<Self> {
+        let source = take(&self.source, rows, None)?;
+        Ok(Self { source, floats: self.floats.take(rows)?, domain: self.domain })
+    }
+}
+
+impl Floats {
+    fn value(&self, row: usize) -> Option<f64> {
+        let value = match self {
+            Self::F32(array) if array.is_valid(row) => f64::from(array.value(row)),
+            Self::F64(array) if array.is_valid(row) => array.value(row),
+            _ => return None,
+        };
+        (!value.is_nan()).then_some(value)
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Result<Self> {
+        Ok(match self {
+            Self::F32(array) => Self::F32(take(array, rows, None)?.as_primitive().clone()),
+            Self::F64(array) => Self::F64(take(array, rows, None)?.as_primitive().clone()),
+        })
     }
 
     fn first_infinite(&self) -> Option<usize> {
@@ -321,7 +427,7 @@ impl<'a> Series<'a> {
     ///
     /// `start` and the rows of `out` must lie within the series.
     pub fn read(&self, d: usize, start: usize, out: &mut [f64]) {
-        self.columns.features[d].read(&self.rows, start, out);
+        self.columns.features[d].floats.read(&self.rows, start, out);
     }
 
     /// All values of feature `d`, block by block: first row and values of each.
@@ -378,7 +484,7 @@ impl<'a> Series<'a> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Decimal128Array, Int16Array, StringArray};
+    use arrow::array::{Decimal128Array, Int16Array, Int64Array, StringArray, UInt64Array};
 
     use super::*;
 
@@ -423,11 +529,43 @@ mod tests {
         let columns = Columns::new(vec![column("x", array.clone())]).unwrap();
         let mut copy = columns.copy(0);
         copy.set(0, 9.0);
-        let out = copy.finish();
+        copy.set(3, 0.0);
+        let (out, changed) = copy.finish();
         let out = out.as_primitive::<Float64Type>();
+        assert_eq!(changed.set_indices().collect::<Vec<_>>(), [0]);
         assert_eq!((out.value(0), out.is_null(1)), (9.0, true));
         assert_eq!(out.value(2).to_bits(), odd_nan.to_bits());
         assert_eq!(out.value(3).to_bits(), (-0.0f64).to_bits());
+    }
+
+    #[test]
+    fn values_go_out_as_they_came() {
+        let odd = (1i64 << 53) + 1;
+        let digits = 12_345_678_901_234_567_890_123_456_789i128;
+        let decimal = Decimal128Array::from(vec![Some(digits), Some(150), None]);
+        let sources: [ArrayRef; 4] = [
+            Arc::new(Int64Array::from(vec![Some(odd), Some(7), None])),
+            Arc::new(UInt64Array::from(vec![Some(u64::MAX), Some(7), None])),
+            Arc::new(decimal.with_precision_and_scale(38, 2).unwrap()),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ];
+        for source in sources {
+            let columns = Columns::new(vec![("x".into(), source.clone())]).unwrap();
+            let mut copy = columns.copy(0);
+            // Read as a float and set again: nothing changes.
+            (0..2).for_each(|row| copy.set(row, columns.value(0, row).unwrap()));
+            let (same, changed) = copy.finish();
+            assert_eq!((&same, changed.count_set_bits()), (&source, 0));
+            let mut copy = columns.copy(0);
+            copy.set(1, columns.domain(0).nearest(1e40));
+            let (new, changed) = copy.finish();
+            assert_eq!(new.data_type(), source.data_type());
+            assert_eq!(new.slice(0, 1).as_ref(), source.slice(0, 1).as_ref());
+            assert!(changed.value(1) && !changed.value(0), "{new:?}");
+            let rows = UInt32Array::from(vec![2, 0]);
+            let (picked, _) = columns.copy_rows(0, &rows).unwrap().finish();
+            assert_eq!(picked.slice(1, 1).as_ref(), source.slice(0, 1).as_ref());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::columns::Series;
 use crate::config::{Form, GenerateConfig, PAPER_TAU, Patch, WINDOW_BUDGET};
 use crate::control::Control;
 use crate::diversity::descriptor;
+use crate::domain::possible;
 use crate::draw::{Drawer, Drawn, Site, decodings};
 use crate::error::{Error, Result};
 use crate::inject::Kind;
@@ -19,7 +20,7 @@ use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
 use crate::windows;
 
-pub use crate::synthetic::{Synthetic, SyntheticColumns};
+pub use crate::synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};
 
 /// How often an anomaly also hits features that were constant in training, where it may.
 const CONSTANT_RATE: f64 = 0.2;
@@ -35,7 +36,8 @@ pub struct Anomaly {
     pub kind: AnomalyKind,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
-    /// Per hit feature: its position and the new values, in input units, one per row.
+    /// Per hit feature: its position and the new values, in input units, one per row. They are values
+    /// that the feature can take ([`crate::domain::Domain`]), and at least one differs from the input.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
@@ -87,17 +89,33 @@ impl AnomalyKind {
     }
 }
 
-/// One pair of windows, row-major [W, D] in input units.
+/// A window, and what an anomaly makes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// First row in the series.
-    pub start: usize,
-    /// The window as it is.
-    pub normal: Vec<f32>,
-    /// The same window with an anomaly.
-    pub anomalous: Vec<f32>,
-    /// Which values the anomaly hit.
-    pub mask: Vec<bool>,
+    /// Rows of the series.
+    pub rows: Range<usize>,
+    /// The anomaly, within these rows.
+    pub anomaly: Anomaly,
+}
+
+impl Pair {
+    /// The window as it is, row-major [W, D], in input units.
+    pub fn normal(&self, series: &Series<'_>) -> Vec<f64> {
+        let width = series.columns().width();
+        let value = |t: usize, d: usize| series.value(d, t).unwrap_or(f64::NAN);
+        self.rows.clone().flat_map(|t| (0..width).map(move |d| value(t, d))).collect()
+    }
+
+    /// The same with the anomaly.
+    pub fn anomalous(&self, series: &Series<'_>) -> Vec<f64> {
+        let (mut window, width) = (self.normal(series), series.columns().width());
+        for (feature, values) in &self.anomaly.values {
+            for (t, value) in self.anomaly.rows.clone().zip(values) {
+                window[(t - self.rows.start) * width + feature] = *value;
+            }
+        }
+        window
+    }
 }
 
 /// What one anomaly changes, and how it came of the model.
@@ -173,9 +191,9 @@ impl Model {
             })
             .collect();
         let made = self.made((series, &matrix, &runs), &sites, config, control)?;
-        let pair = |(site, made): (Site, Made)| {
-            let anomaly = self.anomaly(series, site.segment, &made);
-            pair(series, site.window, size, &anomaly)
+        let pair = |(site, made): (Site, Made)| Pair {
+            rows: site.window..site.window + size,
+            anomaly: self.anomaly(series, site.segment, &made),
         };
         Ok(sites.into_iter().zip(made).map(pair).collect())
     }
@@ -312,18 +330,14 @@ impl Model {
                     }
                     Hit::Constant { feature, delta, height } => (*feature, delta, *height),
                 };
-                let most = series.columns().largest(feature);
-                let changed = rows
-                    .clone()
-                    .zip(delta)
-                    .map(|(t, delta)| {
-                        let value = series.value(feature, t).unwrap_or(f64::NAN);
-                        (value + f64::from(*delta) * unit).clamp(-most, most)
-                    })
-                    .collect();
-                (feature, changed)
+                let changed = rows.clone().zip(delta).map(|(t, delta)| {
+                    let value = series.value(feature, t).unwrap_or(f64::NAN);
+                    value + f64::from(*delta) * unit
+                });
+                (feature, changed.collect())
             })
             .collect();
+        let values = possible(series, &self.normaliser.std, &rows, values);
         let strength = strength(series, &self.normaliser, &rows, &values);
         let kind = AnomalyKind::Generated(made.kind);
         Anomaly { kind, rows, values, strength, origin: made.origin }
@@ -391,19 +405,4 @@ fn site(segment: Range<usize>, runs: &[Range<usize>], size: usize, rng: &mut Rng
     let high = segment.start.min(run.end - size);
     let window = low + rng.below(high - low + 1);
     Some(Site { window, segment })
-}
-
-fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pair {
-    let width = series.columns().width();
-    let value = |i: usize| series.value(i % width, start + i / width).unwrap_or(f64::NAN) as f32;
-    let normal: Vec<f32> = (0..size * width).map(value).collect();
-    let (mut anomalous, mut mask) = (normal.clone(), vec![false; normal.len()]);
-    for (feature, values) in &anomaly.values {
-        for (t, value) in anomaly.rows.clone().zip(values) {
-            let i = (t - start) * width + feature;
-            anomalous[i] = *value as f32;
-            mask[i] = true;
-        }
-    }
-    Pair { start, normal, anomalous, mask }
 }

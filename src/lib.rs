@@ -65,6 +65,7 @@ mod deform;
 pub mod detector;
 mod diagnostics;
 pub mod diversity;
+pub mod domain;
 mod draw;
 pub mod error;
 pub mod fit;

@@ -4,13 +4,15 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use genias::{Columns, Error, Options, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
-use crate::bridge::to_arrow;
+use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, Roles};
 
 /// One call's frame.
 pub struct Frame {
     pub name: PlSmallStr,
     pub columns: Columns,
+    /// Dtypes of the features.
+    pub dtypes: Vec<DataType>,
     /// Whether the values came as a struct.
     pub multivariate: bool,
     pub options: Options,
@@ -50,6 +52,7 @@ impl Frame {
         let features = features(values)?;
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let columns = columns(&features)?;
+        let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
@@ -72,7 +75,18 @@ impl Frame {
             .collect();
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
-        Ok(Self { name, columns, multivariate, options, models, groups, order, by, labels })
+        Ok(Self {
+            name,
+            columns,
+            dtypes,
+            multivariate,
+            options,
+            models,
+            groups,
+            order,
+            by,
+            labels,
+        })
     }
 
     /// The series of one group.
@@ -143,7 +157,7 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
-/// A numeric or Boolean column for the core, by name.
+/// A numeric or Boolean column for a metric, by name.
 pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
     check_dtype(column.name(), column.dtype())?;
     let array = match column.dtype() {
@@ -154,8 +168,19 @@ pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
 }
 
 fn columns(features: &[Series]) -> PolarsResult<Columns> {
-    let fields = features.iter().map(numeric).collect::<PolarsResult<_>>()?;
-    Columns::new(fields).map_err(to_polars)
+    let feature = |column: &Series| -> PolarsResult<(String, ArrayRef)> {
+        check_dtype(column.name(), column.dtype())?;
+        Ok((column.name().to_string(), feature_to_arrow(column)?))
+    };
+    let fields = features.iter().map(feature).collect::<PolarsResult<_>>()?;
+    let columns = Columns::new(fields).map_err(to_polars)?;
+    let ranged = features.iter().enumerate().fold(columns, |columns, (d, feature)| {
+        match range(feature.dtype()) {
+            Some((low, high)) => columns.with_range(d, low, high),
+            None => columns,
+        }
+    });
+    Ok(ranged)
 }
 
 fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {

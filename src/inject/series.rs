@@ -6,6 +6,7 @@ use super::stretch::{Amount, Stretch, changed, hit_features};
 use super::{InjectConfig, Kind};
 use crate::columns::Series;
 use crate::control::Control;
+use crate::domain::possible;
 use crate::error::{Error, Result};
 use crate::generate::{Anomaly, AnomalyKind, pulse, stream_key, strength};
 use crate::model::usable_runs;
@@ -158,7 +159,8 @@ impl Injector<'_> {
         let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
         let hit = hit_features(*kind, features, self.config.feature_share, rng);
         let value = |d: usize| (d, self.values(site, d, &amount, rng));
-        let values: Vec<_> = hit.into_iter().map(value).collect();
+        let values = hit.into_iter().map(value).collect();
+        let values = possible(self.series, &self.normaliser.std, segment, values);
         let strength = strength(self.series, &self.normaliser, segment, &values);
         let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
         Anomaly { kind, rows, values, strength, origin: None }
@@ -168,16 +170,14 @@ impl Injector<'_> {
     fn values(&self, site: &Site, d: usize, amount: &Amount, rng: &mut Rng) -> Vec<f64> {
         let Site { kind, segment, context } = site;
         let (mean, std) = (self.normaliser.mean[d], self.normaliser.std[d]);
-        let most = self.series.columns().largest(d);
         if !self.normaliser.live[d] {
-            let step = mean + pulse(mean, amount.up);
-            return vec![step.clamp(-most, most); segment.len()];
+            return vec![mean + pulse(mean, amount.up); segment.len()];
         }
         let mut values = vec![0.0; context.len()];
         self.series.read(d, context.start, &mut values);
         values.iter_mut().for_each(|value| *value = *value / std - mean / std);
         let rows = segment.start - context.start..segment.end - context.start;
         let values = changed(*kind, &Stretch { values: &values, rows }, amount, rng);
-        values.into_iter().map(|z| (mean + z * std).clamp(-most, most)).collect()
+        values.into_iter().map(|z| mean + z * std).collect()
     }
 }
