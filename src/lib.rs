@@ -74,8 +74,9 @@ pub use anomaly::classical as inject;
 pub use config::{
     DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
 };
-pub use data::columns::{Columns, Rows, Series};
+pub use data::columns::Columns;
 pub use data::positions::Positions;
+pub use data::series::{Rows, Series};
 pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
 pub use model::fit::fit;

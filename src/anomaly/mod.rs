@@ -7,8 +7,9 @@ pub(crate) mod constant;
 pub mod latent;
 pub(crate) mod place;
 mod placed;
+pub(crate) mod possible;
 pub(crate) mod synthetic;
 
 pub(crate) use placed::strength;
 pub use placed::{Anomaly, AnomalyKind, Origin, Pair};
-pub use synthetic::{Synthetic, SyntheticColumns};
+pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::config::Kind;
-use crate::data::columns::Series;
 use crate::data::normalise::{Normaliser, Z_LIMIT};
+use crate::data::series::Series;
 
 /// One anomaly, generated or injected.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +13,9 @@ pub struct Anomaly {
     pub kind: AnomalyKind,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
-    /// Per hit feature: its position and the new values, in input units, one per row; NaN where the
-    /// input has none, and stays as it is.
+    /// Per hit feature: its position and the new values, in input units, one per row: values that the
+    /// feature can take ([`crate::data::domain::Domain`]), of which one or more differ from the input.
+    /// NaN where the input has none, and stays as it is.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
@@ -73,17 +74,33 @@ impl AnomalyKind {
     }
 }
 
-/// One pair of windows, row-major [W, D] in input units.
+/// A window, and what an anomaly makes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// First row in the series.
-    pub start: usize,
-    /// The window as it is.
-    pub normal: Vec<f32>,
-    /// The same window with an anomaly.
-    pub anomalous: Vec<f32>,
-    /// Which values the anomaly hit.
-    pub mask: Vec<bool>,
+    /// Rows of the series.
+    pub rows: Range<usize>,
+    /// The anomaly, within these rows.
+    pub anomaly: Anomaly,
+}
+
+impl Pair {
+    /// The window as it is, row-major [W, D], in input units.
+    pub fn normal(&self, series: &Series<'_>) -> Vec<f64> {
+        let width = series.columns().width();
+        let value = |t: usize, d: usize| series.value(d, t).unwrap_or(f64::NAN);
+        self.rows.clone().flat_map(|t| (0..width).map(move |d| value(t, d))).collect()
+    }
+
+    /// The same with the anomaly.
+    pub fn anomalous(&self, series: &Series<'_>) -> Vec<f64> {
+        let (mut window, width) = (self.normal(series), series.columns().width());
+        for (feature, values) in &self.anomaly.values {
+            for (t, value) in self.anomaly.rows.clone().zip(values) {
+                window[(t - self.rows.start) * width + feature] = *value;
+            }
+        }
+        window
+    }
 }
 
 /// Root mean square of a change, in deviations of each feature.

@@ -4,29 +4,25 @@ use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, UInt32Arra
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use rayon::prelude::*;
 
-use super::placed::{Anomaly, AnomalyKind};
-use crate::data::columns::{Columns, Copied, Series};
+use super::placed::{Anomaly, AnomalyKind, Pair};
+use crate::data::columns::{Columns, Copied};
+use crate::data::series::Series;
+use crate::error::Result;
 
 /// Columns of a whole frame after generation: what [`Synthetic::finish`] gives.
 pub struct Synthetic {
-    features: Vec<Hits>,
+    features: Vec<Copied>,
     ids: Vec<u32>,
     kinds: Vec<Option<AnomalyKind>>,
     strengths: Vec<f32>,
     known: Vec<bool>,
 }
 
-/// One feature with anomalies in it, and which rows they hit.
-struct Hits {
-    values: Copied,
-    mask: Vec<bool>,
-}
-
 /// One finished frame.
 pub struct SyntheticColumns {
-    /// Per feature: values with the anomalies in them, of the input's float type.
+    /// Per feature: values with the anomalies in them, of the input's dtype.
     pub values: Vec<ArrayRef>,
-    /// Per feature: which rows were hit; null where nothing could be generated.
+    /// Per feature: in which rows an anomaly changed the value; null where nothing could be generated.
     pub masks: Vec<BooleanArray>,
     /// Whether a row belongs to an anomaly.
     pub is_anomaly: BooleanArray,
@@ -40,11 +36,8 @@ impl Synthetic {
     /// Starts with the input itself; rows of series that get no answer stay null.
     pub fn new(columns: &Columns) -> Self {
         let rows = columns.rows();
-        let features = (0..columns.width())
-            .into_par_iter()
-            .map(|d| Hits { values: columns.copy(d), mask: vec![false; rows] });
         Self {
-            features: features.collect(),
+            features: (0..columns.width()).map(|d| columns.copy(d)).collect(),
             ids: vec![0; rows],
             kinds: vec![None; rows],
             strengths: vec![0.0; rows],
@@ -52,7 +45,7 @@ impl Synthetic {
         }
     }
 
-    /// Adds the anomalies of one series, feature by feature in the pool of the caller.
+    /// Adds the anomalies of one series.
     pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
         (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
         for (number, anomaly) in anomalies.iter().enumerate() {
@@ -62,20 +55,12 @@ impl Synthetic {
                 self.strengths[row] = anomaly.strength as f32;
             }
         }
-        self.features.par_iter_mut().enumerate().for_each(|(d, hits)| {
-            for anomaly in anomalies {
-                let of_feature = anomaly.values.iter().filter(|(feature, _)| *feature == d);
-                for (t, value) in of_feature.flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
-                    // A null stays as it is.
-                    if value.is_nan() {
-                        continue;
-                    }
-                    let row = series.row(t);
-                    hits.values.set(row, *value);
-                    hits.mask[row] = true;
-                }
+        for anomaly in anomalies {
+            for (d, values) in &anomaly.values {
+                let rows = anomaly.rows.clone().map(|t| series.row(t));
+                rows.zip(values).for_each(|(row, value)| self.features[*d].set(row, *value));
             }
-        });
+        }
     }
 
     /// Name of the injected kind of the anomaly of each row; null where there is none.
@@ -88,13 +73,13 @@ impl Synthetic {
         self.kinds.iter().map(|kind| kind.and_then(AnomalyKind::number)).collect()
     }
 
-    /// The columns.
+    /// The columns, made in the pool of the caller.
     pub fn finish(self) -> SyntheticColumns {
         let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
         let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
-        let features = self.features.into_par_iter().map(|hits| {
-            let mask = BooleanBuffer::from(hits.mask);
-            (hits.values.finish(), BooleanArray::new(mask, Some(known.clone())))
+        let features = self.features.into_par_iter().map(|feature| {
+            let (values, changed) = feature.finish();
+            (values, BooleanArray::new(changed, Some(known.clone())))
         });
         let (values, masks) = features.unzip();
         SyntheticColumns {
@@ -107,5 +92,53 @@ impl Synthetic {
             ),
             anomaly_id: UInt32Array::new(self.ids.into(), Some(NullBuffer::new(hit))),
         }
+    }
+}
+
+/// The pairs of a frame, feature by feature.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs {
+    rows: Vec<u32>,
+    /// Feature, position in `rows`, new value.
+    changes: Vec<(usize, usize, f64)>,
+}
+
+/// One feature of all pairs, window after window.
+pub struct PairColumns {
+    /// The values as they are, of the input's dtype.
+    pub normal: ArrayRef,
+    /// The same with anomalies.
+    pub anomalous: ArrayRef,
+    /// Which of them differ.
+    pub mask: BooleanArray,
+}
+
+impl Pairs {
+    /// Adds the pairs of one series.
+    pub fn add(&mut self, series: &Series<'_>, pairs: &[Pair]) {
+        for Pair { rows, anomaly } in pairs {
+            let first = self.rows.len() + anomaly.rows.start - rows.start;
+            self.rows.extend(rows.clone().map(|t| series.row(t) as u32));
+            for (d, values) in &anomaly.values {
+                self.changes.extend((first..).zip(values).map(|(at, value)| (*d, at, *value)));
+            }
+        }
+    }
+
+    /// The columns, made in the pool of the caller; `columns` are those of the series.
+    ///
+    /// # Errors
+    /// When an Arrow operation fails.
+    pub fn finish(self, columns: &Columns) -> Result<Vec<PairColumns>> {
+        let rows = UInt32Array::from(self.rows);
+        let column = |d: usize| {
+            let mut copy = columns.copy_rows(d, &rows)?;
+            let (normal, _) = copy.clone().finish();
+            let own = self.changes.iter().filter(|change| change.0 == d);
+            own.for_each(|&(_, at, value)| copy.set(at, value));
+            let (anomalous, changed) = copy.finish();
+            Ok(PairColumns { normal, anomalous, mask: BooleanArray::new(changed, None) })
+        };
+        (0..columns.width()).into_par_iter().map(column).collect()
     }
 }

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use super::columns::Series;
 use super::normalise::Matrix;
 use super::positions::Positions;
+use super::series::Series;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};

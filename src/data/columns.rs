@@ -1,29 +1,15 @@
 //! Step 1, columns: Arrow columns in, and a view of the rows of one series.
 //!
-//! [`Columns`] holds the features of a frame as 32- or 64-bit floats (other numeric types are cast
-//! once); [`Series`] is one group of it, in time order, without copying a value.
+//! [`Columns`] holds the features of a frame as they came, and beside them as 32- or 64-bit floats to
+//! compute with; [`super::series::Series`] is one group of it, in time order, without copying a value.
 
-use std::ops::Range;
-use std::sync::Arc;
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::datatypes::DataType;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array,
-    PrimitiveArray,
-};
-use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use xxhash_rust::xxh3::Xxh3;
-
-use super::positions::{Positions, mixed};
+pub use super::copied::Copied;
+use super::domain::Domain;
+use super::feature::Feature;
 use crate::error::{Error, Result};
-
-/// One feature.
-#[derive(Clone, Debug)]
-enum Feature {
-    F32(Float32Array),
-    F64(Float64Array),
-}
 
 /// The feature columns of a frame.
 ///
@@ -76,381 +62,67 @@ impl Columns {
         self.rows
     }
 
-    /// Whether feature `d` came as 32-bit floats (and so goes out as such).
+    /// Whether feature `d` came as 32-bit floats.
     pub fn is_f32(&self, d: usize) -> bool {
-        matches!(self.features[d], Feature::F32(_))
+        self.features[d].source.data_type() == &DataType::Float32
     }
 
-    /// Largest finite value of the type that feature `d` goes out as.
-    pub fn largest(&self, d: usize) -> f64 {
-        if self.is_f32(d) { f64::from(f32::MAX) } else { f64::MAX }
+    /// What feature `d` can take.
+    pub fn domain(&self, d: usize) -> &Domain {
+        &self.features[d].domain
+    }
+
+    /// The same columns, of which feature `d` takes values between `low` and `high` only: for dtypes
+    /// that Arrow does not have, such as integers of 128 bits that come as decimals.
+    #[must_use]
+    pub fn with_range(mut self, d: usize, low: f64, high: f64) -> Self {
+        self.features[d].domain = self.features[d].domain.within(low, high);
+        self
+    }
+
+    /// The same columns, whose features take the values that those of `other` do.
+    pub(super) fn with_domains_of(mut self, other: &Self) -> Self {
+        for (own, other) in self.features.iter_mut().zip(&other.features) {
+            own.domain = other.domain;
+        }
+        self
+    }
+
+    /// Feature `d`.
+    pub(super) fn feature(&self, d: usize) -> &Feature {
+        &self.features[d]
     }
 
     /// The value at `row` of feature `d`, `None` for null and NaN.
     pub fn value(&self, d: usize, row: usize) -> Option<f64> {
-        let value = match &self.features[d] {
-            Feature::F32(array) if array.is_valid(row) => f64::from(array.value(row)),
-            Feature::F64(array) if array.is_valid(row) => array.value(row),
-            _ => return None,
-        };
-        (!value.is_nan()).then_some(value)
+        self.features[d].floats.value(row)
     }
 
-    /// A copy of feature `d` whose values can be changed; everything else keeps its bits, nulls and
-    /// NaN included.
+    /// A copy of feature `d` whose values can be changed.
     pub fn copy(&self, d: usize) -> Copied {
-        match &self.features[d] {
-            Feature::F32(array) => Copied::F32(array.values().to_vec(), array.nulls().cloned()),
-            Feature::F64(array) => Copied::F64(array.values().to_vec(), array.nulls().cloned()),
-        }
-    }
-}
-
-/// A copy of a feature, of the float type that it came as.
-#[derive(Clone, Debug)]
-pub enum Copied {
-    /// 32-bit floats.
-    F32(Vec<f32>, Option<NullBuffer>),
-    /// 64-bit floats.
-    F64(Vec<f64>, Option<NullBuffer>),
-}
-
-impl Copied {
-    /// Sets the value at `row`; a null stays one.
-    pub fn set(&mut self, row: usize, value: f64) {
-        match self {
-            Self::F32(values, _) => values[row] = value as f32,
-            Self::F64(values, _) => values[row] = value,
-        }
+        Copied { feature: self.features[d].clone(), changes: Vec::new() }
     }
 
-    /// As an Arrow array.
-    pub fn finish(self) -> ArrayRef {
-        match self {
-            Self::F32(values, nulls) => Arc::new(Float32Array::new(values.into(), nulls)),
-            Self::F64(values, nulls) => Arc::new(Float64Array::new(values.into(), nulls)),
-        }
-    }
-}
-
-impl Feature {
-    fn new(name: &str, array: &ArrayRef) -> Result<Self> {
-        let feature = match array.data_type() {
-            DataType::Float32 => Self::F32(array.as_primitive::<Float32Type>().clone()),
-            DataType::Float64 => Self::F64(array.as_primitive::<Float64Type>().clone()),
-            dtype if dtype.is_numeric() || matches!(dtype, DataType::Boolean | DataType::Null) => {
-                let array = cast(array, &DataType::Float64)?;
-                Self::F64(array.as_primitive::<Float64Type>().clone())
-            }
-            dtype => {
-                return Err(Error::Dtype { column: name.into(), dtype: dtype.to_string() });
-            }
-        };
-        match feature.first_infinite() {
-            Some(row) => Err(Error::Infinite { column: name.into(), row }),
-            None => Ok(feature),
-        }
-    }
-
-    fn first_infinite(&self) -> Option<usize> {
-        match self {
-            Self::F32(array) => first_infinite(array, |value| value.is_infinite()),
-            Self::F64(array) => first_infinite(array, |value| value.is_infinite()),
-        }
-    }
-
-    /// Values at the given rows as 64-bit floats, NaN where there is none.
-    fn read(&self, rows: &Rows, start: usize, out: &mut [f64]) {
-        match self {
-            Self::F32(array) => read(array, rows, start, out, f64::from),
-            Self::F64(array) => read(array, rows, start, out, |value| value),
-        }
-    }
-}
-
-/// Rows that are looked at together: the compiler can vectorise a search that does not stop.
-const BLOCK: usize = 1024;
-
-fn first_infinite<T: ArrowPrimitiveType>(
-    array: &PrimitiveArray<T>,
-    is_infinite: impl Fn(T::Native) -> bool,
-) -> Option<usize> {
-    let blocks = array.values().chunks(BLOCK).enumerate();
-    let suspicious = blocks
-        .filter(|(_, block)| block.iter().fold(false, |found, value| found | is_infinite(*value)));
-    suspicious
-        .flat_map(|(i, block)| (i * BLOCK..).zip(block))
-        .find(|(row, value)| is_infinite(**value) && array.is_valid(*row))
-        .map(|(row, _)| row)
-}
-
-fn read<T: ArrowPrimitiveType>(
-    array: &PrimitiveArray<T>,
-    rows: &Rows,
-    start: usize,
-    out: &mut [f64],
-    widen: impl Fn(T::Native) -> f64,
-) {
-    let values = array.values();
-    match rows {
-        Rows::All(_) => {
-            let values = &values[start..start + out.len()];
-            out.iter_mut().zip(values).for_each(|(out, value)| *out = widen(*value));
-        }
-        Rows::Picked(rows) => {
-            let rows = &rows[start..start + out.len()];
-            out.iter_mut().zip(rows).for_each(|(out, row)| *out = widen(values[*row as usize]));
-        }
-    }
-    if array.null_count() > 0 {
-        for (t, out) in (start..).zip(out) {
-            if array.is_null(rows.at(t)) {
-                *out = f64::NAN;
-            }
-        }
-    }
-}
-
-/// Rows of one series in time order, as positions in the frame.
-#[derive(Clone, Debug)]
-pub enum Rows {
-    /// Every row of the frame, as it comes.
-    All(usize),
-    /// These rows, in this order.
-    Picked(Vec<u32>),
-}
-
-impl Rows {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::All(rows) => *rows,
-            Self::Picked(rows) => rows.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Position in the frame of the series' row `t`.
-    pub fn at(&self, t: usize) -> usize {
-        match self {
-            Self::All(_) => t,
-            Self::Picked(rows) => rows[t] as usize,
-        }
-    }
-}
-
-/// One series: features, its rows in time order, and which of them can be used.
-#[derive(Clone, Debug)]
-pub struct Series<'a> {
-    columns: &'a Columns,
-    rows: Rows,
-    usable: Vec<bool>,
-    labelled: Vec<bool>,
-    gaps: Vec<usize>,
-    positions: Positions,
-}
-
-impl<'a> Series<'a> {
-    /// A series of `rows` of `columns`.
-    pub fn new(columns: &'a Columns, rows: Rows) -> Self {
-        let mut series = Self {
-            columns,
-            usable: vec![true; rows.len()],
-            rows,
-            labelled: Vec::new(),
-            gaps: Vec::new(),
-            positions: Positions::default(),
-        };
-        let mut usable = std::mem::take(&mut series.usable);
-        for d in 0..columns.width() {
-            series.read_blocks(d, |start, values| {
-                let usable = &mut usable[start..start + values.len()];
-                usable.iter_mut().zip(values).for_each(|(usable, x)| *usable &= !x.is_nan());
-            });
-        }
-        series.usable = usable;
-        series
-    }
-
-    /// Every row of `columns` as one series.
-    pub fn whole(columns: &'a Columns) -> Self {
-        Self::new(columns, Rows::All(columns.rows()))
-    }
-
-    /// Marks known anomalies (frame positions; null counts as normal): they are left out of
-    /// training and no anomaly is generated onto them.
-    pub fn with_labels(mut self, labels: &BooleanArray) -> Self {
-        self.labelled = (0..self.len())
-            .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
-            .collect();
-        self
-    }
-
-    /// Marks the rows (series positions, ascending) before which time jumps: no window crosses one.
-    pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
-        self.gaps = gaps;
-        self
-    }
-
-    /// Says which windows score a row.
-    pub fn with_positions(mut self, positions: Positions) -> Self {
-        self.positions = positions;
-        self
-    }
-
-    /// The same series with the values of `columns`, whose rows are those of the series in its order.
-    pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
-        let series = Series::whole(columns).with_gaps(self.gaps.clone());
-        Series { labelled: self.labelled.clone(), ..series }
-    }
-
-    /// The frame's columns.
-    pub fn columns(&self) -> &'a Columns {
-        self.columns
-    }
-
-    /// Number of rows T.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether the series has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Position in the frame of the series' row `t`.
-    pub fn row(&self, t: usize) -> usize {
-        self.rows.at(t)
-    }
-
-    /// Value of feature `d` at the series' row `t`; `None` for null and NaN.
-    pub fn value(&self, d: usize, t: usize) -> Option<f64> {
-        self.columns.value(d, self.rows.at(t))
-    }
-
-    /// Values of feature `d` from the series' row `start` on, NaN for null and NaN.
+    /// The same of the values at `rows`, in this order.
     ///
-    /// `start` and the rows of `out` must lie within the series.
-    pub fn read(&self, d: usize, start: usize, out: &mut [f64]) {
-        self.columns.features[d].read(&self.rows, start, out);
-    }
-
-    /// All values of feature `d`, block by block: first row and values of each.
-    fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
-        let mut values = [0.0; BLOCK];
-        for start in (0..self.len()).step_by(BLOCK) {
-            let block = &mut values[..BLOCK.min(self.len() - start)];
-            self.read(d, start, block);
-            take(start, block);
-        }
-    }
-
-    /// Whether row `t` has a value in every feature.
-    pub fn is_usable(&self, t: usize) -> bool {
-        self.usable[t]
-    }
-
-    /// Number of features without a value at row `t`.
-    pub fn missing(&self, t: usize) -> usize {
-        if self.usable[t] {
-            return 0;
-        }
-        (0..self.columns.width()).filter(|&d| self.value(d, t).is_none()).count()
-    }
-
-    /// Whether every row has a value in every feature.
-    pub fn is_complete(&self) -> bool {
-        self.usable.iter().all(|usable| *usable)
-    }
-
-    /// Whether row `t` is a known anomaly.
-    pub fn is_labelled(&self, t: usize) -> bool {
-        self.labelled.get(t).copied().unwrap_or(false)
-    }
-
-    /// Whether row `t` has a value in every feature and is not a known anomaly.
-    pub fn is_clean(&self, t: usize) -> bool {
-        self.usable[t] && !self.is_labelled(t)
-    }
-
-    /// Start rows of the windows of `size` rows, about `stride` apart, that score some stretches of
-    /// the series.
-    pub(crate) fn scored_starts(
-        &self,
-        stretches: &[Range<usize>],
-        size: usize,
-        stride: usize,
-    ) -> Vec<usize> {
-        self.positions.starts(|| self.row_hashes(), stretches, size, stride)
-    }
-
-    /// A hash of the values of every row.
-    pub(super) fn row_hashes(&self) -> Vec<u64> {
-        let mut hashes = vec![0u64; self.len()];
-        let mut column = vec![0.0; self.len()];
-        for d in 0..self.columns.width() {
-            self.read(d, 0, &mut column);
-            for (hash, value) in hashes.iter_mut().zip(&column) {
-                let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
-                *hash = mixed(*hash ^ bits);
-            }
-        }
-        hashes
-    }
-
-    /// Which windows score a row.
-    pub fn positions(&self) -> &Positions {
-        &self.positions
-    }
-
-    /// Row positions before which time jumps.
-    pub fn gaps(&self) -> &[usize] {
-        &self.gaps
-    }
-
-    /// Names the random streams of a series, by its content.
-    pub(crate) fn stream_key(&self) -> [u64; 2] {
-        let hash = self.content_hash();
-        [hash as u64, (hash >> 64) as u64]
-    }
-
-    /// Hash of everything that a result can depend on: names, values, labels and gaps. It names the
-    /// random streams of a series and its place in a fit cache; it does not depend on where the
-    /// rows lie in the frame.
-    pub fn content_hash(&self) -> u128 {
-        let mut hash = Xxh3::new();
-        hash.update(&(self.len() as u64).to_le_bytes());
-        for (d, name) in self.columns.names.iter().enumerate() {
-            hash.update(name.as_bytes());
-            let mut bytes = [0; BLOCK * size_of::<u64>()];
-            self.read_blocks(d, |_, values| {
-                let (words, _) = bytes.as_chunks_mut();
-                for (word, value) in words.iter_mut().zip(values) {
-                    let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
-                    *word = bits.to_le_bytes();
-                }
-                hash.update(&bytes[..size_of_val(values)]);
-            });
-        }
-        let clean: Vec<u8> = (0..self.len()).map(|t| u8::from(self.is_clean(t))).collect();
-        hash.update(&clean);
-        for gap in &self.gaps {
-            hash.update(&(*gap as u64).to_le_bytes());
-        }
-        hash.digest128()
+    /// # Errors
+    /// For a row that the frame does not have.
+    pub fn copy_rows(&self, d: usize, rows: &UInt32Array) -> Result<Copied> {
+        Ok(Copied { feature: self.features[d].take(rows)?, changes: Vec::new() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Decimal128Array, Int16Array, StringArray};
+    use arrow::array::{Decimal128Array, Int16Array, Int64Array, StringArray, UInt64Array};
+
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, BooleanArray, Float32Array, Float64Array};
+    use arrow::datatypes::Float64Type;
 
     use super::*;
+    use crate::data::series::{Rows, Series};
 
     fn column(name: &str, array: impl Array + 'static) -> (String, ArrayRef) {
         (name.into(), Arc::new(array))
@@ -493,11 +165,43 @@ mod tests {
         let columns = Columns::new(vec![column("x", array.clone())]).unwrap();
         let mut copy = columns.copy(0);
         copy.set(0, 9.0);
-        let out = copy.finish();
+        copy.set(3, 0.0);
+        let (out, changed) = copy.finish();
         let out = out.as_primitive::<Float64Type>();
+        assert_eq!(changed.set_indices().collect::<Vec<_>>(), [0]);
         assert_eq!((out.value(0), out.is_null(1)), (9.0, true));
         assert_eq!(out.value(2).to_bits(), odd_nan.to_bits());
         assert_eq!(out.value(3).to_bits(), (-0.0f64).to_bits());
+    }
+
+    #[test]
+    fn values_go_out_as_they_came() {
+        let odd = (1i64 << 53) + 1;
+        let digits = 12_345_678_901_234_567_890_123_456_789i128;
+        let decimal = Decimal128Array::from(vec![Some(digits), Some(150), None]);
+        let sources: [ArrayRef; 4] = [
+            Arc::new(Int64Array::from(vec![Some(odd), Some(7), None])),
+            Arc::new(UInt64Array::from(vec![Some(u64::MAX), Some(7), None])),
+            Arc::new(decimal.with_precision_and_scale(38, 2).unwrap()),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ];
+        for source in sources {
+            let columns = Columns::new(vec![("x".into(), source.clone())]).unwrap();
+            let mut copy = columns.copy(0);
+            // Read as a float and set again: nothing changes.
+            (0..2).for_each(|row| copy.set(row, columns.value(0, row).unwrap()));
+            let (same, changed) = copy.finish();
+            assert_eq!((&same, changed.count_set_bits()), (&source, 0));
+            let mut copy = columns.copy(0);
+            copy.set(1, columns.domain(0).nearest(1e40));
+            let (new, changed) = copy.finish();
+            assert_eq!(new.data_type(), source.data_type());
+            assert_eq!(new.slice(0, 1).as_ref(), source.slice(0, 1).as_ref());
+            assert!(changed.value(1) && !changed.value(0), "{new:?}");
+            let rows = UInt32Array::from(vec![2, 0]);
+            let (picked, _) = columns.copy_rows(0, &rows).unwrap().finish();
+            assert_eq!(picked.slice(1, 1).as_ref(), source.slice(0, 1).as_ref());
+        }
     }
 
     #[test]

@@ -3,8 +3,12 @@
 
 pub(crate) mod batches;
 pub mod columns;
+mod copied;
+pub mod domain;
+mod feature;
 pub mod normalise;
 pub(crate) mod overlap;
 pub mod positions;
+pub mod series;
 pub(crate) mod wild;
 pub mod windows;

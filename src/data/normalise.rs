@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::columns::Series;
+use crate::data::series::Series;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::columns::Series;
+use super::series::Series;
 use crate::config::Aggregate;
 
 /// Values per row, of overlapping windows.

@@ -155,7 +155,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::columns::{Columns, Series};
+    use crate::data::columns::Columns;
+    use crate::data::series::Series;
 
     fn columns(values: impl IntoIterator<Item = f64>) -> Columns {
         let values = Float64Array::from_iter_values(values);

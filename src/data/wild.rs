@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
 
-use super::columns::{Columns, Series};
+use super::columns::Columns;
 use super::normalise::CONSTANT_RANGE;
+use super::series::Series;
 use crate::error::Result;
 
 /// Share of the values at either end that are not of the core; at least one is not.
@@ -76,7 +77,9 @@ impl Wild {
             own.for_each(|(_, t)| values[*t] = f64::NAN);
             (name.clone(), Arc::new(Float64Array::from(values)))
         };
-        Columns::new(series.columns().names().iter().enumerate().map(field).collect()).map(Some)
+        let columns =
+            Columns::new(series.columns().names().iter().enumerate().map(field).collect())?;
+        Ok(Some(columns.with_domains_of(series.columns())))
     }
 }
 

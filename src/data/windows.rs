@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::columns::Series;
+use super::series::Series;
 use crate::config::{FitConfig, WINDOW_BUDGET};
 use crate::error::{Error, Result};
 

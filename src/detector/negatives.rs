@@ -356,7 +356,8 @@ mod tests {
 
     use super::*;
     use crate::config::FitConfig;
-    use crate::data::columns::{Columns, Series};
+    use crate::data::columns::Columns;
+    use crate::data::series::Series;
     use crate::runtime::control::RunToEnd;
 
     const WINDOW: usize = 32;

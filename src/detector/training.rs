@@ -13,7 +13,7 @@ use super::normal::{HeldOut, NormalWindows};
 use super::threshold::Calibration;
 use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, DetectorKind, Negatives};
-use crate::data::columns::Series;
+use crate::data::series::Series;
 use crate::data::wild::Wild;
 use crate::error::Result;
 use crate::generator::Generator;

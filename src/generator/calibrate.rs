@@ -10,7 +10,7 @@ use crate::anomaly::latent::descriptor::{Clusters, WIDTH, descriptor};
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange, usual_deviation};
 use crate::anomaly::latent::patch::{Decoded, Rule, most_deviating};
 use crate::config::{Distance, FitConfig, GenerateConfig, Margin, Preset};
-use crate::data::columns::Series;
+use crate::data::series::Series;
 use crate::data::windows::spread;
 use crate::error::Result;
 use crate::runtime::control::Control;

@@ -10,10 +10,11 @@ use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
 use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
 use crate::anomaly::place::place;
+use crate::anomaly::possible::possible;
 use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
 use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
-use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
+use crate::data::series::Series;
 use crate::data::wild::Wild;
 use crate::data::windows;
 use crate::error::{Error, Result};
@@ -107,8 +108,9 @@ pub(crate) fn pairs(
         .collect();
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
-    let pair = |(site, made): (Site, Made)| {
-        pair(series, site.window, size, &maker.anomaly(site.segment, &made))
+    let pair = |(site, made): (Site, Made)| Pair {
+        rows: site.window..site.window + size,
+        anomaly: maker.anomaly(site.segment, &made),
     };
     Ok(sites.into_iter().zip(made).map(pair).collect())
 }
@@ -233,7 +235,8 @@ impl<'a> Maker<'a> {
 
     /// The new values of an anomaly, in input units.
     fn anomaly(&self, rows: Range<usize>, made: &Made) -> Anomaly {
-        let values: Vec<_> = made.hits.iter().map(|hit| self.values(&rows, hit)).collect();
+        let values = made.hits.iter().map(|hit| self.values(&rows, hit)).collect();
+        let values = possible(self.series, &self.generator.normaliser.std, &rows, values);
         let strength = strength(self.series, &self.generator.normaliser, &rows, &values);
         let kind = AnomalyKind::Generated(made.kind);
         Anomaly { kind, rows, values, strength, origin: made.origin }
@@ -248,10 +251,9 @@ impl<'a> Maker<'a> {
             }
             Hit::Constant { feature, delta, height } => (*feature, delta, *height),
         };
-        let most = self.series.columns().largest(feature);
         let changed = rows.clone().zip(delta).map(|(t, delta)| {
             let value = self.series.value(feature, t).unwrap_or(f64::NAN);
-            (value + f64::from(*delta) * unit).clamp(-most, most)
+            value + f64::from(*delta) * unit
         });
         (feature, changed.collect())
     }
@@ -280,19 +282,4 @@ fn site(segment: Range<usize>, runs: &[Range<usize>], size: usize, rng: &mut Rng
     let high = segment.start.min(run.end - size);
     let window = low + rng.below(high - low + 1);
     Some(Site { window, segment })
-}
-
-fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pair {
-    let width = series.columns().width();
-    let value = |i: usize| series.value(i % width, start + i / width).unwrap_or(f64::NAN) as f32;
-    let normal: Vec<f32> = (0..size * width).map(value).collect();
-    let (mut anomalous, mut mask) = (normal.clone(), vec![false; normal.len()]);
-    for (feature, values) in &anomaly.values {
-        for (t, value) in anomaly.rows.clone().zip(values) {
-            let i = (t - start) * width + feature;
-            anomalous[i] = *value as f32;
-            mask[i] = !value.is_nan();
-        }
-    }
-    Pair { start, normal, anomalous, mask }
 }

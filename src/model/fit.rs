@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::config::FitConfig;
-use crate::data::columns::Series;
+use crate::data::series::Series;
 use crate::detector::Detectors;
 use crate::error::Result;
 use crate::generator;

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use crate::anomaly::{Anomaly, Pair};
 use crate::config::{DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold};
-use crate::data::columns::Series;
+use crate::data::series::Series;
 use crate::detector::training::fit_detector;
 use crate::detector::{Calibration, Detectors};
 use crate::error::Result;

@@ -2,8 +2,8 @@
 
 use super::Model;
 use crate::config::FitConfig;
-use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
+use crate::data::series::Series;
 use crate::data::windows::clean_starts;
 use crate::error::{Error, Result};
 use crate::runtime::control::{Control, RunToEnd};

@@ -3,6 +3,9 @@
 // Each test binary uses a part of these.
 #![allow(dead_code)]
 
+pub mod bytes;
+pub mod mutation;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 

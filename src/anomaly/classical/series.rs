@@ -6,10 +6,11 @@ use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
 use crate::anomaly::place::{draw_lengths, place_lengths};
+use crate::anomaly::possible::possible;
 use crate::anomaly::{Anomaly, AnomalyKind, strength};
 use crate::config::{InjectConfig, Kind};
-use crate::data::columns::Series;
 use crate::data::normalise::Normaliser;
+use crate::data::series::Series;
 use crate::data::windows::usable_runs;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
@@ -160,7 +161,8 @@ impl Injector<'_> {
         let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
         let hit = hit_features(*kind, features, self.config.feature_share, rng);
         let value = |d: usize| (d, self.values(site, d, &amount, rng));
-        let values: Vec<_> = hit.into_iter().map(value).collect();
+        let values = hit.into_iter().map(value).collect();
+        let values = possible(self.series, &self.normaliser.std, segment, values);
         let strength = strength(self.series, &self.normaliser, segment, &values);
         let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
         Anomaly { kind, rows, values, strength, origin: None }
@@ -170,16 +172,14 @@ impl Injector<'_> {
     fn values(&self, site: &Site, d: usize, amount: &Amount, rng: &mut Rng) -> Vec<f64> {
         let Site { kind, segment, context } = site;
         let (mean, std) = (self.normaliser.mean[d], self.normaliser.std[d]);
-        let most = self.series.columns().largest(d);
         if !self.normaliser.live[d] {
-            let step = mean + pulse(mean, amount.up);
-            return vec![step.clamp(-most, most); segment.len()];
+            return vec![mean + pulse(mean, amount.up); segment.len()];
         }
         let mut values = vec![0.0; context.len()];
         self.series.read(d, context.start, &mut values);
         values.iter_mut().for_each(|value| *value = *value / std - mean / std);
         let rows = segment.start - context.start..segment.end - context.start;
         let values = changed(*kind, &Stretch { values: &values, rows }, amount, rng);
-        values.into_iter().map(|z| (mean + z * std).clamp(-most, most)).collect()
+        values.into_iter().map(|z| mean + z * std).collect()
     }
 }

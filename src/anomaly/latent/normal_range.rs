@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Distance, PAPER_TAU};
-use crate::data::columns::Series;
 use crate::data::normalise::Matrix;
+use crate::data::series::Series;
 use crate::stats::median;
 
 /// Least normal variation, in training standard deviations: less is taken for rounding.

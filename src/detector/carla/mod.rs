@@ -236,7 +236,8 @@ mod tests {
 
     use super::*;
     use crate::config::{FitConfig, Negatives};
-    use crate::data::columns::{Columns, Series};
+    use crate::data::columns::Columns;
+    use crate::data::series::Series;
     use crate::generator::Generator;
     use crate::runtime::control::RunToEnd;
     use crate::runtime::rng::{Purpose, Rng};
