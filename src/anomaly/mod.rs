@@ -5,9 +5,11 @@ pub(crate) mod change;
 pub mod classical;
 pub(crate) mod constant;
 pub mod latent;
+pub(crate) mod noise;
 pub(crate) mod place;
 mod placed;
 pub(crate) mod possible;
+pub(crate) mod source;
 pub(crate) mod synthetic;
 
 pub(crate) use placed::strength;

@@ -1,4 +1,4 @@
-//! Step 8, columns again: a frame with its anomalies in it, and the labels beside it.
+//! A frame with its anomalies in it, and the labels beside it.
 
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};

@@ -1,4 +1,4 @@
-//! Step 1, columns: Arrow columns in, and a view of the rows of one series.
+//! Arrow columns in.
 //!
 //! [`Columns`] holds the features of a frame as they came, and beside them as 32- or 64-bit floats to
 //! compute with; [`super::series::Series`] is one group of it, in time order, without copying a value.

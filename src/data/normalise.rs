@@ -1,4 +1,4 @@
-//! Step 3, normalise: z-scores by the series' own training rows, as the matrix that windows view.
+//! Z-scores by the series' own training rows, as the matrix that windows view.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Step 2, windows: where the windows of a series begin.
+//! Where the windows of a series begin.
 //!
 //! A window is only a start row. Nothing of size N * W * D exists; a batch is gathered when it is
 //! used ([`crate::data::normalise::Matrix::gather`]).

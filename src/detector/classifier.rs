@@ -5,7 +5,7 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::negatives::Source;
+use super::negatives::NegativeSampler;
 use super::score_rows::Detector;
 use crate::config::DetectConfig;
 use crate::data::normalise::Matrix;
@@ -82,7 +82,7 @@ impl Classifier {
         matrix: &Matrix,
         starts: &[usize],
         window: usize,
-        negatives: &Source<'_>,
+        negatives: &NegativeSampler<'_>,
         (config, net): (&DetectConfig, u64),
         control: &dyn Control,
     ) -> Result<Parameters> {

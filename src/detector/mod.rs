@@ -1,4 +1,4 @@
-//! Step 8, detectors: a score per row, higher = more anomalous.
+//! A score per row, higher = more anomalous.
 //!
 //! A [`Detector`] gives every row of a window a score; [`crate::Model::score_with`] puts the windows that
 //! cover a row together. [`crate::Model::fit_detector`] trains one on the normal windows of a series

@@ -2,29 +2,22 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
-
 use crate::anomaly::blend::{blend_weights, rescale};
-use crate::anomaly::classical::draw_classical;
-use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
-use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
-use crate::config::Kind;
+use crate::anomaly::change::Change;
+use crate::anomaly::classical::{ClassicalSource, Kind};
+use crate::anomaly::constant::{CONSTANT_RATE, ConstantSource};
+use crate::anomaly::latent::deform::Deformation;
+use crate::anomaly::noise::NoiseSource;
+use crate::anomaly::source::{Source, Window, splice};
 use crate::config::Negatives;
-use crate::data::normalise::{Matrix, Z_LIMIT};
+use crate::data::normalise::Matrix;
 use crate::error::Result;
 use crate::generator::Generator;
+use crate::generator::residuals::{DeformedSource, ResidualSource, Residuals};
 use crate::runtime::control::Control;
-use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
-use crate::vae::{Vae, halves, sigma};
 
-/// psi of a residual, log-uniform.
-const PSI: (f64, f64) = (1.5, 8.0);
-/// Share of the residuals that come of a sparse shift of the latent mean instead.
-const MEAN_SHIFTS: f64 = 0.5;
-/// Share of the latent units that such a shift moves.
-const SHIFTED_UNITS: f64 = 0.06;
 /// Strength of an anomaly in training standard deviations (RMS over its segment), log-uniform.
 const STRENGTH: (f64, f64) = (0.35, 8.0);
 /// A deformation that changes less than this, in training standard deviations (RMS), is scaled to a
@@ -42,7 +35,7 @@ pub(crate) struct Anomalous {
 }
 
 /// Where anomalies for training come from.
-pub(crate) struct Source<'a> {
+pub(crate) struct NegativeSampler<'a> {
     generator: &'a Generator,
     matrix: &'a Matrix,
     starts: &'a [usize],
@@ -53,16 +46,7 @@ pub(crate) struct Source<'a> {
     residuals: Residuals,
 }
 
-/// X~ - X^ of some windows, [n, W, D_live].
-#[derive(Default)]
-struct Residuals {
-    starts: Vec<usize>,
-    values: Vec<f32>,
-    /// dec(mu) of the same windows; only where they are deformed.
-    plain: Vec<f32>,
-}
-
-impl<'a> Source<'a> {
+impl<'a> NegativeSampler<'a> {
     /// Anomalies on the windows at `starts` of `matrix` [T, D]; `live` holds the live features.
     /// `residuals` of the VAE are kept; each serves several times, in other segments and features.
     pub(crate) fn new(
@@ -73,49 +57,21 @@ impl<'a> Source<'a> {
         residuals: usize,
         control: &dyn Control,
     ) -> Result<Self> {
-        let mut source = Self {
-            generator,
-            matrix,
-            starts,
-            kind,
-            seed,
-            live: generator.normaliser.live_features(),
-            constant: generator.normaliser.constant_features(),
-            residuals: Residuals::default(),
+        let uses_vae = parts(kind).iter().any(|kind| kind.is_of_the_vae());
+        let residuals = match &generator.vae {
+            Some(vae) if uses_vae => {
+                let with_plain = kind == Negatives::Deformed;
+                Residuals::draw(vae, (live, starts), residuals, (seed, with_plain), control)?
+            }
+            _ => Residuals::default(),
         };
-        if let (Some(vae), true) =
-            (&generator.vae, parts(kind).iter().any(|kind| kind.is_of_the_vae()))
-        {
-            source.residuals = source.residuals(vae, live, residuals, control)?;
-        }
-        Ok(source)
+        let (live, constant) =
+            (generator.normaliser.live_features(), generator.normaliser.constant_features());
+        Ok(Self { generator, matrix, starts, kind, seed, live, constant, residuals })
     }
 
     fn size(&self) -> usize {
         self.generator.config.window
-    }
-
-    /// Residuals of windows that are drawn anew, with a psi of their own each.
-    fn residuals(
-        &self,
-        vae: &Vae,
-        live: &Matrix,
-        count: usize,
-        control: &dyn Control,
-    ) -> Result<Residuals> {
-        let parts = spread_over_pool(count.div_ceil(INFERENCE_SHARE), control, |share| {
-            let mut rng = Rng::new(self.seed, Purpose::Residual, [share as u64, 0]);
-            let starts: Vec<usize> =
-                (0..INFERENCE_SHARE).map(|_| self.starts[rng.below(self.starts.len())]).collect();
-            residual_share(vae, starts, live, self.kind == Negatives::Deformed, &mut rng)
-        })?;
-        let mut all = Residuals::default();
-        for part in parts {
-            all.starts.extend(part.starts);
-            all.values.extend(part.values);
-            all.plain.extend(part.plain);
-        }
-        Ok(all)
     }
 
     /// `n` windows with an anomaly each; the same for the same `key`.
@@ -150,40 +106,23 @@ impl<'a> Source<'a> {
             self.hit_constants(&mut window, hit, rng);
         }
         let constants_only = self.live.is_empty() || (constants && rng.below(2) == 0);
-        match kind {
-            _ if constants_only => {}
-            Negatives::Classical => self.hit_classical(&mut window, hit, rng),
-            Negatives::Deformed => self.hit_deformed(&mut window, hit, pick, rng),
-            kind => self.hit_live(&mut window, hit, (kind, pick), rng),
+        if !constants_only {
+            self.hit_live(&mut window, hit, (kind, pick), rng);
         }
         (window, self.matrix.rows_missing(start, self.size()))
     }
 
-    /// A pulse, or a step that stays, on one to three of the constant features.
     fn hit_constants(&self, window: &mut [f32], hit: &mut [bool], rng: &mut Rng) {
         let segment = self.segment(rng);
-        for feature in constants(&self.constant, rng) {
-            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
-            let height = height.clamp(-Z_LIMIT, Z_LIMIT) as f32;
-            let end = if rng.below(2) == 0 { segment.end } else { self.size() };
-            for t in segment.start..end {
-                window[t * self.matrix.features() + feature] += height;
-                hit[t] = true;
-            }
+        let mean = &self.generator.normaliser.mean;
+        let source = ConstantSource { features: &self.constant, mean };
+        for change in source.changes(self.view(window), &segment, rng) {
+            splice(window, self.matrix.features(), segment.start, &change);
+            hit[segment.start..segment.start + change.delta.len()].fill(true);
         }
     }
 
-    /// An anomaly of one of CARLA's five kinds.
-    fn hit_classical(&self, window: &mut [f32], hit: &mut [bool], rng: &mut Rng) {
-        let features = self.matrix.features();
-        let (segment, changes) = draw_classical(window, features, &self.live, &Kind::CARLA, rng);
-        for change in changes {
-            self.add(window, segment.clone(), change.feature, change.delta);
-        }
-        hit[segment].fill(true);
-    }
-
-    /// An anomaly on a random subset of the live features.
+    /// An anomaly on some of the live features.
     fn hit_live(
         &self,
         window: &mut [f32],
@@ -191,51 +130,68 @@ impl<'a> Source<'a> {
         (kind, pick): (Negatives, usize),
         rng: &mut Rng,
     ) {
-        let segment = self.segment(rng);
-        let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
-        let weights = blend_weights(segment.len());
-        let up = rng.below(2) == 0;
-        for i in rng.few_of(self.live.len()) {
-            let shape = match kind {
-                Negatives::Genias => self.residual(pick, i, segment.clone()),
-                _ => noise(segment.len(), rng),
-            };
-            let mut delta = blended(&shape, &weights);
-            rescale(&mut delta, &weights, strength, up);
-            self.add(window, segment.clone(), self.live[i], delta);
-        }
-        hit[segment].fill(true);
-    }
-
-    /// A deformation of decoded window `pick` on a random subset of the live features.
-    fn hit_deformed(&self, window: &mut [f32], hit: &mut [bool], pick: usize, rng: &mut Rng) {
-        let (size, features) = (self.size(), self.matrix.features());
-        let (values, width) = (&self.residuals.plain, self.live.len());
-        let decodings = Decodings { values, window: size, features: width };
-        let deformation = Deformation::draw(size, self.residuals.starts.len(), rng);
-        let (segment, weights) = self.clipped_segment(rng);
-        let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
-        let up = rng.below(2) == 0;
-        for i in rng.few_of(self.live.len()) {
-            let d = self.live[i];
-            let own: Vec<f32> = (0..size).map(|t| window[t * features + d]).collect();
-            let (plain, residual) = (decodings.column(pick, i), self.residual(pick, i, 0..size));
-            let feature = Feature { d: i, own: &own, plain: &plain, residual: &residual };
-            let change = deformation.change(decodings, &feature, segment.clone(), rng);
-            let mut delta = blended(&change, &weights);
-            if deformation == Deformation::Residual || rms(&delta) < LEAST {
-                rescale(&mut delta, &weights, strength, up);
+        let (live, residuals) = (&self.live[..], &self.residuals);
+        let (segment, changes) = match kind {
+            Negatives::Classical => {
+                let kind = Kind::CARLA[rng.below(Kind::CARLA.len())];
+                let source = ClassicalSource { kind, live };
+                let segment = source.segment(self.size(), rng);
+                let changes = source.changes(self.view(window), &segment, rng);
+                (segment, changes)
             }
-            self.add(window, segment.clone(), d, delta);
-        }
+            Negatives::Deformed => {
+                let deformation = Deformation::draw(self.size(), residuals.starts.len(), rng);
+                let source = DeformedSource { residuals, pick, deformation, live };
+                let placed = self.clipped_segment(rng);
+                let kept = deformation != Deformation::Residual;
+                self.sized(&source, self.view(window), placed, kept, rng)
+            }
+            Negatives::Genias => {
+                let source = ResidualSource { residuals, pick, live };
+                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+            }
+            _ => {
+                let source = NoiseSource { live };
+                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+            }
+        };
+        changes.iter().for_each(|change| {
+            splice(window, self.matrix.features(), segment.start, change);
+        });
         hit[segment].fill(true);
     }
 
-    /// Adds a change to feature `d` over the rows `segment` of a window [W, D].
-    fn add(&self, window: &mut [f32], segment: Range<usize>, d: usize, change: Vec<f32>) {
-        for (t, delta) in segment.zip(change) {
-            window[t * self.matrix.features() + d] += delta;
+    fn view<'b>(&self, values: &'b [f32]) -> Window<'b> {
+        Window { values, features: self.matrix.features() }
+    }
+
+    /// What a source adds, blended into the window by the weights of the segment and set to a strength
+    /// that is drawn; where sizes are `kept`, only what could not be seen is.
+    fn sized(
+        &self,
+        source: &impl Source,
+        window: Window<'_>,
+        (segment, weights): (Range<usize>, Vec<f32>),
+        kept: bool,
+        rng: &mut Rng,
+    ) -> (Range<usize>, Vec<Change>) {
+        let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
+        let up = rng.below(2) == 0;
+        let mut changes = source.changes(window, &segment, rng);
+        for Change { delta, .. } in &mut changes {
+            delta.iter_mut().zip(&weights).for_each(|(delta, weight)| *delta *= weight);
+            if !kept || rms(delta) < LEAST {
+                rescale(delta, &weights, strength, up);
+            }
         }
+        (segment, changes)
+    }
+
+    /// A segment anywhere in the window, and the weights of its blending.
+    fn blended_segment(&self, rng: &mut Rng) -> (Range<usize>, Vec<f32>) {
+        let segment = self.segment(rng);
+        let weights = blend_weights(segment.len());
+        (segment, weights)
     }
 
     /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
@@ -248,12 +204,6 @@ impl<'a> Source<'a> {
         let missed = length.saturating_sub(end);
         let weights = blend_weights(length)[missed..missed + rows.len()].to_vec();
         (rows, weights)
-    }
-
-    /// Live feature `i` of residual `pick` over `segment`.
-    fn residual(&self, pick: usize, i: usize, segment: Range<usize>) -> Vec<f32> {
-        let (width, first) = (self.live.len(), pick * self.size());
-        segment.map(|t| self.residuals.values[(first + t) * width + i]).collect()
     }
 
     /// A segment of log-uniform length, anywhere in the window.
@@ -284,75 +234,13 @@ fn parts(kind: Negatives) -> &'static [Negatives] {
     }
 }
 
-/// A change whose ends are blended into the input.
-fn blended(shape: &[f32], weights: &[f32]) -> Vec<f32> {
-    shape.iter().zip(weights).map(|(delta, weight)| delta * weight).collect()
-}
-
-/// White noise, a random walk or a shift.
-fn noise(length: usize, rng: &mut Rng) -> Vec<f32> {
-    match rng.below(3) {
-        0 => rng.normals(length),
-        1 => {
-            let mut at = 0.0;
-            let steps = rng.normals(length).into_iter();
-            steps
-                .map(|step| {
-                    at += step;
-                    at
-                })
-                .collect()
-        }
-        _ => vec![1.0; length],
-    }
-}
-
-/// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
-/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. On demand dec(mu), too.
-fn residual_share(
-    vae: &Vae,
-    starts: Vec<usize>,
-    live: &Matrix,
-    with_plain: bool,
-    rng: &mut Rng,
-) -> Result<Residuals> {
-    let architecture = vae.architecture();
-    let (n, latent) = (starts.len(), architecture.latent);
-    let shape = (n, architecture.window, architecture.features);
-    let x = Tensor::from_vec(live.gather(&starts, architecture.window), shape, &Device::Cpu)?;
-    let (mu, log_variance) = vae.encode(&x)?;
-    let sigma = sigma(&log_variance)?.flatten_all()?.to_vec1::<f32>()?;
-    let eps = rng.normals(n * latent);
-    let noise: Vec<f32> = sigma.iter().zip(&eps).map(|(sigma, eps)| sigma * eps).collect();
-    let mut moved = noise.clone();
-    for row in moved.chunks_exact_mut(latent) {
-        let psi = rng.log_uniform(PSI.0, PSI.1) as f32;
-        if rng.uniform() < MEAN_SHIFTS {
-            let shift = rng.normals(latent);
-            for (z, shift) in row.iter_mut().zip(shift) {
-                if rng.uniform() < SHIFTED_UNITS {
-                    *z += 0.5 * psi * shift;
-                }
-            }
-        } else {
-            row.iter_mut().for_each(|z| *z *= psi);
-        }
-    }
-    let at = |values: Vec<f32>| -> Result<Tensor> {
-        Ok((&mu + Tensor::from_vec(values, (n, latent), &Device::Cpu)?)?)
-    };
-    let both = vae.decode(&Tensor::cat(&[at(moved)?, at(noise)?], 0)?)?;
-    let (perturbed, plain) = halves(&both)?;
-    let values = (perturbed - plain)?.flatten_all()?.to_vec1()?;
-    let plain = if with_plain { vae.decode(&mu)?.flatten_all()?.to_vec1()? } else { Vec::new() };
-    Ok(Residuals { starts, values, plain })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Float64Array};
+
+    use candle_core::{Device, Tensor};
 
     use super::*;
     use crate::config::FitConfig;
@@ -397,7 +285,8 @@ mod tests {
         key: u64,
     ) -> Drawn {
         let (generator, matrix, live) = data;
-        let source = Source::new(generator, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
+        let source =
+            NegativeSampler::new(generator, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
         let Anomalous { windows, hit, .. } = source.draw(n, key);
         let features = matrix.features();
         assert_eq!((windows.len(), hit.len()), (n * WINDOW * features, n * WINDOW));
@@ -480,12 +369,13 @@ mod tests {
         let vae = generator.vae.as_ref().unwrap();
         let source = |kind| {
             let starts = &[0, START, 90];
-            Source::new(&generator, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd).unwrap()
+            NegativeSampler::new(&generator, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd)
+                .unwrap()
         };
         for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Deformed) {
             assert!(source(kind).residuals.plain.is_empty(), "{kind:?}");
         }
-        let Residuals { starts, plain, values } = source(Negatives::Deformed).residuals;
+        let Residuals { starts, plain, values, .. } = source(Negatives::Deformed).residuals;
         assert_eq!((starts.len(), plain.len(), values.len()), (64, 128 * WINDOW, 128 * WINDOW));
         for (i, found) in plain.chunks_exact(2 * WINDOW).enumerate() {
             let x =

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::negatives::{Anomalous, Source};
+use super::negatives::{Anomalous, NegativeSampler};
 use crate::config::Negatives;
 use crate::data::batches::map_shares;
 use crate::data::normalise::Matrix;
@@ -55,9 +55,9 @@ impl<'a> NormalWindows<'a> {
         kind: (Negatives, u64),
         residuals: usize,
         control: &dyn Control,
-    ) -> Result<Source<'b>> {
+    ) -> Result<NegativeSampler<'b>> {
         let matrices = (&self.matrix, &self.live);
-        Source::new(self.generator, matrices, starts, kind, residuals, control)
+        NegativeSampler::new(self.generator, matrices, starts, kind, residuals, control)
     }
 }
 

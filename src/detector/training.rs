@@ -8,7 +8,7 @@ use super::carla::{self, Carla};
 use super::classifier::{self, Classifier};
 use super::collection::{Detectors, UNTRAINED};
 use super::ensemble::{Members, SOURCES, Weights};
-use super::negatives::Source;
+use super::negatives::NegativeSampler;
 use super::normal::{HeldOut, NormalWindows};
 use super::threshold::Calibration;
 use super::trained::{Learned, Trained};
@@ -103,7 +103,7 @@ fn train_nets(
 
 fn train_net(
     normal: &NormalWindows<'_>,
-    source: &Source<'_>,
+    source: &NegativeSampler<'_>,
     config: (&DetectConfig, u64),
     control: &dyn Control,
 ) -> Result<Parameters> {

@@ -1,4 +1,4 @@
-//! Step 6, draw: what an anomaly changes, in z-scores, for a share of the sites of a series.
+//! What an anomaly changes, in z-scores, for a share of the sites of a series.
 //!
 //! Noise is drawn and decoded, or a decoding deformed, until some feature deviates; psi is then solved
 //! for the strength, and the ends are blended into the series.
@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::fitted::Generator;
+use super::site::{Site, Size, random_start};
 use crate::anomaly::blend::{Around, slow_onset, weights};
 use crate::anomaly::change::Change;
 use crate::anomaly::latent::correlation::{Correlation, Group};
@@ -14,11 +15,9 @@ use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
 use crate::anomaly::latent::psi::Search;
 use crate::config::{Form, GenerateConfig, Noise, Patch};
-use crate::data::batches::map_windows;
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::error::Result;
-use crate::runtime::control::Control;
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
 use crate::vae::Vae;
@@ -28,23 +27,8 @@ use crate::vae::posterior::{Latent, Posterior};
 const REDRAWS: u32 = 3;
 /// Rounds of decoding in the search for psi.
 const ROUNDS: usize = 3;
-/// Windows of a series whose decodings deform others.
-const DECODED: usize = 64;
 /// What is left of the largest step when values are rounded to 32 bits.
 const ROUNDED: f64 = 0.999;
-
-/// A segment to hit and the window that it is decoded in.
-pub(crate) struct Site {
-    pub window: usize,
-    pub segment: Range<usize>,
-}
-
-impl Site {
-    /// The rows of the segment within the window.
-    fn rows(&self) -> Range<usize> {
-        self.segment.start - self.window..self.segment.end - self.window
-    }
-}
 
 /// What one anomaly comes to.
 pub(crate) struct Drawn {
@@ -494,53 +478,6 @@ impl Share<'_> {
         let input = &self.windows[i * plain.len()..(i + 1) * plain.len()];
         Decoded { input, plain, perturbed, features }
     }
-}
-
-/// The size that an anomaly is to have, and how its ends are blended.
-struct Size {
-    /// RMS of the change of each feature; `None`: as it was decoded.
-    target: Option<f32>,
-    /// Per feature that it hits, one weight per row.
-    weights: Vec<Vec<f32>>,
-    /// Which way a change without a shape goes.
-    up: bool,
-}
-
-impl Size {
-    /// RMS of blended changes, over all of their values.
-    fn of(&self, deltas: &[Vec<f32>]) -> f32 {
-        let pairs = deltas.iter().zip(&self.weights);
-        let weighted = pairs.flat_map(|(delta, weights)| delta.iter().zip(weights));
-        rms(&weighted.map(|(delta, weight)| delta * weight).collect::<Vec<_>>())
-    }
-}
-
-/// Where a random window of `size` rows starts, among those that lie in a run of at least that many;
-/// `None` where there is no run.
-fn random_start(runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<usize> {
-    let free = |run: &Range<usize>| run.len() + 1 - size;
-    let mut at = rng.below(runs.iter().map(free).sum());
-    for run in runs {
-        if at < free(run) {
-            return Some(run.start + at);
-        }
-        at -= free(run);
-    }
-    None
-}
-
-/// dec(mu) of some random windows of a series, flat [n, W, D].
-pub(crate) fn decodings(
-    vae: &Vae,
-    matrix: &Matrix,
-    runs: &[Range<usize>],
-    rng: &mut Rng,
-    control: &dyn Control,
-) -> Result<Vec<f32>> {
-    let window = vae.architecture().window;
-    let starts: Vec<usize> = (0..DECODED).filter_map(|_| random_start(runs, window, rng)).collect();
-    let parts = map_windows(matrix, &starts, window, control, |x| vae.decode_mean(x))?;
-    Ok(parts.concat())
 }
 
 /// Whether an anomaly is made of noise, of which more makes it larger.

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::draw::{Drawer, Drawn, Site, decodings};
+use super::draw::{Drawer, Drawn};
 use super::fitted::Generator;
+use super::site::{Site, decodings};
 use crate::anomaly::blend::blend_weights;
 use crate::anomaly::change::Change;
 use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};

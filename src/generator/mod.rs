@@ -7,6 +7,8 @@ mod fitted;
 pub(crate) mod generate;
 pub(crate) mod reconstruct;
 mod report;
+pub(crate) mod residuals;
+mod site;
 
 pub use fitted::Generator;
 pub use reconstruct::Reconstruction;

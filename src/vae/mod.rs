@@ -1,4 +1,4 @@
-//! Step 4, the TCN-VAE: windows [B, W, D] to X^ and X~ of the same shape.
+//! The TCN-VAE: windows [B, W, D] to X^ and X~ of the same shape.
 //!
 //! X is a batch of z-scored windows over the live features. The encoder gives mu and log sigma^2 in
 //! R^L; one eps ~ N(0, I) gives z = mu + sigma eps and z~ = mu + psi sigma eps; the decoder gives

@@ -1,4 +1,4 @@
-//! Step 5, perturb and decode: plain and perturbed reconstructions with the same noise, and the
+//! Plain and perturbed reconstructions with the same noise, and the
 //! calibration of psi.
 
 use crate::stats::median;

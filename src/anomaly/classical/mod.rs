@@ -12,4 +12,4 @@ mod window;
 
 pub use crate::config::{InjectConfig, Kind, Kinds};
 pub use series::inject;
-pub(crate) use window::draw_classical;
+pub(crate) use window::ClassicalSource;

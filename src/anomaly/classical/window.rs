@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::change::Change;
-use crate::config::Kind;
-use crate::config::Ranges;
+use crate::anomaly::source::{Source, Window};
+use crate::config::{Kind, Ranges};
 use crate::runtime::rng::Rng;
 
 /// Shortest segment of training windows, for the kinds that change more than points.
@@ -14,30 +14,39 @@ const MIN_ROWS: usize = 8;
 /// How often a drawn `trend` or `mean` lasts to the end of its window.
 const TO_THE_END: f64 = 0.5;
 
-/// A window of z-scores, row-major [W, D].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window<'a> {
-    /// The values.
-    pub values: &'a [f32],
-    /// Number of features D.
-    pub features: usize,
+/// Anomalies of one kind, on a random subset of the features `live` (at least one).
+pub(crate) struct ClassicalSource<'a> {
+    pub kind: Kind,
+    pub live: &'a [usize],
 }
 
-impl Window<'_> {
-    /// Number of rows W.
-    pub(crate) fn rows(&self) -> usize {
-        self.values.len() / self.features.max(1)
+impl ClassicalSource<'_> {
+    /// Rows of an anomaly in a window of `rows` rows: one to three for point kinds, for the others a
+    /// length log-uniform up to the window. Half of the trends and shifts last to its end.
+    pub(crate) fn segment(&self, rows: usize, rng: &mut Rng) -> Range<usize> {
+        let kind = self.kind;
+        let (low, high) = if kind.is_point() { kind.length() } else { (MIN_ROWS, rows) };
+        let (low, high) = (low.min(rows), high.min(rows));
+        let length = (rng.log_uniform(low as f64, high as f64 + 1.0) as usize).clamp(low, high);
+        let start = rng.below(rows - length + 1);
+        let lasts = matches!(kind, Kind::Trend | Kind::Mean) && rng.uniform() < TO_THE_END;
+        if lasts { rows - length..rows } else { start..start + length }
     }
+}
 
-    fn column(&self, feature: usize) -> Vec<f64> {
-        let column = self.values.iter().skip(feature).step_by(self.features.max(1));
-        column.map(|&z| f64::from(z)).collect()
+impl Source for ClassicalSource<'_> {
+    fn changes(&self, window: Window<'_>, segment: &Range<usize>, rng: &mut Rng) -> Vec<Change> {
+        let amount = Amount::draw(self.kind, segment.len(), Ranges::default(), rng);
+        hit_features(self.kind, self.live, 1.0, rng)
+            .into_iter()
+            .map(|feature| change(self.kind, window, segment.clone(), feature, &amount, rng))
+            .collect()
     }
 }
 
 /// What an anomaly of this kind adds to `feature` over the rows `segment` of a window: never
 /// nothing, see [`changed`].
-pub(crate) fn change(
+fn change(
     kind: Kind,
     window: Window<'_>,
     segment: Range<usize>,
@@ -45,47 +54,11 @@ pub(crate) fn change(
     amount: &Amount,
     rng: &mut Rng,
 ) -> Change {
-    let column = window.column(feature);
+    let column: Vec<f64> = window.column(feature).into_iter().map(f64::from).collect();
     let stretch = &Stretch { values: &column, rows: segment };
     let values = changed(kind, stretch, amount, rng);
     let delta = values.iter().zip(stretch.own()).map(|(new, old)| (new - old) as f32).collect();
     Change { feature, delta }
-}
-
-/// A drawn anomaly of a window of z-scores, row-major [W, features]: its rows, and what it adds to
-/// each of the features that it hits. It is of one of `kinds` (at least one) and hits a random subset
-/// of the features `live`; without any, there are no changes.
-///
-/// Point kinds take one to three rows, the others a length log-uniform up to the window, and half
-/// of the trends and shifts last to its end. Source of negatives for detectors.
-pub(crate) fn draw_classical(
-    window: &[f32],
-    features: usize,
-    live: &[usize],
-    kinds: &[Kind],
-    rng: &mut Rng,
-) -> (Range<usize>, Vec<Change>) {
-    let window = Window { values: window, features };
-    let kind = kinds.get(rng.below(kinds.len())).copied().unwrap_or(Kind::Global);
-    let segment = draw_segment(kind, window.rows(), rng);
-    if live.is_empty() {
-        return (segment, Vec::new());
-    }
-    let amount = Amount::draw(kind, segment.len(), Ranges::default(), rng);
-    let changes = hit_features(kind, live, 1.0, rng)
-        .into_iter()
-        .map(|feature| change(kind, window, segment.clone(), feature, &amount, rng))
-        .collect();
-    (segment, changes)
-}
-
-fn draw_segment(kind: Kind, rows: usize, rng: &mut Rng) -> Range<usize> {
-    let (low, high) = if kind.is_point() { kind.length() } else { (MIN_ROWS, rows) };
-    let (low, high) = (low.min(rows), high.min(rows));
-    let length = (rng.log_uniform(low as f64, high as f64 + 1.0) as usize).clamp(low, high);
-    let start = rng.below(rows - length + 1);
-    let lasts = matches!(kind, Kind::Trend | Kind::Mean) && rng.uniform() < TO_THE_END;
-    if lasts { rows - length..rows } else { start..start + length }
 }
 
 #[cfg(test)]
@@ -130,7 +103,13 @@ mod tests {
         ) {
             let values = rng(seed).normals(rows * features);
             let live: Vec<usize> = (0..features).filter(|d| *d != 1).collect();
-            let draw = || draw_classical(&values, features, &live, &kinds, &mut rng(seed));
+            let draw = || {
+                let rng = &mut rng(seed);
+                let source = ClassicalSource { kind: kinds[rng.below(kinds.len())], live: &live };
+                let segment = source.segment(rows, rng);
+                let changes = source.changes(Window { values: &values, features }, &segment, rng);
+                (segment, changes)
+            };
             let (segment, changes) = draw();
             prop_assert!(!segment.is_empty() && segment.end <= rows);
             prop_assert!(!changes.is_empty());

@@ -1,4 +1,4 @@
-//! Step 6, patch: which features of a decoded anomaly replace the input.
+//! Which features of a decoded anomaly replace the input.
 
 use crate::runtime::rng::random_subset;
 use crate::stats::rms;

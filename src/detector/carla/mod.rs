@@ -19,7 +19,7 @@ use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 
 use super::classifier::{LIMIT, limit};
-use super::negatives::Source;
+use super::negatives::NegativeSampler;
 use super::score_rows::Detector;
 use crate::config::DetectConfig;
 use crate::data::batches::map_shares;
@@ -92,7 +92,7 @@ impl Carla {
         matrix: &Matrix,
         starts: &[usize],
         window: usize,
-        negatives: &Source<'_>,
+        negatives: &NegativeSampler<'_>,
         (config, net): (&DetectConfig, u64),
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
@@ -163,7 +163,7 @@ struct Pool<'a> {
     matrix: &'a Matrix,
     starts: Vec<usize>,
     window: usize,
-    negatives: &'a Source<'a>,
+    negatives: &'a NegativeSampler<'a>,
     /// Key of the first negative.
     key: u64,
 }
@@ -267,7 +267,7 @@ mod tests {
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
         let kind = (Negatives::Noise, config.seed);
-        let source = Source::new(generator, (matrix, matrix), starts, kind, 64, control)?;
+        let source = NegativeSampler::new(generator, (matrix, matrix), starts, kind, 64, control)?;
         Carla::train(matrix, starts, WINDOW, &source, (config, 0), control)
     }
 
@@ -373,9 +373,15 @@ mod tests {
     fn negatives_have_no_vote() {
         let (model, matrix) = sine(0);
         let starts = [3, 50, 90];
-        let source =
-            Source::new(&model, (&matrix, &matrix), &starts, (Negatives::Noise, 0), 0, &RunToEnd)
-                .unwrap();
+        let source = NegativeSampler::new(
+            &model,
+            (&matrix, &matrix),
+            &starts,
+            (Negatives::Noise, 0),
+            0,
+            &RunToEnd,
+        )
+        .unwrap();
         let pool = Pool {
             matrix: &matrix,
             starts: starts.to_vec(),

@@ -1,4 +1,4 @@
-//! Step 4b, train: seeded Adam with schedule, clipping and early stopping.
+//! Seeded Adam with schedule, clipping and early stopping.
 //!
 //! A batch is split into shares of fixed size, one task each; their gradients are added in order.
 //! So the result is the same for any number of threads.
