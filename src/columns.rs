@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
+use crate::positions::Positions;
 
 /// One feature.
 #[derive(Clone, Debug)]
@@ -249,6 +250,7 @@ pub struct Series<'a> {
     usable: Vec<bool>,
     labelled: Vec<bool>,
     gaps: Vec<usize>,
+    positions: Positions,
 }
 
 impl<'a> Series<'a> {
@@ -260,6 +262,7 @@ impl<'a> Series<'a> {
             rows,
             labelled: Vec::new(),
             gaps: Vec::new(),
+            positions: Positions::default(),
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -290,6 +293,18 @@ impl<'a> Series<'a> {
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
         self
+    }
+
+    /// Says which windows score a row.
+    pub fn with_positions(mut self, positions: Positions) -> Self {
+        self.positions = positions;
+        self
+    }
+
+    /// The same series with the values of `columns`, whose rows are those of the series in its order.
+    pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
+        let series = Series::whole(columns).with_gaps(self.gaps.clone());
+        Series { labelled: self.labelled.clone(), ..series }
     }
 
     /// The frame's columns.
@@ -339,9 +354,32 @@ impl<'a> Series<'a> {
         self.usable[t]
     }
 
+    /// Number of features without a value at row `t`.
+    pub fn missing(&self, t: usize) -> usize {
+        if self.usable[t] {
+            return 0;
+        }
+        (0..self.columns.width()).filter(|&d| self.value(d, t).is_none()).count()
+    }
+
+    /// Whether every row has a value in every feature.
+    pub fn is_complete(&self) -> bool {
+        self.usable.iter().all(|usable| *usable)
+    }
+
+    /// Whether row `t` is a known anomaly.
+    pub fn is_labelled(&self, t: usize) -> bool {
+        self.labelled.get(t).copied().unwrap_or(false)
+    }
+
     /// Whether row `t` has a value in every feature and is not a known anomaly.
     pub fn is_clean(&self, t: usize) -> bool {
-        self.usable[t] && !self.labelled.get(t).copied().unwrap_or(false)
+        self.usable[t] && !self.is_labelled(t)
+    }
+
+    /// Which windows score a row.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// Row positions before which time jumps.

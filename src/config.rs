@@ -76,6 +76,10 @@ pub struct FitConfig {
     pub window: usize,
     /// Rows between training windows; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
     pub stride: Option<usize>,
+    /// Largest share of the values of a window that may be missing, in [0, 1). They are filled in for
+    /// the nets, and no loss and no score counts them. A model whose bytes do not say is one of 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_null: f64,
     /// Latent units L; `None`: 100 for several features, 50 for one.
     pub latent: Option<usize>,
     /// Channels of the TCN and of the decoder.
@@ -146,6 +150,7 @@ impl Default for FitConfig {
         Self {
             window: 200,
             stride: None,
+            max_null: 0.1,
             latent: None,
             channels: 32,
             levels: None,
@@ -215,6 +220,7 @@ impl FitConfig {
     pub fn validate(&self) -> Result<()> {
         count("window", self.window, MIN_WINDOW, MAX_WINDOW)?;
         optional_count("stride", self.stride, 1, usize::MAX)?;
+        number("max_null", self.max_null, |x| (0.0..1.0).contains(&x), "in [0, 1)")?;
         optional_count("latent", self.latent, 1, 4096)?;
         count("channels", self.channels, 1, 1024)?;
         optional_count("levels", self.levels, 1, 16)?;
@@ -240,6 +246,12 @@ impl FitConfig {
         number("clip", self.clip.unwrap_or(1.0), |x| x > 0.0, "> 0")?;
         optional_count("patience", self.patience, 1, usize::MAX)?;
         number("validation", self.validation, |x| x > 0.0 && x <= 0.5, "in (0, 0.5]")
+    }
+
+    /// Most missing values of a window of `features` features.
+    pub fn most_missing(&self, features: usize) -> usize {
+        // A product such as 0.29 * 100 falls short of what it means by rounding.
+        (self.max_null * (self.window * features) as f64 + 1e-9) as usize
     }
 
     /// Latent units for `features` live features.
@@ -756,6 +768,11 @@ where
     from_map(config)
 }
 
+/// Whether an option is left out of a model's bytes: what is not there is 0.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 fn overlay(config: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
     config.get_mut(name).map(|slot| *slot = value.clone()).is_some()
 }
@@ -787,6 +804,7 @@ fn static_name(name: &str) -> &'static str {
     const NAMES: &[&str] = &[
         "window",
         "stride",
+        "max_null",
         "latent",
         "channels",
         "levels",
@@ -948,6 +966,9 @@ mod tests {
             (serde_json::json!({"window": 7}), "`window` = 7"),
             (serde_json::json!({"window": "x"}), "`window` = \"x\""),
             (serde_json::json!({"stride": 0}), "`stride` = 0"),
+            (serde_json::json!({"max_null": 1.0}), "`max_null` = 1"),
+            (serde_json::json!({"max_null": -0.1}), "`max_null` = -0.1"),
+            (serde_json::json!({"max_null": "few"}), "`max_null` = \"few\""),
             (serde_json::json!({"kl": "odd"}), "`kl` = \"odd\""),
             (serde_json::json!({"sigma_prior": 0.0}), "`sigma_prior` = 0"),
             (serde_json::json!({"validation": 0.9}), "`validation` = 0.9"),

@@ -36,6 +36,8 @@ const COPY: f64 = 0.01;
 /// Windows with their noise.
 struct Sample {
     windows: Vec<f32>,
+    /// 1 where there is a value, 0 where one is filled in; `None` where there are all.
+    observed: Option<Vec<f32>>,
     batches: Vec<(Tensor, Tensor)>,
     values: usize,
 }
@@ -46,10 +48,21 @@ impl Sample {
         let starts = spread(starts, EXAMINED);
         let sizes = [model.config.window, task.matrix.features(), model.latent()];
         let windows = task.matrix.gather(&starts, model.config.window);
+        let observed = task.matrix.observed(&starts, model.config.window);
         let mut rng = Rng::new(model.config.seed, Purpose::Validation, [draw, 0]);
         let noise = rng.normals(starts.len() * model.latent());
         let batches = shares(&windows, &noise, sizes)?;
-        Ok(Self { windows, batches, values: sizes[0] * sizes[1] })
+        Ok(Self { windows, observed, batches, values: sizes[0] * sizes[1] })
+    }
+
+    /// The windows, and where a value was filled in, what they are decoded to: it has no error.
+    fn seen(&self, decoded: &[f32]) -> Vec<f32> {
+        let mut windows = self.windows.clone();
+        let observed = self.observed.iter().flatten();
+        for ((x, y), observed) in windows.iter_mut().zip(decoded).zip(observed) {
+            *x = if *observed > 0.0 { *x } else { *y };
+        }
+        windows
     }
 }
 
@@ -68,10 +81,10 @@ pub(crate) fn examine(
     let trained = Sample::draw(model, task, task.train, 1)?;
     latents(model, &vae, &trained, control)?;
     let decoded = decode(&vae, &trained, control)?;
-    model.report.variation = Variation::new(&trained.windows, &decoded, task.matrix, series);
+    model.report.variation = Variation::new(&trained.seen(&decoded), &decoded, task.matrix, series);
     if task.matrix.features() > 1 {
         let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
-        let rows = |d: usize| clean.iter().map(|t| task.matrix.window(*t, 1)[d]).collect();
+        let rows = |d: usize| clean.iter().map(|t| task.matrix.rows(*t, 1)[d]).collect();
         let sizes = (model.config.window, task.matrix.features());
         model.joint = Some(Joint::fit(&trained.windows, &decoded, sizes, rows)?);
     }
@@ -134,8 +147,9 @@ fn reconstruction(
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
-    let total = square(&mut sample.windows.iter().copied());
-    let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
+    let seen = sample.seen(&decoded);
+    let total = square(&mut seen.iter().copied());
+    let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
     let pca_error: f64 = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
         Ok(pca.squared_error(&sample.windows[i * sample.values..(i + 1) * sample.values]))
     })?

@@ -456,7 +456,7 @@ impl Drawer<'_> {
         let beside = |t: usize, behind: usize| {
             let jump = self.series.gaps().binary_search(&behind).is_ok();
             let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
-            there.then(|| self.matrix.window(t, 1)[d])
+            there.then(|| self.matrix.rows(t, 1)[d])
         };
         Around {
             input,

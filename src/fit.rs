@@ -10,12 +10,13 @@ use crate::control::Control;
 use crate::detector::calibrate_untrained;
 use crate::diagnostics;
 use crate::error::Result;
-use crate::model::{Model, Report, clean_starts};
+use crate::model::{Health, Model, Report, clean_starts};
 use crate::normalise::{Matrix, Normaliser};
 use crate::train::{StopReason, Task, spread, train};
 use crate::vae::Architecture;
 use crate::vae::pca::Pca;
 use crate::vae::readout;
+use crate::wild::Wild;
 use crate::windows;
 
 /// Windows that the principal components are taken of.
@@ -28,17 +29,35 @@ const PCA_WINDOWS: usize = 1200;
 /// [`crate::Error::NoWindow`] for a series with no clean window; [`crate::Error::Diverged`];
 /// [`crate::Error::Interrupted`].
 pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
-    let started = std::time::Instant::now();
     config.validate()?;
+    let wild = Wild::find(series);
+    match wild.left_out(series)? {
+        Some(columns) => fit_tame(&series.replaced(&columns), wild, config, control),
+        None => fit_tame(series, wild, config, control),
+    }
+}
+
+/// Fits a model to a series without wild values; `wild` says what was found of them.
+fn fit_tame(
+    series: &Series<'_>,
+    wild: Wild,
+    config: &FitConfig,
+    control: &dyn Control,
+) -> Result<Model> {
+    let started = std::time::Instant::now();
     let size = config.window;
-    let starts = clean_starts(series, size, config.stride)?;
-    let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
+    let starts = clean_starts(series, config)?;
+    let normaliser = Normaliser::fit(series, |t| match config.max_null > 0.0 {
+        true => !series.is_labelled(t),
+        false => series.is_clean(t),
+    });
     let matrix = normaliser.apply(series, control)?;
     let (train_starts, validation) = windows::split(&starts, size, config.validation);
     let mut report = Report {
         train_windows: train_starts.len(),
         validation_windows: validation.len(),
         stop_reason: Some(StopReason::NoLiveFeature),
+        health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
         ..Report::default()
     };
     let live = normaliser.live_features().len();

@@ -17,6 +17,7 @@ use crate::patch::{Change, Rule};
 use crate::place::place;
 use crate::rng::{Purpose, Rng};
 use crate::train::{INFERENCE_SHARE, spread_over_pool};
+use crate::wild::Wild;
 use crate::windows;
 
 pub use crate::synthetic::{Synthetic, SyntheticColumns};
@@ -35,13 +36,21 @@ pub struct Anomaly {
     pub kind: AnomalyKind,
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
-    /// Per hit feature: its position and the new values, in input units, one per row.
+    /// Per hit feature: its position and the new values, in input units, one per row; NaN where the
+    /// input has none, and stays as it is.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
     pub strength: f64,
     /// How it came of a model; `None` where it was injected, or hits constant features only.
     pub origin: Option<Origin>,
+}
+
+impl Anomaly {
+    /// Whether it changes a value: where it fell onto nulls alone, it does not.
+    fn is_any(&self) -> bool {
+        self.values.iter().any(|(_, values)| values.iter().any(|value| !value.is_nan()))
+    }
 }
 
 /// How an anomaly came of a model.
@@ -115,7 +124,8 @@ enum Hit {
 }
 
 impl Model {
-    /// Places non-overlapping anomalies on the clean rows of a series, in time order.
+    /// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
+    /// nor where windows hold more nulls than the model allows. Nulls inside an anomaly stay.
     ///
     /// The positions and shapes depend on the seed and the content of the series only.
     ///
@@ -130,8 +140,12 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
         config.validate(self.config.window)?;
+        let tame = Wild::find(series).left_out(series)?;
+        let tame = tame.as_ref().map(|columns| series.replaced(columns));
+        let series = tame.as_ref().unwrap_or(series);
         let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_clean(t))?;
+        let runs = self.runs(series, |t| !series.is_labelled(t))?;
+        let runs = windows::apart(runs, self.config.window);
         let mut rng = Rng::new(config.seed, Purpose::Place, stream_key(series));
         let length = lengths(config, self.config.window);
         let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
@@ -140,9 +154,10 @@ impl Model {
             .filter_map(|segment| site(segment, &runs, self.config.window, &mut rng))
             .collect();
         let made = self.made((series, &matrix, &runs), &sites, config, control)?;
-        spread_over_pool(sites.len(), control, |i| {
+        let anomalies = spread_over_pool(sites.len(), control, |i| {
             Ok(self.anomaly(series, sites[i].segment.clone(), &made[i]))
-        })
+        })?;
+        Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
     }
 
     /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
@@ -158,8 +173,11 @@ impl Model {
     ) -> Result<Vec<Pair>> {
         let size = self.config.window;
         config.validate(size)?;
+        let tame = Wild::find(series).left_out(series)?;
+        let tame = tame.as_ref().map(|columns| series.replaced(columns));
+        let series = tame.as_ref().unwrap_or(series);
         let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_clean(t))?;
+        let runs = self.runs(series, |t| !series.is_labelled(t))?;
         let stride =
             config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
         let mut rng = Rng::new(config.seed, Purpose::Place, stream_key(series));
@@ -349,9 +367,10 @@ pub(crate) fn strength(
     for (feature, values) in values {
         let std = normaliser.std[*feature];
         for (t, value) in rows.clone().zip(values) {
-            let before = series.value(*feature, t).unwrap_or(*value);
-            squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
-            n += 1;
+            if let Some(before) = series.value(*feature, t) {
+                squares += (value / std - before / std).clamp(-Z_LIMIT, Z_LIMIT).powi(2);
+                n += 1;
+            }
         }
     }
     (squares / n.max(1) as f64).sqrt()
@@ -402,7 +421,7 @@ fn pair(series: &Series<'_>, start: usize, size: usize, anomaly: &Anomaly) -> Pa
         for (t, value) in anomaly.rows.clone().zip(values) {
             let i = (t - start) * width + feature;
             anomalous[i] = *value as f32;
-            mask[i] = true;
+            mask[i] = !value.is_nan();
         }
     }
     Pair { start, normal, anomalous, mask }

@@ -6,6 +6,7 @@
 //! variance of what X^ leaves of them on the diagonal (the covariance of a factor model). The joint
 //! distance of a stretch of rows is the mean over its blocks of m' C^-1 m, for block means m.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
@@ -202,7 +203,7 @@ impl Joint {
         window: &[f32],
         segment: &Range<usize>,
         groups: &[Group],
-        donor: impl Fn(&mut Rng) -> &'a [f32],
+        donor: impl Fn(&mut Rng) -> Cow<'a, [f32]>,
         weigh: impl Fn(usize, &[f32]) -> Vec<f32>,
         rng: &mut Rng,
     ) -> (Vec<Change>, f64) {
@@ -226,7 +227,7 @@ impl Joint {
             let group = &groups[rng.below(groups.len())];
             let hit = group.part(rng);
             let donor = (rng.below(2) == 0).then(|| donor(rng));
-            let one = |&d: &usize| match donor {
+            let one = |&d: &usize| match &donor {
                 Some(donor) => change(d, &|t| donor[at(t, d)]),
                 None => {
                     let (partner, slope) = self.mirror(d, &group.members, &hit);

@@ -103,6 +103,9 @@ pub enum Health {
     Underfit,
     /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
     CopiesInput,
+    /// A few training values are so far away that they were left out, or that they make up nearly all
+    /// of a feature's variance.
+    WildValues,
 }
 
 impl Health {
@@ -115,6 +118,7 @@ impl Health {
             Self::PatchTotal => "patch_total",
             Self::Underfit => "underfit",
             Self::CopiesInput => "copies_input",
+            Self::WildValues => "wild_values",
         }
     }
 }
@@ -176,7 +180,8 @@ impl Model {
         self.report.psi.unwrap_or(1.0)
     }
 
-    /// The runs of usable rows that are at least a window long.
+    /// The stretches of rows where `keep` holds whose windows miss no more values than the model allows;
+    /// see [`windows::stretches`].
     ///
     /// # Errors
     /// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
@@ -185,7 +190,7 @@ impl Model {
         series: &Series<'_>,
         keep: impl Fn(usize) -> bool,
     ) -> Result<Vec<std::ops::Range<usize>>> {
-        usable_runs(series, keep, self.config.window)
+        usable_stretches(series, keep, &self.config)
     }
 
     /// Passes the windows at `starts` through `work` in blocks, in parallel, and hands the results
@@ -214,7 +219,7 @@ impl Model {
     ) -> Result<Vec<(usize, Vec<f32>)>> {
         let size = self.config.window;
         let matrix = self.normaliser.apply(series, control)?;
-        let runs = self.runs(series, |t| series.is_usable(t))?;
+        let runs = self.runs(series, |_| true)?;
         let stride =
             stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
         let starts = windows::starts(&runs, size, stride);
@@ -254,19 +259,30 @@ pub(crate) fn pass<T: Send>(
     Ok(())
 }
 
-/// Start rows of the clean windows of `size` rows that are trained on; without a `stride` about as
-/// many as the budget allows.
+/// Start rows of the windows that are trained on; without a `stride` about as many as the budget
+/// allows.
 ///
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
-pub(crate) fn clean_starts(
-    series: &Series<'_>,
-    size: usize,
-    stride: Option<usize>,
-) -> Result<Vec<usize>> {
-    let runs = usable_runs(series, |t| series.is_clean(t), size)?;
-    let stride = stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+pub(crate) fn clean_starts(series: &Series<'_>, config: &FitConfig) -> Result<Vec<usize>> {
+    let size = config.window;
+    let runs = usable_stretches(series, |t| !series.is_labelled(t), config)?;
+    let automatic = || windows::automatic_stride(&runs, size, WINDOW_BUDGET);
+    let stride = config.stride.unwrap_or_else(automatic);
     Ok(windows::starts(&runs, size, stride))
+}
+
+/// The stretches of rows where `keep` holds whose windows miss no more values than `config` allows.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+fn usable_stretches(
+    series: &Series<'_>,
+    keep: impl Fn(usize) -> bool,
+    config: &FitConfig,
+) -> Result<Vec<std::ops::Range<usize>>> {
+    let most = config.most_missing(series.columns().width());
+    long_enough(series, config.window, |size| windows::stretches(series, keep, size, most))
 }
 
 /// The runs of rows where `keep` holds that are at least `window` long.
@@ -278,10 +294,19 @@ pub(crate) fn usable_runs(
     keep: impl Fn(usize) -> bool,
     window: usize,
 ) -> Result<Vec<std::ops::Range<usize>>> {
+    long_enough(series, window, |size| windows::runs(series, keep, size))
+}
+
+/// What `find` finds for windows of this size.
+fn long_enough(
+    series: &Series<'_>,
+    window: usize,
+    find: impl FnOnce(usize) -> Vec<std::ops::Range<usize>>,
+) -> Result<Vec<std::ops::Range<usize>>> {
     let rows = series.len();
     if rows < window {
         return Err(Error::TooShort { rows, window });
     }
-    let runs = windows::runs(series, keep, window);
-    if runs.is_empty() { Err(Error::NoWindow { rows, window }) } else { Ok(runs) }
+    let found = find(window);
+    if found.is_empty() { Err(Error::NoWindow { rows, window }) } else { Ok(found) }
 }

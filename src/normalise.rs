@@ -1,5 +1,7 @@
 //! Step 3, normalise: z-scores by the series' own training rows, as the matrix that windows view.
 
+use std::borrow::Cow;
+
 use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ pub(crate) const Z_LIMIT: f64 = 1e8;
 /// Rows that are normalised together, feature by feature.
 const BLOCK: usize = 512;
 /// A feature whose range is below this share of its magnitude counts as constant.
-const CONSTANT_RANGE: f64 = 1e-9;
+pub(crate) const CONSTANT_RANGE: f64 = 1e-9;
 
 /// Statistics of the training rows, per feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct Normaliser {
 }
 
 impl Normaliser {
-    /// Statistics over the rows where `train` holds, in 64 bits; every such row must be usable.
+    /// Statistics over the values of the rows where `train` holds, in 64 bits.
     pub fn fit(series: &Series<'_>, train: impl Fn(usize) -> bool) -> Self {
         let columns = series.columns();
         let mut normaliser = Self {
@@ -93,7 +95,7 @@ impl Normaliser {
         self.mean[d] + z * self.std[d]
     }
 
-    /// The live features of a series as z-scores, [T, D_live]; unusable rows are 0.
+    /// The live features of a series as z-scores, [T, D_live].
     ///
     /// # Errors
     /// [`Error::ModelFeatures`] when the series has other features than were fitted.
@@ -102,7 +104,7 @@ impl Normaliser {
     }
 
     /// Every feature of a series in its own scale, [T, D]: z-scores, and the distance from its
-    /// constant (in input units) for a constant one; unusable rows are 0.
+    /// constant (in input units) for a constant one.
     ///
     /// # Errors
     /// As [`Normaliser::apply`].
@@ -133,11 +135,21 @@ impl Normaliser {
         } else {
             values.chunks_mut(size).enumerate().for_each(fill);
         }
+        let missing = match series.is_complete() {
+            true => Vec::new(),
+            false => values.iter().map(|value| value.is_nan()).collect(),
+        };
+        values
+            .iter_mut()
+            .zip(&missing)
+            .filter(|(_, missing)| **missing)
+            .for_each(|(z, _)| *z = 0.0);
         let zero = chosen.iter().map(|&d| self.z(d, 0.0)).collect();
-        Ok(Matrix { values, features: chosen.len(), zero })
+        Ok(Matrix { values, missing, features: chosen.len(), zero })
     }
 
-    /// The features `chosen` in their own scale, from row `start` on, [rows, chosen].
+    /// The features `chosen` in their own scale, from row `start` on, [rows, chosen]; NaN where there
+    /// is no value.
     fn fill(&self, series: &Series<'_>, chosen: &[usize], start: usize, rows: &mut [f32]) {
         let width = chosen.len().max(1);
         let mut column = vec![0.0; rows.len() / width];
@@ -151,11 +163,6 @@ impl Normaliser {
                 scores.iter_mut().zip(distances).for_each(|(slot, z)| *slot = z);
             }
             rows[i..].iter_mut().step_by(width).zip(&scores).for_each(|(slot, z)| *slot = *z);
-        }
-        for (t, row) in (start..).zip(rows.chunks_exact_mut(width)) {
-            if !series.is_usable(t) {
-                row.fill(0.0);
-            }
         }
     }
 }
@@ -184,7 +191,10 @@ fn z_scores_loop<'a, S: Simd>(
 /// Features of one series in their own scale, row-major [T, D]: those that are live, or all.
 #[derive(Clone, Debug)]
 pub struct Matrix {
+    /// 0 where there is no value.
     values: Vec<f32>,
+    /// Which values there are not; empty where there are all.
+    missing: Vec<bool>,
     features: usize,
     zero: Vec<f32>,
 }
@@ -195,15 +205,48 @@ impl Matrix {
         self.features
     }
 
-    /// The window of `size` rows from row `start`, [size, D_live], without a copy.
-    pub fn window(&self, start: usize, size: usize) -> &[f32] {
+    /// The `size` rows from row `start`, [size, D_live], without a copy; 0 where there is no value.
+    pub fn rows(&self, start: usize, size: usize) -> &[f32] {
         &self.values[start * self.features..(start + size) * self.features]
+    }
+
+    /// The window of `size` rows from row `start`, [size, D_live]: what is missing lies on the line
+    /// between the values beside it in the window.
+    pub fn window(&self, start: usize, size: usize) -> Cow<'_, [f32]> {
+        let values = self.rows(start, size);
+        let missing = self.missing(start, size);
+        if !missing.contains(&true) {
+            return Cow::Borrowed(values);
+        }
+        let mut filled = values.to_vec();
+        (0..self.features).for_each(|d| fill(&mut filled, missing, d, self.features));
+        Cow::Owned(filled)
+    }
+
+    /// Which values of a window there are not, [size, D_live]; empty where the series has all.
+    fn missing(&self, start: usize, size: usize) -> &[bool] {
+        let range = start * self.features..(start + size) * self.features;
+        self.missing.get(range).unwrap_or_default()
+    }
+
+    /// 1 where the windows at `starts` have a value and 0 where one is filled in, [n, size, D_live];
+    /// `None` where they have all.
+    pub fn observed(&self, starts: &[usize], size: usize) -> Option<Vec<f32>> {
+        let missing = || starts.iter().flat_map(|&start| self.missing(start, size));
+        let some = missing().any(|missing| *missing);
+        some.then(|| missing().map(|missing| f32::from(u8::from(!missing))).collect())
+    }
+
+    /// Which rows of a window lack a value, [size]; empty where the series has all.
+    pub fn rows_missing(&self, start: usize, size: usize) -> Vec<bool> {
+        let rows = self.missing(start, size).chunks_exact(self.features.max(1));
+        rows.map(|row| row.contains(&true)).collect()
     }
 
     /// Gathers windows into one batch [n, size, D_live].
     pub fn gather(&self, starts: &[usize], size: usize) -> Vec<f32> {
         let mut batch = Vec::with_capacity(starts.len() * size * self.features);
-        starts.iter().for_each(|&start| batch.extend_from_slice(self.window(start, size)));
+        starts.iter().for_each(|&start| batch.extend_from_slice(&self.window(start, size)));
         batch
     }
 
@@ -216,6 +259,25 @@ impl Matrix {
             }
         }
         zero
+    }
+}
+
+/// Draws lines between the values of feature `d` of a window that are there; outside of them, the
+/// nearest one goes on. A feature without any stays 0.
+fn fill(window: &mut [f32], missing: &[bool], d: usize, features: usize) {
+    let rows = window.len() / features;
+    let known: Vec<usize> = (0..rows).filter(|t| !missing[t * features + d]).collect();
+    let (Some(&first), Some(&last)) = (known.first(), known.last()) else { return };
+    let value = |window: &[f32], t: usize| window[t * features + d];
+    for t in (0..first).chain(last + 1..rows) {
+        window[t * features + d] = value(window, t.clamp(first, last));
+    }
+    for pair in known.windows(2) {
+        let (from, to) = (value(window, pair[0]), value(window, pair[1]));
+        for t in pair[0] + 1..pair[1] {
+            let share = (t - pair[0]) as f32 / (pair[1] - pair[0]) as f32;
+            window[t * features + d] = from + (to - from) * share;
+        }
     }
 }
 

@@ -66,6 +66,10 @@ impl Synthetic {
             for anomaly in anomalies {
                 let of_feature = anomaly.values.iter().filter(|(feature, _)| *feature == d);
                 for (t, value) in of_feature.flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
+                    // A null stays as it is.
+                    if value.is_nan() {
+                        continue;
+                    }
                     let row = series.row(t);
                     hits.values.set(row, *value);
                     hits.mask[row] = true;

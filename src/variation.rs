@@ -127,7 +127,7 @@ fn steps(matrix: &Matrix, series: &Series<'_>) -> Vec<f64> {
     let rows: Vec<usize> =
         rows.iter().copied().step_by(rows.len().div_ceil(STEPS).max(1)).collect();
     let step = |d: usize| {
-        let size = |t: &usize| (matrix.window(*t, 1)[d] - matrix.window(t - 1, 1)[d]).abs();
+        let size = |t: &usize| (matrix.rows(*t, 1)[d] - matrix.rows(t - 1, 1)[d]).abs();
         let mut sizes: Vec<f32> = rows.iter().map(size).collect();
         let at = (STEP_QUANTILE * sizes.len().saturating_sub(1) as f64) as usize;
         if sizes.is_empty() {

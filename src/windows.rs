@@ -32,24 +32,64 @@ pub fn runs(
     found
 }
 
+/// Stretches in which every window of `size` rows lies between two gaps, in rows where `keep` holds,
+/// and misses at most `most` values.
+///
+/// Where nulls end one stretch and the next begins, the two may share rows: their windows differ.
+pub fn stretches(
+    series: &Series<'_>,
+    keep: impl Fn(usize) -> bool,
+    size: usize,
+    most: usize,
+) -> Vec<Range<usize>> {
+    if most == 0 {
+        return runs(series, |t| keep(t) && series.is_usable(t), size);
+    }
+    let runs = runs(series, keep, size);
+    runs.into_iter().flat_map(|run| within_budget(series, run, size, most)).collect()
+}
+
+/// The stretches of a run of at least `size` rows.
+fn within_budget(
+    series: &Series<'_>,
+    run: Range<usize>,
+    size: usize,
+    most: usize,
+) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut missing: usize = (run.start..run.start + size).map(|t| series.missing(t)).sum();
+    for end in run.start + size..=run.end {
+        if missing <= most {
+            match found.last_mut().filter(|last| last.end + 1 == end) {
+                Some(last) => last.end = end,
+                None => found.push(end - size..end),
+            }
+        }
+        if end < run.end {
+            missing = missing + series.missing(end) - series.missing(end - size);
+        }
+    }
+    found
+}
+
+/// The stretches without what each shares with the one before it, where a window of `size` rows is left.
+pub fn apart(stretches: Vec<Range<usize>>, size: usize) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::with_capacity(stretches.len());
+    for stretch in stretches {
+        let free = found.last().map_or(0, |last| last.end).max(stretch.start);
+        if free + size <= stretch.end {
+            found.push(free..stretch.end);
+        }
+    }
+    found
+}
+
 /// Start rows of the windows of `size` rows, every `stride` rows within each run.
 pub fn starts(runs: &[Range<usize>], size: usize, stride: usize) -> Vec<usize> {
     runs.iter()
         .filter(|run| run.len() >= size)
         .flat_map(|run| (run.start..=run.end - size).step_by(stride.max(1)))
         .collect()
-}
-
-/// Start rows at `stride`, and the last window of each run besides: every row of a run that is
-/// at least one window long is covered.
-pub fn covering_starts(runs: &[Range<usize>], size: usize, stride: usize) -> Vec<usize> {
-    let mut covering = Vec::new();
-    for run in runs.iter().filter(|run| run.len() >= size) {
-        let last = run.end - size;
-        covering.extend((run.start..last).step_by(stride.clamp(1, size)));
-        covering.push(last);
-    }
-    covering
 }
 
 /// The stride that keeps the number of windows within `budget`: 1 where they are few.
@@ -83,6 +123,7 @@ mod tests {
 
     use super::*;
     use crate::columns::Columns;
+    use crate::positions::Positions;
 
     fn columns(values: Vec<Option<f64>>) -> Columns {
         Columns::new(vec![("x".into(), Arc::new(Float64Array::from(values)))]).unwrap()
@@ -117,7 +158,7 @@ mod tests {
             let series = Series::whole(&columns);
             let runs = runs(&series, |t| series.is_usable(t), size);
             let mut covered = vec![false; usable.len()];
-            for start in covering_starts(&runs, size, stride) {
+            for start in Positions::Start.starts(&series, &runs, size, stride) {
                 prop_assert!(usable[start..start + size].iter().all(|ok| *ok));
                 covered[start..start + size].fill(true);
             }

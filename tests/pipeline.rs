@@ -1530,6 +1530,7 @@ fn any_fit() -> impl Strategy<Value = FitConfig> {
             batch_size,
             validation,
             steps: 2,
+            max_null: 0.0,
             ..base
         }
     })

@@ -114,17 +114,26 @@ impl Classifier {
             let drawn = negatives.draw(half, key.0 * shares as u64 + key.1);
             values.extend(drawn.windows);
             limit(&mut values);
+            let missing: Vec<bool> =
+                picked.iter().flat_map(|&start| matrix.rows_missing(start, window)).collect();
+            let observed = observed(missing.iter().chain(&drawn.missing));
             let mut hit = vec![0f32; half * window];
             hit.extend(drawn.hit.iter().map(|hit| f32::from(u8::from(*hit))));
             let target = [vec![0f32; half], vec![1f32; half]].concat();
             let device = &Device::Cpu;
             let x = Tensor::from_vec(values, (SHARE, window, matrix.features()), device)?;
             let (rows, windows) = Self::new(parameters)?.forward(&x)?;
-            let rows = cross_entropy(
-                &rows,
-                &Tensor::from_vec(hit, (SHARE, window), device)?,
-                batch * window,
-            )?;
+            let hit = Tensor::from_vec(hit, (SHARE, window), device)?;
+            let rows = match observed {
+                None => cross_entropy(&rows, &hit, batch * window)?,
+                Some(observed) => {
+                    let observed = Tensor::from_vec(observed, (SHARE, window), device)?;
+                    // A logit of -100 where nothing is hit has no loss and no gradient.
+                    let out = ((&observed - 1.0)? * 100.0)?;
+                    let rows = ((rows * &observed)? + out)?;
+                    cross_entropy(&rows, &(hit * observed)?, batch * window)?
+                }
+            };
             let windows =
                 cross_entropy(&windows, &Tensor::from_vec(target, SHARE, device)?, batch)?;
             Ok((rows.affine(config.row_weight, 0.0)? + windows)?)
@@ -139,6 +148,12 @@ impl Detector for Classifier {
         let (rows, of_window) = self.forward(&windows.clamp(-LIMIT, LIMIT)?)?;
         Ok(rows.broadcast_add(&of_window.unsqueeze(1)?)?.flatten_all()?.to_vec1()?)
     }
+}
+
+/// 1 for rows that have all values and 0 for those that lack one; `None` where none does.
+fn observed<'a>(missing: impl Iterator<Item = &'a bool> + Clone) -> Option<Vec<f32>> {
+    let some = missing.clone().any(|missing| *missing);
+    some.then(|| missing.map(|missing| f32::from(u8::from(!missing))).collect())
 }
 
 /// Clamps z-scores to what the net tells apart.

@@ -10,15 +10,16 @@ use crate::control::Control;
 use crate::error::Result;
 use crate::model::{Model, pass};
 use crate::normalise::Matrix;
-use crate::windows;
+use crate::positions::Positions;
 
 /// Windows that cover a row, away from the ends of a run, where no stride is given.
 const OVERLAP: usize = 4;
 
 impl Model {
-    /// Score of every row by one detector: the windows at every `stride` rows of each run of rows
-    /// without nulls or gaps, and the last one, are scored row by row; what covers a row is put
-    /// together as `aggregate` says. `None` where no window covers a row.
+    /// Score of every row by one detector: the windows at every `stride` rows of each stretch that holds
+    /// no gap and few enough nulls ([`Series::positions`] says which), its first and its last one, are
+    /// scored row by row; what covers a row is put together as `aggregate` says. `None` where a row
+    /// lacks a value, or no window covers it.
     ///
     /// # Errors
     /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`], and
@@ -35,7 +36,7 @@ impl Model {
         self.cover(series, true, config.score_stride, control, work, |start, scores| {
             rows.add(start, scores);
         })?;
-        Ok((0..series.len()).map(|t| rows.get(t, 0).map(finite)).collect())
+        Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
     }
 
     /// What every feature adds to the score of every row, for reading where an anomaly is: per
@@ -63,7 +64,7 @@ impl Model {
         self.cover(series, true, config.score_stride, control, work, |start, scores| {
             rows.add(start, scores);
         })?;
-        let feature = |d: usize| (0..series.len()).map(|t| rows.get(t, d).map(finite)).collect();
+        let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
     }
 
@@ -84,16 +85,41 @@ impl Model {
             true => self.normaliser.apply_all(series, control)?,
             false => self.normaliser.apply(series, control)?,
         };
-        let runs = self.runs(series, |t| series.is_usable(t))?;
-        let starts = windows::covering_starts(&runs, size, stride.unwrap_or(size / OVERLAP));
-        pass(&matrix, &starts, size, control, work, |starts, results| {
+        let stretches = self.runs(series, |_| true)?;
+        let stride = stride.unwrap_or(size / OVERLAP);
+        let starts = series.positions().starts(series, &stretches, size, stride);
+        let alike = match series.positions() {
+            // Flat stretches have a window at every row.
+            Positions::Content => alike(&matrix, &starts, size),
+            _ => vec![1; starts.len()],
+        };
+        let mut copies = alike.iter().copied().filter(|n| *n > 0);
+        let first: Vec<usize> =
+            starts.iter().zip(&alike).filter(|(_, n)| **n > 0).map(|(start, _)| *start).collect();
+        let mut all = starts.iter();
+        pass(&matrix, &first, size, control, work, |starts, results| {
             let per_window = results.len() / starts.len().max(1);
             // Also where windows have no values: they cover their rows.
-            for (i, &start) in starts.iter().enumerate() {
-                take(start..start + size, &results[i * per_window..(i + 1) * per_window]);
+            for (i, n) in (0..starts.len()).zip(&mut copies) {
+                for start in all.by_ref().take(n) {
+                    take(*start..start + size, &results[i * per_window..(i + 1) * per_window]);
+                }
             }
         })
     }
+}
+
+/// How many windows in a row are the same, at the first of them; 0 at the others.
+fn alike(matrix: &Matrix, starts: &[usize], size: usize) -> Vec<usize> {
+    let mut alike: Vec<usize> = vec![0; starts.len()];
+    let mut first = 0;
+    for (i, &start) in starts.iter().enumerate() {
+        if matrix.window(starts[first], size) != matrix.window(start, size) {
+            first = i;
+        }
+        alike[first] += 1;
+    }
+    alike
 }
 
 /// Scores fit 32 bits.
@@ -142,6 +168,11 @@ impl Rows {
             Aggregate::Mean => value() / count as f32,
             _ => value(),
         })
+    }
+
+    /// Value `i` of a row as a score; none where the row lacks a value.
+    fn score(&self, series: &Series<'_>, row: usize, i: usize) -> Option<f32> {
+        self.get(row, i).filter(|_| series.is_usable(row)).map(finite)
     }
 
     /// Whether a window covers each row.

@@ -40,6 +40,8 @@ const CONSTANT_MOST: usize = 3;
 pub(crate) struct Anomalous {
     pub windows: Vec<f32>,
     pub hit: Vec<bool>,
+    /// Which rows lack a value of the series, and so count for nothing; empty where none does.
+    pub missing: Vec<bool>,
 }
 
 /// Where anomalies for training come from.
@@ -121,15 +123,19 @@ impl<'a> Source<'a> {
     /// `n` windows with an anomaly each; the same for the same `key`.
     pub(crate) fn draw(&self, n: usize, key: u64) -> Anomalous {
         let size = self.size();
-        let mut drawn = Anomalous { windows: Vec::new(), hit: vec![false; n * size] };
+        let (windows, missing) = (Vec::new(), Vec::new());
+        let mut drawn = Anomalous { windows, hit: vec![false; n * size], missing };
         for (i, hit) in drawn.hit.chunks_exact_mut(size).enumerate() {
             let mut rng = Rng::new(self.seed, Purpose::Negative, [key, i as u64]);
-            drawn.windows.extend(self.draw_one(hit, &mut rng));
+            let (window, missing) = self.draw_one(hit, &mut rng);
+            drawn.windows.extend(window);
+            drawn.missing.extend(missing);
         }
         drawn
     }
 
-    fn draw_one(&self, hit: &mut [bool], rng: &mut Rng) -> Vec<f32> {
+    /// A window with an anomaly, and which of its rows lack a value.
+    fn draw_one(&self, hit: &mut [bool], rng: &mut Rng) -> (Vec<f32>, Vec<bool>) {
         let parts = parts(self.kind);
         let kind = parts[rng.below(parts.len())];
         let pick = rng.below(self.residuals.starts.len());
@@ -139,7 +145,7 @@ impl<'a> Source<'a> {
             }
             _ => self.starts[rng.below(self.starts.len())],
         };
-        let mut window = self.matrix.window(start, self.size()).to_vec();
+        let mut window = self.matrix.window(start, self.size()).into_owned();
         let constants =
             !self.constant.is_empty() && (self.live.is_empty() || rng.uniform() < CONSTANT_RATE);
         if constants {
@@ -152,7 +158,7 @@ impl<'a> Source<'a> {
             Negatives::Deformed => self.hit_deformed(&mut window, hit, pick, rng),
             kind => self.hit_live(&mut window, hit, (kind, pick), rng),
         }
-        window
+        (window, self.matrix.rows_missing(start, self.size()))
     }
 
     /// A pulse, or a step that stays, on one to three of the constant features.
@@ -392,7 +398,7 @@ mod tests {
     fn draw(data: &(Model, Matrix, Matrix), kind: (Negatives, u64), n: usize, key: u64) -> Drawn {
         let (model, matrix, live) = data;
         let source = Source::new(model, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
-        let Anomalous { windows, hit } = source.draw(n, key);
+        let Anomalous { windows, hit, .. } = source.draw(n, key);
         let features = matrix.features();
         assert_eq!((windows.len(), hit.len()), (n * WINDOW * features, n * WINDOW));
         assert!(windows.iter().all(|z| z.is_finite()));
@@ -483,7 +489,7 @@ mod tests {
         assert_eq!((starts.len(), plain.len(), values.len()), (64, 128 * WINDOW, 128 * WINDOW));
         for (i, found) in plain.chunks_exact(2 * WINDOW).enumerate() {
             let x =
-                Tensor::from_slice(live.window(starts[i], WINDOW), (1, WINDOW, 2), &Device::Cpu);
+                Tensor::from_slice(&live.window(starts[i], WINDOW), (1, WINDOW, 2), &Device::Cpu);
             let expected = reconstruction::decode_mean(vae, &x.unwrap()).unwrap();
             let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
             assert!(near, "window {i} at {}", starts[i]);

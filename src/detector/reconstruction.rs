@@ -102,7 +102,9 @@ impl Model {
                 *value = self.normaliser.raw(d, f64::from(rows.get(t, i).unwrap_or(0.0)));
             }
         }
-        Ok(Reconstruction { values, covered: rows.covered() })
+        let usable = |(t, covered): (usize, bool)| covered && series.is_usable(t);
+        let covered = rows.covered().into_iter().enumerate().map(usable).collect();
+        Ok(Reconstruction { values, covered })
     }
 }
 
@@ -117,6 +119,6 @@ pub(crate) fn decode_mean(vae: &Vae, x: &Tensor) -> Result<Vec<f32>> {
 pub struct Reconstruction {
     /// Per feature, one value per row, in input units.
     pub values: Vec<Vec<f64>>,
-    /// Whether a window without nulls covers the row; elsewhere its values mean nothing.
+    /// Whether the row has no null and a window covers it; elsewhere its values mean nothing.
     pub covered: Vec<bool>,
 }

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::model::{Model, clean_starts};
 use crate::normalise::Matrix;
 use crate::train::{INFERENCE_SHARE, spread, spread_over_pool};
+use crate::wild::Wild;
 use crate::windows;
 
 /// Residuals of the VAE that negatives for training are made of.
@@ -39,7 +40,7 @@ impl Normal {
     /// The same windows as the VAE's: to train on and held out.
     fn new(model: &Model, series: &Series<'_>, control: &dyn Control) -> Result<Self> {
         let config = &model.config;
-        let starts = clean_starts(series, config.window, config.stride)?;
+        let starts = clean_starts(series, config)?;
         let (train, validation) = windows::split(&starts, config.window, config.validation);
         let matrix = model.normaliser.apply_all(series, control)?;
         let live = model.normaliser.apply(series, control)?;
@@ -74,6 +75,9 @@ impl Model {
     ) -> Result<Self> {
         let started = std::time::Instant::now();
         config.validate()?;
+        let tame = Wild::find(series).left_out(series)?;
+        let tame = tame.as_ref().map(|columns| series.replaced(columns));
+        let series = tame.as_ref().unwrap_or(series);
         let most = match config.detector {
             DetectorKind::Carla => carla::STEPS,
             _ => classifier::STEPS,
@@ -160,11 +164,10 @@ impl Model {
         let members = Members::new(nets.collect::<Result<_>>()?);
         let held_out = HeldOut::draw(self, normal, &SOURCES, config.seed, control)?;
         let scores = |windows: &Tensor| members.scores(windows);
-        let normal = held_out.pass(false, control, scores)?;
-        let anomalous = held_out.pass(true, control, scores)?;
-        let marked = anomalous.into_iter().zip(held_out.hit.iter().copied());
-        let rows = normal.into_iter().map(|scores| (scores, false)).chain(marked);
-        trained.learned.weights = Some(Weights::fit(&rows.collect::<Vec<_>>()));
+        let mut rows: Vec<_> =
+            held_out.normal_rows(control, scores)?.into_iter().map(|row| (row, false)).collect();
+        rows.extend(held_out.anomalous_rows(control, scores)?);
+        trained.learned.weights = Some(Weights::fit(&rows));
         Ok(trained)
     }
 }
@@ -196,13 +199,17 @@ fn calibrate(
 ) -> Result<()> {
     let detector = model.build(kind)?;
     let scores = |windows: &Tensor| detector.rows(windows);
-    let rows = held_out.pass(false, control, scores)?;
-    let anomalous = held_out.pass(true, control, scores)?;
-    let marked: Vec<(f32, bool)> =
-        anomalous.into_iter().zip(held_out.hit.iter().copied()).collect();
+    let rows = held_out.normal_rows(control, scores)?;
+    let marked = held_out.anomalous_rows(control, scores)?;
     drop(detector);
     model.report.calibrations.insert(kind, Calibration::new(&rows, &marked));
     Ok(())
+}
+
+/// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is empty.
+fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
+    let rows = rows.into_iter().enumerate();
+    rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)
 }
 
 /// Held-out windows, evenly spaced, and as many with an anomaly.
@@ -211,6 +218,8 @@ struct HeldOut {
     normal: Vec<f32>,
     anomalous: Vec<f32>,
     hit: Vec<bool>,
+    /// Which rows of the normal and of the anomalous windows lack a value; empty where none does.
+    missing: [Vec<bool>; 2],
 }
 
 impl HeldOut {
@@ -229,14 +238,19 @@ impl HeldOut {
             normal: normal.matrix.gather(&starts, sizes.0),
             anomalous: Vec::new(),
             hit: Vec::new(),
+            missing: [
+                starts.iter().flat_map(|&t| normal.matrix.rows_missing(t, sizes.0)).collect(),
+                Vec::new(),
+            ],
         };
         for (i, kind) in kinds.iter().enumerate() {
             let source =
                 normal.source(model, &normal.validation, (*kind, seed), EXAMINED, control)?;
-            let Anomalous { windows, hit } =
+            let Anomalous { windows, hit, missing } =
                 source.draw(EXAMINED / kinds.len(), u64::MAX - i as u64);
             held_out.anomalous.extend(windows);
             held_out.hit.extend(hit);
+            held_out.missing[1].extend(missing);
         }
         Ok(held_out)
     }
@@ -251,14 +265,32 @@ impl HeldOut {
         Self::draw(model, normal, &[negatives], model.config.seed.wrapping_add(1), control)
     }
 
-    /// What `work` gives for the rows of the normal or of the anomalous windows, in order.
-    fn pass<T: Send>(
+    /// What `work` gives for the rows of the normal windows.
+    fn normal_rows<T: Send>(
         &self,
-        anomalous: bool,
         control: &dyn Control,
         work: impl Fn(&Tensor) -> Result<Vec<T>> + Sync + Send,
     ) -> Result<Vec<T>> {
-        let values = if anomalous { &self.anomalous } else { &self.normal };
+        Ok(complete(self.pass(&self.normal, control, work)?, &self.missing[0]).collect())
+    }
+
+    /// What `work` gives for the rows of the windows with an anomaly, and whether it hits them.
+    fn anomalous_rows<T: Send>(
+        &self,
+        control: &dyn Control,
+        work: impl Fn(&Tensor) -> Result<Vec<T>> + Sync + Send,
+    ) -> Result<Vec<(T, bool)>> {
+        let marked = self.pass(&self.anomalous, control, work)?.into_iter().zip(self.hit.clone());
+        Ok(complete(marked, &self.missing[1]).collect())
+    }
+
+    /// What `work` gives for the rows of some windows, in order.
+    fn pass<T: Send>(
+        &self,
+        values: &[f32],
+        control: &dyn Control,
+        work: impl Fn(&Tensor) -> Result<Vec<T>> + Sync + Send,
+    ) -> Result<Vec<T>> {
         let (window, features) = self.sizes;
         let shares: Vec<&[f32]> = values.chunks(INFERENCE_SHARE * window * features).collect();
         let done = spread_over_pool(shares.len(), control, |i| {

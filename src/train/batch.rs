@@ -63,7 +63,15 @@ impl Batch {
         let eps = Tensor::from_slice(noise, (starts.len(), latent), device)?;
         let zero = self.zero_weight.map(|weight| zero_weights(task, starts, weight)).transpose()?;
         let output = vae.forward(&x, &eps, task.config.perturbation, dropout)?;
-        Ok(Losses::new(&x, &output, zero.as_ref(), self.starts.len(), task.config)?)
+        let (zero, batch) = (zero.as_ref(), self.starts.len());
+        let losses = match task.matrix.observed(starts, window) {
+            None => Losses::new(&x, &output, zero, batch, task.config),
+            Some(observed) => {
+                let observed = Tensor::from_vec(observed, x.shape(), device)?;
+                Losses::of_observed(&x, &output, &observed, (zero, batch), task.config)
+            }
+        };
+        Ok(losses?)
     }
 
     /// Loss of the batch and its gradients, by share.

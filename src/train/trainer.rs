@@ -53,7 +53,8 @@ impl Trainer {
             None => return Err(Error::parameter("model", "no live feature", "a model with a VAE")),
         };
         let matrix = model.normaliser.apply(series, &RunToEnd)?;
-        let starts = clean_starts(series, architecture.window, config.stride)?;
+        let of_model = FitConfig { stride: config.stride, ..model.config.clone() };
+        let starts = clean_starts(series, &of_model)?;
         let copy = |(name, tensor): (&String, &candle_core::Tensor)| {
             Ok((name.clone(), Var::from_tensor(&tensor.copy()?)?))
         };

@@ -38,7 +38,11 @@ impl Remainder {
             let shape = (shares[i].len(), size, task.architecture.features);
             let x = Tensor::from_vec(task.matrix.gather(shares[i], size), shape, &Device::Cpu)?;
             let (mu, _) = vae.encode(&x)?;
-            let error = (x - vae.decode(&mu)?)?.flatten_from(1)?;
+            let mut error = (&x - vae.decode(&mu)?)?;
+            if let Some(observed) = task.matrix.observed(shares[i], size) {
+                error = (error * Tensor::from_vec(observed, x.shape(), &Device::Cpu)?)?;
+            }
+            let error = error.flatten_from(1)?;
             Ok((mu.to_vec2::<f32>()?, error.to_vec2::<f32>()?))
         })?;
         let (mu, error): (Vec<_>, Vec<_>) = parts.into_iter().unzip();

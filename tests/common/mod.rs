@@ -54,6 +54,7 @@ pub fn small() -> FitConfig {
         channels: 4,
         steps: 5,
         batch_size: 16,
+        max_null: 0.0,
         ..FitConfig::default()
     }
 }

@@ -35,6 +35,7 @@ OPTIONS: dict[str, type] = {
 
 DEFAULTS: dict[str, Any] = {
     "window": 200,
+    "max_null": 0.1,
     "kernel_size": 3,
     "channels": 32,
     "decimation": 3,
@@ -91,6 +92,7 @@ HELP: dict[str, str] = {
     "window": "rows of a window",
     "stride": "rows between training windows, in `pairs` between windows (4,096 windows or so)",
     "max_gap": "largest step of --order-by inside a window: a number, or a duration such as 5m",
+    "max_null": "largest share of the values of a window that may be null; they are filled in",
     "latent": "latent units (100; 50 for one feature)",
     "channels": "channels of the convolutions",
     "levels": "residual blocks (until the receptive field is a window)",

@@ -172,7 +172,7 @@ impl Pool<'_> {
     /// The window number `item`, flat [W, D].
     fn window(&self, item: usize) -> Vec<f32> {
         match item.checked_sub(self.starts.len()) {
-            None => self.matrix.window(self.starts[item], self.window).to_vec(),
+            None => self.matrix.window(self.starts[item], self.window).into_owned(),
             Some(negative) => self.negatives.draw(1, self.key + negative as u64).windows,
         }
     }

@@ -77,8 +77,8 @@ impl Share {
             let pick = rng.below(pool.starts.len());
             let start = pool.starts[pick];
             let earlier = start.saturating_sub(1 + rng.below(EARLIER)).max(first[pick]);
-            anchors.extend_from_slice(pool.matrix.window(start, pool.window));
-            positives.extend_from_slice(pool.matrix.window(earlier, pool.window));
+            anchors.extend_from_slice(&pool.matrix.window(start, pool.window));
+            positives.extend_from_slice(&pool.matrix.window(earlier, pool.window));
         }
         let anchors = pool.tensor(anchors)?;
         let negatives = pool.tensor(pool.negatives.draw(SHARE, key).windows)?;
