@@ -49,11 +49,6 @@ AT_A_LINE = {
 }
 FAILURES = [*AT_A_LINE, "rename", "file-size", "kill-in-query"]
 FAILURES.remove("count")
-    *(name for name in AT_A_LINE if name != "count"),
-    "rename",
-    "file-size",
-    "kill-in-query",
-]
 
 
 def at_line(step, action):

@@ -73,7 +73,7 @@ def lake(tmp_path):
         (["linking", "lake/metrics/host=h0/out.parquet"], "lies inside INPUT"),
         (["lake/metrics/**/*.parquet", "lake/metrics/host=h0/out.parquet"], "lies inside INPUT"),
         (["lake/met*", "lake/metrics/out.parquet"], "lies inside INPUT"),
-        (["lake/metrics/*/*.parquet", "lake/metrics/new/"], "lies inside INPUT"),
+        (["lake/metrics/*", "lake/metrics/new/"], "lies inside INPUT"),
         (["lake/metrics", "lake/other/"], "not of an earlier"),
         (
             ["lake/metrics", "lake/metrics/", "--overwrite", "partitions", "--where", "t < 50"],
@@ -341,11 +341,11 @@ def test_a_signal_that_is_ignored_stays_so(lake):
 
 
 def test_a_query_that_does_not_stop_is_not_waited_for(lake):
-    """SIGTERM reaches a process whose interrupts are ignored, as in the background of a shell."""
+    """SIGTERM reaches a process in which nothing looks for interrupts."""
     endless = FITTED | {"steps": 1_000_000, "patience": 1_000_000}
     given = ["fit", lake / "rows.parquet", lake / "new" / "m.parquet", *ROLE_ARGUMENTS]
-    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    process = start(*given, *arguments(**endless), **ignoring)
+    blocked = {"preexec_fn": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])}
+    process = start(*given, *arguments(**endless), **blocked)
     until(process, lambda: (lake / "new").exists() and hidden(lake / "new"))
     time.sleep(0.5)
     process.terminate()
