@@ -90,7 +90,7 @@ def seen(output):
 
 def step_of(failure, scenario, chance):
     if failure == "rename":
-        return chance.randint(1, 6)
+        return chance.randint(1, 3)
     if failure == "file-size":
         return chance.choice([0, 10, 500, 1500, 3000])
     if failure == "kill-in-query":

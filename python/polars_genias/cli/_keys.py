@@ -65,8 +65,9 @@ def keys_in(path: str) -> dict[str, str | None]:
 
 
 def folder(key: str, value: str | None) -> str:
-    """The name of the folder of a value."""
-    return f"{_encoded(key)}={_value(value)}"
+    """The name of the folder of a value; never that of a hidden one."""
+    name = f"%2E{_encoded(key[1:])}" if key.startswith(".") else _encoded(key)
+    return f"{name}={_value(value)}"
 
 
 def _value(value: str | None) -> str:

@@ -222,7 +222,8 @@ def _mark(command: str, keys: Sequence[str]) -> dict[str, str]:
 def mark_of(file: Path) -> dict[str, str]:
     """What a Parquet file says of the command that has written it; nothing for other files."""
     try:
-        metadata: dict[str, Any] = pl.read_parquet_metadata(file)
+        with file.open("rb") as opened:  # of a path, Polars would read a glob
+            metadata: dict[str, Any] = pl.read_parquet_metadata(opened)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return {}
     return {_MARK: metadata[_MARK]} if _MARK in metadata else {}

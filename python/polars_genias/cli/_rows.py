@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from polars_genias import _names as names
 from polars_genias.cli import _inputs
 from polars_genias.cli._errors import UsageError
 
@@ -37,14 +36,13 @@ def condition(where: str | None) -> pl.Expr | None:
         return None
     try:
         found = pl.sql_expr(where)
-        columns = found.meta.root_names()
+        patterns = found.meta.has_multiple_outputs()
     except pl.exceptions.PolarsError as error:
         msg = f"--where {where!r}: {error}"
         raise UsageError(msg) from error
-    for name in columns:
-        if names.is_pattern(name):
-            msg = (
-                f"--where {where!r}: Polars reads the name {name!r} as a pattern; rename the column"
-            )
-            raise UsageError(msg)
+    if patterns:
+        msg = (
+            f"--where {where!r}: Polars reads names like * and ^...$ as patterns; rename the column"
+        )
+        raise UsageError(msg)
     return found

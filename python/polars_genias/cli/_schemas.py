@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -41,7 +42,8 @@ def schemas(paths: Sequence[str]) -> list[Schema]:
 
 def _schema(path: str) -> Schema:
     try:
-        return dict(pl.read_parquet_schema(path))
+        with Path(path).open("rb") as file:  # of a path, Polars would read a glob
+            return dict(pl.read_parquet_schema(file))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         msg = f"{path}: not a Parquet file, or a damaged one ({str(error).splitlines()[0]})"
         raise ValueError(msg) from error
