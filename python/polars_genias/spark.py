@@ -626,7 +626,9 @@ def _named(table: pa.Table, columns: list[str]) -> pa.Table:
 
 def _polars(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     frame = pl.from_arrow(table)
-    return frame.to_frame() if isinstance(frame, pl.Series) else frame
+    frame = frame.to_frame() if isinstance(frame, pl.Series) else frame
+    frame.columns = table.schema.names  # a column without a name has got one
+    return frame
 
 
 def _schema(data: DataFrame) -> dict[str, pl.DataType]:

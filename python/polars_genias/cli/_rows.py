@@ -41,8 +41,6 @@ def condition(where: str | None) -> pl.Expr | None:
         msg = f"--where {where!r}: {error}"
         raise UsageError(msg) from error
     if patterns:
-        msg = (
-            f"--where {where!r}: Polars reads names like * and ^...$ as patterns; rename the column"
-        )
+        msg = f"--where {where!r}: Polars reads * and ^...$ as patterns; rename the column"
         raise UsageError(msg)
     return found
