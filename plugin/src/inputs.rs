@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use genias::{Columns, Error, Options, Positions, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
-use crate::bridge::to_arrow;
+use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, Roles};
 use crate::warn::warn;
 
@@ -14,6 +14,8 @@ use crate::warn::warn;
 pub struct Frame {
     pub name: PlSmallStr,
     pub columns: Columns,
+    /// Dtypes of the features.
+    pub dtypes: Vec<DataType>,
     /// Whether the values came as a struct.
     pub multivariate: bool,
     pub options: Options,
@@ -60,6 +62,7 @@ impl Frame {
         let features = features(values)?;
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let columns = columns(&features)?;
+        let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
@@ -89,6 +92,7 @@ impl Frame {
         Ok(Self {
             name,
             columns,
+            dtypes,
             multivariate,
             options,
             models,
@@ -216,7 +220,7 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
-/// A numeric or Boolean column for the core, by name.
+/// A numeric or Boolean column for a metric, by name.
 pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
     check_dtype(column.name(), column.dtype())?;
     let array = match column.dtype() {
@@ -227,8 +231,19 @@ pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
 }
 
 fn columns(features: &[Series]) -> PolarsResult<Columns> {
-    let fields = features.iter().map(numeric).collect::<PolarsResult<_>>()?;
-    Columns::new(fields).map_err(to_polars)
+    let feature = |column: &Series| -> PolarsResult<(String, ArrayRef)> {
+        check_dtype(column.name(), column.dtype())?;
+        Ok((column.name().to_string(), feature_to_arrow(column)?))
+    };
+    let fields = features.iter().map(feature).collect::<PolarsResult<_>>()?;
+    let columns = Columns::new(fields).map_err(to_polars)?;
+    let ranged = features.iter().enumerate().fold(columns, |columns, (d, feature)| {
+        match range(feature.dtype()) {
+            Some((low, high)) => columns.with_range(d, low, high),
+            None => columns,
+        }
+    });
+    Ok(ranged)
 }
 
 fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {

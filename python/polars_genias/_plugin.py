@@ -49,6 +49,8 @@ def plugin(
         function_name=verb,
         args=_columns([values, *given, *order_by, *by]),
         kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
+        # Of a single column, fields of the result are named after it.
+        pass_name_to_apply=True,
         **shape,
     )
 
