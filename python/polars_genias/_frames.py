@@ -59,6 +59,8 @@ def inputs(
     for role, names in keys.items():
         for name in names:
             require(schema, role, name)
+    for role in ("by", "order_by"):
+        comparable(schema, role, keys[role])
     if label is not None:
         boolean(schema, "label", label)
     taken = {name for names in keys.values() for name in names}
@@ -85,6 +87,14 @@ def boolean(schema: pl.Schema, role: str, name: str) -> None:
     if schema[name] != pl.Boolean:
         msg = f"parameter `{role}` = {name!r}: must be a Boolean column, not {schema[name]}"
         raise ValueError(msg)
+
+
+def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
+    """Raises ValueError for a column of Python objects, which have no order and are no keys."""
+    for name in columns:
+        if schema[name] == pl.Object:
+            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it to another first"
+            raise ValueError(msg)
 
 
 def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> dict[str, str]:
@@ -174,6 +184,16 @@ def per_group(
     return table.unnest(_RESULT) if at.by else table
 
 
+def _typed(at: Inputs, table: pl.LazyFrame, **same: str) -> pl.LazyFrame:
+    """The table with its keys, and the columns `same` of a column each, in the dtypes of the input.
+
+    The plugin gives what an extension type is stored as.
+    """
+    dtypes = {name: at.schema[of] for name, of in ({key: key for key in at.by} | same).items()}
+    extended = {name: dtype for name, dtype in dtypes.items() if hasattr(dtype, "ext_name")}
+    return table.with_columns(pl.col(name).ext.to(dtype) for name, dtype in extended.items())
+
+
 def fit_frame(
     at: Inputs,
     options: Mapping[str, Any],
@@ -184,7 +204,7 @@ def fit_frame(
 ) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
     table = per_group("fit", at, options, models=models, strict=strict)
-    return table.rename({"model" if at.by else _RESULT: name})
+    return _typed(at, table.rename({"model" if at.by else _RESULT: name}))
 
 
 def pairs_frame(
@@ -195,7 +215,7 @@ def pairs_frame(
         models = Path(models)
     options = with_sizes(models, options, "window")
     table = per_group("pairs", at, options, models=models, strict=strict)
-    return table if at.by else table.unnest(_RESULT)
+    return _typed(at, table if at.by else table.unnest(_RESULT))
 
 
 def events_frame(
@@ -213,4 +233,5 @@ def events_frame(
         msg = f"parameter `by`: the event table has a column {min(twice)!r} of its own; rename it"
         raise ValueError(msg)
     table = per_group(verb, at, options, models=models, strict=strict)
-    return table if at.by else table.unnest(_RESULT)
+    ends = {f"{key}{end}": key for end in ("_start", "_end") for key in at.order_by}
+    return _typed(at, table if at.by else table.unnest(_RESULT), **ends)

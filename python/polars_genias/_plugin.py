@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from polars.plugins import register_plugin_function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import polars as pl
 
     from polars_genias._types import IntoColumn
 
@@ -45,12 +44,19 @@ def plugin(
     return register_plugin_function(
         plugin_path=_LIBRARY,
         function_name=verb,
-        args=[values, *given, *order_by, *by],
+        args=[stored(argument) for argument in (values, *given, *order_by, *by)],
         kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
         # Of a single column, fields of the result are named after it.
         pass_name_to_apply=True,
         **shape,
     )
+
+
+def stored(argument: IntoColumn) -> IntoColumn:
+    """The column; of an extension type, which no plugin can read, what it is stored as."""
+    if isinstance(argument, str):
+        argument = pl.col(argument)
+    return argument.ext.storage() if hasattr(argument, "ext") else argument
 
 
 def aggregate(
