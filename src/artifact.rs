@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::{DetectConfig, DetectorKind, FitConfig};
+use crate::detector::evidence::Built;
 use crate::detector::{Learned, Trained};
 use crate::error::{Error, Result};
 use crate::joint::Joint;
@@ -145,7 +146,8 @@ impl Model {
             let taken =
                 names.iter().filter_map(|name| Some((own(name)?, parameters.remove(name)?)));
             let parameters = taken.collect();
-            trained.insert(kind, Trained { config, learned, parameters });
+            let built = Built::default();
+            trained.insert(kind, Trained { config, learned, parameters, built });
         }
         let joint = joint(&mut parameters, normaliser.live_features().len())?;
         let model = Self::assemble(config, normaliser, report, parameters)?;
@@ -188,7 +190,8 @@ fn check(metadata: &Metadata) -> Result<()> {
     }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
-        if !kind.is_trained() || !learned.fits(*kind, config) {
+        let sound = learned.evidence.iter().all(|kept| kept.is_sound(n));
+        if !kind.is_trained() || !sound || !learned.fits(*kind, config) {
             return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
         }
     }
@@ -216,8 +219,8 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<HashMap<
     }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
-        let own = Trained::shapes(*kind, features, &entry.config).into_iter();
-        shapes.extend(own.map(|(name, shape)| (tensor_name(*kind, &name), shape)));
+        let own = Trained::shapes(*kind, features, &entry.config, &entry.learned);
+        shapes.extend(own.into_iter().map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
     if tensors.len() != shapes.len() {
         let found = tensors.len();

@@ -87,6 +87,13 @@ pub struct Report {
     pub history: Vec<Progress>,
 }
 
+impl Report {
+    /// Whether the model has a VAE, where `live` features move in training.
+    pub(crate) fn has_vae(&self, live: usize) -> bool {
+        live > 0 && self.stop_reason != Some(StopReason::NotTrained)
+    }
+}
+
 /// A named warning about a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,7 +139,8 @@ impl Model {
         parameters: HashMap<String, Tensor>,
     ) -> Result<Self> {
         let live = normaliser.live_features().len();
-        let vae = (live > 0)
+        let vae = report
+            .has_vae(live)
             .then(|| {
                 let architecture = Architecture::new(&config, live);
                 Vae::new(&architecture, var_builder(parameters.clone()))

@@ -30,7 +30,13 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
-        let detector = self.build(config.detector.unwrap_or_else(|| self.detector()))?;
+        let kind = config.detector.unwrap_or_else(|| self.detector());
+        if kind == DetectorKind::Evidence {
+            if let Some(scores) = self.score_evidence(series, config, control)? {
+                return Ok(scores);
+            }
+        }
+        let detector = self.build(kind)?;
         let mut rows = Rows::new(series.len(), 1, config.aggregate);
         let work = |x: &Tensor| detector.rows(x);
         self.cover(series, true, config.score_stride, control, work, |start, scores| {

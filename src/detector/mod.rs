@@ -10,6 +10,7 @@ mod carla;
 mod classifier;
 mod cover;
 mod ensemble;
+pub(crate) mod evidence;
 mod negatives;
 mod network;
 mod reconstruction;
@@ -69,6 +70,7 @@ pub struct Trained {
     pub config: DetectConfig,
     pub(crate) learned: Learned,
     pub(crate) parameters: BTreeMap<String, Tensor>,
+    pub(crate) built: evidence::Built,
 }
 
 /// What training found beside parameters.
@@ -79,6 +81,9 @@ pub(crate) struct Learned {
     pub weights: Option<Weights>,
     /// The normal class of every net of CARLA.
     pub normal_classes: Vec<usize>,
+    /// Scales and references of the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<evidence::Kept>,
 }
 
 impl Learned {
@@ -88,6 +93,7 @@ impl Learned {
         let classes = self.normal_classes.iter().filter(|class| **class < config.classes).count();
         let nets = if kind == DetectorKind::Carla { config.nets } else { 0 };
         config.detector == kind
+            && self.evidence.is_some() == (kind == DetectorKind::Evidence)
             && weighted == (kind == DetectorKind::Ensemble)
             && self.normal_classes.len() == nets
             && classes == nets
@@ -96,9 +102,17 @@ impl Learned {
 
 impl Trained {
     /// Name and shape of the parameters of a detector of `features` features.
-    pub(crate) fn shapes(kind: DetectorKind, features: usize, config: &DetectConfig) -> Shapes {
+    pub(crate) fn shapes(
+        kind: DetectorKind,
+        features: usize,
+        config: &DetectConfig,
+        learned: &Learned,
+    ) -> Shapes {
+        if let Some(kept) = &learned.evidence {
+            return kept.shapes();
+        }
         let nets = match kind {
-            DetectorKind::Reconstruction | DetectorKind::Amplitude => 0,
+            DetectorKind::Reconstruction | DetectorKind::Amplitude | DetectorKind::Evidence => 0,
             DetectorKind::Classifier | DetectorKind::Carla => config.nets,
             DetectorKind::Ensemble => ensemble::SOURCES.len(),
         };

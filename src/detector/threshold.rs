@@ -44,6 +44,12 @@ impl Calibration {
         Self { auto, pot: peaks_over_threshold(&sorted), synthetic_f1, quantiles }
     }
 
+    /// From scores of normal rows alone.
+    pub(crate) fn of_normal(normal: &[f32]) -> Self {
+        let found = Self::new(normal, &[]);
+        Self { auto: found.pot, ..found }
+    }
+
     /// The score that `threshold` means.
     pub fn threshold(&self, threshold: Threshold) -> f64 {
         match threshold {

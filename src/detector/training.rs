@@ -86,7 +86,11 @@ impl Model {
         let config = &DetectConfig { detector_steps: Some(steps), ..config.clone() };
         let kind = config.detector;
         let mut model = self.clone();
-        if kind.is_trained() {
+        if kind == DetectorKind::Evidence {
+            let (trained, calibration) = self.fit_evidence(series, config, control)?;
+            model.trained.insert(kind, trained);
+            model.report.calibrations.insert(kind, calibration);
+        } else if kind.is_trained() {
             let normal = Normal::new(self, series, control)?;
             let trained = match kind {
                 DetectorKind::Ensemble => self.train_ensemble(&normal, config, control)?,
@@ -130,7 +134,7 @@ impl Model {
             };
             store(&mut parameters, net, trained);
         }
-        Ok(Trained { config: config.clone(), learned, parameters })
+        Ok(Trained { config: config.clone(), learned, parameters, built: Default::default() })
     }
 
     fn train_net(
@@ -159,7 +163,7 @@ impl Model {
             store(&mut parameters, net, trained);
         }
         let mut trained =
-            Trained { config: config.clone(), learned: Learned::default(), parameters };
+            Trained { config: config.clone(), learned: Learned::default(), parameters, built: Default::default() };
         let nets = (0..SOURCES.len()).map(|i| Classifier::new(&trained.net(i)));
         let members = Members::new(nets.collect::<Result<_>>()?);
         let held_out = HeldOut::draw(self, normal, &SOURCES, config.seed, control)?;
