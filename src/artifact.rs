@@ -36,6 +36,14 @@ struct Metadata {
     detectors: BTreeMap<DetectorKind, DetectorEntry>,
 }
 
+impl Metadata {
+    /// Number of features that the VAE generates; 0 where there is none.
+    fn generated(&self) -> usize {
+        let live = self.normaliser.live_features().len();
+        if self.report.has_vae(live) { live } else { 0 }
+    }
+}
+
 /// One trained detector, but for its tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +144,7 @@ impl Model {
         }
         check(&metadata)?;
         let mut parameters = parameters(&metadata, &tensors)?;
+        let live = metadata.generated();
         let Metadata { config, normaliser, report, detectors, .. } = metadata;
         let mut trained = BTreeMap::new();
         for (kind, DetectorEntry { config, learned }) in detectors {
@@ -149,7 +158,7 @@ impl Model {
             let built = Built::default();
             trained.insert(kind, Trained { config, learned, parameters, built });
         }
-        let joint = joint(&mut parameters, normaliser.live_features().len())?;
+        let joint = joint(&mut parameters, live)?;
         let model = Self::assemble(config, normaliser, report, parameters)?;
         Ok(Self { joint, trained, ..model })
     }
@@ -185,7 +194,7 @@ fn check(metadata: &Metadata) -> Result<()> {
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
     let sound = sound && report.local_tau.iter().all(LocalTau::is_sound) && report.kinds.is_sound();
-    if !sound || !report.variation.fits(metadata.normaliser.live_features().len()) {
+    if !sound || !report.variation.fits(metadata.generated()) {
         return Err(Error::Model("the normal variation is inconsistent".into()));
     }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
@@ -211,7 +220,7 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
 
 /// Exactly the tensors of the architecture and of the detectors, with their shapes.
 fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<HashMap<String, Tensor>> {
-    let live = metadata.normaliser.live_features().len();
+    let live = metadata.generated();
     let architecture = Architecture::new(&metadata.config, live);
     let mut shapes = if live > 0 { architecture.shapes() } else { Vec::new() };
     if live > 1 {

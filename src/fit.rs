@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use crate::columns::Series;
-use crate::config::FitConfig;
+use crate::config::{DetectConfig, DetectorKind, FitConfig};
 use crate::control::Control;
 use crate::detector::calibrate_untrained;
 use crate::diagnostics;
@@ -37,6 +37,47 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     }
 }
 
+/// Fits what a detector needs to score, and no more: for [`DetectorKind::Evidence`] there is no
+/// VAE, and nothing can be generated.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_scorer(
+    series: &Series<'_>,
+    config: &FitConfig,
+    detect: &DetectConfig,
+    control: &dyn Control,
+) -> Result<Model> {
+    if detect.detector != DetectorKind::Evidence {
+        return fit(series, config, control)?.fit_detector(series, detect, control);
+    }
+    let started = std::time::Instant::now();
+    config.validate()?;
+    let wild = Wild::find(series);
+    let columns = wild.left_out(series)?;
+    let tame = columns.as_ref().map(|columns| series.replaced(columns));
+    let tame = tame.as_ref().unwrap_or(series);
+    let starts = clean_starts(tame, config)?;
+    let report = Report {
+        train_windows: starts.len(),
+        stop_reason: Some(StopReason::NotTrained),
+        health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
+        ..Report::default()
+    };
+    let normaliser = fit_normaliser(tame, config);
+    let model = Model::assemble(config.clone(), normaliser, report, HashMap::new())?;
+    let mut model = model.fit_detector(tame, detect, control)?;
+    model.seconds = Some(started.elapsed().as_secs_f64());
+    Ok(model)
+}
+
+fn fit_normaliser(series: &Series<'_>, config: &FitConfig) -> Normaliser {
+    Normaliser::fit(series, |t| match config.max_null > 0.0 {
+        true => !series.is_labelled(t),
+        false => series.is_clean(t),
+    })
+}
+
 /// Fits a model to a series without wild values; `wild` says what was found of them.
 fn fit_tame(
     series: &Series<'_>,
@@ -47,10 +88,7 @@ fn fit_tame(
     let started = std::time::Instant::now();
     let size = config.window;
     let starts = clean_starts(series, config)?;
-    let normaliser = Normaliser::fit(series, |t| match config.max_null > 0.0 {
-        true => !series.is_labelled(t),
-        false => series.is_clean(t),
-    });
+    let normaliser = fit_normaliser(series, config);
     let matrix = normaliser.apply(series, control)?;
     let (train_starts, validation) = windows::split(&starts, size, config.validation);
     let mut report = Report {

@@ -140,6 +140,7 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
         config.validate(self.config.window)?;
+        self.require_vae()?;
         let tame = Wild::find(series).left_out(series)?;
         let tame = tame.as_ref().map(|columns| series.replaced(columns));
         let series = tame.as_ref().unwrap_or(series);
@@ -173,6 +174,7 @@ impl Model {
     ) -> Result<Vec<Pair>> {
         let size = self.config.window;
         config.validate(size)?;
+        self.require_vae()?;
         let tame = Wild::find(series).left_out(series)?;
         let tame = tame.as_ref().map(|columns| series.replaced(columns));
         let series = tame.as_ref().unwrap_or(series);

@@ -95,6 +95,6 @@ pub use config::{
 };
 pub use control::{Control, Phase, RunToEnd, Status};
 pub use error::{Error, Result};
-pub use fit::fit;
+pub use fit::{fit, fit_scorer};
 pub use model::Model;
 pub use positions::Positions;

@@ -160,6 +160,17 @@ impl Model {
         })
     }
 
+    /// Refuses a model that was fitted to score only, for what needs the VAE.
+    pub(crate) fn require_vae(&self) -> Result<()> {
+        match self.report.stop_reason {
+            Some(StopReason::NotTrained) => {
+                let allowed = "one that `fit` made: this one was fitted to score only";
+                Err(Error::parameter("model", "a model without a VAE", allowed))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Latent units L.
     pub fn latent(&self) -> usize {
         self.config.latent_for(self.normaliser.live_features().len())
@@ -225,6 +236,7 @@ impl Model {
         stride: Option<usize>,
         control: &dyn Control,
     ) -> Result<Vec<(usize, Vec<f32>)>> {
+        self.require_vae()?;
         let size = self.config.window;
         let matrix = self.normaliser.apply(series, control)?;
         let runs = self.runs(series, |_| true)?;

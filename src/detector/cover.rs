@@ -58,6 +58,7 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Vec<Option<f32>>>> {
+        self.require_vae()?;
         let kind = config.detector.unwrap_or(DetectorKind::Reconstruction);
         let errors = super::reconstruction::Errors::new(self.base());
         let width = series.columns().width();

@@ -144,7 +144,10 @@ pub(crate) struct Base<'a> {
 impl Model {
     /// The detectors that can score: those that were trained, and those that need no training.
     pub fn detectors(&self) -> Vec<DetectorKind> {
-        let untrained = [DetectorKind::Reconstruction, DetectorKind::Amplitude];
+        let untrained = match self.require_vae() {
+            Ok(()) => vec![DetectorKind::Reconstruction, DetectorKind::Amplitude],
+            Err(_) => vec![DetectorKind::Amplitude],
+        };
         untrained.into_iter().chain(self.trained.keys().copied()).collect()
     }
 
@@ -173,8 +176,12 @@ impl Model {
             Error::parameter("detector", kind.name(), allowed)
         };
         match kind {
-            DetectorKind::Reconstruction => Ok(Box::new(reconstruction::Errors::new(self.base()))),
+            DetectorKind::Reconstruction => {
+                self.require_vae()?;
+                Ok(Box::new(reconstruction::Errors::new(self.base())))
+            }
             DetectorKind::Amplitude => Ok(Box::new(amplitude::Amplitude)),
+            DetectorKind::Evidence => Err(missing()),
             _ => {
                 let features = self.normaliser.features.len();
                 build_trained(kind, self.trained.get(&kind).ok_or_else(missing)?, features)

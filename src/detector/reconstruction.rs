@@ -91,6 +91,7 @@ impl Model {
         series: &Series<'_>,
         control: &dyn Control,
     ) -> Result<Reconstruction> {
+        self.require_vae()?;
         let live = self.normaliser.live_features();
         let mut rows = Rows::new(series.len(), live.len(), Aggregate::Mean);
         let work = |x: &Tensor| self.vae.as_ref().map_or(Ok(Vec::new()), |vae| decode_mean(vae, x));

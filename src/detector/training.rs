@@ -91,6 +91,7 @@ impl Model {
             model.trained.insert(kind, trained);
             model.report.calibrations.insert(kind, calibration);
         } else if kind.is_trained() {
+            self.require_vae()?;
             let normal = Normal::new(self, series, control)?;
             let trained = match kind {
                 DetectorKind::Ensemble => self.train_ensemble(&normal, config, control)?,

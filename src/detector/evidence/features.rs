@@ -47,7 +47,6 @@ struct Extent {
     high: f64,
     binary: bool,
     mean: f64,
-    n: f64,
 }
 
 impl Features {
@@ -145,7 +144,7 @@ impl Extent {
         // About the first value, so that a small movement on a high level keeps its digits.
         let about = if (high - low).is_finite() { first } else { 0.0 };
         let mean = about + values.iter().map(|x| (x - about) / n).sum::<f64>();
-        Self { low, high, binary, mean, n }
+        Self { low, high, binary, mean }
     }
 }
 

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::calibration::{Scale, quarters};
-use super::embedding::{Embedding, Windows};
+use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Neighbour, QUERIES, References};
-use super::plan::{Plan, Source};
+use super::plan::Plan;
 use super::projection::Projection;
 use super::reference::Reference;
 use crate::control::Control;
