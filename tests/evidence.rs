@@ -95,7 +95,8 @@ fn shifts_and_shapes_are_found() {
         true => (t as f64 / 2.0).sin() + x - (t as f64 / 5.0).sin(),
         false => x,
     };
-    for (change, rows) in [(&shifted as &dyn Fn(usize, f64) -> f64, 1000..1060), (&faster, 1000..1100)]
+    for (change, rows) in
+        [(&shifted as &dyn Fn(usize, f64) -> f64, 1000..1060), (&faster, 1000..1100)]
     {
         let values: Vec<f64> =
             wave(2000, 2).into_iter().enumerate().map(|(t, x)| change(t, x)).collect();

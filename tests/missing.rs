@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
 use arrow::datatypes::Float64Type;
 use common::{column, fitted, frame, normal, rng, small, wave};
+use genias::anomaly::Synthetic;
 use genias::config::{Aggregate, OneOrRange, Patch};
-use genias::generate::Synthetic;
 use genias::model::Health;
 use genias::{
     Columns, DetectConfig, DetectorKind, Error, FitConfig, GenerateConfig, Model, RunToEnd,
@@ -92,8 +92,12 @@ fn trained_detectors_have_no_score_for_rows_that_lack_a_value() {
     let series = Series::whole(&holed);
     let base = fitted(&series, &with(small(), 0.1));
     for detector in [DetectorKind::Classifier, DetectorKind::Ensemble, DetectorKind::Carla] {
-        let config =
-            DetectConfig { detector, detector_steps: Some(4), classes: 3, ..DetectConfig::default() };
+        let config = DetectConfig {
+            detector,
+            detector_steps: Some(4),
+            classes: 3,
+            ..DetectConfig::default()
+        };
         let model = base.fit_detector(&series, &config, RUN).unwrap();
         let scores = model.score(&series, RUN).unwrap();
         for (t, score) in scores.iter().enumerate() {
@@ -144,12 +148,15 @@ fn complete_series_are_as_they_were() {
     let anomalies = |m: &Model| m.generate(&series, &GenerateConfig::default(), RUN).unwrap();
     assert_eq!(anomalies(&none), anomalies(&some));
     let mut same = some;
-    same.config.max_null = 0.0;
+    same.generator.config.max_null = 0.0;
     assert_eq!(same.to_bytes().unwrap(), none.to_bytes().unwrap());
     // A model that was written before there was the option says nothing of it.
     let text = String::from_utf8_lossy(&none.to_bytes().unwrap()).into_owned();
     assert!(!text.contains("max_null"));
-    assert_eq!(Model::from_bytes(&none.to_bytes().unwrap()).unwrap().config.max_null, 0.0);
+    assert_eq!(
+        Model::from_bytes(&none.to_bytes().unwrap()).unwrap().generator.config.max_null,
+        0.0
+    );
 }
 
 /// Anomalies of every patch and length on rows with nulls: these stay, bit by bit, and are not hit.
@@ -172,8 +179,9 @@ fn nulls_come_back_as_they_are() {
     let series = Series::whole(&columns);
     let model = fitted(&series, &with(small(), 0.2));
     let lengths = [None, Some(OneOrRange::One(1)), Some(OneOrRange::Range(2, 9))];
-    for (patch, length) in
-        [Patch::Deviation, Patch::None, Patch::Length].into_iter().flat_map(|p| lengths.map(|l| (p, l)))
+    for (patch, length) in [Patch::Deviation, Patch::None, Patch::Length]
+        .into_iter()
+        .flat_map(|p| lengths.map(|l| (p, l)))
     {
         let config = GenerateConfig { patch, length, ..GenerateConfig::default() };
         let anomalies = model.generate(&series, &config, RUN).unwrap();
@@ -184,7 +192,7 @@ fn nulls_come_back_as_they_are() {
         let out = synthetic.finish();
         for d in 0..3 {
             let (after, mask) = (out.values[d].as_primitive::<Float64Type>(), &out.masks[d]);
-            let before = columns.copy(d).finish();
+            let (before, _) = columns.copy(d).finish();
             let before = before.as_primitive::<Float64Type>();
             for t in 0..600 {
                 assert_eq!(after.is_null(t), before.is_null(t));
@@ -200,10 +208,10 @@ fn nulls_come_back_as_they_are() {
         }
     }
     for pair in model.pairs(&series, &GenerateConfig::default(), RUN).unwrap() {
+        let (normal, anomalous) = (pair.normal(&series), pair.anomalous(&series));
         for i in 0..16 * 3 {
-            let there = series.value(i % 3, pair.start + i / 3).is_some();
-            assert_eq!((pair.normal[i].is_nan(), pair.anomalous[i].is_nan()), (!there, !there));
-            assert!(pair.mask[i] <= there);
+            let there = series.value(i % 3, pair.rows.start + i / 3).is_some();
+            assert_eq!((normal[i].is_nan(), anomalous[i].is_nan()), (!there, !there));
         }
     }
 }
@@ -225,7 +233,8 @@ fn wild(values: &[(usize, f64)], single: bool) -> Columns {
         true => Arc::new(Float32Array::from_iter_values(first.into_iter().map(|x| x as f32))),
         false => Arc::new(Float64Array::from(first)),
     };
-    Columns::new(vec![("a".into(), first), column("b", wave(400, 2).into_iter().map(Some))]).unwrap()
+    Columns::new(vec![("a".into(), first), column("b", wave(400, 2).into_iter().map(Some))])
+        .unwrap()
 }
 
 #[test]
@@ -245,7 +254,7 @@ fn wild_values_do_not_blind_a_model() {
             let series = Series::whole(&columns);
             let model = fitted(&series, &with(normal(), max_null));
             assert_eq!(model.report.health, [Health::WildValues], "{values:?}");
-            let ratio = model.normaliser.std[0] / tame.normaliser.std[0];
+            let ratio = model.generator.normaliser.std[0] / tame.generator.normaliser.std[0];
             assert!((ratio - 1.0).abs() < 0.1, "{values:?}: {ratio}");
             let r2 = model.report.r2.unwrap();
             assert!(r2 > tame.report.r2.unwrap() - 0.1, "{values:?}: {r2}");
@@ -258,7 +267,9 @@ fn wild_values_do_not_blind_a_model() {
             let found = (200..216).filter(|t| f64::from(scores[*t].unwrap()) > threshold).count();
             assert!(found > 12, "{values:?}: {found}");
             for anomaly in model.generate(&series, &GenerateConfig::default(), RUN).unwrap() {
-                for (t, value) in anomaly.values.iter().flat_map(|(_, v)| anomaly.rows.clone().zip(v)) {
+                for (t, value) in
+                    anomaly.values.iter().flat_map(|(_, v)| anomaly.rows.clone().zip(v))
+                {
                     assert!(value.is_nan() || value.abs() < 100.0, "row {t}: {value}");
                 }
             }
@@ -272,13 +283,18 @@ fn wild_values_of_a_constant_feature_leave_it_constant() {
     flat[40] = 1e12;
     let columns = frame(&[("flat", &flat), ("wave", &wave(300, 1))]);
     let model = fitted(&Series::whole(&columns), &small());
-    assert_eq!((model.normaliser.live.as_slice(), model.normaliser.mean[0]), (&[false, true][..], 5.0));
+    assert_eq!(
+        (model.generator.normaliser.live.as_slice(), model.generator.normaliser.mean[0]),
+        (&[false, true][..], 5.0)
+    );
     assert!(model.report.health.contains(&Health::WildValues));
     let mut flag = vec![0.0; 300];
     flag[40..44].fill(1.0);
     let columns = frame(&[("flag", &flag), ("wave", &wave(300, 1))]);
     let model = fitted(&Series::whole(&columns), &small());
-    assert!(model.normaliser.live[0] && !model.report.health.contains(&Health::WildValues));
+    assert!(
+        model.generator.normaliser.live[0] && !model.report.health.contains(&Health::WildValues)
+    );
 }
 
 #[test]

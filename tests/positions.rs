@@ -27,12 +27,13 @@ enum Look {
 fn columns(look: Look) -> Columns {
     let field = |d: usize| {
         let mut drawn = rng(d as u64);
-        let values = wave(ROWS, d as u64 + 1).into_iter().enumerate().map(move |(t, x)| match look {
-            Look::Nulls if drawn.below(30) == 0 || (d == 0 && (220..250).contains(&t)) => None,
-            Look::Flat if (150..260).contains(&t) => Some(0.5),
-            Look::Coarse => Some((3.0 * x).round()),
-            _ => Some(x),
-        });
+        let values =
+            wave(ROWS, d as u64 + 1).into_iter().enumerate().map(move |(t, x)| match look {
+                Look::Nulls if drawn.below(30) == 0 || (d == 0 && (220..250).contains(&t)) => None,
+                Look::Flat if (150..260).contains(&t) => Some(0.5),
+                Look::Coarse => Some((3.0 * x).round()),
+                _ => Some(x),
+            });
         column(&format!("f{d}"), values)
     };
     Columns::new((0..2).map(field).collect()).unwrap()
@@ -55,7 +56,12 @@ fn times(irregular: bool) -> Vec<i64> {
         .collect()
 }
 
-fn scores(model: &Model, columns: &Columns, rows: std::ops::Range<usize>, (times, config): (Option<&[i64]>, &ScoreConfig)) -> Vec<Option<f32>> {
+fn scores(
+    model: &Model,
+    columns: &Columns,
+    rows: std::ops::Range<usize>,
+    (times, config): (Option<&[i64]>, &ScoreConfig),
+) -> Vec<Option<f32>> {
     let gaps = [101, 300].into_iter().filter(|gap| rows.contains(gap) && *gap > rows.start);
     let gaps = gaps.map(|gap| gap - rows.start).collect();
     let positions = Positions::of_times(times.map(|times| &times[rows.clone()]));
@@ -113,7 +119,9 @@ fn without_positions_scores_depend_on_the_slice() {
 fn all_rows_are_covered() {
     let columns = columns(Look::Plain);
     let model = fitted(&Series::whole(&columns), &small());
-    let bursts: Vec<i64> = (0..ROWS as i64).map(|t| if t % 100 < 45 { 600 * (t - t % 100) + t % 100 } else { 600 * t }).collect();
+    let bursts: Vec<i64> = (0..ROWS as i64)
+        .map(|t| if t % 100 < 45 { 600 * (t - t % 100) + t % 100 } else { 600 * t })
+        .collect();
     let labels = BooleanArray::from_iter((0..ROWS).map(|t| Some(t % 50 == 0)));
     for times in [None, Some(times(false)), Some(times(true)), Some(bursts), Some(vec![5; ROWS])] {
         for stride in [None, Some(1), Some(16), Some(usize::MAX)] {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use genias::{Columns, Error, Options, Positions, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
-use crate::bridge::to_arrow;
+use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, Roles};
 use crate::warn::warn;
 
@@ -14,6 +14,8 @@ use crate::warn::warn;
 pub struct Frame {
     pub name: PlSmallStr,
     pub columns: Columns,
+    /// Dtypes of the features.
+    pub dtypes: Vec<DataType>,
     /// Whether the values came as a struct.
     pub multivariate: bool,
     pub options: Options,
@@ -60,6 +62,7 @@ impl Frame {
         let features = features(values)?;
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let columns = columns(&features)?;
+        let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
@@ -89,6 +92,7 @@ impl Frame {
         Ok(Self {
             name,
             columns,
+            dtypes,
             multivariate,
             options,
             models,
@@ -133,8 +137,11 @@ impl Frame {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut named =
-            rows.iter().take(NAMED).map(|&row| self.named(row)).collect::<PolarsResult<Vec<_>>>()?;
+        let mut named = rows
+            .iter()
+            .take(NAMED)
+            .map(|&row| self.named(row))
+            .collect::<PolarsResult<Vec<_>>>()?;
         if rows.len() > NAMED {
             named.push(format!("and {} more", rows.len() - NAMED));
         }
@@ -213,7 +220,7 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
-/// A numeric or Boolean column for the core, by name.
+/// A numeric or Boolean column for a metric, by name.
 pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
     check_dtype(column.name(), column.dtype())?;
     let array = match column.dtype() {
@@ -224,8 +231,19 @@ pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
 }
 
 fn columns(features: &[Series]) -> PolarsResult<Columns> {
-    let fields = features.iter().map(numeric).collect::<PolarsResult<_>>()?;
-    Columns::new(fields).map_err(to_polars)
+    let feature = |column: &Series| -> PolarsResult<(String, ArrayRef)> {
+        check_dtype(column.name(), column.dtype())?;
+        Ok((column.name().to_string(), feature_to_arrow(column)?))
+    };
+    let fields = features.iter().map(feature).collect::<PolarsResult<_>>()?;
+    let columns = Columns::new(fields).map_err(to_polars)?;
+    let ranged = features.iter().enumerate().fold(columns, |columns, (d, feature)| {
+        match range(feature.dtype()) {
+            Some((low, high)) => columns.with_range(d, low, high),
+            None => columns,
+        }
+    });
+    Ok(ranged)
 }
 
 fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
@@ -327,13 +345,23 @@ fn groups(rows: usize, order: Option<Vec<u32>>, by: &[&Series]) -> PolarsResult<
 
 /// Values of the order column, and the largest step that a window may hold.
 struct Steps {
-    values: Vec<Option<f64>>,
+    values: Times,
     largest: f64,
+}
+
+/// Values in the units of the column's physical type; whole ones stay whole, since differences of
+/// nanoseconds get lost in floats.
+enum Times {
+    Whole(Vec<Option<i128>>),
+    Floats(Vec<Option<f64>>),
 }
 
 impl Steps {
     fn new(key: &Series, gap: MaxGap) -> PolarsResult<Self> {
         let largest = match (gap, key.dtype()) {
+            (MaxGap::Number(number), DataType::Decimal(_, scale)) => {
+                number * 10f64.powi(*scale as i32)
+            }
             (MaxGap::Number(number), dtype) if dtype.is_numeric() => number,
             (MaxGap::Microseconds(us), DataType::Datetime(unit, _) | DataType::Duration(unit)) => {
                 match unit {
@@ -346,24 +374,43 @@ impl Steps {
             (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
             (_, dtype) => {
                 let allowed = format!(
-                    "a number for a numeric, a timedelta for a temporal `order_by`, not {dtype}"
+                    "a number for a numeric, a timedelta for a temporal `order_by`, and column `{}` is {dtype}",
+                    key.name()
                 );
-                return Err(to_polars(Error::parameter("max_gap", format!("{gap:?}"), allowed)));
+                return Err(to_polars(Error::parameter("max_gap", gap, allowed)));
             }
         };
-        let values = key.to_physical_repr().cast(&DataType::Float64)?;
-        let values = values.f64()?.iter().collect();
-        Ok(Self { values, largest })
+        Ok(Self { values: Times::new(key)?, largest })
     }
 
     /// Rows before which time jumps by more than the largest step, or is unknown.
     fn gaps(&self, rows: &Rows) -> Vec<usize> {
-        let at = |t: usize| self.values[rows.at(t)];
-        (1..rows.len())
-            .filter(|&t| match (at(t - 1), at(t)) {
-                (Some(before), Some(after)) => after - before > self.largest,
-                _ => true,
-            })
-            .collect()
+        let jumps = |t: &usize| match self.values.step(rows.at(*t - 1), rows.at(*t)) {
+            Some(step) => step > self.largest,
+            None => true,
+        };
+        (1..rows.len()).filter(jumps).collect()
+    }
+}
+
+impl Times {
+    fn new(key: &Series) -> PolarsResult<Self> {
+        let physical = key.to_physical_repr();
+        if physical.dtype().is_float() {
+            let values = physical.cast(&DataType::Float64)?;
+            return Ok(Self::Floats(values.f64()?.iter().collect()));
+        }
+        let values = physical.cast(&DataType::Int128)?;
+        Ok(Self::Whole(values.i128()?.iter().collect()))
+    }
+
+    /// What lies between two rows; `None` where one of them has no value.
+    fn step(&self, before: usize, after: usize) -> Option<f64> {
+        match self {
+            Self::Whole(values) => {
+                Some(values[after]?.checked_sub(values[before]?).map_or(f64::MAX, |n| n as f64))
+            }
+            Self::Floats(values) => Some(values[after]? - values[before]?),
+        }
     }
 }

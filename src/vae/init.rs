@@ -1,75 +1,69 @@
 //! Initial parameters: uniform by fan-in, and PCA of the training windows for the linear path.
 
-use std::collections::HashMap;
-
-use candle_core::{Device, Var};
-
-use super::Architecture;
-use super::pca::Pca;
+use super::architecture::Architecture;
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
+use crate::nn::parameters::{Linear, Scope, Start};
+use crate::stats::pca::Pca;
 
 /// Scale of the layers that stand beside the linear path, so that training starts from PCA.
 const BESIDE_LINEAR: f64 = 0.1;
 /// Smallest standard deviation of a component that its latent unit is scaled by.
 const MIN_DEVIATION: f64 = 1e-3;
 
-/// Parameters of an untrained model.
+/// What an untrained net starts from.
 ///
 /// With a linear path, `pca` sets it so that mu has the prior's standard deviation and
-/// dec(mu) is the PCA reconstruction. `psi` is where psi starts.
-///
-/// # Errors
-/// When a tensor cannot be made.
-pub fn initialise(
-    architecture: &Architecture,
-    pca: Option<&Pca>,
-    (sigma_prior, psi): (f64, f64),
-    seed: u64,
-) -> Result<HashMap<String, Var>> {
-    let mut parameters = HashMap::new();
-    for (i, (name, shape)) in architecture.shapes().into_iter().enumerate() {
-        let values = match (name.as_str(), pca) {
-            ("psi", _) => vec![psi as f32],
-            // psi is global at first.
-            ("local.weight" | "local.bias", _) => vec![0.0; shape.iter().product()],
-            ("encoder.linear.weight", Some(pca)) => encoder_weight(pca, architecture, sigma_prior),
-            ("encoder.linear.bias", Some(pca)) => encoder_bias(pca, architecture, sigma_prior),
-            ("decoder.linear.weight", Some(pca)) => decoder_weight(pca, architecture, sigma_prior),
-            ("decoder.linear.bias", Some(pca)) => pca.mean.iter().map(|&x| x as f32).collect(),
-            ("encoder.head.bias", Some(_)) => {
-                // A posterior half as wide as the prior.
-                let mut bias = vec![0.0; architecture.latent];
-                bias.resize(2 * architecture.latent, (2.0 * (0.5 * sigma_prior).ln()) as f32);
-                bias
-            }
-            ("decoder.out.bias", Some(_)) => vec![0.0; architecture.features],
-            (name, pca) => {
-                let beside = matches!(name, "encoder.head.weight" | "decoder.out.weight");
-                let scale = if beside && pca.is_some() { BESIDE_LINEAR } else { 1.0 };
-                let mut rng = Rng::new(seed, Purpose::Init, [i as u64, 0]);
-                rng.symmetric(shape.iter().product(), scale * bound(name, architecture))
-            }
-        };
-        parameters.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
-    }
-    Ok(parameters)
+/// dec(mu) is the PCA reconstruction.
+#[derive(Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    pub pca: Option<&'a Pca>,
+    pub sigma_prior: f64,
+    pub psi: f64,
 }
 
-/// 1 / sqrt(fan-in) of the layer that parameter `name` belongs to.
-fn bound(name: &str, architecture: &Architecture) -> f64 {
-    let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
-    let weight = format!("{layer}.weight");
-    let shapes = architecture.shapes();
-    let shape = shapes.iter().find(|(name, _)| *name == weight).map(|(_, shape)| &shape[..]);
-    let fan_in: usize = match shape {
-        // A transposed convolution [C, 4, O] of stride 2: two taps reach each output.
-        Some([inputs, 4, _]) if layer.starts_with("decoder.up") => 2 * inputs,
-        Some([taps, inputs, _]) => taps * inputs,
-        Some([inputs, _]) => *inputs,
-        _ => 1,
-    };
-    1.0 / (fan_in.max(1) as f64).sqrt()
+impl<'a> Beginning<'a> {
+    /// For a net that is loaded: nothing is started.
+    pub(super) const NONE: Self = Self { pca: None, sigma_prior: 1.0, psi: 1.0 };
+
+    /// Starts of a layer beside the linear path; `bias` where that is set by PCA.
+    pub(super) fn beside_linear<'b>(
+        &self,
+        fan_in: usize,
+        bias: &'b dyn Fn() -> Vec<f32>,
+    ) -> [Start<'b>; 2] {
+        match self.pca {
+            None => [Start::Uniform { fan_in, scale: 1.0 }; 2],
+            Some(_) => [Start::Uniform { fan_in, scale: BESIDE_LINEAR }, Start::Values(bias)],
+        }
+    }
+
+    /// Of the encoder's head: a posterior half as wide as the prior.
+    pub(super) fn head_bias(&self, latent: usize) -> Vec<f32> {
+        let mut bias = vec![0.0; latent];
+        bias.resize(2 * latent, (2.0 * (0.5 * self.sigma_prior).ln()) as f32);
+        bias
+    }
+
+    /// The linear paths of encoder and decoder.
+    pub(super) fn linear_paths(
+        &self,
+        architecture: &Architecture,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<[Linear; 2]> {
+        let (values, latent) = (architecture.values(), architecture.latent);
+        let Some(pca) = self.pca else {
+            let encoder = scope.linear("encoder.linear", values, latent)?;
+            return Ok([encoder, scope.linear("decoder.linear", latent, values)?]);
+        };
+        let weight = || encoder_weight(pca, architecture, self.sigma_prior);
+        let bias = || encoder_bias(pca, architecture, self.sigma_prior);
+        let starts = [Start::Values(&weight), Start::Values(&bias)];
+        let encoder = scope.pair("encoder.linear", &[values, latent], starts)?;
+        let weight = || decoder_weight(pca, architecture, self.sigma_prior);
+        let bias = || pca.mean.iter().map(|&x| x as f32).collect();
+        let starts = [Start::Values(&weight), Start::Values(&bias)];
+        Ok([encoder.into(), scope.pair("decoder.linear", &[latent, values], starts)?.into()])
+    }
 }
 
 /// Standard deviation of component `j`, kept away from 0.

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Output;
+use super::net::Output;
 use crate::config::{FitConfig, Kl, Margin};
 use crate::kernels::distances;
 
@@ -136,7 +136,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::rng::{Purpose, Rng};
 
     const SHAPE: (usize, usize, usize) = (2, 8, 3);
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::columns::Series;
+use crate::data::normalise::CONSTANT_RANGE;
+use crate::data::series::Series;
 use crate::error::{Error, Result};
-use crate::normalise::CONSTANT_RANGE;
 
 /// Largest absolute value of a scaled feature: distances of such rows still fit 32 bits.
 const LIMIT: f64 = 1e8;

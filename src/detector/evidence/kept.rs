@@ -1,7 +1,6 @@
 //! What a model keeps of the evidence: the normal rows, and of every member what cannot be computed
 //! from them at once.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -15,13 +14,13 @@ use super::member::Member;
 use super::plan::Plan;
 use super::projection::{COMPONENTS, Projection};
 use super::reference::Reference;
-use crate::detector::network::Shapes;
 use crate::error::{Error, Result};
+use crate::nn::Parameters;
 
 /// Most members that are read: more than a fit makes.
 const MOST_MEMBERS: usize = 64;
-/// Tensors by name.
-type Parameters = BTreeMap<String, Tensor>;
+/// Names and shapes of tensors.
+type Shapes = Vec<(String, Vec<usize>)>;
 /// Name of the tensor of the reference's rows.
 const ROWS: &str = "rows";
 
@@ -94,7 +93,7 @@ impl Evidence {
         let projections = self.members.iter().map(|member| &member.projection);
         let of_members = projections.flat_map(|p| [p.mean.clone(), p.directions.clone()]);
         let mut values = [self.reference.values.flat()].into_iter().chain(of_members);
-        let mut tensors = BTreeMap::new();
+        let mut tensors = Parameters::new();
         for (name, shape) in kept.all_shapes() {
             let values = values.next().unwrap_or_default();
             if !values.is_empty() {

@@ -9,9 +9,9 @@ use super::neighbours::{Neighbour, QUERIES, References};
 use super::plan::Plan;
 use super::projection::Projection;
 use super::reference::Reference;
-use crate::control::Control;
 use crate::error::Result;
-use crate::train::spread_over_pool;
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
 
 /// Leave-one-out distances that the scale is set on: at least so many, where there are.
 const CALIBRATION: usize = 1000;

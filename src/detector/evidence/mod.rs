@@ -15,7 +15,6 @@ mod fusion;
 mod kept;
 mod member;
 mod neighbours;
-mod of_model;
 mod plan;
 mod projection;
 mod reference;
@@ -25,12 +24,12 @@ use std::ops::Range;
 
 pub(crate) use kept::{Built, Kept};
 
-use crate::columns::Series;
 use crate::config::{FitConfig, ScoreConfig};
-use crate::control::Control;
+use crate::data::series::Series;
+use crate::data::windows;
 use crate::error::{Error, Result};
-use crate::train::spread_over_pool;
-use crate::windows;
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
 use features::{Features, Values};
 use fusion::Fusion;
 use member::{HeldOut, Member};
@@ -82,9 +81,8 @@ impl Evidence {
             windows => windows + size - 1,
         };
         let plan = Plan::all(&features, config.window, room);
-        let fitted = spread_over_pool(plan.len(), control, |i| {
-            Member::fit(plan[i], &reference, &features)
-        })?;
+        let fitted =
+            spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
         let (members, held_out): (Vec<Member>, Vec<HeldOut>) = fitted.into_iter().unzip();
         let evidence = Self { features, reference, members, max_null: config.max_null };
         let scores = evidence.held_out_scores(&held_out);
@@ -183,7 +181,7 @@ impl Evidence {
     fn queries(&self, series: &Series<'_>, size: usize, stride: Option<usize>) -> Queries {
         let found = stretches(series, |_| true, size, self.max_null);
         let stride = stride.unwrap_or(size / OVERLAP).max(1);
-        let mut starts = series.positions().starts(series, &found, size, stride);
+        let mut starts = series.scored_starts(&found, size, stride);
         starts.dedup();
         // Stretches may share rows, but no windows.
         let own = |stretch: Range<usize>| {

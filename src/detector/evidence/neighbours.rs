@@ -128,7 +128,7 @@ fn improve(best: &mut (f32, usize), row: &[f32], first: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::rng::{Purpose, Rng};
 
     #[test]
     fn nearest_is_what_comparing_all_finds() {

@@ -87,10 +87,15 @@ impl Plan {
 
     /// All members of a model of `window` rows; `room` is how many rows the training windows of a size
     /// span.
-    pub(super) fn all(features: &Features, window: usize, room: impl Fn(usize) -> usize) -> Vec<Self> {
+    pub(super) fn all(
+        features: &Features,
+        window: usize,
+        room: impl Fn(usize) -> usize,
+    ) -> Vec<Self> {
         let sizes = sizes(window, room);
-        let of_source =
-            |source: Source| sizes.iter().map(move |&size| Self { source, size }).collect::<Vec<_>>();
+        let of_source = |source: Source| {
+            sizes.iter().map(move |&size| Self { source, size }).collect::<Vec<_>>()
+        };
         Source::all(features).into_iter().flat_map(of_source).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_into};
-use crate::vae::pca::Pca;
+use crate::stats::pca::Pca;
 
 /// Principal components at most; an embedding of no more values is only centred.
 pub(super) const COMPONENTS: usize = 32;
