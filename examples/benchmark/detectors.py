@@ -52,6 +52,7 @@ these were spread evenly by name over what development had not looked at."""
 
 SOURCES = ("genias", "classical", "mixed", "noise")
 METHODS: dict[str, dict[str, str]] = {
+    "evidence": {"detector": "evidence"},
     "ensemble": {"detector": "ensemble"},
     "reconstruction": {"detector": "reconstruction"},
     "amplitude": {"detector": "amplitude"},

@@ -20,6 +20,10 @@ pub enum DetectorKind {
     Carla,
     /// Three classifiers, weighted by what they find of held-out generated anomalies.
     Ensemble,
+    /// How far the windows that cover a row are from the nearest normal ones: several sizes of windows,
+    /// seen in several ways. Nothing is trained.
+    #[serde(alias = "default", alias = "fast")]
+    Evidence,
 }
 
 /// Where the anomalies come from that a detector is trained on.
@@ -88,10 +92,11 @@ impl DetectorKind {
             Self::Classifier => "classifier",
             Self::Carla => "carla",
             Self::Ensemble => "ensemble",
+            Self::Evidence => "evidence",
         }
     }
 
-    /// Whether it has to be trained before it can score.
+    /// Whether a model has to hold something of it before it can score.
     pub fn is_trained(self) -> bool {
         !matches!(self, Self::Reconstruction | Self::Amplitude)
     }
@@ -100,7 +105,7 @@ impl DetectorKind {
 impl Default for DetectConfig {
     fn default() -> Self {
         Self {
-            detector: DetectorKind::Ensemble,
+            detector: DetectorKind::Evidence,
             negatives: Negatives::All,
             detector_steps: None,
             detector_batch_size: 32,
