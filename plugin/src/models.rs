@@ -164,9 +164,8 @@ fn fit(
     plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.fit;
-    let make = |position: usize, control: &dyn Control| {
-        genias::fit(&series[position], config, control)
-    };
+    let make =
+        |position: usize, control: &dyn Control| genias::fit(&series[position], config, control);
     let parts = vec![settings(config)?];
     fit_each(frame, series, parts, make, (strict, plan, Phase::Vae))
 }
