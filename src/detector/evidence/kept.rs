@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Evidence;
 use super::calibration::Scale;
+use super::detector::Evidence;
 use super::features::{Features, Values};
 use super::member::Member;
 use super::plan::Plan;
