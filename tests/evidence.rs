@@ -193,13 +193,15 @@ proptest! {
         prop_assert_eq!(found, scores(&Model::from_bytes(&bytes).unwrap(), &columns));
     }
 
-    /// Changed bytes are an error or a model that scores, never a panic.
+    /// Changed bytes are an error, or say the same in other digits.
     #[test]
     fn hostile_bytes_are_refused(at in 0.0f64..1.0, bit in 0u8..8) {
         let columns = frame(&[("x", &wave(60, 1))]);
-        let mut bytes = fit(&columns, 16).to_bytes().unwrap();
-        let at = (at * bytes.len() as f64) as usize;
-        bytes[at] ^= 1 << bit;
-        prop_assert!(Model::from_bytes(&bytes).is_err());
+        let bytes = fit(&columns, 16).to_bytes().unwrap();
+        let mut changed = bytes.clone();
+        changed[(at * bytes.len() as f64) as usize] ^= 1 << bit;
+        if let Ok(model) = Model::from_bytes(&changed) {
+            prop_assert_eq!(model.to_bytes().unwrap(), bytes);
+        }
     }
 }
