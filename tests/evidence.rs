@@ -15,13 +15,17 @@ use genias::{
 };
 use proptest::prelude::*;
 
+fn evidence() -> DetectConfig {
+    DetectConfig { detector: DetectorKind::Evidence, ..DetectConfig::default() }
+}
+
 fn config(window: usize) -> FitConfig {
     FitConfig { window, ..FitConfig::default() }
 }
 
 fn fit(columns: &Columns, window: usize) -> Model {
     let series = Series::whole(columns);
-    fit_scorer(&series, &config(window), &DetectConfig::default(), &RunToEnd).unwrap()
+    fit_scorer(&series, &config(window), &evidence(), &RunToEnd).unwrap()
 }
 
 fn scores(model: &Model, columns: &Columns) -> Vec<f32> {

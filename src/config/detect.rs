@@ -19,10 +19,11 @@ pub enum DetectorKind {
     /// CARLA: contrastive representations, then self-supervised classes.
     Carla,
     /// Three classifiers, weighted by what they find of held-out generated anomalies.
+    #[serde(alias = "default")]
     Ensemble,
     /// How far the windows that cover a row are from the nearest normal ones: several sizes of windows,
     /// seen in several ways. Nothing is trained.
-    #[serde(alias = "default", alias = "fast")]
+    #[serde(alias = "fast")]
     Evidence,
 }
 
@@ -105,7 +106,7 @@ impl DetectorKind {
 impl Default for DetectConfig {
     fn default() -> Self {
         Self {
-            detector: DetectorKind::Evidence,
+            detector: DetectorKind::Ensemble,
             negatives: Negatives::All,
             detector_steps: None,
             detector_batch_size: 32,
