@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 #[serde(deny_unknown_fields)]
 pub struct Call {
     pub inputs: Roles,
+    /// What the user calls the columns that group the rows; empty where they have their own names.
+    #[serde(default)]
+    pub by: Vec<String>,
     pub options: Map<String, Value>,
     pub suffix: String,
     pub strict: bool,

@@ -23,6 +23,8 @@ pub struct Frame {
     pub groups: Vec<Group>,
     order: Vec<Series>,
     by: Vec<Series>,
+    /// Names of these columns in messages, where they are not their own.
+    called: Vec<String>,
     labels: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
@@ -43,7 +45,8 @@ impl Frame {
     /// Reads the arguments of a call.
     pub fn new(inputs: &[Series], call: &Call) -> PolarsResult<Self> {
         let (options, max_gap) = call.parse()?;
-        Self::read(inputs, call.inputs, options, max_gap)
+        let frame = Self::read(inputs, call.inputs, options, max_gap)?;
+        Ok(Self { called: call.by.clone(), ..frame })
     }
 
     /// The same with options that were read before.
@@ -99,6 +102,7 @@ impl Frame {
             groups,
             order,
             by,
+            called: Vec::new(),
             labels,
             times,
             without: Mutex::default(),
@@ -158,8 +162,11 @@ impl Frame {
         if self.by.is_empty() {
             return Ok("a series".into());
         }
-        let one = |key: &Series| Ok(format!("{} = {}", key.name(), key.str_value(row)?));
-        Ok(self.by.iter().map(one).collect::<PolarsResult<Vec<_>>>()?.join(", "))
+        let one = |(i, key): (usize, &Series)| {
+            let name = self.called.get(i).map_or(key.name().as_str(), String::as_str);
+            Ok(format!("{name} = {}", key.str_value(row)?))
+        };
+        Ok(self.by.iter().enumerate().map(one).collect::<PolarsResult<Vec<_>>>()?.join(", "))
     }
 
     /// The group keys of a result that has `counts` rows per group.

@@ -159,6 +159,7 @@ def _call(
         model=model,
         order_by=[at.column(name) for name in at.order_by],
         by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
+        keys=at.by,
         **given,
     )
     return frame, result

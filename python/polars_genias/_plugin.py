@@ -28,6 +28,7 @@ def plugin(
     model: pl.Expr | None = None,
     order_by: Sequence[IntoColumn] = (),
     by: Sequence[IntoColumn] = (),
+    keys: Sequence[str] = (),
     suffix: str = "",
     strict: bool = False,
     **shape: bool,
@@ -35,7 +36,8 @@ def plugin(
     """The expression `verb` of the compiled library.
 
     Its arguments are `values`, then `label`, `model`, `order_by` and `by`, each where given;
-    `options` have been checked. `shape` says how the output's length relates to the input's.
+    `options` have been checked; `keys` are what messages call the columns `by`. `shape` says how
+    the length of the output relates to that of the input.
     """
     given = [argument for argument in (label, model) if argument is not None]
     roles = {
@@ -48,7 +50,13 @@ def plugin(
         plugin_path=_LIBRARY,
         function_name=verb,
         args=_columns([values, *given, *order_by, *by]),
-        kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
+        kwargs={
+            "inputs": roles,
+            "by": list(keys),
+            "options": options,
+            "suffix": suffix,
+            "strict": strict,
+        },
         # Of a single column, fields of the result are named after it.
         pass_name_to_apply=True,
         **shape,

@@ -209,11 +209,13 @@ def as_order(name: str, folder: Path) -> str:
     if answers == {True}:
         return "no"
     if name not in ("Boolean", "Null"):  # equal values keep the order in which they come
-        options = {"features": "x", "detector": "reconstruction", **MODEL}
+        # Every window scores: which ones else do depends on what a column says of the clock.
+        every = {"detector": "reconstruction", "score_stride": 1, **MODEL}
+        options = {"features": "x", **every}
         expected = shuffled.genias.score(order_by="t", **options)["anomaly_score"]
         found = shuffled.lazy().genias.score(order_by="c", **options).collect()
         assert found["anomaly_score"].equals(expected)
-        expr = pg.score("x", order_by="c", detector="reconstruction", **MODEL)
+        expr = pg.score("x", order_by="c", **every)
         over = shuffled.with_columns(expr.over(pl.lit(1)))
         assert over["x"].equals(expected)
     events = shuffled.genias.events(features="x", order_by="c", **MODEL)

@@ -27,7 +27,7 @@ def changes(out: pl.DataFrame) -> pl.DataFrame:
     training = ~pl.col("known")
     parts = [
         out.with_columns(std=pl.col(name).filter(training).std(ddof=0).over("host"))
-        .filter(f"{name}_mask")
+        .filter(pl.col("is_anomaly"), pl.col(f"{name}_mask").any().over("host", "anomaly_id"))
         .with_columns(z=(pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col("std"))
         .group_by("host", id="anomaly_id")
         .agg(pl.lit(name).alias("feature"), pl.col("z"))
