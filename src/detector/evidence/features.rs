@@ -77,7 +77,7 @@ impl Features {
             (true, true) => Kind::Flag,
             (true, false) => Kind::Measurement,
         });
-        self.floor.push((FLOOR_SHARE * deviation).max(FLOOR).min(LIMIT));
+        self.floor.push((FLOOR_SHARE * deviation).clamp(FLOOR, LIMIT));
     }
 
     /// Number of features D.
@@ -190,9 +190,9 @@ fn fill(values: &mut [f32]) {
     values[last + 1..].fill(after);
     for pair in known.windows(2).filter(|pair| pair[1] > pair[0] + 1) {
         let (from, to) = (values[pair[0]], values[pair[1]]);
-        for t in pair[0] + 1..pair[1] {
-            let share = (t - pair[0]) as f32 / (pair[1] - pair[0]) as f32;
-            values[t] = from + (to - from) * share;
+        let steps = (pair[1] - pair[0]) as f32;
+        for (step, value) in values[pair[0] + 1..pair[1]].iter_mut().enumerate() {
+            *value = from + (to - from) * ((step + 1) as f32 / steps);
         }
     }
 }
