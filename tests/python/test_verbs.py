@@ -16,12 +16,12 @@ HIT = [*LABELS, "cpu_mask", "mem_mask"]
 
 def test_windows_of_a_column_and_of_a_struct(series):
     one = series.select(pg.windows("cpu", 16, 4))["cpu"]
-    assert one.dtype == pl.Array(pl.Float64, 16)
+    assert one.dtype == pl.Array(pl.Float32, 16)
     assert len(one) == (160 - 16) // 4 + 1
     expected = series["cpu"].to_numpy()[4:20].astype(np.float32)
     assert np.array_equal(one.to_numpy()[1], expected)
     two = series.select(both().genias.windows(16).alias("w"))["w"]
-    assert two.dtype == pl.Array(pl.Float64, (16, 2))
+    assert two.dtype == pl.Array(pl.Float32, (16, 2))
     matrix = series.select("cpu", "mem").to_numpy().astype(np.float32)
     assert np.array_equal(two.to_numpy()[7], matrix[7:23])
 
