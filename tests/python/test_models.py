@@ -30,7 +30,10 @@ def test_table_file_and_column_are_the_same(hosts, table, tmp_path):
     by_column = joined.genias.score(models=pl.col("model"), **ARGS).drop("model")
     assert_frame_equal(by_column, expected, check_exact=True)
     over = joined.with_columns(
-        both().genias.score(model="model").over("host", order_by="t").alias("anomaly_score")
+        both()
+        .genias.score(model="model", order_by="t")
+        .over("host", order_by="t")
+        .alias("anomaly_score")
     )
     assert_frame_equal(over.drop("model"), expected, check_exact=True)
 
