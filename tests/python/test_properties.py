@@ -11,6 +11,9 @@ from polars.testing import assert_frame_equal
 import polars_genias as pg
 from conftest import FAST
 
+WHOLE = {**FAST, "max_null": 0.0}
+"""No window may miss a value."""
+
 holes = st.lists(st.integers(0, 119), max_size=6)
 
 
@@ -39,7 +42,12 @@ def test_generate(rows, missing, known, seed, contamination, patch, form):
     frame = holed(rows, missing, known, seed)
     try:
         out = frame.genias.generate(
-            features="x", label="known", contamination=contamination, patch=patch, form=form, **FAST
+            features="x",
+            label="known",
+            contamination=contamination,
+            patch=patch,
+            form=form,
+            **WHOLE,
         )
     except pl.exceptions.ComputeError as error:
         assert "fit without overlap" in str(error)
@@ -67,7 +75,7 @@ def test_windows_round_trip(rows, missing, size, stride):
 @given(rows=st.integers(0, 120), missing=holes, seed=st.integers(0, 3))
 def test_score_is_null_exactly_where_no_window_covers(rows, missing, seed):
     frame = holed(rows, missing, [], seed)
-    out = frame.genias.score(features="x", **FAST)["anomaly_score"]
+    out = frame.genias.score(features="x", **WHOLE)["anomaly_score"]
     x = frame["x"].to_list()
     covered = [False] * rows
     for start in range(rows - 15):
