@@ -21,10 +21,12 @@ pub enum Error {
         allowed: String,
     },
     /// An option that does not exist.
-    #[error("unknown option `{name}`; known options are {known}")]
+    #[error("unknown option `{name}`{near}; known options are {known}")]
     UnknownOption {
         /// The name given.
         name: String,
+        /// The known name that is most like it, as a question, or nothing.
+        near: String,
         /// Every known name.
         known: String,
     },

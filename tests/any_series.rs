@@ -132,7 +132,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             hit_constant: flags[4],
             draws: 1 + low % 3,
             noise: if flags[2] { Noise::Independent } else { Noise::Stratified },
-            stride: flags[5].then_some(stride),
+            window_stride: flags[5].then_some(stride),
             seed,
         }
     })

@@ -165,7 +165,7 @@ fn options_out_of_range_are_refused_before_any_work() {
     refused(GenerateConfig { length: Some(OneOrRange::One(17)), ..ok.clone() }, "`length`");
     refused(GenerateConfig { tau: Some(f64::INFINITY), ..ok.clone() }, "`tau` = inf");
     refused(GenerateConfig { strength: Some(OneOrRange::One(-1.0)), ..ok.clone() }, "`strength`");
-    refused(GenerateConfig { stride: Some(0), ..ok }, "`stride` = 0");
+    refused(GenerateConfig { window_stride: Some(0), ..ok }, "`window_stride` = 0");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn pairs_differ_where_their_masks_say() {
     for (i, config) in ways().into_iter().enumerate() {
         let stride = [None, Some(1), Some(7)][i % 3];
         let pairs =
-            model.pairs(&series, &GenerateConfig { stride, ..config.clone() }, RUN).unwrap();
+            model.pairs(&series, &GenerateConfig { window_stride: stride, ..config.clone() }, RUN).unwrap();
         let starts: Vec<usize> = pairs.iter().map(|pair| pair.rows.start).collect();
         assert_eq!(starts, clean_starts(&series, stride.unwrap_or(1)));
         for pair in &pairs {

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
+    /// The verb as the user knows it.
+    pub verb: String,
     pub inputs: Roles,
     /// What the user calls the columns that group the rows; empty where they have their own names.
     #[serde(default)]
@@ -54,7 +56,7 @@ impl std::fmt::Display for MaxGap {
 impl Call {
     /// The options of the core, and what only the plugin looks at.
     pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {
-        parse(&self.options, self.inputs.order).map_err(to_polars)
+        parse(&self.verb, &self.options, self.inputs.order).map_err(to_polars)
     }
 
     /// The options of `inject`.
@@ -72,13 +74,14 @@ impl Call {
     }
 }
 
-/// Options of a call with `ordered_by` order columns.
+/// Options of a call of a verb with `ordered_by` order columns.
 pub fn parse(
+    verb: &str,
     options: &Map<String, Value>,
     ordered_by: usize,
 ) -> genias::Result<(Options, Option<MaxGap>)> {
     let (options, max_gap) = split_max_gap(options, ordered_by)?;
-    Ok((Options::parse(&options)?, max_gap))
+    Ok((Options::parse(verb, &options)?, max_gap))
 }
 
 /// Options of a call of `inject`.

@@ -25,11 +25,22 @@ fn progress() -> PyResult<String> {
     registry::snapshot().map_err(value_error)
 }
 
-/// Refuses options (a JSON object) that no verb would take.
+/// Refuses options (a JSON object) that `verb` would not take.
 #[pyfunction]
-fn check_options(options: &str, ordered_by: usize) -> PyResult<()> {
+fn check_options(verb: &str, options: &str, ordered_by: usize) -> PyResult<()> {
     let options = serde_json::from_str(options).map_err(value_error)?;
-    call::parse(&options, ordered_by).map(|_| ()).map_err(value_error)
+    let checked = match verb {
+        "inject" => call::parse_inject(&options, ordered_by).map(|_| ()),
+        _ => call::parse(verb, &options, ordered_by).map(|_| ()),
+    };
+    checked.map_err(value_error)
+}
+
+/// The table of options, as JSON.
+#[pyfunction]
+fn options() -> PyResult<String> {
+    let rows = genias::config::option_table().map_err(value_error)?;
+    serde_json::to_string(&rows).map_err(value_error)
 }
 
 /// Refuses options (a JSON object of `metric` and `options`) that a metric would not take.
@@ -37,13 +48,6 @@ fn check_options(options: &str, ordered_by: usize) -> PyResult<()> {
 fn check_metric(call: &str) -> PyResult<()> {
     let call: MetricCall = serde_json::from_str(call).map_err(value_error)?;
     call.parse().map(|_| ()).map_err(value_error)
-}
-
-/// Refuses options of `inject` (a JSON object) that it would not take.
-#[pyfunction]
-fn check_inject_options(options: &str, ordered_by: usize) -> PyResult<()> {
-    let options = serde_json::from_str(options).map_err(value_error)?;
-    call::parse_inject(&options, ordered_by).map(|_| ()).map_err(value_error)
 }
 
 /// Window, latent units and features of a model, as JSON.
@@ -89,7 +93,7 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(progress, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(check_metric, module)?)?;
-    module.add_function(wrap_pyfunction!(check_inject_options, module)?)?;
+    module.add_function(wrap_pyfunction!(options, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

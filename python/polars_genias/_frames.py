@@ -154,7 +154,7 @@ def _call(
     result = plugin(
         verb,
         at.values,
-        options=checked(options, len(at.order_by), verb),
+        options=checked(options, len(at.order_by), verb.removesuffix("_events")),
         label=None if at.label is None else at.column(at.label),
         model=model,
         order_by=[at.column(name) for name in at.order_by],

@@ -51,6 +51,7 @@ def plugin(
         function_name=verb,
         args=_columns([values, *given, *order_by, *by]),
         kwargs={
+            "verb": "inject" if verb == "inject_events" else verb,
             "inputs": roles,
             "by": list(keys),
             "options": options,

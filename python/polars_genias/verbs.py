@@ -15,6 +15,7 @@ from polars_genias import _frames as frames
 from polars_genias._models import model_argument, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
+from polars_genias._table import with_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import (
+        EmbedOptions,
         FitOptions,
         GenerateOptions,
         InjectOptions,
         LabelOptions,
         ModelOptions,
+        PairsOptions,
         ScoreOptions,
     )
     from polars_genias._types import Features, IntoColumn, IntoModel, IntoModels, Keys
@@ -56,7 +59,7 @@ def _expression(
     return plugin(
         verb,
         column,
-        options=checked(options, len(keys), verb),
+        options=checked(options, len(keys), verb.removesuffix("_events")),
         order_by=keys,
         model=model_argument(model),
         **given,
@@ -134,6 +137,7 @@ def fit(
     strict: bool = False,
     **options: Unpack[FitOptions],
 ) -> pl.Expr: ...
+@with_options("fit")
 def fit(
     data: Any,
     *,
@@ -240,6 +244,7 @@ def generate(
     strict: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> pl.Expr: ...
+@with_options("generate")
 def generate(
     data: Any,
     *,
@@ -352,6 +357,7 @@ def inject(
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> pl.Expr: ...
+@with_options("inject")
 def inject(
     data: Any,
     *,
@@ -495,6 +501,7 @@ def events(
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> pl.Expr: ...
+@with_options("events")
 def events(
     data: Any,
     *,
@@ -572,7 +579,7 @@ def pairs(
     order_by: Keys | None = None,
     label: str | None = None,
     strict: bool = False,
-    **options: Unpack[GenerateOptions],
+    **options: Unpack[PairsOptions],
 ) -> pl.DataFrame: ...
 @overload
 def pairs(
@@ -584,7 +591,7 @@ def pairs(
     order_by: Keys | None = None,
     label: str | None = None,
     strict: bool = False,
-    **options: Unpack[GenerateOptions],
+    **options: Unpack[PairsOptions],
 ) -> pl.LazyFrame: ...
 @overload
 def pairs(
@@ -594,8 +601,9 @@ def pairs(
     order_by: Order = None,
     label: IntoColumn | None = None,
     strict: bool = False,
-    **options: Unpack[GenerateOptions],
+    **options: Unpack[PairsOptions],
 ) -> pl.Expr: ...
+@with_options("pairs")
 def pairs(
     data: Any,
     *,
@@ -616,7 +624,7 @@ def pairs(
         As in `generate`. With a model in a column, give its `window`: the type of the result
         depends on it.
     **options
-        As in `generate`; `stride` is the rows between two windows.
+        See `PairsOptions`; `window_stride` is the rows between two windows.
 
     Returns
     -------
@@ -631,7 +639,7 @@ def pairs(
     >>> import polars as pl
     >>> import polars_genias as pg
     >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
-    >>> out = wave.genias.pairs(window=16, steps=20, stride=8)
+    >>> out = wave.genias.pairs(window=16, steps=20, window_stride=8)
     >>> out["start"].to_list()
     [0, 8, 16, 24, 32, 40, 48]
     """
@@ -688,6 +696,7 @@ def score(
     strict: bool = False,
     **options: Unpack[ScoreOptions],
 ) -> pl.Expr: ...
+@with_options("score")
 def score(
     data: Any,
     *,
@@ -784,6 +793,7 @@ def label(
     strict: bool = False,
     **options: Unpack[LabelOptions],
 ) -> pl.Expr: ...
+@with_options("label")
 def label(
     data: Any,
     *,
@@ -835,6 +845,7 @@ def label(
     )
 
 
+@with_options("reconstruct")
 def reconstruct(
     column: IntoColumn,
     *,
@@ -871,6 +882,7 @@ def reconstruct(
     return _expression("reconstruct", column, options, order_by=order_by, model=model, **given)
 
 
+@with_options("embed")
 def embed(
     column: IntoColumn,
     *,
@@ -878,7 +890,7 @@ def embed(
     order_by: Order = None,
     label: IntoColumn | None = None,
     strict: bool = False,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[EmbedOptions],
 ) -> pl.Expr:
     """The latent mean of every window.
 
@@ -888,7 +900,7 @@ def embed(
         As in `generate` of a column. With a model in a column, give its `latent`: the type of the
         result depends on it.
     **options
-        See `ModelOptions`; `stride` is the rows between two windows.
+        See `EmbedOptions`; `window_stride` is the rows between two windows.
 
     Returns
     -------
@@ -900,7 +912,7 @@ def embed(
     >>> import polars as pl
     >>> import polars_genias as pg
     >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
-    >>> out = wave.select(pg.embed("cpu", window=16, steps=20, latent=3, stride=8))
+    >>> out = wave.select(pg.embed("cpu", window=16, steps=20, latent=3, window_stride=8))
     >>> out["cpu"].dtype, len(out)
     (Array(Float32, shape=(3,)), 7)
     """

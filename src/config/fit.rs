@@ -1,9 +1,8 @@
 //! Options of `fit`: windows, architecture, losses and training.
 
-use serde::{Deserialize, Serialize};
-
-use super::check::{count, number, optional_count};
+use super::declare::{options, words};
 use super::preset::Preset;
+use super::table::{FITS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
 /// Smallest window: below it the decoder has nothing to upsample.
@@ -13,161 +12,125 @@ pub const MAX_WINDOW: usize = 65_536;
 /// Training windows that an automatic `stride` aims at.
 pub const WINDOW_BUDGET: usize = 4096;
 
-/// Form of the KL term against the compact prior N(0, sigma_prior^2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kl {
-    /// 1/2 mean((mu^2 + sigma^2)/sigma_prior^2 - 1 - log sigma^2 + 2 log sigma_prior).
-    Exact,
-    /// -1/2 mean(1 + log sigma^2 - mu^2 - sigma^2/sigma_prior^2 + 2 log sigma_prior).
-    Printed,
-}
-
-/// What psi scales.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Perturbation {
-    /// z~ = mu + psi * sigma * eps.
-    Variance,
-    /// z~ = psi * mu + sigma * eps (the paper's ablation).
-    Mean,
-}
-
-/// Distance that the two hinges of the perturbation loss bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Margin {
-    /// d(X^, X~): how far the perturbed reconstruction is from the plain one.
-    Reconstruction,
-    /// d(X, X~), beside d(X, X^), as printed.
-    Input,
-}
-
-/// Learning rate over the steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// 20 warm-up steps, then a cosine down to 2 % of the rate.
-    Cosine,
-    /// The same rate at every step.
-    Constant,
-}
-
-/// How a window is fitted: windows, architecture, losses and training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FitConfig {
-    /// Window size W in rows (>= 8).
-    pub window: usize,
-    /// Rows between training windows; `None`: as dense as [`WINDOW_BUDGET`] windows allow.
-    pub stride: Option<usize>,
-    /// Largest share of the values of a window that may be missing, in [0, 1). They are filled in for
-    /// the nets, and no loss and no score counts them. A model whose bytes do not say is one of 0.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub max_null: f64,
-    /// Latent units L; `None`: 100 for several features, 50 for one.
-    pub latent: Option<usize>,
-    /// Channels of the TCN and of the decoder.
-    pub channels: usize,
-    /// Residual blocks of the encoder; `None`: until the receptive field covers the window.
-    pub levels: Option<usize>,
-    /// Taps of the causal convolutions.
-    pub kernel_size: usize,
-    /// Share of the hidden units of a block that is dropped in training.
-    pub dropout: f64,
-    /// How many of the first levels halve the resolution.
-    pub decimation: usize,
-    /// Whether a linear path, initialised with PCA, stands beside encoder and decoder.
-    pub linear_path: bool,
-    /// Standard deviation of the prior.
-    pub sigma_prior: f64,
-    /// Form of the KL term.
-    pub kl: Kl,
-    /// Lower bound of the perturbation distance.
-    pub delta_min: f64,
-    /// Upper bound of the perturbation distance.
-    pub delta_max: f64,
-    /// Weight of the reconstruction loss.
-    pub alpha: f64,
-    /// Weight of the perturbation loss.
-    pub beta: f64,
-    /// Weight of the zero-perturbation loss; `None`: 0.01, and 0 for one feature.
-    pub gamma: Option<f64>,
-    /// Weight of the KL loss; `None`: 0.01 divided by the live features.
-    pub zeta: Option<f64>,
-    /// What psi scales.
-    pub perturbation: Perturbation,
-    /// Distance that the hinges bound.
-    pub margin: Margin,
-    /// Whether psi is calibrated after training so that the median distance on held-out windows is
-    /// the middle of the band (with `margin` "reconstruction" only).
-    pub calibrate: bool,
-    /// Whether the decoder's linear path is fitted once more after training, to the latent means,
-    /// where that helps held-out windows.
-    pub refit: bool,
-    /// Whether psi and tau depend on the window: psi by a head on the latent mean, tau by the window's
-    /// own variation.
-    pub local: bool,
-    /// Most kinds that the anomalies of a model are told apart in.
-    pub kinds: usize,
-    /// Most optimiser steps.
-    pub steps: usize,
-    /// Windows per step.
-    pub batch_size: usize,
-    /// Adam's learning rate.
-    pub learning_rate: f64,
-    /// Learning rate of psi, which is a parameter group of its own.
-    pub psi_learning_rate: f64,
-    /// Learning rate over the steps.
-    pub schedule: Schedule,
-    /// Largest norm of the gradient; `None`: not clipped.
-    pub clip: Option<f64>,
-    /// Steps without a better validation loss before training stops; `None`: never.
-    pub patience: Option<usize>,
-    /// Share of the windows, the last ones, that is held out.
-    pub validation: f64,
-    /// Seed.
-    pub seed: u64,
-}
-
-impl Default for FitConfig {
-    fn default() -> Self {
-        Self {
-            window: 200,
-            stride: None,
-            max_null: 0.1,
-            latent: None,
-            channels: 32,
-            levels: None,
-            kernel_size: 3,
-            dropout: 0.0,
-            decimation: 3,
-            linear_path: true,
-            sigma_prior: 0.5,
-            kl: Kl::Exact,
-            delta_min: 0.1,
-            delta_max: 0.2,
-            alpha: 1.0,
-            beta: 0.1,
-            gamma: None,
-            zeta: None,
-            perturbation: Perturbation::Variance,
-            margin: Margin::Reconstruction,
-            calibrate: true,
-            refit: true,
-            local: false,
-            kinds: 6,
-            steps: 400,
-            batch_size: 64,
-            learning_rate: 5e-4,
-            psi_learning_rate: 0.05,
-            schedule: Schedule::Cosine,
-            clip: Some(5.0),
-            patience: Some(200),
-            validation: 0.1,
-            seed: 0,
-        }
+words! {
+    /// Form of the KL term against the compact prior N(0, sigma_prior^2).
+    pub enum Kl {
+        /// 1/2 mean((mu^2 + sigma^2)/sigma_prior^2 - 1 - log sigma^2 + 2 log sigma_prior).
+        Exact = "exact",
+        /// -1/2 mean(1 + log sigma^2 - mu^2 - sigma^2/sigma_prior^2 + 2 log sigma_prior).
+        Printed = "printed",
     }
+}
+
+words! {
+    /// What psi scales.
+    pub enum Perturbation {
+        /// z~ = mu + psi * sigma * eps.
+        Variance = "variance",
+        /// z~ = psi * mu + sigma * eps (the paper's ablation).
+        Mean = "mean",
+    }
+}
+
+words! {
+    /// Distance that the two hinges of the perturbation loss bound.
+    pub enum Margin {
+        /// d(X^, X~): how far the perturbed reconstruction is from the plain one.
+        Reconstruction = "reconstruction",
+        /// d(X, X~), next to d(X, X^), as printed.
+        Input = "input",
+    }
+}
+
+words! {
+    /// Learning rate over the steps.
+    pub enum Schedule {
+        /// 20 warm-up steps, then a cosine down to 2 % of the rate.
+        Cosine = "cosine",
+        /// The same rate at every step.
+        Constant = "constant",
+    }
+}
+
+options! {
+    /// How a model is fitted: windows, architecture, losses and training.
+    pub struct FitConfig of "model and training", for FITS;
+
+    /// Rows of a window.
+    window: usize = 200 => between(MIN_WINDOW as f64, MAX_WINDOW as f64).symbol("W");
+    /// Rows between training windows.
+    stride: Option<usize> = None => at_least(1.0)
+        .verbs(&["fit", "generate", "events", "score", "label", "reconstruct"])
+        .auto("about 4,096 windows");
+    /// Largest share of the values of a window that may be missing; they are filled in for the nets,
+    /// and no loss or score counts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    max_null: f64 = 0.1 => between(0.0, 1.0).below_high();
+    /// Latent units.
+    latent: Option<usize> = None => between(1.0, 4096.0)
+        .auto("100; 50 for one feature")
+        .symbol("L");
+    /// Channels of the convolutions.
+    channels: usize = 32 => between(1.0, 1024.0);
+    /// Residual blocks of the encoder.
+    levels: Option<usize> = None => between(1.0, 16.0).auto("until the receptive field is a window");
+    /// Taps of a convolution.
+    kernel_size: usize = 3 => between(2.0, 15.0);
+    /// Share of the hidden units of a block that is dropped in training.
+    dropout: f64 = 0.0 => between(0.0, 1.0).below_high();
+    /// Number of first levels that halve the resolution.
+    decimation: usize = 3 => between(0.0, 3.0);
+    /// Whether linear maps, initialised with PCA, run in parallel to encoder and decoder.
+    linear_path: bool = true => any();
+    /// Standard deviation of the latent prior.
+    sigma_prior: f64 = 0.5 => above(0.0).symbol("sigma_prior");
+    /// Form of the KL term.
+    kl: Kl = Kl::Exact => any().symbol("L_KL");
+    /// Lower end of the band of the perturbation distance.
+    delta_min: f64 = 0.1 => at_least(0.0).symbol("delta_min");
+    /// Upper end of the band of the perturbation distance.
+    delta_max: f64 = 0.2 => at_least(0.0).symbol("delta_max");
+    /// Weight of the reconstruction loss.
+    alpha: f64 = 1.0 => at_least(0.0).symbol("alpha");
+    /// Weight of the perturbation loss.
+    beta: f64 = 0.1 => at_least(0.0).symbol("beta");
+    /// Weight of the zero-perturbation loss.
+    gamma: Option<f64> = None => at_least(0.0).auto("0.01; 0 for one feature").symbol("gamma");
+    /// Weight of the KL loss.
+    zeta: Option<f64> = None => at_least(0.0).auto("0.01 / live features").symbol("zeta");
+    /// What psi scales: the latent noise, or the latent mean.
+    perturbation: Perturbation = Perturbation::Variance => any().symbol("psi");
+    /// What the perturbation distance is measured from: the reconstruction, or the input.
+    margin: Margin = Margin::Reconstruction => any();
+    /// Whether psi is set after training so that the median distance on held-out windows is the
+    /// middle of the band (with `margin` "reconstruction" only).
+    calibrate: bool = true => any();
+    /// Whether the decoder's linear map is fitted again after training, where that helps held-out
+    /// windows.
+    refit: bool = true => any();
+    /// Whether psi and tau depend on the window: psi by a head on its latent mean, tau by its own
+    /// variation.
+    local: bool = false => any();
+    /// Largest number of kinds that the generated anomalies are told apart in.
+    kinds: usize = 6 => between(1.0, 64.0);
+    /// Largest number of optimiser steps.
+    steps: usize = 400 => at_least(1.0).symbol("1000 epochs");
+    /// Windows per step.
+    batch_size: usize = 64 => between(1.0, 65_536.0);
+    /// Adam's learning rate.
+    learning_rate: f64 = 5e-4 => above(0.0);
+    /// Adam's learning rate for psi.
+    psi_learning_rate: f64 = 0.05 => above(0.0);
+    /// Learning rate over the steps.
+    schedule: Schedule = Schedule::Cosine => any();
+    /// Largest norm of the gradient.
+    clip: Option<f64> = Some(5.0) => above(0.0);
+    /// Steps without a better validation loss after which training stops.
+    patience: Option<usize> = Some(200) => at_least(1.0);
+    /// Share of the windows, the last ones, that is held out.
+    validation: f64 = 0.1 => between(0.0, 0.5).above_low();
+    /// Seed of everything random.
+    seed: u64 = 0 => at_least(0.0);
 }
 
 impl FitConfig {
@@ -203,34 +166,12 @@ impl FitConfig {
 
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
-        count("window", self.window, MIN_WINDOW, MAX_WINDOW)?;
-        optional_count("stride", self.stride, 1, usize::MAX)?;
-        number("max_null", self.max_null, |x| (0.0..1.0).contains(&x), "in [0, 1)")?;
-        optional_count("latent", self.latent, 1, 4096)?;
-        count("channels", self.channels, 1, 1024)?;
-        optional_count("levels", self.levels, 1, 16)?;
-        count("kernel_size", self.kernel_size, 2, 15)?;
-        number("dropout", self.dropout, |x| (0.0..1.0).contains(&x), "in [0, 1)")?;
-        count("decimation", self.decimation, 0, 3)?;
-        number("sigma_prior", self.sigma_prior, |x| x > 0.0, "> 0")?;
-        number("delta_min", self.delta_min, |x| x >= 0.0, ">= 0")?;
-        number("delta_max", self.delta_max, |x| x >= 0.0, ">= 0")?;
+        self.check_ranges()?;
         if self.delta_min > self.delta_max {
             let allowed = format!("<= `delta_max` = {}", self.delta_max);
             return Err(Error::parameter("delta_min", self.delta_min, allowed));
         }
-        number("alpha", self.alpha, |x| x >= 0.0, ">= 0")?;
-        number("beta", self.beta, |x| x >= 0.0, ">= 0")?;
-        number("gamma", self.gamma.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
-        number("zeta", self.zeta.unwrap_or(0.0), |x| x >= 0.0, ">= 0")?;
-        count("kinds", self.kinds, 1, 64)?;
-        count("steps", self.steps, 1, usize::MAX)?;
-        count("batch_size", self.batch_size, 1, 1 << 16)?;
-        number("learning_rate", self.learning_rate, |x| x > 0.0, "> 0")?;
-        number("psi_learning_rate", self.psi_learning_rate, |x| x > 0.0, "> 0")?;
-        number("clip", self.clip.unwrap_or(1.0), |x| x > 0.0, "> 0")?;
-        optional_count("patience", self.patience, 1, usize::MAX)?;
-        number("validation", self.validation, |x| x > 0.0 && x <= 0.5, "in (0, 0.5]")
+        Ok(())
     }
 
     /// Most missing values of a window of `features` features.

@@ -1,62 +1,61 @@
 //! Options of `generate` and `pairs`.
 
-use serde::{Deserialize, Serialize};
-
-use super::check::{count, count_range, number, optional_count, positive_range};
+use super::declare::{options, words};
 use super::preset::Preset;
+use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
 /// Threshold of the deviation patch in the paper.
 pub const PAPER_TAU: f64 = 0.1;
 
-/// What the generated values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// X + (X~ - X^), both decoded with the same noise: keeps the texture of the input.
-    Residual,
-    /// X~, as in the paper.
-    Decoded,
-    /// X with its decoding replaced by something else that is decoded from normal windows: a walk
-    /// through several, another window, tempo, phase, level, texture or amplitude. One in ten is as
-    /// [`Form::Residual`].
-    Deformed,
+words! {
+    /// What the generated values are.
+    pub enum Form {
+        /// X + (X~ - X^), both decoded with the same noise: keeps the texture of the input.
+        Residual = "residual",
+        /// X~, as in the paper.
+        Decoded = "decoded",
+        /// X with its decoding replaced by something else that is decoded from normal windows: a walk
+        /// through several, another window, tempo, phase, level, texture or amplitude. One in ten is
+        /// as `residual`.
+        Deformed = "deformed",
+    }
 }
 
-/// Which values of an anomaly replace the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Patch {
-    /// The features whose deviation passes `tau`.
-    Deviation,
-    /// A segment of random length of a random subset of the features.
-    Length,
-    /// Some features of a group that goes together, so that each stays in its normal range and the
-    /// group does not: no latent noise, other values instead.
-    Correlation,
-    /// Every live feature.
-    None,
+words! {
+    /// Which values of an anomaly replace the input.
+    pub enum Patch {
+        /// The features whose deviation passes `tau`.
+        Deviation = "deviation",
+        /// A segment of random length of a random subset of the features.
+        Length = "length",
+        /// Some features of a group that goes together, so that each stays in its normal range and
+        /// the group does not: no latent noise, other values instead.
+        Correlation = "correlation",
+        /// Every live feature.
+        None = "none",
+    }
 }
 
-/// Deviation that `tau` bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Distance {
-    /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
-    /// training windows ([`crate::anomaly::latent::normal_range::NormalRange::residual`]).
-    Normal,
-    /// Root mean square against tau * max(range, half a training standard deviation).
-    Rms,
-    /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
-    L2,
-    /// Dynamic time warping between X_d and X~_d, as a root mean square against tau times the
-    /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide to either side, 1
-    /// to 100 rows: small shifts in time count little.
-    Dtw,
-    /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their largest
-    /// normalised cross-correlation. Blind to level, amplitude and shift.
-    Sbd,
+words! {
+    /// Deviation that `tau` bounds.
+    pub enum Distance {
+        /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
+        /// training windows.
+        Normal = "normal",
+        /// Root mean square against tau * max(range, half a training standard deviation).
+        Rms = "rms",
+        /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
+        L2 = "l2",
+        /// Dynamic time warping between X_d and X~_d, as a root mean square against tau times the
+        /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide to either
+        /// side, 1 to 100 rows: small shifts in time count little.
+        Dtw = "dtw",
+        /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their
+        /// largest normalised cross-correlation. Blind to level, amplitude and shift.
+        Sbd = "sbd",
+    }
 }
 
 impl Distance {
@@ -64,71 +63,50 @@ impl Distance {
     pub const OWN: [Self; 5] = [Self::Normal, Self::Rms, Self::L2, Self::Dtw, Self::Sbd];
 }
 
-/// How the latent noise of the anomalies of a series is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Noise {
-    /// Every draw by itself.
-    Independent,
-    /// A Latin hypercube over the draws of 16 anomalies at a time: in every latent unit they are
-    /// spread over equally likely strata.
-    Stratified,
-}
-
-/// How anomalies are placed and made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GenerateConfig {
-    /// Share of the rows of a series that belongs to an anomaly, met to within one anomaly.
-    pub contamination: f64,
-    /// Rows of an anomaly; `None`: a whole window.
-    pub length: Option<OneOrRange<usize>>,
-    /// What the generated values are.
-    pub form: Form,
-    /// Which of them replace the input.
-    pub patch: Patch,
-    /// Threshold of the deviation patch; `None`: the model's own, the median of its deviations in this
-    /// distance.
-    pub tau: Option<f64>,
-    /// Deviation that `tau` bounds.
-    pub distance: Distance,
-    /// Root mean square of the change over the hit segment, in training standard deviations of the
-    /// feature; `None`: as psi makes it.
-    pub strength: Option<OneOrRange<f64>>,
-    /// Slow onset: the share of a segment over which its change grows, in (0, 1], or the rows, above
-    /// 1; `None`: none.
-    pub creep: Option<f64>,
-    /// Draws per anomaly, of which one is taken: so that neighbouring anomalies are far apart in what
-    /// they look like.
-    pub draws: usize,
+words! {
     /// How the latent noise of the anomalies of a series is drawn.
-    pub noise: Noise,
-    /// Whether anomalies may also hit features that were constant in training.
-    pub hit_constant: bool,
-    /// Rows between the windows of `pairs`; `None`: as dense as [`super::WINDOW_BUDGET`] windows allow.
-    pub stride: Option<usize>,
-    /// Seed.
-    pub seed: u64,
+    pub enum Noise {
+        /// Every draw by itself.
+        Independent = "independent",
+        /// A Latin hypercube over the draws of 16 anomalies at a time: in every latent unit they are
+        /// spread over equally likely strata.
+        Stratified = "stratified",
+    }
 }
 
-impl Default for GenerateConfig {
-    fn default() -> Self {
-        Self {
-            contamination: 0.1,
-            length: None,
-            form: Form::Residual,
-            patch: Patch::Deviation,
-            tau: None,
-            distance: Distance::Normal,
-            strength: None,
-            creep: None,
-            draws: 1,
-            noise: Noise::Stratified,
-            hit_constant: false,
-            stride: None,
-            seed: 0,
-        }
-    }
+options! {
+    /// How anomalies are placed and made.
+    pub struct GenerateConfig of "anomalies", for GENERATES;
+
+    /// Share of the rows of a series inside anomalies, met to within one anomaly.
+    contamination: f64 = 0.1 => between(0.0, 1.0).above_low().verbs(PLACES);
+    /// Rows of an anomaly.
+    length: Option<OneOrRange<usize>> = None => at_least(1.0).auto("a whole window");
+    /// What the generated values are.
+    form: Form = Form::Residual => any().symbol("X~");
+    /// Which values of an anomaly replace the input.
+    patch: Patch = Patch::Deviation => any();
+    /// Threshold of the deviation patch.
+    tau: Option<f64> = None => at_least(0.0)
+        .auto("the model's median, so that half of the deviations pass")
+        .symbol("tau");
+    /// Deviation that `tau` bounds.
+    distance: Distance = Distance::Normal => any();
+    /// Root mean square of the change over an anomaly, in training standard deviations of the
+    /// feature.
+    strength: Option<OneOrRange<f64>> = None => above(0.0).auto("as psi makes it");
+    /// Slow onset: the share of an anomaly over which its change grows, in (0, 1], or the rows.
+    creep: Option<f64> = None => above(0.0).auto("none");
+    /// Draws per anomaly, of which the one least like the anomalies before it is kept.
+    draws: usize = 1 => between(1.0, 64.0);
+    /// How the latent noise of the anomalies of a series is drawn.
+    noise: Noise = Noise::Stratified => any().symbol("epsilon");
+    /// Whether anomalies may also hit features that were constant in training.
+    hit_constant: bool = false => any();
+    /// Rows between the windows of the result.
+    window_stride: Option<usize> = None => at_least(1.0).verbs(WINDOWS).auto("about 4,096 windows");
+    /// Seed of everything random.
+    seed: u64 = 0 => at_least(0.0);
 }
 
 impl GenerateConfig {
@@ -147,27 +125,24 @@ impl GenerateConfig {
 
     /// Checks every range; `window` bounds `length`.
     pub fn validate(&self, window: usize) -> Result<()> {
-        number("contamination", self.contamination, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
-        let allowed = format!("1 <= min <= max <= `window` = {window}");
-        count_range("length", self.length, window, &allowed)?;
-        number("tau", self.tau.unwrap_or(PAPER_TAU), |x| x >= 0.0, ">= 0")?;
-        positive_range("strength", self.strength)?;
+        self.check_ranges()?;
+        if let Some(length) = self.length.filter(|length| length.bounds().1 > window) {
+            let allowed = format!("1 <= min <= max <= `window` = {window}");
+            return Err(Error::parameter("length", length, allowed));
+        }
         if let (Patch::Correlation, Some(strength)) = (self.patch, self.strength) {
-            let (low, high) = strength.bounds();
             let allowed =
                 "left out with `patch` \"correlation\", which keeps features in their range";
-            return Err(Error::parameter("strength", format!("({low}, {high})"), allowed));
+            return Err(Error::parameter("strength", strength, allowed));
         }
-        count("draws", self.draws, 1, 64)?;
-        let whole = |x: f64| x.fract() == 0.0 && x <= window as f64;
-        let allowed = format!("in (0, 1], or whole rows up to `window` = {window}");
-        number(
-            "creep",
-            self.creep.unwrap_or(1.0),
-            |x| x > 0.0 && (x <= 1.0 || whole(x)),
-            &allowed,
-        )?;
-        optional_count("stride", self.stride, 1, usize::MAX)
+        let fits = |x: f64| x <= 1.0 || (x.fract() == 0.0 && x <= window as f64);
+        match self.creep.filter(|creep| !fits(*creep)) {
+            Some(creep) => {
+                let allowed = format!("in (0, 1], or whole rows up to `window` = {window}");
+                Err(Error::parameter("creep", creep, allowed))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Rows of slow onset of a segment of `length` rows.

@@ -2,52 +2,57 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::check::{count_range, number, positive_range};
+use super::declare::{options, words};
 use super::fit::MAX_WINDOW;
-use super::parse::over_defaults;
+use super::parse::{refuse_unused, to_map};
+use super::table::{
+    Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between, 
+};
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
 /// Share of the rows that is hit where neither `contamination` nor `count` is given.
 const CONTAMINATION: f64 = 0.1;
+/// The topic of its options.
+pub(super) const INJECT: &str = "inject";
 /// Largest factor, and one over the smallest.
 const FACTOR: f64 = 1000.0;
 
-/// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Spikes: each row is thrown away from the mean by the strength.
-    Global,
-    /// Each row goes to the other side of its local mean (10 rows either way), `strength` local
-    /// deviations from it.
-    Contextual,
-    /// The series runs on `factor` times as fast.
-    Seasonal,
-    /// A slope is added, which ends with the segment; its root mean square is the strength.
-    Trend,
-    /// Another shape, or a flat line, over the range of the segment.
-    Shapelet,
-    /// Distances from the segment's mean are multiplied by `factor`.
-    Amplitude,
-    /// One row goes `strength` beyond the extremes around it.
-    Extremum,
-    /// The segment's own rows are run through `factor` times as fast, to and fro.
-    Frequency,
-    /// A shift by the strength.
-    Mean,
-    /// The shape is distorted by an arc tangent of steepness `factor`: flanks steep, crests flat.
-    Pattern,
-    /// The values of `shift` rows earlier or later.
-    PatternShift,
-    /// A flat line at a level within the range around it.
-    Platform,
-    /// White noise is added; its root mean square is the strength.
-    Variance,
-    /// The feature is mirrored at its mean: its correlations with the others change sign.
-    ModeCorrelation,
+words! {
+    /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
+    pub enum Kind {
+        /// Spikes: each row is thrown away from the mean by the strength.
+        Global = "global",
+        /// Each row goes to the other side of its local mean (10 rows either way), `strength` local
+        /// deviations from it.
+        Contextual = "contextual",
+        /// The series runs on `factor` times as fast.
+        Seasonal = "seasonal",
+        /// A slope is added, which ends with the segment; its root mean square is the strength.
+        Trend = "trend",
+        /// Another shape, or a flat line, over the range of the segment.
+        Shapelet = "shapelet",
+        /// Distances from the segment's mean are multiplied by `factor`.
+        Amplitude = "amplitude",
+        /// One row goes `strength` beyond the extremes around it.
+        Extremum = "extremum",
+        /// The segment's own rows are run through `factor` times as fast, to and fro.
+        Frequency = "frequency",
+        /// A shift by the strength.
+        Mean = "mean",
+        /// The shape is distorted by an arc tangent of steepness `factor`: flanks steep, crests flat.
+        Pattern = "pattern",
+        /// The values of `shift` rows earlier or later.
+        PatternShift = "pattern-shift",
+        /// A flat line at a level within the range around it.
+        Platform = "platform",
+        /// White noise is added; its root mean square is the strength.
+        Variance = "variance",
+        /// The feature is mirrored at its mean: its correlations with the others change sign.
+        ModeCorrelation = "mode-correlation",
+    }
 }
 
 impl Kind {
@@ -71,26 +76,6 @@ impl Kind {
         Self::Variance,
         Self::ModeCorrelation,
     ];
-
-    /// Its name, as an option and in the column `anomaly_kind`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Global => "global",
-            Self::Contextual => "contextual",
-            Self::Seasonal => "seasonal",
-            Self::Trend => "trend",
-            Self::Shapelet => "shapelet",
-            Self::Amplitude => "amplitude",
-            Self::Extremum => "extremum",
-            Self::Frequency => "frequency",
-            Self::Mean => "mean",
-            Self::Pattern => "pattern",
-            Self::PatternShift => "pattern-shift",
-            Self::Platform => "platform",
-            Self::Variance => "variance",
-            Self::ModeCorrelation => "mode-correlation",
-        }
-    }
 
     /// Whether it hits single rows.
     pub(crate) fn is_point(self) -> bool {
@@ -129,17 +114,6 @@ impl Kind {
     pub(crate) fn inverts(self) -> bool {
         matches!(self, Self::Seasonal | Self::Frequency | Self::Amplitude)
     }
-
-    /// Whether the strength says how much it changes.
-    pub(crate) fn uses_strength(self) -> bool {
-        use Kind::{Contextual, Extremum, Global, Mean, Trend, Variance};
-        matches!(self, Global | Contextual | Extremum | Mean | Trend | Variance)
-    }
-
-    /// Whether the factor does.
-    pub(crate) fn uses_factor(self) -> bool {
-        self.inverts() || self == Self::Pattern
-    }
 }
 
 /// Ranges that amounts are drawn from; `None`: the kind's own.
@@ -162,122 +136,79 @@ impl<'de> Deserialize<'de> for Kinds {
         };
         let kind = |name: Value| Kind::deserialize(&name).ok();
         let kinds: Option<Vec<Kind>> = names.into_iter().map(kind).collect();
-        let known = || Kind::ALL.map(Kind::name).join("\", \"");
-        let allowed = || D::Error::custom(format!("one or several of \"{}\"", known()));
+        let allowed = || D::Error::custom("a list of kinds");
         kinds.filter(|kinds| !kinds.is_empty()).map(Self).ok_or_else(allowed)
     }
 }
 
-/// Which classical anomalies are injected, how many, and how strong they are.
-///
-/// Amounts that are ranges are drawn log-uniformly, once per anomaly. What no chosen kind uses is
-/// refused. Deviations are those of the feature over the clean rows of the series.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InjectConfig {
-    /// Kinds, each as often as the others to within one.
-    pub kind: Kinds,
-    /// Share of the rows of a series that belongs to an anomaly, in (0, 1], met to within one
-    /// anomaly; `None`: 0.1, unless `count` is given.
-    pub contamination: Option<f64>,
-    /// Number of anomalies per series (>= 1), instead of `contamination`.
-    pub count: Option<usize>,
-    /// Rows of an anomaly (>= 1), uniform in a range; `extremum` always takes one. `None`: one to
-    /// three for `global` and `contextual`, 16 to 128 for the others, or less in a short series.
-    pub length: Option<OneOrRange<usize>>,
-    /// In standard deviations of the feature (> 0): of `global`, `extremum`, `mean`, `trend` and
-    /// `variance`; of `contextual` in local deviations. `None`: the kind's own range.
-    pub strength: Option<OneOrRange<f64>>,
-    /// Of the tempo (`seasonal`, `frequency`), the `amplitude`, or the steepness of `pattern` (1/1000
-    /// to 1000, not 1). `None`: 1.5 to 4, or one over that; 5 to 20 for `pattern`.
-    pub factor: Option<OneOrRange<f64>>,
-    /// Rows by which `pattern-shift` moves the phase (>= 1). `None`: an eighth to half of the
-    /// anomaly.
-    pub shift: Option<OneOrRange<usize>>,
-    /// Largest share of the features that one anomaly hits, in (0, 1]; it hits at least one.
-    pub feature_share: f64,
-    /// Whether anomalies may also hit features that are constant over the clean rows, which then make
-    /// a step. Where all are, they always do.
-    pub hit_constant: bool,
-    /// Seed.
-    pub seed: u64,
+impl Shaped for Kinds {
+    const SHAPE: Shape = Shape { list: true, ..Kind::SHAPE };
 }
 
-impl Default for InjectConfig {
-    fn default() -> Self {
-        Self {
-            kind: Kinds(Kind::CARLA.to_vec()),
-            contamination: None,
-            count: None,
-            length: None,
-            strength: None,
-            factor: None,
-            shift: None,
-            feature_share: 1.0,
-            hit_constant: false,
-            seed: 0,
-        }
+impl Ranged for Kinds {
+    fn check(&self, spec: &OptionSpec) -> Result<()> {
+        if self.0.is_empty() { Err(spec.refuse("[]")) } else { Ok(()) }
     }
+}
+
+options! {
+    /// Which classical anomalies are injected, how many, and how strong they are.
+    ///
+    /// Amounts that are ranges are drawn log-uniformly, once per anomaly. What no chosen kind uses is
+    /// refused. Deviations are those of the feature over the clean rows of the series.
+    pub struct InjectConfig of INJECT, for INJECTS;
+
+    /// Kinds of anomalies, each as often as the others to within one.
+    kind: Kinds = Kinds(Kind::CARLA.to_vec()) => any();
+    /// Share of the rows of a series inside anomalies, met to within one anomaly.
+    contamination: Option<f64> = None => between(0.0, 1.0)
+        .above_low()
+        .auto("0.1, unless `count` is given");
+    /// Number of anomalies per series, instead of `contamination`.
+    count: Option<usize> = None => at_least(1.0);
+    /// Rows of an anomaly, uniform in a range; `extremum` always takes one.
+    length: Option<OneOrRange<usize>> = None => at_least(1.0)
+        .auto("1 to 3 for `global` and `contextual`, else 16 to 128, or less in a short series");
+    /// Size of an anomaly in standard deviations of the feature; of `contextual` in local deviations.
+    strength: Option<OneOrRange<f64>> = None => above(0.0)
+        .auto("the kind's own range")
+        .when("kind", &["global", "contextual", "trend", "extremum", "mean", "variance"]);
+    /// Factor of tempo (`seasonal`, `frequency`) or `amplitude`, or steepness of `pattern`.
+    factor: Option<OneOrRange<f64>> = None => above(0.0)
+        .auto("1.5 to 4, or one over that; 5 to 20 for `pattern`")
+        .when("kind", &["seasonal", "amplitude", "frequency", "pattern"]);
+    /// Rows by which `pattern-shift` moves the phase.
+    shift: Option<OneOrRange<usize>> = None => between(1.0, MAX_WINDOW as f64)
+        .auto("an eighth to half of the anomaly")
+        .when("kind", &["pattern-shift"]);
+    /// Largest share of the features that one anomaly hits; it hits at least one.
+    feature_share: f64 = 1.0 => between(0.0, 1.0).above_low();
+    /// Whether anomalies may also hit features that are constant over the clean rows, which then make
+    /// a step. Where all are, they always do.
+    hit_constant: bool = false => any();
+    /// Seed of everything random.
+    seed: u64 = 0 => at_least(0.0);
 }
 
 impl InjectConfig {
-    /// Reads a flat map of options over the defaults.
-    ///
-    /// # Errors
-    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range.
-    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
-        let config: Self = over_defaults(given)?;
-        config.validate()?;
-        Ok(config)
-    }
-
     /// Checks every range, and that some chosen kind uses every amount that is given.
     ///
     /// # Errors
     /// [`Error::Parameter`].
     pub fn validate(&self) -> Result<()> {
-        if self.kind.0.is_empty() {
-            return Err(Error::parameter("kind", "[]", "at least one kind"));
-        }
-        let contamination = self.contamination.unwrap_or(CONTAMINATION);
-        number("contamination", contamination, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
-        if let Some(count) = self.count.filter(|&n| n < 1 || self.contamination.is_some()) {
-            let allowed = "an integer >= 1, given without `contamination`";
+        self.check_ranges()?;
+        if let Some(count) = self.count.filter(|_| self.contamination.is_some()) {
+            let allowed = "given without `contamination`";
             return Err(Error::parameter("count", count, allowed));
         }
-        count_range("length", self.length, usize::MAX, "1 <= min <= max")?;
-        positive_range("strength", self.strength)?;
-        positive_range("factor", self.factor)?;
         let odd = |(low, high)| (low, high) == (1.0, 1.0) || low < 1.0 / FACTOR || high > FACTOR;
-        if let Some(bounds) = self.factor.map(OneOrRange::bounds).filter(|&bounds| odd(bounds)) {
+        if let Some(factor) = self.factor.filter(|factor| odd(factor.bounds())) {
             let allowed =
                 format!("within 1/{FACTOR} to {FACTOR}, and not 1, which changes nothing");
-            return Err(Error::parameter("factor", format!("{bounds:?}"), allowed));
+            return Err(Error::parameter("factor", factor, allowed));
         }
-        let allowed = format!("1 <= min <= max <= {MAX_WINDOW}");
-        count_range("shift", self.shift, MAX_WINDOW, &allowed)?;
-        number("feature_share", self.feature_share, |x| x > 0.0 && x <= 1.0, "in (0, 1]")?;
-        let given = |range: Option<OneOrRange<f64>>| range.map(|r| format!("{:?}", r.bounds()));
-        self.used("strength", given(self.strength), Kind::uses_strength)?;
-        self.used("factor", given(self.factor), Kind::uses_factor)?;
-        let shift = self.shift.map(|range| format!("{:?}", range.bounds()));
-        self.used("shift", shift, |kind| kind == Kind::PatternShift)
-    }
-
-    /// Refuses an amount that is given, but used by no chosen kind.
-    fn used(
-        &self,
-        name: &'static str,
-        given: Option<String>,
-        uses: fn(Kind) -> bool,
-    ) -> Result<()> {
-        let Some(given) = given else { return Ok(()) };
-        if self.kind.0.iter().any(|&kind| uses(kind)) {
-            return Ok(());
-        }
-        let users = Kind::ALL.into_iter().filter(|&kind| uses(kind)).map(Kind::name);
-        let users = users.collect::<Vec<_>>().join(", ");
-        Err(Error::parameter(name, given, format!("left out unless `kind` is one of {users}")))
+        let given = to_map(self)?;
+        refuse_unused(Self::OPTIONS, &given, &given)
     }
 
     /// What asks for the number of anomalies: the option and its value.
@@ -327,21 +258,23 @@ mod tests {
             (json!({"count": 0}), "`count` = 0"),
             (json!({"count": 3, "contamination": 0.1}), "given without `contamination`"),
             (json!({"length": [9, 3]}), "`length` = (9, 3)"),
-            (json!({"length": 0}), "`length` = (0, 0)"),
-            (json!({"strength": -1.0}), "`strength` = (-1, -1)"),
+            (json!({"length": 0}), "`length` = 0"),
+            (json!({"strength": -1.0}), "`strength` = -1"),
             (json!({"strength": "much"}), "`strength` = \"much\""),
-            (json!({"factor": 1}), "`factor` = (1.0, 1.0)"),
-            (json!({"factor": 1e9}), "`factor` = (1000000000.0, 1000000000.0)"),
-            (json!({"factor": 0}), "`factor` = (0, 0)"),
-            (json!({"shift": 0, "kind": "pattern-shift"}), "`shift` = (0, 0)"),
+            (json!({"factor": 1}), "`factor` = 1"),
+            (json!({"factor": 1e9}), "`factor` = 1000000000"),
+            (json!({"factor": 0}), "`factor` = 0"),
+            (json!({"shift": 0, "kind": "pattern-shift"}), "`shift` = 0"),
             (
                 json!({"shift": 3}),
-                "`shift` = (3, 3): must be left out unless `kind` is one of pattern-shift",
+                "it is an option of \"pattern-shift\"",
             ),
-            (json!({"strength": 2, "kind": "platform"}), "`strength` = (2.0, 2.0)"),
-            (json!({"factor": 2, "kind": "mean"}), "`factor` = (2.0, 2.0)"),
+            (json!({"strength": 2, "kind": "platform"}), "`strength` = 2"),
+            (json!({"factor": 2, "kind": "mean"}), "`factor` = 2"),
             (json!({"feature_share": 0}), "`feature_share` = 0"),
-            (json!({"window": 100}), "unknown option `window`"),
+            (json!({"window": 100}), "`window` = 100: must be left out of `inject`"),
+            (json!({"kinds": "mean"}), "`kinds`"),
+            (json!({"kin": "mean"}), "did you mean `kind`?"),
             (json!({"seed": -1}), "`seed` = -1"),
         ] {
             let error = parse(&json).unwrap_err().to_string();

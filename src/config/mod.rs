@@ -3,7 +3,8 @@
 //! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
 //! flat map of them, as the plugin receives it, over the values of a [`Preset`].
 
-mod check;
+mod catalogue;
+mod declare;
 mod detect;
 mod fit;
 mod generate;
@@ -11,9 +12,11 @@ mod inject;
 mod options;
 mod parse;
 mod preset;
+mod range;
 mod score;
+mod table;
 
-pub use check::OneOrRange;
+pub use catalogue::option_table;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use fit::{
     FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
@@ -23,5 +26,7 @@ pub(crate) use inject::Ranges;
 pub use inject::{InjectConfig, Kind, Kinds};
 pub use options::Options;
 pub use preset::Preset;
+pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
 pub use score::{Aggregate, ScoreConfig, Threshold};
+pub use table::OptionRow;

@@ -1,13 +1,17 @@
 //! All options of one call.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
+use super::catalogue::{CALL, refuse_foreign};
 use super::generate::GenerateConfig;
-use super::parse::{from_map, overlay, to_map};
+use super::inject::InjectConfig;
+use super::parse::{over, refuse_unused, to_map};
 use super::preset::Preset;
-use super::score::{ScoreConfig, Threshold};
+use super::score::{ScoreConfig, THRESHOLD, Threshold};
+use super::table::Config;
 use crate::error::{Error, Result};
 
 /// All options of one call, from the flat map that a user gave.
@@ -26,60 +30,69 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads a flat map of options over the values of its `preset`.
+    /// Reads a flat map of options of a verb over the values of its `preset`.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range.
-    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
-        let mut given = given.clone();
-        given.retain(|_, value| !value.is_null());
-        let preset = match given.remove("preset") {
-            None => Preset::Default,
-            Some(value) => serde_json::from_value(value.clone())
-                .map_err(|_| Error::parameter("preset", value, "\"default\" or \"paper\""))?,
-        };
-        let threshold = threshold(given.remove("threshold"), given.remove("quantile"))?;
-        let mut maps = [
-            to_map(&FitConfig::preset(preset))?,
-            to_map(&GenerateConfig::preset(preset))?,
-            to_map(&DetectConfig::preset(preset))?,
-            to_map(&ScoreConfig::default())?,
-        ];
-        for (name, value) in given {
-            let known = maps.iter_mut().filter_map(|map| overlay(map, &name, &value).then_some(()));
-            if known.count() == 0 {
-                let names: Vec<&str> =
-                    maps.iter().flat_map(Map::keys).map(String::as_str).collect();
-                return Err(Error::UnknownOption { name, known: names.join(", ") });
-            }
-        }
-        let [fit, generate, detect, score] = maps;
+    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range, or
+    /// an option that the verb or the chosen detector does not use.
+    pub fn parse(verb: &str, given: &Map<String, Value>) -> Result<Self> {
+        refuse_foreign(verb, given)?;
+        let preset = preset(given)?;
+        let read = |name: &str| given.get(name).filter(|value| !value.is_null());
+        let threshold = threshold(read("threshold"), read("quantile"))?;
         let mut options = Self {
-            fit: from_map(fit)?,
-            generate: from_map(generate)?,
-            detect: from_map(detect)?,
-            score: from_map(score)?,
+            fit: over(&FitConfig::preset(preset), given)?,
+            generate: over(&GenerateConfig::preset(preset), given)?,
+            detect: over(&DetectConfig::preset(preset), given)?,
+            score: over(&ScoreConfig::default(), given)?,
             threshold,
         };
         if options.score.per_feature && options.score.detector.is_none() {
             // What has a score per feature needs no training.
             options.detect.detector = DetectorKind::Reconstruction;
         }
-        options.fit.validate()?;
-        options.detect.validate()?;
-        options.score.validate()?;
-        // A model that is given may have a larger window, so `length` is checked against it later.
-        options.generate.validate(MAX_WINDOW)?;
+        options.validate()?;
+        refuse_unused(DetectConfig::OPTIONS, given, &to_map(&options.detect)?)?;
         Ok(options)
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.fit.validate()?;
+        self.detect.validate()?;
+        self.score.validate()?;
+        // A model that is given may have a larger window, so `length` is checked against it later.
+        self.generate.validate(MAX_WINDOW)
     }
 }
 
-fn threshold(given: Option<Value>, quantile: Option<Value>) -> Result<Threshold> {
+impl InjectConfig {
+    /// Reads a flat map of options over the defaults.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range, or
+    /// an option that no chosen kind uses.
+    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
+        refuse_foreign("inject", given)?;
+        let config = over(&Self::default(), given)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+fn preset(given: &Map<String, Value>) -> Result<Preset> {
+    let Some(value) = given.get("preset").filter(|value| !value.is_null()) else {
+        return Ok(Preset::Default);
+    };
+    let refused = || CALL[0].refuse_given(value);
+    Preset::deserialize(value).map_err(|_| refused())
+}
+
+fn threshold(given: Option<&Value>, quantile: Option<&Value>) -> Result<Threshold> {
     match (given, quantile) {
         (None, None) => Ok(Threshold::Auto),
         (None, Some(value)) => match value.as_f64() {
             Some(q) if (0.0..=1.0).contains(&q) => Ok(Threshold::Quantile(q)),
-            _ => Err(Error::parameter("quantile", value, "in [0, 1]")),
+            _ => Err(THRESHOLD[1].refuse_given(value)),
         },
         (Some(_), Some(value)) => {
             Err(Error::parameter("quantile", value, "given without `threshold`"))
@@ -88,22 +101,27 @@ fn threshold(given: Option<Value>, quantile: Option<Value>) -> Result<Threshold>
             (Some("auto"), _) => Ok(Threshold::Auto),
             (Some("pot"), _) => Ok(Threshold::Pot),
             (_, Some(number)) if number.is_finite() => Ok(Threshold::Number(number)),
-            _ => Err(Error::parameter("threshold", value, "\"auto\", \"pot\" or a number")),
+            _ => Err(THRESHOLD[0].refuse_given(value)),
         },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::static_name;
     use super::super::{Distance, Form, Margin, OneOrRange};
     use super::*;
 
     fn parse(json: Value) -> Result<Options> {
         match json {
-            Value::Object(map) => Options::parse(&map),
+            Value::Object(map) => Options::parse(verb_of(&map), &map),
             _ => unreachable!("tests pass objects"),
         }
+    }
+
+    /// The first verb that takes all of these.
+    fn verb_of(given: &Map<String, Value>) -> &'static str {
+        let verbs = ["label", "generate", "score", "pairs"].into_iter();
+        verbs.clone().find(|verb| refuse_foreign(verb, given).is_ok()).unwrap_or("label")
     }
 
     #[test]
@@ -150,7 +168,7 @@ mod tests {
             (serde_json::json!({"kinds": 0}), "`kinds` = 0"),
             (serde_json::json!({"local": 1}), "`local` = 1"),
             (serde_json::json!({"patch": "correlated"}), "`patch` = \"correlated\""),
-            (serde_json::json!({"patch": "correlation", "strength": 2}), "`strength` = (2, 2)"),
+            (serde_json::json!({"patch": "correlation", "strength": 2}), "`strength` = 2"),
             (serde_json::json!({"distance": "far"}), "`distance` = \"far\""),
             (serde_json::json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (serde_json::json!({"windw": 9}), "unknown option `windw`"),
@@ -174,14 +192,39 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_a_static_name() {
-        let fit = to_map(&FitConfig::default()).unwrap();
-        let generate = to_map(&GenerateConfig::default()).unwrap();
-        let detect = to_map(&DetectConfig::default()).unwrap();
-        let score = to_map(&ScoreConfig::default()).unwrap();
-        for name in fit.keys().chain(generate.keys()).chain(detect.keys()).chain(score.keys()) {
-            assert_eq!(static_name(name), name);
+    fn what_is_not_used_is_refused() {
+        for (verb, json, text) in [
+            ("fit", serde_json::json!({"nets": 3}), "`nets` = 3: must be left out with `detector` = \"ensemble\"; it is an option of \"classifier\", \"carla\""),
+            ("fit", serde_json::json!({"detector": "amplitude", "detector_steps": 9}), "`detector` = \"amplitude\""),
+            ("score", serde_json::json!({"detector": "classifier", "classes": 3}), "option of \"carla\""),
+            ("generate", serde_json::json!({"nets": 3}), "left out of `generate`; it is an option of `fit`, `score`, `label`"),
+            ("pairs", serde_json::json!({"stride": 3}), "rows between windows are `window_stride`"),
+            ("pairs", serde_json::json!({"contamination": 0.1}), "of `generate`, `events`, `inject`"),
+            ("label", serde_json::json!({"per_feature": true}), "of `score`"),
+            ("score", serde_json::json!({"detector": "ensemble", "per_feature": true}), "`per_feature`"),
+        ] {
+            let Value::Object(map) = json else { unreachable!("tests pass objects") };
+            let error = Options::parse(verb, &map).unwrap_err().to_string();
+            assert!(error.contains(text), "{error:?} lacks {text:?}");
         }
+        let used = serde_json::json!({"detector": "carla", "nets": 2, "classes": 3});
+        assert_eq!(parse(used).unwrap().detect.nets, 2);
+        let unused = serde_json::json!({"per_feature": false, "detector": "carla"});
+        assert!(!parse(unused).unwrap().score.per_feature);
+    }
+
+    #[test]
+    fn errors_suggest_the_nearest_name() {
+        for (json, text) in [
+            (serde_json::json!({"windw": 9}), "did you mean `window`?"),
+            (serde_json::json!({"detector": "karla"}), "did you mean \"carla\"?"),
+            (serde_json::json!({"detector": "evidense"}), "did you mean \"evidence\"?"),
+        ] {
+            let error = parse(json).unwrap_err().to_string();
+            assert!(error.contains(text), "{error:?} lacks {text:?}");
+        }
+        let error = parse(serde_json::json!({"detector": "x"})).unwrap_err().to_string();
+        assert!(!error.contains("did you mean"), "{error}");
     }
 
     #[test]

@@ -1,30 +1,28 @@
 //! A flat map of options over the defaults of a configuration.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::table::{Config, OptionSpec};
 use crate::error::{Error, Result};
 
-/// Reads a flat map of options over the defaults of `T`.
+/// A configuration with the options that are given.
 ///
 /// # Errors
-/// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type.
-pub(crate) fn over_defaults<T>(given: &Map<String, Value>) -> Result<T>
-where
-    T: Serialize + for<'de> Deserialize<'de> + Default,
-{
-    let mut config = to_map(&T::default())?;
-    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
-        if !overlay(&mut config, name, value) {
-            let known = config.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::UnknownOption { name: name.clone(), known });
-        }
+/// [`Error::Parameter`] for a value of the wrong type.
+pub(super) fn over<T: Config>(defaults: &T, given: &Map<String, Value>) -> Result<T> {
+    let mut config = to_map(defaults)?;
+    for option in T::OPTIONS {
+        let Some(value) = given.get(option.name).filter(|value| !value.is_null()) else { continue };
+        config.insert(option.name.into(), value.clone());
+        // One at a time, so that the error is that of this option.
+        from_map::<T>(&config).map_err(|_| option.refuse_given(value))?;
     }
-    from_map(config)
+    from_map(&config)
 }
 
-pub(super) fn overlay(config: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
-    config.get_mut(name).map(|slot| *slot = value.clone()).is_some()
+fn from_map<T: Config>(map: &Map<String, Value>) -> Result<T> {
+    T::deserialize(map).map_err(|error| Error::Model(error.to_string()))
 }
 
 pub(super) fn to_map<T: Serialize>(config: &T) -> Result<Map<String, Value>> {
@@ -34,90 +32,40 @@ pub(super) fn to_map<T: Serialize>(config: &T) -> Result<Map<String, Value>> {
     }
 }
 
-/// Deserialises option by option first, so that the error can name the one at fault.
-pub(super) fn from_map<T: Serialize + for<'de> Deserialize<'de> + Default>(
-    map: Map<String, Value>,
-) -> Result<T> {
-    let defaults = to_map(&T::default())?;
-    for (name, value) in &map {
-        let mut probe = defaults.clone();
-        probe.insert(name.clone(), value.clone());
-        if let Err(error) = serde_json::from_value::<T>(Value::Object(probe)) {
-            return Err(Error::parameter(static_name(name), value, error.to_string()));
+/// Refuses given options that the choice of another option, in `chosen`, leaves without effect.
+///
+/// # Errors
+/// [`Error::Parameter`], which names the option, the choice, and the choices that use it.
+pub(super) fn refuse_unused(
+    options: &[OptionSpec],
+    given: &Map<String, Value>,
+    chosen: &Map<String, Value>,
+) -> Result<()> {
+    for option in options {
+        let value = given.get(option.name).filter(|value| is_set(value));
+        let (Some(value), Some((other, users))) = (value, option.rule.when) else { continue };
+        let choice = chosen.get(other).filter(|choice| !choice.is_null());
+        if let Some(choice) = choice.filter(|choice| !names_any(choice, users)) {
+            let users = users.iter().map(|user| format!("{user:?}")).collect::<Vec<_>>();
+            let allowed = format!(
+                "left out with `{other}` = {choice}; it is an option of {}",
+                users.join(", ")
+            );
+            return Err(Error::parameter(option.name, value, allowed));
         }
     }
-    serde_json::from_value(Value::Object(map)).map_err(|error| Error::Model(error.to_string()))
+    Ok(())
 }
 
-/// The option names, as the `'static` strings that [`Error::Parameter`] holds.
-pub(super) fn static_name(name: &str) -> &'static str {
-    const NAMES: &[&str] = &[
-        "window",
-        "stride",
-        "max_null",
-        "latent",
-        "channels",
-        "levels",
-        "kernel_size",
-        "dropout",
-        "decimation",
-        "linear_path",
-        "sigma_prior",
-        "kl",
-        "delta_min",
-        "delta_max",
-        "alpha",
-        "beta",
-        "gamma",
-        "zeta",
-        "perturbation",
-        "margin",
-        "calibrate",
-        "refit",
-        "local",
-        "kinds",
-        "steps",
-        "batch_size",
-        "learning_rate",
-        "psi_learning_rate",
-        "schedule",
-        "clip",
-        "patience",
-        "validation",
-        "seed",
-        "contamination",
-        "length",
-        "form",
-        "patch",
-        "tau",
-        "distance",
-        "strength",
-        "creep",
-        "draws",
-        "noise",
-        "hit_constant",
-        "detector",
-        "negatives",
-        "detector_steps",
-        "detector_batch_size",
-        "detector_channels",
-        "detector_learning_rate",
-        "nets",
-        "row_weight",
-        "classes",
-        "neighbours",
-        "temperature",
-        "triplet_margin",
-        "inconsistency_weight",
-        "entropy_weight",
-        "aggregate",
-        "score_stride",
-        "per_feature",
-        "kind",
-        "count",
-        "factor",
-        "shift",
-        "feature_share",
-    ];
-    NAMES.iter().find(|known| **known == name).copied().unwrap_or("option")
+/// Whether a value asks for something.
+fn is_set(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false))
+}
+
+/// Whether a name, or one of a list of names, is among `users`.
+fn names_any(choice: &Value, users: &[&str]) -> bool {
+    match choice {
+        Value::Array(names) => names.iter().any(|name| names_any(name, users)),
+        name => name.as_str().is_some_and(|name| users.contains(&name)),
+    }
 }

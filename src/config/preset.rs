@@ -1,14 +1,13 @@
-//! Values for whatever is not given.
+//! Values for every option that is not given.
 
-use serde::{Deserialize, Serialize};
+use super::declare::words;
 
-/// Values for whatever is not given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// What works on real series within a few hundred steps.
-    #[default]
-    Default,
-    /// The settings of the paper (arXiv 2502.08262), as printed.
-    Paper,
+words! {
+    /// Values for every option that is not given.
+    pub enum Preset {
+        /// What works on real series within a few hundred steps.
+        Default = "default",
+        /// The settings of the paper (arXiv 2502.08262), as printed.
+        Paper = "paper",
+    }
 }

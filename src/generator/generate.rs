@@ -78,7 +78,7 @@ pub(crate) fn generate(
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
 
-/// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+/// A pair of windows at every `window_stride` rows: as it is, and with an anomaly of `length` rows at
 /// a random place in it.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ pub(crate) fn pairs(
     let matrix = generator.normaliser.apply(series, control)?;
     let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
     let stride =
-        config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+        config.window_stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
     let (low, high) = lengths(config, size);
     let sites: Vec<Site> = windows::starts(&runs, size, stride)

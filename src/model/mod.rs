@@ -73,7 +73,7 @@ impl Model {
         generate::generate(&self.generator, series, config, control)
     }
 
-    /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+    /// A pair of windows at every `window_stride` rows: as it is, and with an anomaly of `length` rows at
     /// a random place in it.
     ///
     /// # Errors

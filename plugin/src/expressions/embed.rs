@@ -26,7 +26,7 @@ fn embed(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
     let latent = options.fit.latent_for(frame.columns.width());
     kwargs.options.insert("latent".into(), latent.into());
     let frame = if frame.models.is_some() { frame } else { Frame::new(inputs, &kwargs)? };
-    let stride = frame.options.generate.stride;
+    let stride = frame.options.generate.window_stride;
     let mut values = Vec::new();
     for_each_group(
         &frame,

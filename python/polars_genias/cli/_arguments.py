@@ -1,166 +1,22 @@
 """Arguments of commands: those that many share, and the options of the verbs.
 
-The options are read off the types in `polars_genias._options`, so that there is one list of them.
+The options are those of the table in `polars_genias._table`.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, Union
+from typing import Any
 
 from polars_genias._names import refuse_twice
-from polars_genias._options import (
-    FitOptions,
-    GenerateOptions,
-    InjectOptions,
-    LabelOptions,
-    ModelOptions,
-    ScoreOptions,
-)
+from polars_genias._table import Option, of_verb
 from polars_genias.cli import _keys, _quoting
 
-OPTIONS: dict[str, type] = {
-    "fit": FitOptions,
-    "generate": GenerateOptions,
-    "events": GenerateOptions,
-    "inject": InjectOptions,
-    "pairs": GenerateOptions,
-    "score": ScoreOptions,
-    "label": LabelOptions,
-}
-
-DEFAULTS: dict[str, Any] = {
-    "window": 200,
-    "max_null": 0.1,
-    "kernel_size": 3,
-    "channels": 32,
-    "decimation": 3,
-    "linear_path": True,
-    "dropout": 0,
-    "sigma_prior": 0.5,
-    "kl": "exact",
-    "delta_min": 0.1,
-    "delta_max": 0.2,
-    "alpha": 1,
-    "beta": 0.1,
-    "perturbation": "variance",
-    "margin": "reconstruction",
-    "calibrate": True,
-    "refit": True,
-    "local": False,
-    "kinds": 6,
-    "steps": 400,
-    "batch_size": 64,
-    "learning_rate": 5e-4,
-    "psi_learning_rate": 0.05,
-    "schedule": "cosine",
-    "clip": 5,
-    "patience": 200,
-    "validation": 0.1,
-    "seed": 0,
-    "contamination": 0.1,
-    "form": "residual",
-    "patch": "deviation",
-    "distance": "normal",
-    "draws": 1,
-    "noise": "stratified",
-    "detector": "ensemble",
-    "negatives": "all",
-    "detector_steps": 200,
-    "detector_batch_size": 32,
-    "detector_channels": 24,
-    "detector_learning_rate": 2e-3,
-    "nets": 1,
-    "row_weight": 1,
-    "classes": 10,
-    "neighbours": 5,
-    "temperature": 1,
-    "triplet_margin": 1,
-    "inconsistency_weight": 1,
-    "entropy_weight": 5,
-    "aggregate": "mean",
-    "threshold": "auto",
-}
-"""Defaults of the core as the help shows them; what the user does not give is left to the core."""
-
-HELP: dict[str, str] = {
-    "preset": "values for whatever is not given",
-    "window": "rows of a window",
-    "stride": "rows between training windows, in `pairs` between windows (4,096 windows or so)",
-    "max_gap": "largest step of --order-by inside a window: a number, or a duration such as 5m",
-    "max_null": "largest share of the values of a window that may be null; they are filled in",
-    "latent": "latent units (100; 50 for one feature)",
-    "channels": "channels of the convolutions",
-    "levels": "residual blocks (until the receptive field is a window)",
-    "kernel_size": "taps of a convolution",
-    "dropout": "share of hidden units dropped in training",
-    "decimation": "first levels that halve the resolution",
-    "linear_path": "linear maps that start as PCA, beside encoder and decoder",
-    "sigma_prior": "deviation of the latent prior",
-    "kl": "form of the KL term",
-    "delta_min": "lower end of the band of the perturbation distance",
-    "delta_max": "upper end of the band of the perturbation distance",
-    "alpha": "weight of the reconstruction loss",
-    "beta": "weight of the perturbation loss",
-    "gamma": "weight of the zero perturbation loss (0.01; 0 for one feature)",
-    "zeta": "weight of the KL term (0.01 / live features)",
-    "perturbation": "what psi scales",
-    "margin": "from where the perturbation distance is taken",
-    "calibrate": "set psi after training, to the middle of the band",
-    "refit": "fit the decoder's linear map once more after training",
-    "local": "psi and tau of each window by its own latent mean",
-    "kinds": "most kinds that generated anomalies are told apart in",
-    "steps": "most optimiser steps",
-    "batch_size": "windows of a step",
-    "learning_rate": "Adam's rate",
-    "psi_learning_rate": "Adam's rate for psi",
-    "schedule": "learning rate over the steps",
-    "clip": "largest norm of a gradient",
-    "patience": "steps without a better validation loss",
-    "validation": "share of the windows, the last ones, that is held out",
-    "seed": "of everything random",
-    "contamination": "share of rows inside anomalies",
-    "length": "rows of an anomaly (whole windows)",
-    "form": "input plus what the perturbation changes, decoded window, or deformed decoding",
-    "patch": "which values are replaced",
-    "tau": "threshold of the deviation patch (the model's median)",
-    "distance": "deviation that --tau bounds",
-    "strength": "size of an anomaly in standard deviations of the feature (as psi makes it)",
-    "creep": "slow onset: a share of the anomaly up to 1, or rows",
-    "draws": "times that each anomaly is drawn; the one least like the others is kept",
-    "noise": "latent noise spread over its strata, or drawn by itself",
-    "hit_constant": "hit features that never move, too",
-    "detector": "what scores and labels come from (score and label: that of the model)",
-    "negatives": "what a classifier or CARLA is trained against",
-    "detector_steps": "optimiser steps of a detector's net; CARLA: 300",
-    "detector_batch_size": "normal windows of a step",
-    "detector_channels": "width of the classifier",
-    "detector_learning_rate": "Adam's rate for a detector's net",
-    "nets": "nets whose mean is taken",
-    "row_weight": "weight of the loss per row",
-    "classes": "classes of CARLA",
-    "neighbours": "nearest and furthest neighbours of a window in CARLA",
-    "temperature": "of CARLA's softmax",
-    "triplet_margin": "of CARLA's triplet loss",
-    "inconsistency_weight": "of CARLA's loss",
-    "entropy_weight": "of CARLA's loss",
-    "aggregate": "what the windows that cover a row come to",
-    "score_stride": "rows between scored windows (a quarter of a window)",
-    "per_feature": "a score per feature",
-    "threshold": "score above which a row is anomalous",
-    "quantile": "threshold: this quantile of the scores of held-out normal rows instead",
-    "kind": "kinds of anomalies (CARLA's five: the first five)",
-    "count": "anomalies per series, instead of --contamination",
-    "factor": "of tempo, amplitude or distortion",
-    "shift": "rows of phase",
-    "feature_share": "largest share of the features that an anomaly hits",
-}
-"""What every option is, in a line; defaults that depend on something are in brackets."""
+VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label")
+"""Commands that take options of the table."""
 
 
 def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -> None:
@@ -257,72 +113,51 @@ def features(given: Sequence[tuple[str, str | None]] | None) -> list[str] | dict
 
 
 def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
-    """The options of a verb, in groups; what is its own comes first."""
-    hints = option_hints(verb)
-    own = "scores" if verb in ("score", "label") else "anomalies"
-    titles = dict.fromkeys(hints, own)
-    if verb != "inject":
-        titles |= dict.fromkeys(typing.get_type_hints(FitOptions), "detector")
-        titles |= dict.fromkeys(typing.get_type_hints(ModelOptions), "model and training")
-    for title in (own, "detector", "model and training"):
-        names = [name for name in hints if titles[name] == title]
-        group = parser.add_argument_group(title) if names else parser
-        for name in names:
-            _add_option(group, name, hints[name], shown=verb != "inject")
+    """The options of a verb, by topic; what is its own comes first."""
+    topics: dict[str, list[Option]] = {}
+    for option in of_verb(verb):
+        topics.setdefault(_TOPICS.get(option.group, option.group), []).append(option)
+    for topic in sorted(topics, key=_ORDER.index):
+        group = parser.add_argument_group(topic)
+        for option in topics[topic]:
+            _add_option(group, option)
 
 
-def option_hints(verb: str) -> dict[str, Any]:
-    """Options of a verb, and their types."""
-    return typing.get_type_hints(OPTIONS[verb])
+_TOPICS = {"inject": "anomalies"}
+_ORDER = ("anomalies", "scores", "detector", "model and training")
 
 
 def given_options(given: argparse.Namespace, verb: str) -> dict[str, Any]:
     """The options of a verb that are on the command line."""
-    values = {name: getattr(given, name) for name in option_hints(verb)}
+    values = {option.name: getattr(given, option.name) for option in of_verb(verb)}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _add_option(group: argparse._ActionsContainer, name: str, hint: Any, *, shown: bool) -> None:
-    text = HELP[name]
-    if shown and name in DEFAULTS and not isinstance(DEFAULTS[name], bool):
-        text += f" ({DEFAULTS[name]})"
-    elif shown and DEFAULTS.get(name):
-        text += " (yes)"
-    group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, **_of_type(hint))
+def _add_option(group: argparse._ActionsContainer, option: Option) -> None:
+    text = option.doc.removesuffix(".").replace("%", "%%")
+    if option.shown_default and option.default is not False:
+        text += f" ({option.shown_default})"
+    flag = f"--{option.name.replace('_', '-')}"
+    group.add_argument(flag, dest=option.name, help=text, **_of_type(option))
 
 
-def _of_type(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of a type; TypeError for a type that is not known here."""
-    members = [member for member in _members(hint) if member is not type(None)]
-    words = [
-        word
-        for member in members
-        if typing.get_origin(member) is Literal
-        for word in typing.get_args(member)
-    ]
-    rest = [member for member in members if typing.get_origin(member) is not Literal]
-    if rest == [bool]:
-        return {"action": argparse.BooleanOptionalAction, "default": None}
-    if words and not rest:
-        return {"choices": words}
-    if words and rest == [float]:
-        return {"type": _Words(words), "metavar": "|".join([*words, "X"])}
-    if words and [typing.get_origin(member) for member in rest] == [Sequence]:
-        return {"type": _Listed(words), "metavar": "KINDS", "action": "extend"}
-    for number, letter in ((int, "N"), (float, "X")):
-        if rest == [number]:
-            return {"type": number, "metavar": letter}
-        if set(rest) == {number, tuple[number, number]}:  # type: ignore[valid-type]
-            return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
-    if set(rest) == {float, timedelta}:
-        return {"type": step, "metavar": "X|DURATION"}
-    msg = f"the command line has no argument for {hint}"
-    raise TypeError(msg)
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    is_union = typing.get_origin(hint) in (Union, types.UnionType)
-    return typing.get_args(hint) if is_union else (hint,)
+def _of_type(option: Option) -> dict[str, Any]:
+    """How argparse reads a value of an option."""
+    number, letter = (int, "N") if option.of == "integer" else (float, "X")
+    if option.list:
+        return {"type": _Listed(option.words), "metavar": "KINDS", "action": "extend"}
+    if option.pair:
+        return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
+    readers: dict[str, dict[str, Any]] = {
+        "flag": {"action": argparse.BooleanOptionalAction, "default": None},
+        "words": {"choices": option.words},
+        "wordornumber": {
+            "type": _Words(option.words),
+            "metavar": "|".join([*option.words, "X"]),
+        },
+        "step": {"type": step, "metavar": "X|DURATION"},
+    }
+    return readers.get(option.of, {"type": number, "metavar": letter})
 
 
 class _Range:

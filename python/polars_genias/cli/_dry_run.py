@@ -10,7 +10,8 @@ import polars as pl
 import polars_genias as pg
 from polars_genias import _frames as frames
 from polars_genias import _names as names
-from polars_genias.cli import _arguments, _models, _run
+from polars_genias._table import of_verb
+from polars_genias.cli import _models, _run
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,7 @@ _KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
-_PAPER = {"steps": 41_000, "detector": "carla"}
+_STEPS_OF_NET = 200
 _STEPS_OF_CARLA = 300
 
 
@@ -84,7 +85,7 @@ def _window(given: argparse.Namespace, options: dict[str, Any]) -> int | None:
     if given.models is not None:
         about = _models.described(given.models)
         return int(about["window"].drop_nulls().max() or 0) or None  # type: ignore[arg-type]
-    return int(options.get("window", _arguments.DEFAULTS["window"]))
+    return int(options.get("window", _usual(given.command, options)["window"]))
 
 
 def _seconds(
@@ -132,17 +133,31 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
     """The options that say how long trainings take, with the steps of each."""
     if given.command == "inject":
         return {}
-    usual = _arguments.DEFAULTS | (_PAPER if options.get("preset") == "paper" else {})
-    values = usual | options
+    values = _usual(given.command, options) | options
     trained: dict[str, int] = {}
     if given.models is None:
         trained["steps"] = values["steps"]
-    with_detector = "detector_steps" in _arguments.option_hints(given.command)
-    of_net = values["detector"] not in ("reconstruction", "amplitude")
-    if with_detector and of_net and (given.models is None or given.command == "fit"):
-        carla = values["detector"] == "carla" and "detector_steps" not in options
-        trained["detector_steps"] = _STEPS_OF_CARLA if carla else values["detector_steps"]
+    detector = _net(given.command, values.get("detector"))
+    if detector is not None and (given.models is None or given.command == "fit"):
+        usual = _STEPS_OF_CARLA if detector == "carla" else _STEPS_OF_NET
+        trained["detector_steps"] = options.get("detector_steps", usual)
     return trained
+
+
+def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of the options of a verb, under the preset that is given."""
+    paper = options.get("preset") == "paper"
+    return {o.name: o.paper if paper else o.default for o in of_verb(verb)}
+
+
+def _net(verb: str, detector: str | None) -> str | None:
+    """The detector that a verb trains; None where it trains no net."""
+    table = {option.name: option for option in of_verb(verb)}
+    if detector is None or "detector_steps" not in table:
+        return None
+    name = table["detector"].aliases.get(detector, detector)
+    when = table["detector_steps"].when
+    return name if when is not None and name in when[1] else None
 
 
 def _lines(plan: dict[str, Any], given: argparse.Namespace) -> list[str]:

@@ -1,0 +1,137 @@
+"""The table of options: names, types, defaults and ranges, as the Rust core declares them.
+
+The options of the command line, the signatures that ``help()`` shows, the types in
+`polars_genias._option_types` and ``docs/parameters.md`` come from here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from polars_genias import _genias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Verb = TypeVar("Verb", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """One option of some verbs."""
+
+    name: str
+    doc: str
+    group: str
+    """Topic that it is listed under."""
+    default: Any
+    paper: Any
+    """Default under ``preset="paper"``."""
+    auto: str | None
+    """What the default is, where it depends on something else."""
+    range: str
+    symbol: str | None
+    """Symbol in the paper."""
+    verbs: tuple[str, ...]
+    when: tuple[str, tuple[str, ...]] | None
+    """Another option, and the values of it that use this one."""
+    of: str
+    """``integer``, ``number``, ``flag``, ``step``, ``words`` or ``wordornumber``."""
+    words: tuple[str, ...]
+    aliases: dict[str, str]
+    """Words that mean another one."""
+    optional: bool
+    pair: bool
+    list: bool
+
+    @property
+    def annotation(self) -> str:
+        """Its type, as Python writes it."""
+        literal = f"Literal[{', '.join(json.dumps(word) for word in self.words)}]"
+        one = {
+            "integer": "int",
+            "number": "float",
+            "flag": "bool",
+            "step": "float | timedelta",
+            "words": literal,
+            "wordornumber": f"float | {literal}",
+        }[self.of]
+        kinds = [one]
+        if self.pair:
+            kinds.append(f"tuple[{one}, {one}]")
+        if self.list:
+            kinds.append(f"Sequence[{one}]")
+        if self.optional:
+            kinds.append("None")
+        return " | ".join(kinds)
+
+    @property
+    def shown_default(self) -> str:
+        """Its default, as text; empty where it has none."""
+        if self.auto is not None:
+            return self.auto
+        if self.default is None:
+            return ""
+        return {True: "yes", False: "no"}.get(self.default, "") or str(self.default)
+
+
+def _option(row: dict[str, Any]) -> Option:
+    shape = row.pop("type")
+    of, found = shape.pop("of"), []
+    if isinstance(of, dict):
+        ((of, found),) = of.items()
+    words = tuple(name for word in found for name in (word["name"], *word["aliases"]))
+    aliases = {alias: word["name"] for word in found for alias in word["aliases"]}
+    when = row.pop("when")
+    when = None if when is None else (when[0], tuple(when[1]))
+    verbs = tuple(row.pop("verbs"))
+    return Option(**row, **shape, verbs=verbs, when=when, of=of, words=words, aliases=aliases)
+
+
+@cache
+def options() -> tuple[Option, ...]:
+    """Every option."""
+    return tuple(_option(row) for row in json.loads(_genias.options()))
+
+
+def of_verb(verb: str) -> list[Option]:
+    """The options of a verb."""
+    return [option for option in options() if verb in option.verbs]
+
+
+def with_options(verb: str) -> Callable[[Verb], Verb]:
+    """Show the options of `verb` in the signature and the docstring of a function."""
+
+    def shown(function: Verb) -> Verb:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = [*own, *map(_parameter, of_verb(verb))]
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        text = function.__doc__ or ""
+        function.__doc__ = text.replace("    Examples\n", _section(verb) + "    Examples\n", 1)
+        return function
+
+    return shown
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    default = tuple(option.default) if isinstance(option.default, list) else option.default
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=option.annotation,
+    )
+
+
+def _section(verb: str) -> str:
+    """The section of a docstring that lists the options of a verb."""
+    lines = ["Other Parameters", "----------------"]
+    for option in of_verb(verb):
+        default = f", default {option.shown_default}" if option.shown_default else ""
+        lines += [f"{option.name} : {option.annotation}{default}", f"    {option.doc}"]
+    return "".join(f"    {line}\n" for line in [*lines, ""]).replace("    \n", "\n")

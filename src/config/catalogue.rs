@@ -1,0 +1,114 @@
+//! Every option of every verb.
+
+use serde_json::{Map, Value};
+
+use super::detect::DetectConfig;
+use super::fit::FitConfig;
+use super::generate::GenerateConfig;
+use super::inject::{INJECT, InjectConfig};
+use super::parse::to_map;
+use super::preset::Preset;
+use super::score::{ScoreConfig, THRESHOLD};
+use super::table::{
+    ALL, Config, FITS, Of, OptionRow, OptionSpec, Shape, Shaped, above, any, nearest, plain,
+};
+use crate::error::{Error, Result};
+
+/// Options of a call that are in no configuration: `max_gap` is for whoever cuts rows into series.
+pub(super) const CALL: &[OptionSpec] = &[
+    OptionSpec::new(
+        ("preset", "Values for every option that is not given."),
+        ("model and training", FITS),
+        Preset::SHAPE,
+        any(),
+    ),
+    OptionSpec::new(
+        ("max_gap", "Largest step of `order_by` inside a window."),
+        ("model and training", ALL),
+        Shape { optional: true, ..plain(Of::Step) },
+        above(0.0),
+    ),
+];
+
+/// Every option.
+fn specs() -> impl Iterator<Item = &'static OptionSpec> {
+    let all = [
+        CALL,
+        FitConfig::OPTIONS,
+        GenerateConfig::OPTIONS,
+        DetectConfig::OPTIONS,
+        ScoreConfig::OPTIONS,
+        THRESHOLD,
+        InjectConfig::OPTIONS,
+    ];
+    all.into_iter().flatten()
+}
+
+/// The table of options, for documentation and other languages. An option that several verbs share
+/// is listed once.
+///
+/// # Errors
+/// None that a caller can cause.
+pub fn option_table() -> Result<Vec<OptionRow>> {
+    let (default, paper) = (defaults(Preset::Default)?, defaults(Preset::Paper)?);
+    let mut rows: Vec<OptionRow> = Vec::new();
+    for option in specs().filter(|option| option.group != INJECT) {
+        let value = |values: &Map<String, Value>| values.get(option.name).cloned();
+        if !rows.iter().any(|row| row.covers(option)) {
+            rows.push(OptionRow::new(option, value(&default), value(&paper)));
+        }
+    }
+    let inject = to_map(&InjectConfig::default())?;
+    rows.extend(InjectConfig::OPTIONS.iter().map(|option| {
+        let value = || inject.get(option.name).cloned();
+        OptionRow::new(option, value(), value())
+    }));
+    Ok(rows)
+}
+
+/// What every option is where it is not given, but for those of `inject`.
+fn defaults(preset: Preset) -> Result<Map<String, Value>> {
+    let mut values = to_map(&ScoreConfig::default())?;
+    values.append(&mut to_map(&DetectConfig::preset(preset))?);
+    values.append(&mut to_map(&GenerateConfig::preset(preset))?);
+    values.append(&mut to_map(&FitConfig::preset(preset))?);
+    values.insert("preset".into(), preset.name().into());
+    values.insert("threshold".into(), "auto".into());
+    Ok(values)
+}
+
+/// Refuses options that `verb` does not take.
+///
+/// # Errors
+/// [`Error::UnknownOption`], or [`Error::Parameter`] for an option of other verbs.
+pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<()> {
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+        let named: Vec<_> = specs().filter(|option| option.name == name).collect();
+        match named.first() {
+            None => return Err(unknown(verb, name)),
+            Some(_) if named.iter().any(|option| option.verbs().contains(&verb)) => (),
+            Some(option) => {
+                let users = named.iter().flat_map(|option| option.verbs());
+                return Err(Error::parameter(option.name, value, foreign(verb, name, users)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What to do about an option of other verbs.
+fn foreign<'a>(verb: &str, name: &str, users: impl Iterator<Item = &'a &'a str>) -> String {
+    let own = if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };
+    let users = users.map(|verb| format!("`{verb}`")).collect::<Vec<_>>().join(", ");
+    format!("left out of `{verb}`{own}; it is an option of {users}")
+}
+
+fn unknown(verb: &str, name: &str) -> Error {
+    let of_verb = specs().filter(|option| option.verbs().contains(&verb)).map(|option| option.name);
+    let mut known: Vec<&str> = of_verb.collect();
+    known.sort_unstable();
+    known.dedup();
+    let near = nearest(name, known.iter().copied());
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Error::UnknownOption { name: name.into(), near, known: known.join(", ") }
+}
