@@ -88,10 +88,17 @@ def known() -> dict[str, tuple[Callable[[list[int]], pl.Series], Any]]:
         "Null": (lambda n: pl.Series([None] * len(n)), 1),
         "Object": (lambda n: pl.Series([object() for _ in n], dtype=pl.Object), 1),
     }
-    if hasattr(pl, "Extension"):
-        dtype = pl.Extension("tests.minutes", pl.Int64)
-        found["Extension"] = (lambda n: pl.Series(n).ext.to(dtype), 1)
+    if hasattr(pl, "BaseExtension"):
+        found["Extension"] = (lambda n: pl.Series(n).ext.to(minutes()), 1)
     return found
+
+
+def minutes() -> pl.DataType:
+    """An extension type. Polars before 2 reads one that it does not know as its storage."""
+    if pl.get_extension_type("tests.minutes") is None:
+        made = type("Minutes", (pl.BaseExtension,), {})
+        pl.register_extension_type("tests.minutes", made)
+    return pl.get_extension_type("tests.minutes")("tests.minutes", pl.Int64)
 
 
 KNOWN = known()
