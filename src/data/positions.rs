@@ -42,7 +42,7 @@ impl Positions {
     ) -> Vec<usize> {
         let stride = stride.clamp(1, size);
         let keys = match self {
-            Self::Content => keys(&row_hashes(), size),
+            Self::Content => window_keys(&row_hashes(), size),
             _ => Vec::new(),
         };
         let mut starts = Vec::new();
@@ -136,7 +136,7 @@ fn filled(starts: &[usize], end: usize, stride: usize) -> Vec<usize> {
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A hash of the window of `size` rows at every row where one fits, of a hash of every row.
-fn keys(rows: &[u64], size: usize) -> Vec<u64> {
+pub(crate) fn window_keys(rows: &[u64], size: usize) -> Vec<u64> {
     let most = (1..size).fold(1u64, |power, _| power.wrapping_mul(FACTOR));
     let mut hash = 0u64;
     let mut keys = Vec::with_capacity(rows.len());
@@ -153,7 +153,7 @@ fn keys(rows: &[u64], size: usize) -> Vec<u64> {
 }
 
 /// The finaliser of SplitMix64: every bit depends on every other.
-pub(super) fn mixed(x: u64) -> u64 {
+pub(crate) fn mixed(x: u64) -> u64 {
     let x = x.wrapping_add(FACTOR);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn equal_windows_have_equal_keys() {
         let columns = columns((0..300).map(|t| f64::from(t % 10)));
-        let keys = keys(&Series::whole(&columns).row_hashes(), 32);
+        let keys = window_keys(&Series::whole(&columns).row_hashes(), 32);
         assert!(keys.len() == 269 && keys.iter().skip(10).zip(&keys).all(|(a, b)| a == b));
         assert!((1..10).all(|t| keys[t] != keys[0]));
     }
