@@ -16,6 +16,7 @@ mod fusion;
 mod kept;
 mod member;
 mod neighbours;
+mod own;
 mod plan;
 mod projection;
 mod reference;
