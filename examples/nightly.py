@@ -150,7 +150,7 @@ def make_day(folder: Path, number: int, *, drifted: bool = False) -> None:
 
 def demo(folder: Path) -> None:
     """Three nights: three days at once, nothing new, and a day on which one host has changed."""
-    small = {"window": 32, "steps": 40, "channels": 8, "detector_steps": 40, "detector_channels": 8}
+    small = {"window": 32, "steps": 40, "channels": 8}
     at = (folder / "metrics", folder / "labelled", folder / "models.parquet")
     job = Job(*at, by="host", order_by="timestamp", train_days=3, options=small)
     for number in range(3):

@@ -124,7 +124,7 @@ def measure_spark(workers: int, folder: Path, groups: int, options: dict[str, in
         assert sum(row["count"] for row in per_task) == groups
         return len(per_task)
 
-    short = {"steps": 1, "detector_steps": 1}
+    short = {"steps": 1}
     spread = rows.repartition(16, "host")
     tasks = [fitted(rows, short), fitted(spread, short)]
     started = time.perf_counter()
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+")
     parser.add_argument("--groups", type=int, default=8)
     given = parser.parse_args()
-    options = {"steps": given.steps, "detector_steps": given.steps}
+    options = {"steps": given.steps}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.workers:

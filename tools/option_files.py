@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polars_genias import _table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 TYPES = ROOT / "python" / "polars_genias" / "_option_types.py"
@@ -34,8 +36,8 @@ HEAD = '''"""The options of every verb, as types. Written by ``tools/option_file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Sequence  # noqa: TC003 # options are resolved when asked for
+from datetime import timedelta  # noqa: TC003
 from typing import Literal, TypedDict
 '''
 
@@ -54,7 +56,7 @@ def typed_dict(name: str) -> str:
     """Return the class of the options of a verb."""
     verb, doc = DICTS[name]
     fields = "".join(field(option) for option in _table.of_verb(verb))
-    doc = f'    """{doc} What is left out, or None, keeps its default."""\n'
+    doc = f'    """{doc}\n\n    What is left out, or None, keeps its default.\n    """\n'
     return f"\n\nclass {name}(TypedDict, total=False):\n{doc}\n{fields}"
 
 

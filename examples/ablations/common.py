@@ -74,7 +74,7 @@ class Study:
             models=model,
             **self.roles,
             label="label",
-            stride=stride,
+            window_stride=stride,
             seed=seed,
             **options,
         )
@@ -140,7 +140,8 @@ class Study:
         Beside them the model with psi calibrated, whose detector is a classifier trained on GenIAS
         anomalies.
         """
-        model = self.fit(seed, detector="classifier", negatives="genias", **options)
+        net = {"detector_steps": self.fit_options.get("steps")}
+        model = self.fit(seed, detector="classifier", negatives="genias", **net, **options)
         learned = self.fit(seed, detector="reconstruction", calibrate=False, **options)
         names = ("psi", "r2", "in_band", "active_units")
         without = described(learned, "psi") | self.separations(learned, seed)
@@ -186,7 +187,7 @@ def study(description: str | None) -> Study:
     # Made-up data are for a quick look; on a file the package's defaults are measured.
     steps, window = (100, 64) if given.file is None else (None, None)
     steps, window = given.steps or steps, given.window or window
-    options = {"window": window, "steps": steps, "detector_steps": steps}
+    options = {"window": window, "steps": steps}
     data = made_up() if given.file is None else read(given.file, given.series)
     return Study(
         *data,

@@ -108,7 +108,7 @@ def measure(train: pl.DataFrame, features: list[str], steps: int | None) -> dict
         for seed in range(SEEDS)
     )
     live = int(whole[0].live.sum())
-    pairs = train.genias.pairs(models=models, **given, stride=50)
+    pairs = train.genias.pairs(models=models, **given, window_stride=50)
     same = (pairs["normal"].to_numpy() == pairs["anomalous"].to_numpy()).all(axis=(1, 2))
     inert = int(same.sum()) + sum(
         made.strength(at) == 0 for made in whole for at in made.anomalies()

@@ -77,7 +77,9 @@ class Study:
     def pairs(self, **options: Any) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Windows [n, W, D] as they are and with an anomaly, and which values it hit."""
         stride = max(1, (self.train.height - WINDOW) // MOST_WINDOWS)
-        pairs = pg.pairs(self.train, models=self.model, **self.roles, stride=stride, **options)
+        pairs = pg.pairs(
+            self.train, models=self.model, **self.roles, window_stride=stride, **options
+        )
         shape = (pairs.height, WINDOW, len(self.features))
         sides = [pairs[side].to_numpy().reshape(shape) for side in ("normal", "anomalous", "mask")]
         return sides[0].astype(float), sides[1].astype(float), sides[2]
@@ -112,7 +114,7 @@ class Study:
         struct = pl.struct(self.features)
         model = self.model["model"][0]
         found = frame.group_by("window", maintain_order=True).agg(
-            pg.embed(struct, model=model, stride=WINDOW).first()
+            pg.embed(struct, model=model, window_stride=WINDOW).first()
         )
         return np.stack(found[:, 1].to_list()).astype(float)
 

@@ -76,12 +76,15 @@ class Option:
             return self.auto
         if self.default is None:
             return ""
-        return {True: "yes", False: "no"}.get(self.default, "") or str(self.default)
+        if isinstance(self.default, bool):
+            return "yes" if self.default else "no"
+        return ", ".join(self.default) if isinstance(self.default, list) else str(self.default)
 
 
 def _option(row: dict[str, Any]) -> Option:
     shape = row.pop("type")
-    of, found = shape.pop("of"), []
+    found: list[dict[str, Any]] = []
+    of = shape.pop("of")
     if isinstance(of, dict):
         ((of, found),) = of.items()
     words = tuple(name for word in found for name in (word["name"], *word["aliases"]))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         GenerateOptions,
         InjectOptions,
         LabelOptions,
+        PairsOptions,
         ScoreOptions,
     )
     from polars_genias._types import Features, Keys
@@ -281,7 +282,7 @@ def pairs(
     by: Keys | None = None,
     label: str | None = None,
     strict: bool = False,
-    **options: Unpack[GenerateOptions],
+    **options: Unpack[PairsOptions],
 ) -> DataFrame:
     """Windows as they are, beside the same windows with an anomaly.
 
@@ -302,7 +303,7 @@ def pairs(
     --------
     >>> import polars_genias.spark as gs
     >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> pairs = gs.pairs(wave, order_by="t", window=16, steps=4, stride=8)
+    >>> pairs = gs.pairs(wave, order_by="t", window=16, steps=4, window_stride=8)
     >>> sorted(row.start for row in pairs.select("start").collect())
     [0, 8, 16, 24, 32, 40, 48]
     """

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 import polars_genias as pg
-from conftest import FAST, both
+from conftest import FAST, NETS, both
 
-SHARED = {**FAST, "detector": "ensemble"}
+SHARED = {**FAST, **NETS}
 """The VAE that generates is what the detector scores with."""
 
 

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import typing
 from datetime import timedelta
 
 import polars as pl
@@ -24,7 +23,6 @@ from command_line import (
     GENERATE,
     ROLE_ARGUMENTS,
     ROLES,
-    ROOT,
     arguments,
     command,
     genias,
@@ -33,6 +31,7 @@ from command_line import (
 )
 from conftest import make_hosts
 from polars_genias import cli
+from polars_genias._table import of_verb
 from polars_genias.cli import _arguments, _run
 
 
@@ -88,8 +87,8 @@ def test_generate_events_inject_and_pairs_write_what_the_functions_give(data, tm
         ),
         "inject": (ROLES | inject, ROLES | inject | {"factor": "1.5:2"}),
         "pairs": (
-            ROLES | GENERATE | {"stride": 8, "calibrate": False},
-            ROLES | GENERATE | {"stride": 8},
+            ROLES | GENERATE | {"window_stride": 8, "calibrate": False},
+            ROLES | GENERATE | {"window_stride": 8},
         ),
     }
     for verb, (of_function, of_command) in calls.items():
@@ -360,62 +359,57 @@ def test_demo_as_json(tmp_path, monkeypatch, capsys):
     assert said["written"] == {"models": str(tmp_path / "models.parquet")}
 
 
-# What is derived from the types.
+# What is derived from the table of options.
 
 
-@pytest.mark.parametrize("verb", list(_arguments.OPTIONS))
+def a_value(option):
+    """What is written for an option, and what arrives."""
+    if option.list:
+        return ",".join(option.words[:2]), list(option.words[:2])
+    if option.of in ("words", "wordornumber"):
+        return option.words[-1], option.words[-1]
+    number, text = (3, "3") if option.of == "integer" else (0.25, "0.25")
+    if option.pair:
+        return f"{text}:5", (number, 5)
+    return {"flag": (None, True), "step": ("1h30m", timedelta(minutes=90))}.get(
+        option.of, (text, number)
+    )
+
+
+@pytest.mark.parametrize("verb", _arguments.VERBS)
 def test_every_option_of_a_verb_is_an_argument(verb):
     """Each option, given a value of its type, arrives as that value; and nothing else does."""
     parser = _run.Parser(verb, "", "")
     _arguments.add_options(parser, verb)
-    texts = {
-        "max_gap": ("1h30m", timedelta(minutes=90)),
-        "threshold": ("pot", "pot"),
-        "length": ("5:50", (5, 50)),
-        "shift": ("3", 3),
-        "strength": ("0.5:2", (0.5, 2.0)),
-        "factor": ("2", 2.0),
-        "kind": ("mean,pattern-shift", ["mean", "pattern-shift"]),
-    }
     assert _arguments.given_options(parser.parse_args([]), verb) == {}
-    for name, hint in _arguments.option_hints(verb).items():
-        option = f"--{name.replace('_', '-')}"
-        members = typing.get_args(hint) or (hint,)
-        if name in texts:
-            text, value = texts[name]
-        elif bool in members:
-            text, value = None, True
-        elif int in members:
-            text, value = "3", 3
-        elif float in members:
-            text, value = "0.25", 0.25
-        else:
-            text = value = members[-1]
-        given = parser.parse_args([option] if text is None else [option, text])
-        assert _arguments.given_options(given, verb) == {name: value}
+    for option in of_verb(verb):
+        flag = f"--{option.name.replace('_', '-')}"
+        text, value = a_value(option)
+        given = parser.parse_args([flag] if text is None else [flag, text])
+        assert _arguments.given_options(given, verb) == {option.name: value}
 
 
-def test_every_option_has_a_line_of_help_and_its_default():
-    names = {name for verb in _arguments.OPTIONS for name in _arguments.option_hints(verb)}
-    assert names == set(_arguments.HELP)
-    assert set(_arguments.DEFAULTS) < names
-    # The core's defaults: those of the fit are in every model, the others in the table of the docs.
+@pytest.mark.parametrize("verb", _arguments.VERBS)
+def test_help_has_a_sentence_and_the_default_of_every_option(verb):
+    parser = _run.Parser(verb, "", "")
+    _arguments.add_options(parser, verb)
+    said = " ".join(parser.format_help().split())
+    for option in of_verb(verb):
+        assert option.doc.removesuffix(".")[:30] in said
+        if option.shown_default and option.default is not False:
+            assert f"({option.shown_default})" in said, option.name
+
+
+def test_the_table_has_the_defaults_that_models_are_fitted_with():
     wave = pl.DataFrame({"x": [float(t % 7) for t in range(30)]})
     small = pg.fit(wave, window=8, steps=1, detector="amplitude")["model"]
     config = json.loads(small.to_frame().select(pg.describe("model")).unnest("model")["config"][0])
-    table = {}
-    for row in re.findall(r"^\| (`.*)", (ROOT / "docs" / "parameters.md").read_text(), re.M):
-        named, defaults = row.split(" | ")[:2]
-        options = re.findall(r"`(\w+)`", named)
-        values = defaults.replace(";", ",").replace("`", "").replace('"', "").split(", ")
-        table |= dict(zip(options, values, strict=False))
-    for name, default in _arguments.DEFAULTS.items():
-        if name not in ("window", "steps") and config.get(name) is not None:
-            assert config[name] == default, name
-        elif isinstance(default, (int, float)):
-            assert float(table[name]) == default, name
-        else:
-            assert table[name] == default, name
+    table = {o.name: o.default for o in of_verb("reconstruct") if o.name in config}
+    assert len(table) > 30
+    changed = {"window": 8, "steps": 1}
+    resolved = {name for name, value in config.items() if table.get(name) is None}
+    for name in table.keys() - resolved:
+        assert config[name] == changed.get(name, table[name]), name
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ QUICK = {
     "steps": 60,
     "channels": 8,
     "latent": 8,
-    "detector_steps": 200,
-    "detector_channels": 8,
 }
 TRAINED = ["ensemble", "classifier", "carla"]
 FRAME = {"features": ["a", "b"], "by": "host", "order_by": "t"}

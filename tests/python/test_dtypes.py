@@ -125,7 +125,7 @@ def frame_verbs(frame: pl.DataFrame, **roles: Any) -> list[Callable[[], pl.DataF
         lambda: at.generate(**MODEL, **roles),
         lambda: at.inject(length=4, **roles),
         lambda: at.events(**MODEL, **roles),
-        lambda: at.pairs(stride=4, **MODEL, **roles),
+        lambda: at.pairs(window_stride=4, **MODEL, **roles),
         lambda: at.score(**SCORE, **roles),
         lambda: at.label(**SCORE, **roles),
     ]

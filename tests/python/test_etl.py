@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def nightly(folder: Path):
     module = example("nightly")
-    small = {"window": 16, "steps": 20, "channels": 4, "detector_steps": 20}
+    small = {"window": 16, "steps": 20, "channels": 4}
     at = (folder / "metrics", folder / "labelled", folder / "models.parquet")
     return module, module.Job(*at, "host", "timestamp", train_days=2, options=small)
 

@@ -87,7 +87,7 @@ def test_values_that_are_not_hit_are_those_of_the_input(verb, name):
 def test_pairs_are_exact(name):
     series = inputs()[name]
     out = pl.DataFrame({"x": series}).genias.pairs(
-        features="x", strength=3.0, length=4, stride=4, **MODEL
+        features="x", strength=3.0, length=4, window_stride=4, **MODEL
     )
     assert out.schema["normal"] == pl.Array(series.dtype, (8, 1))
     for row in out.iter_rows(named=True):
@@ -103,7 +103,7 @@ def test_pairs_are_exact(name):
 def test_masked_values_of_pairs_differ(offset):
     rng = np.random.default_rng(0)
     wave = offset + np.sin(np.arange(300) / 4) + 0.1 * rng.standard_normal(300)
-    out = pl.DataFrame({"x": wave}).genias.pairs(strength=3.0, length=4, stride=4, **MODEL)
+    out = pl.DataFrame({"x": wave}).genias.pairs(strength=3.0, length=4, window_stride=4, **MODEL)
     normal, anomalous, mask = (out[c].to_numpy().ravel() for c in ("normal", "anomalous", "mask"))
     assert ((normal != anomalous) == mask).all()
     assert len(np.unique(normal)) == 300
@@ -111,13 +111,13 @@ def test_masked_values_of_pairs_differ(offset):
 
 def test_windows_of_several_dtypes_are_float64(series):
     mixed = series.with_columns(n=(100 * pl.col("mem")).cast(pl.Int16))
-    out = mixed.genias.pairs(features=["cpu", "n"], stride=8, **MODEL)
+    out = mixed.genias.pairs(features=["cpu", "n"], window_stride=8, **MODEL)
     assert out.schema["normal"] == pl.Array(pl.Float64, (8, 2))
     first = out.row(0, named=True)
     assert np.ravel(first["normal"]).tolist() == [
         float(value) for row in mixed.head(8).select("cpu", "n").rows() for value in row
     ]
-    whole = mixed.select(n="n", m="n").genias.pairs(stride=8, **MODEL)
+    whole = mixed.select(n="n", m="n").genias.pairs(window_stride=8, **MODEL)
     assert whole.schema["anomalous"] == pl.Array(pl.Int16, (8, 2))
 
 

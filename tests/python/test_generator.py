@@ -227,8 +227,8 @@ def test_bad_options_of_events(series):
         ({"strength": (0, 1)}, "`strength`"),
         ({"of": "nothing"}, "`of` = 'nothing'"),
         ({"of": "inject", "model": b""}, "no model is used"),
-        ({"of": "inject", "window": 9}, "unknown option `window`"),
-        ({"kind": "mean"}, "unknown option `kind`"),
+        ({"of": "inject", "window": 9}, "`window` = 9: must be left out of `inject`"),
+        ({"kind": "mean"}, "it is an option of `inject`"),
     ):
         with pytest.raises(ValueError, match=text):
             series.lazy().genias.events(features="cpu", **options)

@@ -216,7 +216,7 @@ def test_thinning_draws_the_same_columns_of_pixels(values, bins):
 
 
 def test_pairs(series):
-    pairs = series.genias.pairs(features=["cpu", "mem"], order_by="t", stride=16, **FAST)
+    pairs = series.genias.pairs(features=["cpu", "mem"], order_by="t", window_stride=16, **FAST)
     spec = plots.plot_pairs(pairs, features=["cpu", "mem"], count=3, units={"mem": "%"}).to_dict()
     assert spec["columns"] == 3
     assert len(spec["concat"]) == 6
@@ -240,7 +240,7 @@ def test_pairs(series):
 
 
 def test_fewer_pairs_than_asked_and_fewer_features(series):
-    pairs = series.genias.pairs(features=["cpu", "mem"], order_by="t", stride=100, **FAST)
+    pairs = series.genias.pairs(features=["cpu", "mem"], order_by="t", window_stride=100, **FAST)
     spec = plots.plot_pairs(pairs.lazy(), count=9, most=1).to_dict()
     assert len(spec["concat"]) == pairs.height == 2
     assert "1 of 2 features" in str(spec["title"])
@@ -257,9 +257,13 @@ def test_latent_means_are_those_of_embed(series):
     at = frames.inputs(series, ["cpu", "mem"], None, "t", "known")
     means = latent.latent_means(at, model, 20, 0, {})
     struct = pl.struct("cpu", "mem")
-    every = series.select(pg.embed(struct, model=model, stride=1)).to_series().to_numpy()
+    every = series.select(pg.embed(struct, model=model, window_stride=1)).to_series().to_numpy()
     starts = series.genias.pairs(
-        models=model, features=["cpu", "mem"], order_by="t", label="known", stride=(160 - 16) // 20
+        models=model,
+        features=["cpu", "mem"],
+        order_by="t",
+        label="known",
+        window_stride=(160 - 16) // 20,
     )["start"]
     normal = means.filter(pl.col("windows") == "normal")["mean"].to_numpy()
     np.testing.assert_allclose(normal, every[starts.to_numpy()], atol=1e-5)

@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 
 import polars_genias as pg
-from conftest import FAST, both
+from conftest import FAST, NETS, both
 from polars_genias import _genias, _progress
 
 ARGS = {"by": "host", "features": ["cpu", "mem"], **FAST}
-SLOW = {**ARGS, "steps": 150, "detector_steps": 60}
+SLOW = {**ARGS, **NETS, "steps": 150, "detector_steps": 60}
 
 
 class Screen(io.StringIO):
@@ -137,8 +137,8 @@ def test_watching_changes_no_byte(hosts):
 VERBS = {
     "generate": (lambda frame: frame.genias.generate(**ARGS), ["vae"]),
     "pairs": (lambda frame: frame.genias.pairs(**ARGS), ["vae"]),
-    "score": (lambda frame: frame.genias.score(**ARGS), ["vae", "detector"]),
-    "label": (lambda frame: frame.genias.label(**ARGS), ["vae", "detector"]),
+    "score": (lambda frame: frame.genias.score(**ARGS, **NETS), ["vae", "detector"]),
+    "label": (lambda frame: frame.genias.label(**ARGS, **NETS), ["vae", "detector"]),
     "fit": (
         lambda frame: frame.genias.fit(**{**ARGS, "detector": "reconstruction"}),
         ["vae"],
@@ -293,12 +293,12 @@ import io, json, os, signal, sys, threading, time
 import polars as pl, polars_genias as pg
 from polars_genias import _genias
 sys.path.insert(0, sys.argv[1])
-from conftest import FAST, both, make_hosts
+from conftest import FAST, NETS, both, make_hosts
 
 hosts = make_hosts(hosts=4, rows=2000)
 LONG = {**FAST, "features": ["cpu", "mem"], "by": "host"}
 endless = {**LONG, "steps": 10**9, "patience": 10**9}
-detector = {**LONG, "steps": 2, "detector_steps": 10**9}
+detector = {**LONG, **NETS, "steps": 2, "detector_steps": 10**9}
 columns = {name: endless[name] for name in endless if name not in ("features", "by")}
 runs = {
     "fit": ("vae", lambda lf: lf.genias.fit(**endless)),

@@ -141,8 +141,8 @@ def test_one_series_and_the_bytes_of_one_model(spark, rows, hosts, table):
     assert_same(gs.score(series, models=model, **at), expected, "t")
     joined = spark.createDataFrame(table.filter(host="h0").select("model").to_arrow())
     assert_same(gs.score(series, models=joined, **at), expected, "t")
-    with_types = gs.pairs(series, models=model, stride=48, **at)
-    assert_same(with_types, one.genias.pairs(models=model, stride=48, **at), "start")
+    with_types = gs.pairs(series, models=model, window_stride=48, **at)
+    assert_same(with_types, one.genias.pairs(models=model, window_stride=48, **at), "start")
 
 
 def test_series_without_a_model_and_models_without_a_series(rows, models):

@@ -84,7 +84,9 @@ def test_impossible_contamination_says_what_fits(series):
 
 
 def test_pairs(hosts, series):
-    out = hosts.genias.pairs(by="host", order_by="t", features=["cpu", "mem"], stride=8, **FAST)
+    out = hosts.genias.pairs(
+        by="host", order_by="t", features=["cpu", "mem"], window_stride=8, **FAST
+    )
     assert out.columns == ["host", "start", "normal", "anomalous", "mask"]
     assert out.schema["normal"] == pl.Array(pl.Float64, (16, 2))
     assert out.schema["mask"] == pl.Array(pl.Boolean, (16, 2))
@@ -95,13 +97,13 @@ def test_pairs(hosts, series):
     assert np.array_equal(normal[~mask], anomalous[~mask])
     assert (normal[mask] != anomalous[mask]).mean() > 0.9
     assert mask.any(axis=(1, 2)).all()
-    one = series.select(pg.pairs("cpu", stride=8, **FAST)).unnest("cpu")
+    one = series.select(pg.pairs("cpu", window_stride=8, **FAST)).unnest("cpu")
     assert one.schema["normal"] == pl.Array(pl.Float64, 16)
 
 
 def test_pairs_leave_out_groups_without_a_window(hosts):
     short = hosts.filter((pl.col("host") != "h1") | (pl.col("t") < 9))
-    out = short.genias.pairs(by="host", features="cpu", stride=8, **FAST)
+    out = short.genias.pairs(by="host", features="cpu", window_stride=8, **FAST)
     assert out["host"].unique(maintain_order=True).to_list() == ["h0", "h2"]
 
 
@@ -142,7 +144,7 @@ def test_reconstruct_and_embed(series):
     # Beside PCA of four components, so far better than the mean.
     error = (out["mem_hat"] - series["mem"]).pow(2).mean()
     assert error < 0.7 * series["mem"].var()
-    latent = series.select(pg.embed(both(), model=model, stride=16).alias("z"))["z"]
+    latent = series.select(pg.embed(both(), model=model, window_stride=16).alias("z"))["z"]
     assert latent.dtype == pl.Array(pl.Float32, 4)
     assert len(latent) == 10
     assert np.isfinite(latent.to_numpy()).all()
@@ -234,7 +236,7 @@ def test_known_anomalies_are_left_out_of_training(series):
 
 def test_max_gap_splits_windows(series):
     gap = series.with_columns(t=pl.when(pl.col("t") < 50).then("t").otherwise(pl.col("t") + 100))
-    args = {"features": "cpu", "order_by": "t", "stride": 1, **FAST}
+    args = {"features": "cpu", "order_by": "t", "window_stride": 1, **FAST}
     assert gap.genias.pairs(**args).height == 145
     starts = gap.genias.pairs(max_gap=1, **args)["start"]
     assert starts.to_list() == [*range(35), *range(50, 145)]

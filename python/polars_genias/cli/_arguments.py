@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polars_genias._names import refuse_twice
 from polars_genias._table import Option, of_verb
 from polars_genias.cli import _keys, _quoting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label")
 """Commands that take options of the table."""

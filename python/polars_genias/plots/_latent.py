@@ -129,7 +129,7 @@ def latent_means(
         features=at.features,
         order_by=at.order_by or None,
         label=at.label,
-        stride=max(1, (rows.height - size) // windows),
+        window_stride=max(1, (rows.height - size) // windows),
         seed=seed,
         **options,
     )
@@ -165,8 +165,8 @@ def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) 
     """The latent means (column ``mean``) of windows: put one after another, they are a series."""
     values = windows.to_numpy().reshape(-1, len(features))
     rows = pl.DataFrame({name: values[:, i] for i, name in enumerate(features)})
-    values = pl.struct(column(name) for name in features)
-    return rows.select(mean=verbs.embed(values, model=model, stride=size))
+    struct = pl.struct(column(name) for name in features)
+    return rows.select(mean=verbs.embed(struct, model=model, window_stride=size))
 
 
 def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:

@@ -66,7 +66,7 @@ def plot_pairs(
     >>> import polars_genias as pg
     >>> from polars_genias import plots
     >>> wave = pl.DataFrame({"t": range(128)}).select(cpu=(pl.col("t") / 3).sin())
-    >>> pairs = wave.genias.pairs(window=16, steps=20, stride=8)
+    >>> pairs = wave.genias.pairs(window=16, steps=20, window_stride=8)
     >>> chart = plots.plot_pairs(pairs, features=["cpu"], count=2)
     >>> len(chart.concat)
     2

@@ -1,0 +1,442 @@
+"""The options of every verb, as types. Written by ``tools/option_files.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003 # options are resolved when asked for
+from datetime import timedelta  # noqa: TC003
+from typing import Literal, TypedDict
+
+InjectKind = Literal[
+    "global",
+    "contextual",
+    "seasonal",
+    "trend",
+    "shapelet",
+    "amplitude",
+    "extremum",
+    "frequency",
+    "mean",
+    "pattern",
+    "pattern-shift",
+    "platform",
+    "variance",
+    "mode-correlation",
+]
+"""Kinds of classical anomalies."""
+
+
+class ModelOptions(TypedDict, total=False):
+    """How a model is fitted.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    stride: int | None
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+
+
+class EmbedOptions(TypedDict, total=False):
+    """Options of `embed`.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    window_stride: int | None
+
+
+class FitOptions(TypedDict, total=False):
+    """Options of `fit`: how a model is fitted, and its detector.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    stride: int | None
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "default",
+        "evidence",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
+
+
+class GenerateOptions(TypedDict, total=False):
+    """Options of `generate` and of its events.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    stride: int | None
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    contamination: float
+    length: int | tuple[int, int] | None
+    form: Literal["residual", "decoded", "deformed"]
+    patch: Literal["deviation", "length", "correlation", "none"]
+    tau: float | None
+    distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
+    strength: float | tuple[float, float] | None
+    creep: float | None
+    draws: int
+    noise: Literal["independent", "stratified"]
+    hit_constant: bool
+
+
+class PairsOptions(TypedDict, total=False):
+    """Options of `pairs`.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    length: int | tuple[int, int] | None
+    form: Literal["residual", "decoded", "deformed"]
+    patch: Literal["deviation", "length", "correlation", "none"]
+    tau: float | None
+    distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
+    strength: float | tuple[float, float] | None
+    creep: float | None
+    draws: int
+    noise: Literal["independent", "stratified"]
+    hit_constant: bool
+    window_stride: int | None
+
+
+class ScoreOptions(TypedDict, total=False):
+    """Options of `score`.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    stride: int | None
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "default",
+        "evidence",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
+    aggregate: Literal["mean", "max", "last"]
+    score_stride: int | None
+    per_feature: bool
+
+
+class LabelOptions(TypedDict, total=False):
+    """Options of `label`.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "paper"]
+    max_gap: float | timedelta | None
+    window: int
+    stride: int | None
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    validation: float
+    seed: int
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "default",
+        "evidence",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
+    aggregate: Literal["mean", "max", "last"]
+    score_stride: int | None
+    threshold: float | Literal["auto", "pot"]
+    quantile: float | None
+
+
+class InjectOptions(TypedDict, total=False):
+    """Options of `inject` and of its events.
+
+    What is left out, or None, keeps its default.
+    """
+
+    max_gap: float | timedelta | None
+    kind: InjectKind | Sequence[InjectKind]
+    contamination: float | None
+    count: int | None
+    length: int | tuple[int, int] | None
+    strength: float | tuple[float, float] | None
+    factor: float | tuple[float, float] | None
+    shift: int | tuple[int, int] | None
+    feature_share: float
+    hit_constant: bool
+    seed: int
