@@ -17,6 +17,9 @@ pub struct Call {
     pub options: Map<String, Value>,
     pub suffix: String,
     pub strict: bool,
+    /// Whether the models come back with what they have seen.
+    #[serde(default)]
+    pub update: bool,
 }
 
 /// Arguments behind the values, in this order.

@@ -28,6 +28,8 @@ pub struct Frame {
     labels: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
+    /// A day in the units of these.
+    day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
     without: Mutex<Vec<usize>>,
 }
@@ -86,9 +88,9 @@ impl Frame {
                 Group { rows, gaps }
             })
             .collect();
-        let times = match order[..] {
-            [key] => times(key)?,
-            _ => None,
+        let (times, day) = match order[..] {
+            [key] => (times(key)?, day(key.dtype())),
+            _ => (None, None),
         };
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
@@ -105,6 +107,7 @@ impl Frame {
             called: Vec::new(),
             labels,
             times,
+            day,
             without: Mutex::default(),
         })
     }
@@ -113,7 +116,8 @@ impl Frame {
     pub fn series(&self, group: &Group) -> TimeSeries<'_> {
         let series = TimeSeries::new(&self.columns, group.rows.clone())
             .with_gaps(group.gaps.clone())
-            .with_positions(self.positions(&group.rows));
+            .with_positions(self.positions(&group.rows))
+            .with_rows_per_day(self.rows_per_day(&group.rows));
         match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -124,6 +128,19 @@ impl Frame {
     fn positions(&self, rows: &Rows) -> Positions {
         let own = |times: &Vec<i64>| (0..rows.len()).map(|t| times[rows.at(t)]).collect::<Vec<_>>();
         Positions::of_times(self.times.as_ref().map(own).as_deref())
+    }
+
+    /// Rows of a day in a group, by the median step of its times.
+    fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
+        let (times, day) = (self.times.as_ref()?, self.day?);
+        let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
+        let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
+        let middle = steps.len() / 2;
+        if steps.is_empty() {
+            return None;
+        }
+        let (_, step, _) = steps.select_nth_unstable(middle);
+        (*step > 0).then(|| day / *step as f64)
     }
 
     /// Notes the series that could have a model if they had fewer nulls.
@@ -294,6 +311,20 @@ fn times(key: &Series) -> PolarsResult<Option<Vec<i64>>> {
         return Ok(None);
     }
     Ok(Some(whole.i64()?.into_no_null_iter().collect()))
+}
+
+/// A day in the physical units of a temporal column.
+fn day(dtype: &DataType) -> Option<f64> {
+    match dtype {
+        DataType::Datetime(unit, _) | DataType::Duration(unit) => Some(match unit {
+            TimeUnit::Nanoseconds => 86_400e9,
+            TimeUnit::Microseconds => 86_400e6,
+            TimeUnit::Milliseconds => 86_400e3,
+        }),
+        DataType::Date => Some(1.0),
+        DataType::Time => Some(86_400e9),
+        _ => None,
+    }
 }
 
 /// Rows in the order of the keys, equal ones as they come; `None` where they are in order already.
