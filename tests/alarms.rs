@@ -92,8 +92,8 @@ fn a_change_that_stays_is_one_alarm() {
     assert_eq!(slow.alarms.len(), 1, "{:?}", slow.alarms);
     let stated = 5 * WINDOW / 2;
     let rows = &slow.alarms[0].rows;
-    assert!(rows.start.abs_diff(1000) < WINDOW && rows.len() <= stated, "{rows:?}");
-    assert!((stated - 20..=stated).contains(&flagged(&slow)), "{}", flagged(&slow));
+    assert!(rows.start.abs_diff(1000) <= 3 && rows.len() <= stated, "{rows:?}");
+    assert!((stated / 3..=stated).contains(&flagged(&slow)), "{}", flagged(&slow));
     let fast = AlarmConfig { adapt: Adapt::Fast, ..AlarmConfig::default() };
     assert!(flagged(&find(&model, &moved, &fast)) <= WINDOW, "half a window");
     let off = AlarmConfig { adapt: Adapt::Off, ..AlarmConfig::default() };

@@ -66,8 +66,11 @@ impl Tail {
             return self.p_start * survival((score - self.start) / self.scale, self.shape);
         }
         let n = self.sorted.len();
+        if n == 0 {
+            return 1.0;
+        }
         let below = self.sorted.partition_point(|s| f64::from(*s) < score);
-        let share = (n - below) as f64 / n.max(1) as f64;
+        let share = (n - below) as f64 / n as f64;
         (1.0 + self.effective * share) / (1.0 + self.effective)
     }
 

@@ -14,6 +14,8 @@ use crate::stats::median;
 const ODD: f32 = 4.0;
 /// No deviation counts for more.
 const MOST: f32 = 12.0;
+/// Fewest rows that say what is usual.
+const FEWEST: usize = 16;
 /// Least unit, in training ranges.
 const LEAST_UNIT: f64 = 2e-3;
 /// Share of the squared deviations of a run, beyond those of noise, that the odd rows must have: else all of
@@ -134,14 +136,17 @@ impl Deviations {
     }
 }
 
-/// What a difference usually is outside of the rows `inside`: the median in units of a normal deviation, or
-/// half of the 90 % quantile where that is more.
+/// What a difference usually is beside the rows `inside`: on the quieter side of them, since the other one
+/// may have changed, too.
 fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
-    let outside = differences.iter().enumerate().filter(|(i, _)| !inside.contains(i));
-    let mut sizes: Vec<f64> = outside.map(|(_, x)| f64::from(x.abs())).collect();
-    if sizes.is_empty() {
-        sizes = differences.iter().map(|x| f64::from(x.abs())).collect();
-    }
+    let sides = [&differences[..inside.start], &differences[inside.end..]];
+    let long = sides.into_iter().filter(|side| side.len() >= FEWEST);
+    long.map(unit).reduce(f32::min).unwrap_or_else(|| unit(differences))
+}
+
+/// The median size in units of a normal deviation, or half of the 90 % quantile where that is more.
+fn unit(differences: &[f32]) -> f32 {
+    let mut sizes: Vec<f64> = differences.iter().map(|x| f64::from(x.abs())).collect();
     sizes.sort_by(f64::total_cmp);
     let high = sizes.get(sizes.len() * 9 / 10).copied().unwrap_or(0.0);
     (1.4826 * median(sizes)).max(0.5 * high).max(LEAST_UNIT) as f32
