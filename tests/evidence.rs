@@ -7,6 +7,7 @@ mod common;
 
 use std::path::PathBuf;
 
+use arrow::array::BooleanArray;
 use candle_core::{DType, Device, Tensor};
 use common::{column, frame, rng};
 use genias::{
@@ -137,7 +138,108 @@ fn slices_change_nothing() {
     for clock in [true, false] {
         let (all, part) = (score(0, 1200, clock), score(133, 1101, clock));
         assert_eq!(all[500..700], part[500 - 133..700 - 133]);
+        assert!(all[500..700].iter().any(|score| *score > Some(0.0)));
     }
+}
+
+/// A level shift, another tempo, a constant stretch: long and short.
+fn with_anomalies(mut values: Vec<f64>) -> (Vec<f64>, Vec<bool>) {
+    let hit = [400..460, 1000..1100, 1500..1550];
+    for t in hit[0].clone() {
+        values[t] += 1.0;
+    }
+    for t in hit[1].clone() {
+        values[t] += (t as f64 / 2.0).sin() - (t as f64 / 5.0).sin();
+    }
+    for t in hit[2].clone() {
+        values[t] = 0.3;
+    }
+    let is_hit = (0..values.len()).map(|t| hit.iter().any(|rows| rows.contains(&t)));
+    let is_hit = is_hit.collect();
+    (values, is_hit)
+}
+
+/// Share of the pairs of an anomalous row and a normal one in which the anomalous one scores higher.
+fn auc_roc(scores: &[f32], hit: &[bool]) -> f64 {
+    let of = |which: bool| {
+        let chosen = scores.iter().zip(hit).filter(move |(_, hit)| **hit == which);
+        chosen.map(|(score, _)| *score).collect::<Vec<f32>>()
+    };
+    let (anomalous, normal) = (of(true), of(false));
+    let above = |score: &f32| normal.iter().filter(|x| *x < score).count() as f64;
+    anomalous.iter().map(above).sum::<f64>() / (anomalous.len() * normal.len()) as f64
+}
+
+#[test]
+fn anomalies_among_the_training_rows_are_found() {
+    let (values, hit) = with_anomalies(wave(2000, 1));
+    let frame = frame(&[("x", &values)]);
+    let model = fit(&frame, 100);
+    let found = auc_roc(&scores(&model, &frame), &hit);
+    assert!(found > 0.95, "fitted and scored: {found}");
+    // A slice knows its rows as well, and so does a model that was read.
+    let slice = common::frame(&[("x", &values[300..1200])]);
+    let again = Model::from_bytes(&model.to_bytes().unwrap()).unwrap();
+    let found = auc_roc(&scores(&again, &slice), &hit[300..1200]);
+    assert!(found > 0.95, "a slice: {found}");
+}
+
+/// The rows beside known anomalies, which were left out of the fit, are no better for it.
+#[test]
+fn rows_beside_known_anomalies_score_like_others() {
+    let (values, hit) = with_anomalies(wave(2000, 1));
+    let columns = frame(&[("x", &values)]);
+    let labels = BooleanArray::from(hit.clone());
+    let labelled = Series::whole(&columns).with_labels(&labels);
+    let model = fit_scorer(&labelled, &config(100), &evidence(), &RunToEnd).unwrap();
+    let scores = scores(&model, &columns);
+    let found = auc_roc(&scores, &hit);
+    assert!(found > 0.97, "{found}");
+    assert!((200..300).any(|t| scores[t] > 0.0));
+}
+
+#[test]
+fn own_rows_score_like_new_ones() {
+    let mut quantiles = [[0.0; 3]; 3];
+    for seed in 0..4 {
+        let columns = frame(&[("x", &wave(4000, seed))]);
+        let model = fit(&columns, 100);
+        let new = frame(&[("x", &wave(4000, seed + 100))]);
+        let calibration = model.calibration(None).unwrap();
+        for (i, q) in [0.5, 0.9, 0.99].into_iter().enumerate() {
+            let of = |columns: &Columns| {
+                let mut scores = scores(&model, columns);
+                scores.sort_by(f32::total_cmp);
+                f64::from(scores[(q * 3999.0) as usize]) / 4.0
+            };
+            quantiles[0][i] += of(&columns);
+            quantiles[1][i] += of(&new);
+            quantiles[2][i] += calibration.threshold(Threshold::Quantile(q)) / 4.0;
+        }
+    }
+    // Held-out rows are further from the others than new ones: these may be compared with all.
+    let [own, new, held_out] = quantiles;
+    for (i, found) in own.into_iter().enumerate() {
+        let near = (found - new[i]).abs() <= 0.2 * new[i] && found <= held_out[i];
+        assert!(near, "own {own:?}, new {new:?}, held out {held_out:?}");
+    }
+}
+
+/// Where the same values stand at several places, one place speaks for the other.
+#[test]
+fn what_recurs_is_usual() {
+    let odd = |t: usize| (500..560).contains(&t);
+    let once: Vec<f64> =
+        wave(2000, 1).iter().enumerate().map(|(t, x)| x + f64::from(u8::from(odd(t)))).collect();
+    let mut twice = once.clone();
+    twice.copy_within(300..800, 1300);
+    let inside = |values: &[f64]| {
+        let columns = frame(&[("x", values)]);
+        scores(&fit(&columns, 100), &columns)[500..560].to_vec()
+    };
+    let found = inside(&twice);
+    assert!(found.iter().all(|score| *score < 0.01), "{found:?}");
+    assert!(inside(&once).iter().all(|score| *score > 0.5));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::features::{Features, Values};
 use super::fusion::Fusion;
 use super::member::{HeldOut, Member};
+use super::neighbours::Excluded;
+use super::own::OwnWindows;
 use super::plan::{Plan, Source};
 use super::reference::Reference;
 use super::rows::RowMeans;
@@ -35,6 +37,8 @@ struct Queries {
     /// Stretches of rows, and the windows that are looked up in each: its first and its last are among
     /// them.
     stretches: Vec<(Range<usize>, Vec<usize>)>,
+    /// References that each of the windows is not compared with, in the same order.
+    excluded: Vec<Excluded>,
 }
 
 impl Evidence {
@@ -72,8 +76,7 @@ impl Evidence {
         let mut fusion = self.fusion(self.reference.rows());
         for (member, HeldOut { starts, distances }) in self.members.iter().zip(held_out) {
             let mut rows = RowMeans::new(self.reference.rows());
-            let usual = |d: &f32| if d.is_finite() { member.scale.z(*d) } else { 0.0 };
-            let z: Vec<f64> = distances.iter().map(usual).collect();
+            let z: Vec<f64> = distances.iter().map(|d| member.z(*d)).collect();
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
                 let end = starts.partition_point(|start| *start < run.end);
@@ -87,7 +90,8 @@ impl Evidence {
         (0..self.reference.rows()).filter_map(|row| fusion.score(row)).collect()
     }
 
-    /// Score of every row, >= 0; `None` where a row lacks a value, or no window covers it.
+    /// Score of every row, >= 0; `None` where a row lacks a value, or no window covers it. Rows that
+    /// the evidence was fitted on are compared with the others.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -103,7 +107,7 @@ impl Evidence {
         sizes.sort_unstable();
         sizes.dedup();
         let queries: Vec<Queries> =
-            sizes.iter().map(|&size| self.queries(series, size, config.score_stride)).collect();
+            sizes.iter().map(|&size| self.queries(series, &values, size, config)).collect();
         if queries.iter().all(|queries| queries.stretches.is_empty()) {
             let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
             return Err(match rows < window {
@@ -132,18 +136,24 @@ impl Evidence {
     ) -> Result<RowMeans> {
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
-        let same = |pair: &[usize]| values.alike(pair[0], pair[1], member.plan.size);
-        let repeats: Vec<bool> =
-            [false].into_iter().chain(all.windows(2).map(same)).take(all.len()).collect();
-        let different = all.iter().zip(&repeats).filter(|(_, repeat)| !**repeat);
-        let different: Vec<usize> = different.map(|(start, _)| *start).collect();
-        let found = member.nearest(values, &self.features, &different, control)?;
+        let excluded = &queries.excluded;
+        let repeats = |i: usize| {
+            i > 0
+                && excluded[i] == excluded[i - 1]
+                && values.alike(all[i - 1], all[i], member.plan.size)
+        };
+        let repeats: Vec<bool> = (0..all.len()).map(repeats).collect();
+        let different = (0..all.len()).filter(|i| !repeats[*i]);
+        let different: (Vec<usize>, Vec<Excluded>) =
+            different.map(|i| (all[i], excluded[i].clone())).unzip();
+        let of_different = (&different.0[..], &different.1[..]);
+        let found = member.nearest(values, &self.features, of_different, control)?;
         let mut next = 0;
         let z: Vec<f64> = repeats
             .iter()
             .map(|repeat| {
                 next += usize::from(!repeat);
-                member.scale.z(found[next - 1].distance)
+                member.z(found[next - 1].distance)
             })
             .collect();
         let mut means = RowMeans::new(rows);
@@ -156,9 +166,22 @@ impl Evidence {
         Ok(means)
     }
 
-    fn queries(&self, series: &Series<'_>, size: usize, stride: Option<usize>) -> Queries {
+    /// How far apart training rows are that are compared with each other: no anomaly is shorter than
+    /// the largest window to be taken for usual because it goes on. A quarter of the rows at most.
+    fn reach(&self) -> usize {
+        let largest = self.members.iter().map(|member| member.plan.size).max();
+        largest.unwrap_or(0).min(self.reference.rows() / 4)
+    }
+
+    fn queries(
+        &self,
+        series: &Series<'_>,
+        values: &Values,
+        size: usize,
+        config: &ScoreConfig,
+    ) -> Queries {
         let found = stretches(series, |_| true, size, self.max_null);
-        let stride = stride.unwrap_or(size / OVERLAP).max(1);
+        let stride = config.score_stride.unwrap_or(size / OVERLAP).max(1);
         let mut starts = series.scored_starts(&found, size, stride);
         starts.dedup();
         // Stretches may share rows, but no windows.
@@ -167,12 +190,24 @@ impl Evidence {
             let end = starts.partition_point(|start| start + size <= stretch.end);
             (stretch, starts[first..end].to_vec())
         };
-        Queries { size, stretches: found.into_iter().map(own).collect() }
+        let stretches: Vec<(Range<usize>, Vec<usize>)> = found.into_iter().map(own).collect();
+        let own = OwnWindows::find(values, &self.reference, (size, self.reach()));
+        let starts = stretches.iter().flat_map(|(_, starts)| starts);
+        let references = self.reference.starts(size);
+        let excluded = starts.map(|&start| own.near(start).map(|rows| within(&references, &rows)));
+        let excluded = excluded.collect();
+        Queries { size, stretches, excluded }
     }
 
     fn fusion(&self, rows: usize) -> Fusion {
         Fusion::new(rows, self.members.iter().map(|member| member.plan.source))
     }
+}
+
+/// The numbers of the references that begin in some kept rows.
+fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
+    let [first, end] = [rows.start, rows.end].map(|row| references.partition_point(|r| *r < row));
+    first..end
 }
 
 /// Adds what a member says of every row that its windows cover.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::normalise::CONSTANT_RANGE;
+use crate::data::positions::mixed;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
 
@@ -180,6 +181,16 @@ impl Values {
             pieces.iter().flat_map(|piece| &column[piece.clone()]).copied().collect()
         };
         Self(self.0.iter().map(pick).collect())
+    }
+
+    /// A hash of the values of every row.
+    pub(super) fn row_hashes(&self) -> Vec<u64> {
+        let mut hashes = vec![0u64; self.0.first().map_or(0, Vec::len)];
+        for column in &self.0 {
+            let rows = hashes.iter_mut().zip(column);
+            rows.for_each(|(hash, value)| *hash = mixed(*hash ^ u64::from(value.to_bits())));
+        }
+        hashes
     }
 
     /// Feature by feature, [D, T].

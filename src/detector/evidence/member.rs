@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::calibration::{Scale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
-use super::neighbours::{Neighbour, QUERIES, References};
+use super::neighbours::{Excluded, Neighbour, QUERIES, References};
 use super::plan::Plan;
 use super::projection::Projection;
 use super::reference::Reference;
@@ -85,6 +85,11 @@ impl Member {
         Ok(member)
     }
 
+    /// How unusual a distance is, in units of the scale; 0 where there was nothing to compare with.
+    pub(super) fn z(&self, distance: f32) -> f64 {
+        if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
+    }
+
     /// Windows in coordinates, [n, coordinates].
     fn coordinates(
         &self,
@@ -96,17 +101,18 @@ impl Member {
         self.projection.apply(self.plan.source.embedding().embed(windows, starts))
     }
 
-    /// The nearest reference of the windows at `starts`.
+    /// The nearest reference of the windows at `starts`, but for those that are `excluded`.
     pub(super) fn nearest(
         &self,
         values: &Values,
         features: &Features,
-        starts: &[usize],
+        (starts, excluded): (&[usize], &[Excluded]),
         control: &dyn Control,
     ) -> Result<Vec<Neighbour>> {
         let blocks: Vec<&[usize]> = starts.chunks(QUERIES).collect();
         let found = spread_over_pool(blocks.len(), control, |i| {
-            self.references.nearest(&self.coordinates(values, features, blocks[i])?, |_| 0..0)
+            let windows = self.coordinates(values, features, blocks[i])?;
+            self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
         Ok(found.into_iter().flatten().collect())
     }
@@ -119,7 +125,7 @@ fn to_others(
     excluded: impl Fn(usize) -> Range<usize>,
 ) -> Result<Vec<f32>> {
     let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    let found = references.nearest(&queries, |i| excluded(some[i]))?;
+    let found = references.nearest(&queries, |i| [excluded(some[i]), 0..0])?;
     Ok(found.into_iter().map(|neighbour| neighbour.distance).collect())
 }
 

@@ -17,6 +17,7 @@ mod fusion;
 mod kept;
 mod member;
 mod neighbours;
+mod own;
 mod plan;
 mod projection;
 mod reference;

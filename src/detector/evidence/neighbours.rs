@@ -10,6 +10,9 @@ use crate::kernels::{View, matmul_into};
 pub(super) const QUERIES: usize = 128;
 const REFERENCES: usize = 512;
 
+/// References that a query must not find, by their numbers.
+pub(super) type Excluded = [Range<usize>; 2];
+
 /// Reference windows in coordinates.
 #[derive(Clone, Debug)]
 pub(super) struct References {
@@ -54,7 +57,7 @@ impl References {
     pub(super) fn nearest(
         &self,
         queries: &[f32],
-        excluded: impl Fn(usize) -> Range<usize>,
+        excluded: impl Fn(usize) -> Excluded,
     ) -> Result<Vec<Neighbour>> {
         let mut found = Vec::with_capacity(queries.len() / self.width.max(1));
         for (i, block) in queries.chunks(QUERIES * self.width).enumerate() {
@@ -68,7 +71,7 @@ impl References {
     fn nearest_of_block(
         &self,
         queries: &[f32],
-        excluded: impl Fn(usize) -> Range<usize>,
+        excluded: impl Fn(usize) -> Excluded,
     ) -> Result<Vec<Neighbour>> {
         let count = queries.len() / self.width;
         let augmented = augmented(queries, self.width);
@@ -81,7 +84,7 @@ impl References {
             let columns = View::strided(columns, self.width + 1, cols, self.len());
             matmul_into(augmented, columns, &mut tile, cols, false)?;
             for (i, row) in tile.chunks_exact_mut(cols).take(count).enumerate() {
-                exclude(row, first, excluded(i));
+                excluded(i).into_iter().for_each(|range| exclude(row, first, range));
                 improve(&mut best[i], row, first);
             }
         }
@@ -136,14 +139,14 @@ mod tests {
         for (n, queries, width) in [(1, 3, 2), (700, 300, 33), (1030, 129, 5)] {
             let references = References::new(draw(n * width, 0), width);
             let queries_of = draw(queries * width, 1);
-            let excluded = |i: usize| (i % n)..(i % n + 40).min(n);
+            let excluded = |i: usize| [(i % n)..(i % n + 40).min(n), (i / 2)..(i / 2 + 3)];
             let found = references.nearest(&queries_of, excluded).unwrap();
             for (i, query) in queries_of.chunks_exact(width).enumerate() {
                 let distance = |r: usize| -> f64 {
                     let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
                     query.iter().zip(references.row(r)).map(square).sum::<f64>().sqrt()
                 };
-                let allowed = (0..n).filter(|r| !excluded(i).contains(r));
+                let allowed = (0..n).filter(|r| !excluded(i).iter().any(|range| range.contains(r)));
                 let least = allowed.map(distance).fold(f64::INFINITY, f64::min);
                 let close = (f64::from(found[i].distance) - least).abs() <= 1e-5 * least;
                 assert!(close || f64::from(found[i].distance) == least, "{i}");

@@ -1,0 +1,135 @@
+//! Windows of a series that are normal rows themselves.
+//!
+//! Rows that a model was fitted on would find themselves and be as usual as can be. They are known by
+//! their content, whatever slice they come in: a window that equals kept rows at one place, and at no
+//! other, is taken for these rows. It is compared with windows that lie apart from them. Where the same
+//! values stand at several places, the others are honest neighbours.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::features::Values;
+use super::reference::Reference;
+use crate::data::positions::window_keys;
+
+/// First and last of the kept windows that look alike.
+type Place = Range<usize>;
+
+/// The windows of `size` rows of a series that are kept rows, ascending, and where those begin.
+pub(super) struct OwnWindows {
+    size: usize,
+    /// Rows on both sides of a place that count as near it.
+    reach: usize,
+    found: Vec<(usize, Place)>,
+}
+
+impl OwnWindows {
+    /// Compares every window of a series with every kept one, by hashes of 64 bits: were two different
+    /// ones taken for the same, a window would only miss some of its neighbours.
+    pub(super) fn find(
+        values: &Values,
+        reference: &Reference,
+        (size, reach): (usize, usize),
+    ) -> Self {
+        let kept = places(reference, size);
+        let windows = window_keys(&values.row_hashes(), size).into_iter().enumerate();
+        let own = |(start, key)| Some((start, kept.get(&key)?.clone()));
+        Self { size, reach: reach.max(size), found: windows.filter_map(own).collect() }
+    }
+
+    /// Where the kept windows begin that are near the window at `start`: those around its own place,
+    /// else around the places that its own rows before and after belong to.
+    pub(super) fn near(&self, start: usize) -> [Range<usize>; 2] {
+        let at = self.found.partition_point(|own| own.0 < start);
+        let (before, after) = self.found.split_at(at);
+        match after.first() {
+            Some((own, place)) if *own == start => [self.around(place.start, place.end), 0..0],
+            _ => [before.last(), after.first()].map(|own| self.beside(start, own)),
+        }
+    }
+
+    /// Around the place of the window at `start`, going by a window that shares rows with it.
+    fn beside(&self, start: usize, own: Option<&(usize, Place)>) -> Range<usize> {
+        match own {
+            Some((own, place)) if own.abs_diff(start) < self.size => {
+                let moved = |kept: usize| (kept + start).saturating_sub(*own);
+                self.around(moved(place.start), moved(place.end))
+            }
+            _ => 0..0,
+        }
+    }
+
+    fn around(&self, first: usize, last: usize) -> Range<usize> {
+        first.saturating_sub(self.reach)..last + self.reach + 1
+    }
+}
+
+/// The kept windows by their content, where all that look alike share rows.
+fn places(reference: &Reference, size: usize) -> HashMap<u64, Place> {
+    let hashes = reference.values.row_hashes();
+    let mut places: HashMap<u64, Place> = HashMap::new();
+    for run in &reference.runs {
+        for (i, key) in window_keys(&hashes[run.clone()], size).into_iter().enumerate() {
+            let start = run.start + i;
+            places.entry(key).or_insert(start..start).end = start;
+        }
+    }
+    places.retain(|_, place| place.end - place.start <= size);
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIZE: usize = 5;
+
+    /// Rows 10..30 and 40..60 of a series are kept.
+    fn reference(values: &Values) -> Reference {
+        Reference::new(values, &[10..30, 40..60], usize::MAX)
+    }
+
+    #[test]
+    fn windows_know_their_place_and_those_beside_go_by_it() {
+        let values = Values::new(vec![(0..80).map(|t| ((t * t) % 101) as f32).collect()]);
+        let own = OwnWindows::find(&values, &reference(&values), (SIZE, 0));
+        let known: Vec<usize> = own.found.iter().map(|own| own.0).collect();
+        assert_eq!(known, (10..=25).chain(40..=55).collect::<Vec<_>>());
+        assert_eq!(own.near(12), [0..8, 0..0]);
+        assert_eq!(own.near(45), [20..31, 0..0]);
+        // Rows 28 and 29 are kept; row 33 is not, nor is any of its window.
+        assert_eq!(own.near(28), [13..24, 0..0]);
+        assert_eq!(own.near(33), [0..0, 0..0]);
+        assert_eq!(own.near(38), [0..0, 13..24]);
+    }
+
+    proptest! {
+        /// By the definition, on values that recur.
+        #[test]
+        fn own_windows_look_like_kept_ones_at_one_place(
+            values in prop::collection::vec(0u8..3, 80..81),
+            moved in 0usize..20,
+        ) {
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let kept = [&values[10..30], &values[40..60]].concat();
+            let all = Values::new(vec![values.clone()]);
+            let reference = reference(&all);
+            let slice = Values::new(vec![values[moved..].to_vec()]);
+            let found = OwnWindows::find(&slice, &reference, (SIZE, 0)).found;
+            let alike = |start: &usize| {
+                let window = &values[moved + start..moved + start + SIZE];
+                let places = (0..=15).chain(20..=35).filter(|at| kept[*at..*at + SIZE] == *window);
+                let places: Vec<usize> = places.collect();
+                let (first, last) = (*places.first()?, *places.last()?);
+                (last - first <= SIZE).then_some((*start, first..last))
+            };
+            let expected: BTreeMap<_, _> =
+                (0..=80 - moved - SIZE).filter_map(|start| alike(&start)).collect();
+            prop_assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected);
+        }
+    }
+}
