@@ -27,7 +27,7 @@ DICTS = {
     "GenerateOptions": ("generate", "Options of `generate` and of its events."),
     "PairsOptions": ("pairs", "Options of `pairs`."),
     "ScoreOptions": ("score", "Options of `score`."),
-    "LabelOptions": ("label", "Options of `label`."),
+    "LabelOptions": ("label", "Options of `label` and `alarms`."),
     "InjectOptions": ("inject", "Options of `inject` and of its events."),
 }
 """Each TypedDict, the verb whose options it has, and what it is."""
@@ -128,7 +128,7 @@ def users(option: _table.Option) -> str:
     if option.when is not None:
         name, choices = option.when
         return f"`{name}` " + ", ".join(f'`"{choice}"`' for choice in choices)
-    few = option.group != "inject" and len(option.verbs) < 6
+    few = option.group != "inject" and len(option.verbs) < 7
     return ", ".join(f"`{verb}`" for verb in option.verbs) if few else ""
 
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::alarm::AlarmConfig;
 use super::detect::DetectConfig;
 use super::fit::FitConfig;
 use super::generate::GenerateConfig;
@@ -39,6 +40,7 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
         DetectConfig::OPTIONS,
         ScoreConfig::OPTIONS,
         THRESHOLD,
+        AlarmConfig::OPTIONS,
         InjectConfig::OPTIONS,
     ];
     all.into_iter().flatten()
@@ -69,6 +71,7 @@ pub fn option_table() -> Result<Vec<OptionRow>> {
 /// What every option is where it is not given, but for those of `inject`.
 fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     let mut values = to_map(&ScoreConfig::default())?;
+    values.append(&mut to_map(&AlarmConfig::default())?);
     values.append(&mut to_map(&DetectConfig::preset(preset))?);
     values.append(&mut to_map(&GenerateConfig::preset(preset))?);
     values.append(&mut to_map(&FitConfig::preset(preset))?);

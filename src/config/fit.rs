@@ -60,7 +60,7 @@ options! {
     window: usize = 200 => between(MIN_WINDOW as f64, MAX_WINDOW as f64).symbol("W");
     /// Rows between training windows.
     stride: Option<usize> = None => at_least(1.0)
-        .verbs(&["fit", "generate", "events", "score", "label", "reconstruct"])
+        .verbs(&["fit", "generate", "events", "score", "label", "alarms", "reconstruct"])
         .auto("about 4,096 windows");
     /// Largest share of the values of a window that may be missing; they are filled in for the nets,
     /// and no loss or score counts them.

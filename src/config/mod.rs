@@ -3,6 +3,7 @@
 //! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
 //! flat map of them, as the plugin receives it, over the values of a [`Preset`].
 
+mod alarm;
 mod catalogue;
 mod declare;
 mod detect;
@@ -16,6 +17,7 @@ mod range;
 mod score;
 mod table;
 
+pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use fit::{
@@ -28,5 +30,5 @@ pub use options::Options;
 pub use preset::Preset;
 pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
-pub use score::{Aggregate, ScoreConfig, Threshold};
+pub use score::{Aggregate, Scale, ScoreConfig, Threshold};
 pub use table::OptionRow;

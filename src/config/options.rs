@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
+use super::alarm::AlarmConfig;
 use super::catalogue::{CALL, refuse_foreign};
 use super::generate::GenerateConfig;
 use super::inject::InjectConfig;
@@ -27,6 +28,8 @@ pub struct Options {
     pub score: ScoreConfig,
     /// Threshold of `label`.
     pub threshold: Threshold,
+    /// What an alarm is.
+    pub alarm: AlarmConfig,
 }
 
 impl Options {
@@ -46,6 +49,7 @@ impl Options {
             detect: over(&DetectConfig::preset(preset), given)?,
             score: over(&ScoreConfig::default(), given)?,
             threshold,
+            alarm: over(&AlarmConfig::default(), given)?,
         };
         if options.score.per_feature && options.score.detector.is_none() {
             // What has a score per feature needs no training.
@@ -60,6 +64,8 @@ impl Options {
         self.fit.validate()?;
         self.detect.validate()?;
         self.score.validate()?;
+        self.alarm.validate()?;
+        self.threshold.check(&self.alarm)?;
         // A model that is given may have a larger window, so `length` is checked against it later.
         self.generate.validate(MAX_WINDOW)
     }

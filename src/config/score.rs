@@ -1,8 +1,9 @@
 //! Options of `score` and `label`.
 
 use super::declare::{options, words};
+use super::alarm::AlarmConfig;
 use super::detect::DetectorKind;
-use super::table::{Of, OptionSpec, SCORES, Shape, any, at_least, between, plain};
+use super::table::{Of, OptionSpec, LABELS, SCORES, Shape, any, at_least, between, plain};
 use crate::error::{Error, Result};
 
 words! {
@@ -20,8 +21,8 @@ words! {
 /// Where `label` draws the line.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Threshold {
-    /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
-    /// of the normal ones.
+    /// A promise about false alarms ([`super::AlarmConfig`]): alarms that start above a high line and go
+    /// on above a low one.
     #[default]
     Auto,
     /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
@@ -31,6 +32,16 @@ pub enum Threshold {
     Quantile(f64),
     /// This score.
     Number(f64),
+}
+
+words! {
+    /// What a score is given as.
+    pub enum Scale {
+        /// In the detector's own units.
+        Score = "score",
+        /// Probability that a normal row scores as high.
+        Pvalue = "pvalue",
+    }
 }
 
 options! {
@@ -48,13 +59,15 @@ options! {
     per_feature: bool = false => any()
         .verbs(&["score"])
         .when("detector", &["reconstruction", "amplitude"]);
+    /// What a score is given as: in the detector's own units, or how probable it is in normal rows.
+    as_: Scale = Scale::Score => any().verbs(&["score"]);
 }
 
 words! {
     /// Thresholds of `label` that have a name.
     pub enum NamedThreshold {
-        /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
-        /// of the normal ones.
+        /// A promise about false alarms: alarms that start above a high line and go on above a low
+        /// one.
         Auto = "auto",
         /// Peaks over threshold: the score that a normal row passes once in a thousand.
         Pot = "pot",
@@ -64,18 +77,35 @@ words! {
 /// Options of `label` that make a [`Threshold`].
 pub(super) const THRESHOLD: &[OptionSpec] = &[
     OptionSpec::new(
-        ("threshold", "Score above which a row is anomalous."),
-        ("scores", &["label"]),
+        ("threshold", "Instead of a promise: the score above which a row is anomalous."),
+        ("scores", LABELS),
         Shape { of: Of::WordOrNumber(NamedThreshold::WORDS), ..plain(Of::Number) },
         any(),
     ),
     OptionSpec::new(
         ("quantile", "Instead of `threshold`: this quantile of the scores of held-out normal rows."),
-        ("scores", &["label"]),
+        ("scores", LABELS),
         Shape { optional: true, ..plain(Of::Number) },
         between(0.0, 1.0),
     ),
 ];
+
+impl Threshold {
+    /// Refuses a line beside a promise: the promise draws the line.
+    pub(super) fn check(self, alarm: &AlarmConfig) -> Result<()> {
+        if self == Self::Auto || !alarm.asks() {
+            return Ok(());
+        }
+        let given =
+            if alarm.alarms_per_day.is_some() { "alarms_per_day" } else { "false_alarm_rate" };
+        let value = match self {
+            Self::Number(number) => number.to_string(),
+            Self::Quantile(q) => format!("quantile {q}"),
+            _ => "\"pot\"".into(),
+        };
+        Err(Error::parameter("threshold", value, format!("given without `{given}`")))
+    }
+}
 
 /// A net has no score per feature.
 pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {

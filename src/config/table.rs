@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 
 /// Verbs that fit a model where none is given.
 pub(super) const FITS: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "reconstruct", "embed"];
+    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed"];
 /// Verbs that train a detector where none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label"];
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms"];
 /// Verbs that make anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
 /// Verbs that place anomalies with a model on the rows of a series.
@@ -19,12 +19,14 @@ pub(super) const PLACES: &[&str] = &["generate", "events"];
 /// Verbs whose rows are windows.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms"];
+/// Verbs that draw a line between scores.
+pub(super) const LABELS: &[&str] = &["label", "alarms"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
 /// Verbs of series.
 pub(super) const ALL: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "reconstruct", "embed", "inject"];
+    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed", "inject"];
 
 /// A struct of options.
 pub(super) trait Config: Serialize + for<'de> Deserialize<'de> + Default {

@@ -383,7 +383,7 @@ def test_every_option_of_a_verb_is_an_argument(verb):
     _arguments.add_options(parser, verb)
     assert _arguments.given_options(parser.parse_args([]), verb) == {}
     for option in of_verb(verb):
-        flag = f"--{option.name.replace('_', '-')}"
+        flag = f"--{option.name.rstrip('_').replace('_', '-')}"
         text, value = a_value(option)
         given = parser.parse_args([flag] if text is None else [flag, text])
         assert _arguments.given_options(given, verb) == {option.name: value}

@@ -37,7 +37,7 @@ def test_a_page_without_an_option_differs():
 
 @pytest.mark.parametrize(
     "verb",
-    ["fit", "generate", "events", "pairs", "score", "label", "reconstruct", "embed", "inject"],
+    ["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed", "inject"],
 )
 def test_help_shows_every_option(verb):
     function = getattr(verbs, verb)

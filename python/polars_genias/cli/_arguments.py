@@ -17,7 +17,7 @@ from polars_genias.cli import _keys, _quoting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label")
+VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label", "alarms")
 """Commands that take options of the table."""
 
 
@@ -139,7 +139,7 @@ def _add_option(group: argparse._ActionsContainer, option: Option) -> None:
     text = option.doc.removesuffix(".").replace("%", "%%")
     if option.shown_default and option.default is not False:
         text += f" ({option.shown_default})"
-    flag = f"--{option.name.replace('_', '-')}"
+    flag = f"--{option.name.rstrip('_').replace('_', '-')}"
     group.add_argument(flag, dest=option.name, help=text, **_of_type(option))
 
 
