@@ -175,8 +175,9 @@ fn pairs_differ_where_their_masks_say() {
     let model = fitted(&series, &small());
     for (i, config) in ways().into_iter().enumerate() {
         let stride = [None, Some(1), Some(7)][i % 3];
-        let pairs =
-            model.pairs(&series, &GenerateConfig { window_stride: stride, ..config.clone() }, RUN).unwrap();
+        let pairs = model
+            .pairs(&series, &GenerateConfig { window_stride: stride, ..config.clone() }, RUN)
+            .unwrap();
         let starts: Vec<usize> = pairs.iter().map(|pair| pair.rows.start).collect();
         assert_eq!(starts, clean_starts(&series, stride.unwrap_or(1)));
         for pair in &pairs {

@@ -351,10 +351,11 @@ class ScoreOptions(TypedDict, total=False):
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     per_feature: bool
+    as_: Literal["score", "pvalue"]
 
 
 class LabelOptions(TypedDict, total=False):
-    """Options of `label`.
+    """Options of `label` and `alarms`.
 
     What is left out, or None, keeps its default.
     """
@@ -421,6 +422,13 @@ class LabelOptions(TypedDict, total=False):
     score_stride: int | None
     threshold: float | Literal["auto", "pot"]
     quantile: float | None
+    false_alarm_rate: float | None
+    alarms_per_day: float | None
+    adapt: Literal["off", "slow", "fast"]
+    join: int | None
+    min_rows: int | None
+    cooldown: int
+    min_change: float | None
 
 
 class InjectOptions(TypedDict, total=False):

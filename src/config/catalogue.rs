@@ -101,7 +101,8 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
 
 /// What to do about an option of other verbs.
 fn foreign<'a>(verb: &str, name: &str, users: impl Iterator<Item = &'a &'a str>) -> String {
-    let own = if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };
+    let own =
+        if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };
     let users = users.map(|verb| format!("`{verb}`")).collect::<Vec<_>>().join(", ");
     format!("left out of `{verb}`{own}; it is an option of {users}")
 }

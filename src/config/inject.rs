@@ -8,7 +8,7 @@ use super::declare::{options, words};
 use super::fit::MAX_WINDOW;
 use super::parse::{refuse_unused, to_map};
 use super::table::{
-    Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between, 
+    Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between,
 };
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
@@ -265,10 +265,7 @@ mod tests {
             (json!({"factor": 1e9}), "`factor` = 1000000000"),
             (json!({"factor": 0}), "`factor` = 0"),
             (json!({"shift": 0, "kind": "pattern-shift"}), "`shift` = 0"),
-            (
-                json!({"shift": 3}),
-                "it is an option of \"pattern-shift\"",
-            ),
+            (json!({"shift": 3}), "it is an option of \"pattern-shift\""),
             (json!({"strength": 2, "kind": "platform"}), "`strength` = 2"),
             (json!({"factor": 2, "kind": "mean"}), "`factor` = 2"),
             (json!({"feature_share": 0}), "`feature_share` = 0"),

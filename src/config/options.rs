@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::detect::{DetectConfig, DetectorKind};
-use super::fit::{FitConfig, MAX_WINDOW};
 use super::alarm::AlarmConfig;
 use super::catalogue::{CALL, refuse_foreign};
+use super::detect::{DetectConfig, DetectorKind};
+use super::fit::{FitConfig, MAX_WINDOW};
 use super::generate::GenerateConfig;
 use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
@@ -200,14 +200,38 @@ mod tests {
     #[test]
     fn what_is_not_used_is_refused() {
         for (verb, json, text) in [
-            ("fit", serde_json::json!({"nets": 3}), "`nets` = 3: must be left out with `detector` = \"ensemble\"; it is an option of \"classifier\", \"carla\""),
-            ("fit", serde_json::json!({"detector": "amplitude", "detector_steps": 9}), "`detector` = \"amplitude\""),
-            ("score", serde_json::json!({"detector": "classifier", "classes": 3}), "option of \"carla\""),
-            ("generate", serde_json::json!({"nets": 3}), "left out of `generate`; it is an option of `fit`, `score`, `label`"),
+            (
+                "fit",
+                serde_json::json!({"nets": 3}),
+                "`nets` = 3: must be left out with `detector` = \"ensemble\"; it is an option of \"classifier\", \"carla\"",
+            ),
+            (
+                "fit",
+                serde_json::json!({"detector": "amplitude", "detector_steps": 9}),
+                "`detector` = \"amplitude\"",
+            ),
+            (
+                "score",
+                serde_json::json!({"detector": "classifier", "classes": 3}),
+                "option of \"carla\"",
+            ),
+            (
+                "generate",
+                serde_json::json!({"nets": 3}),
+                "left out of `generate`; it is an option of `fit`, `score`, `label`",
+            ),
             ("pairs", serde_json::json!({"stride": 3}), "rows between windows are `window_stride`"),
-            ("pairs", serde_json::json!({"contamination": 0.1}), "of `generate`, `events`, `inject`"),
+            (
+                "pairs",
+                serde_json::json!({"contamination": 0.1}),
+                "of `generate`, `events`, `inject`",
+            ),
             ("label", serde_json::json!({"per_feature": true}), "of `score`"),
-            ("score", serde_json::json!({"detector": "ensemble", "per_feature": true}), "`per_feature`"),
+            (
+                "score",
+                serde_json::json!({"detector": "ensemble", "per_feature": true}),
+                "`per_feature`",
+            ),
         ] {
             let Value::Object(map) = json else { unreachable!("tests pass objects") };
             let error = Options::parse(verb, &map).unwrap_err().to_string();

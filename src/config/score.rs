@@ -1,9 +1,9 @@
 //! Options of `score` and `label`.
 
-use super::declare::{options, words};
 use super::alarm::AlarmConfig;
+use super::declare::{options, words};
 use super::detect::DetectorKind;
-use super::table::{Of, OptionSpec, LABELS, SCORES, Shape, any, at_least, between, plain};
+use super::table::{LABELS, Of, OptionSpec, SCORES, Shape, any, at_least, between, plain};
 use crate::error::{Error, Result};
 
 words! {
@@ -83,7 +83,10 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
         any(),
     ),
     OptionSpec::new(
-        ("quantile", "Instead of `threshold`: this quantile of the scores of held-out normal rows."),
+        (
+            "quantile",
+            "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
+        ),
         ("scores", LABELS),
         Shape { optional: true, ..plain(Of::Number) },
         between(0.0, 1.0),

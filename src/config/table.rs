@@ -25,8 +25,18 @@ pub(super) const LABELS: &[&str] = &["label", "alarms"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
 /// Verbs of series.
-pub(super) const ALL: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed", "inject"];
+pub(super) const ALL: &[&str] = &[
+    "fit",
+    "generate",
+    "events",
+    "pairs",
+    "score",
+    "label",
+    "alarms",
+    "reconstruct",
+    "embed",
+    "inject",
+];
 
 /// A struct of options.
 pub(super) trait Config: Serialize + for<'de> Deserialize<'de> + Default {
@@ -156,11 +166,7 @@ impl Rule {
     }
 
     /// Used only where option `name` is one of `values`.
-    pub(super) const fn when(
-        self,
-        name: &'static str,
-        values: &'static [&'static str],
-    ) -> Self {
+    pub(super) const fn when(self, name: &'static str, values: &'static [&'static str]) -> Self {
         Self { when: Some((name, values)), ..self }
     }
 
@@ -245,7 +251,11 @@ impl OptionSpec {
             Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
             value => value.as_str().into_iter().collect::<Vec<_>>(),
         };
-        let known = || words.iter().flat_map(|word| std::iter::once(word.name).chain(word.aliases.iter().copied()));
+        let known = || {
+            words
+                .iter()
+                .flat_map(|word| std::iter::once(word.name).chain(word.aliases.iter().copied()))
+        };
         let wrong = given.into_iter().find(|given| known().all(|word| word != *given));
         match wrong.and_then(|given| nearest(given, known())) {
             Some(near) => {
@@ -279,10 +289,7 @@ fn or(words: &[Word]) -> String {
 }
 
 /// The known name that a wrong one is most like.
-pub(super) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Least similarity of a slip of the pen, by Jaro and Winkler.
     const LEAST: f64 = 0.8;
     let alike = |known: &'a str| (strsim::jaro_winkler(name, known), known);
@@ -386,6 +393,18 @@ impl OptionRow {
         let Rule { auto, symbol, when, .. } = spec.rule;
         let OptionSpec { name, doc, group, shape, .. } = *spec;
         let (range, verbs) = (spec.range(), spec.verbs());
-        Self { name, doc: doc.trim(), group, r#type: shape, default, paper, auto, range, symbol, verbs, when }
+        Self {
+            name,
+            doc: doc.trim(),
+            group,
+            r#type: shape,
+            default,
+            paper,
+            auto,
+            range,
+            symbol,
+            verbs,
+            when,
+        }
     }
 }

@@ -97,8 +97,9 @@ pub(crate) fn pairs(
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
     let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
-    let stride =
-        config.window_stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+    let stride = config
+        .window_stride
+        .unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
     let (low, high) = lengths(config, size);
     let sites: Vec<Site> = windows::starts(&runs, size, stride)

@@ -133,7 +133,9 @@ def test_alarms_per_day(models):
 
 
 def test_updated_models_know_what_they_have_seen(models):
-    moved = fleet(1600, seed=2).with_columns(pl.col("cpu") + pl.when(pl.col("t") > 300).then(5).otherwise(0))
+    moved = fleet(1600, seed=2).with_columns(
+        pl.col("cpu") + pl.when(pl.col("t") > 300).then(5).otherwise(0)
+    )
     today, tomorrow = moved.filter(pl.col("t") < 1000), moved.filter(pl.col("t") >= 1000)
     out = today.genias.label(**FRAME, models=models, update=True)
     assert_frame_equal(out.drop("model"), today.genias.label(**FRAME, models=models))
@@ -160,7 +162,7 @@ def test_updated_models_know_what_they_have_seen(models):
         ({"alarms_per_day": 1, "false_alarm_rate": 0.1}, "given without `false_alarm_rate`"),
         ({"threshold": 2.0, "false_alarm_rate": 0.1}, "given without `false_alarm_rate`"),
         ({"threshold": "pot", "alarms_per_day": 1}, "given without `alarms_per_day`"),
-        ({"adapt": "quickly"}, "`adapt` = \"quickly\""),
+        ({"adapt": "quickly"}, '`adapt` = "quickly"'),
         ({"join": -1}, "`join` = -1"),
         ({"min_rows": 0}, "`min_rows` = 0"),
         ({"cooldown": 1.5}, "`cooldown` = 1.5"),

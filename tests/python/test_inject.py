@@ -136,7 +136,7 @@ def test_strength_is_in_deviations_of_each_group(hosts):
         ({"strength": 0}, "`strength`"),
         ({"strength": float("inf")}, "`strength` = inf"),
         ({"factor": 1}, "`factor`"),
-        ({"factor": 2, "kind": "mean"}, "`factor` = 2: must be left out with `kind` = .*pattern"),
+        ({"factor": 2, "kind": "mean"}, "`factor` = 2.0: must be left out with `kind` = .*pattern"),
         ({"shift": 3}, 'it is an option of "pattern-shift"'),
         ({"feature_share": 2}, "`feature_share` = 2"),
         ({"max_gap": 3}, "`max_gap`"),

@@ -13,6 +13,7 @@ import polars_genias as pg
 from conftest import FAST, NETS
 from links import ROOT
 from polars_genias import _table, verbs
+from polars_genias.cli import _arguments
 
 
 def generator() -> Any:
@@ -37,7 +38,18 @@ def test_a_page_without_an_option_differs():
 
 @pytest.mark.parametrize(
     "verb",
-    ["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed", "inject"],
+    [
+        "fit",
+        "generate",
+        "events",
+        "pairs",
+        "score",
+        "label",
+        "alarms",
+        "reconstruct",
+        "embed",
+        "inject",
+    ],
 )
 def test_help_shows_every_option(verb):
     function = getattr(verbs, verb)
