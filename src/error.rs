@@ -129,6 +129,14 @@ pub enum Error {
         /// Features of the input, in order.
         found: Vec<String>,
     },
+    /// Something went wrong in one group of a frame.
+    #[error("{group}: {error}")]
+    Group {
+        /// Its keys and their values.
+        group: String,
+        /// What went wrong.
+        error: Box<Error>,
+    },
     /// The caller asked for a stop ([`crate::Control`]).
     #[error("interrupted")]
     Interrupted,
@@ -149,6 +157,9 @@ impl Error {
     /// Whether the error means "this series has nothing to work on", which verbs answer with nulls
     /// unless `strict` is set.
     pub fn is_unusable_series(&self) -> bool {
+        if let Self::Group { error, .. } = self {
+            return error.is_unusable_series();
+        }
         matches!(self, Self::TooShort { .. } | Self::NoWindow { .. } | Self::NoCorrelation { .. })
     }
 }

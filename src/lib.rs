@@ -14,6 +14,7 @@
 //! nn          parameters, Adam, the training loop
 //! vae         the TCN-VAE: encode, perturb, decode, train
 //! anomaly     what an anomaly is, where it goes, how it is spliced in, what a feature can take
+//! alarm       scores -> p-values -> alarms
 //! generator   fit -> calibrate -> generate, pairs, reconstruct
 //! detector    a score per row, thresholds
 //! model       generator + detectors + report; bytes
@@ -63,6 +64,7 @@
 // Shapes are written in brackets, which rustdoc takes for links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+pub mod alarm;
 pub mod anomaly;
 pub mod config;
 pub mod data;

@@ -414,7 +414,6 @@ fn labels_are_scores_above_the_threshold() {
         assert!((0.0..=1.0).contains(&calibration.synthetic_f1));
         let middle = f64::from(found[100].unwrap());
         for threshold in [
-            Threshold::Auto,
             Threshold::Pot,
             Threshold::Quantile(0.5),
             Threshold::Number(middle),

@@ -19,9 +19,10 @@ fn scores_are_where_windows_are() {
     let series = rough.series();
     let model = fitted(&series, &small());
     let scores = model.score(&series, RUN).unwrap();
-    let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
-    let reconstruction = model.reconstruct(&series, RUN).unwrap();
     let threshold = model.calibration(None).unwrap().auto;
+    let labels = model.label(&series, Threshold::Number(threshold), RUN).unwrap();
+    let promised = model.label(&series, Threshold::Auto, RUN).unwrap();
+    let reconstruction = model.reconstruct(&series, RUN).unwrap();
     assert_eq!(scores.len(), Rough::ROWS);
     for t in 0..Rough::ROWS {
         let covered = is_covered(&series, t);
@@ -29,6 +30,7 @@ fn scores_are_where_windows_are() {
         assert_eq!(reconstruction.covered[t], covered, "row {t}");
         assert!(scores[t].is_none_or(|score| score.is_finite() && score >= 0.0));
         assert_eq!(labels[t], scores[t].map(|score| f64::from(score) > threshold));
+        assert_eq!(promised[t].is_some(), scores[t].is_some());
     }
     // Known anomalies are scored, too; rows with nulls are not.
     assert!(scores[252].is_some() && scores[60].is_none() && scores[200].is_none());

@@ -17,6 +17,12 @@ pub struct Call {
     pub options: Map<String, Value>,
     pub suffix: String,
     pub strict: bool,
+    /// Whether the models come back with what they have seen.
+    #[serde(default)]
+    pub update: bool,
+    /// What a group that fails comes to.
+    #[serde(default)]
+    pub on_error: OnError,
 }
 
 /// Arguments behind the values, in this order.
@@ -31,6 +37,17 @@ pub struct Roles {
     pub order: usize,
     /// Number of columns that group them.
     pub by: usize,
+}
+
+/// What a group that fails comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// An error of the whole call.
+    #[default]
+    Raise,
+    /// Nulls in its rows, and a warning.
+    Null,
 }
 
 /// Largest step of the order column inside a window.

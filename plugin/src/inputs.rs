@@ -7,7 +7,7 @@ use genias::{Columns, Error, Options, Positions, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
 use crate::bridge::{feature_to_arrow, range, to_arrow};
-use crate::call::{to_polars, Call, MaxGap, Roles};
+use crate::call::{to_polars, Call, MaxGap, OnError};
 use crate::warn::warn;
 
 /// One call's frame.
@@ -23,11 +23,16 @@ pub struct Frame {
     pub groups: Vec<Group>,
     order: Vec<Series>,
     by: Vec<Series>,
+    on_error: OnError,
+    /// First rows of the groups that failed, and why.
+    failed: Mutex<Vec<(usize, String)>>,
     /// Names of these columns in messages, where they are not their own.
     called: Vec<String>,
     labels: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
+    /// A day in the units of these.
+    day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
     without: Mutex<Vec<usize>>,
 }
@@ -45,17 +50,17 @@ impl Frame {
     /// Reads the arguments of a call.
     pub fn new(inputs: &[Series], call: &Call) -> PolarsResult<Self> {
         let (options, max_gap) = call.parse()?;
-        let frame = Self::read(inputs, call.inputs, options, max_gap)?;
-        Ok(Self { called: call.by.clone(), ..frame })
+        Self::read(inputs, call, options, max_gap)
     }
 
     /// The same with options that were read before.
     pub fn read(
         inputs: &[Series],
-        roles: Roles,
+        call: &Call,
         options: Options,
         max_gap: Option<MaxGap>,
     ) -> PolarsResult<Self> {
+        let roles = call.inputs;
         let mut rest = inputs.iter();
         let mut next = |what: &str| {
             rest.next()
@@ -64,9 +69,8 @@ impl Frame {
         let values = next("values")?;
         let features = features(values)?;
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
-        let columns = columns(&features)?;
         let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
-        let rows = columns.rows();
+        let rows = values.len();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
         let order: Vec<&Series> =
@@ -85,14 +89,16 @@ impl Frame {
                 let gaps = steps.as_ref().map(|steps| steps.gaps(&rows)).unwrap_or_default();
                 Group { rows, gaps }
             })
-            .collect();
-        let times = match order[..] {
-            [key] => times(key)?,
-            _ => None,
+            .collect::<Vec<_>>();
+        let infinite = Infinite::find(&features, &groups)?;
+        let columns = columns(&infinite.left_out(features, rows)?)?;
+        let (times, day) = match order[..] {
+            [key] => (times(key)?, day(key.dtype())),
+            _ => (None, None),
         };
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
-        Ok(Self {
+        let frame = Self {
             name,
             columns,
             dtypes,
@@ -102,18 +108,27 @@ impl Frame {
             groups,
             order,
             by,
-            called: Vec::new(),
+            called: call.by.clone(),
+            on_error: call.on_error,
+            failed: Mutex::default(),
             labels,
             times,
+            day,
             without: Mutex::default(),
-        })
+        };
+        for (group, error) in infinite.errors {
+            let series = frame.series(&frame.groups[group]);
+            frame.settled::<()>(&series, Err(error), false).map_err(to_polars)?;
+        }
+        Ok(frame)
     }
 
     /// The series of one group.
     pub fn series(&self, group: &Group) -> TimeSeries<'_> {
         let series = TimeSeries::new(&self.columns, group.rows.clone())
             .with_gaps(group.gaps.clone())
-            .with_positions(self.positions(&group.rows));
+            .with_positions(self.positions(&group.rows))
+            .with_rows_per_day(self.rows_per_day(&group.rows));
         match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -126,6 +141,19 @@ impl Frame {
         Positions::of_times(self.times.as_ref().map(own).as_deref())
     }
 
+    /// Rows of a day in a group, by the median step of its times.
+    fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
+        let (times, day) = (self.times.as_ref()?, self.day?);
+        let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
+        let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
+        let middle = steps.len() / 2;
+        if steps.is_empty() {
+            return None;
+        }
+        let (_, step, _) = steps.select_nth_unstable(middle);
+        (*step > 0).then(|| day / *step as f64)
+    }
+
     /// Notes the series that could have a model if they had fewer nulls.
     pub fn note_without(&self, series: &TimeSeries<'_>) {
         if series.len() >= self.options.fit.window && !series.is_complete() {
@@ -134,8 +162,66 @@ impl Frame {
         }
     }
 
+    /// What came of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
+    /// and failures are nulls.
+    pub fn settled<T>(
+        &self,
+        series: &TimeSeries<'_>,
+        result: genias::Result<T>,
+        strict: bool,
+    ) -> genias::Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(error) if error.is_unusable_series() && !strict => Ok(None),
+            Err(error) if self.on_error == OnError::Null => {
+                let mut failed = self.failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                failed.push((series.row(0), error.to_string()));
+                Ok(None)
+            }
+            Err(error) => Err(self.in_group(series, error)),
+        }
+    }
+
+    /// Whether a group that fails comes to nulls.
+    pub fn is_lenient(&self) -> bool {
+        self.on_error == OnError::Null
+    }
+
+    /// An error with the group that it happened in.
+    fn in_group(&self, series: &TimeSeries<'_>, error: Error) -> Error {
+        if self.by.is_empty() || series.is_empty() || matches!(error, Error::Group { .. }) {
+            return error;
+        }
+        let group = self.named(series.row(0)).unwrap_or_default();
+        Error::Group { group, error: Box::new(error) }
+    }
+
+    /// Warns of the groups that failed, and of the series without a model.
+    pub fn warn(&self) -> PolarsResult<()> {
+        self.warn_failed()?;
+        self.warn_without()
+    }
+
+    fn warn_failed(&self) -> PolarsResult<()> {
+        let noted = self.failed.lock().map(|mut rows| std::mem::take(&mut *rows));
+        let mut failed = noted.unwrap_or_default();
+        failed.sort_unstable();
+        failed.dedup_by_key(|(row, _)| *row);
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
+        let mut named = failed.iter().take(NAMED).map(one).collect::<PolarsResult<Vec<_>>>()?;
+        if failed.len() > NAMED {
+            named.push(format!("and {} more", failed.len() - NAMED));
+        }
+        let (n, of) = (failed.len(), self.groups.len());
+        warn(&format!("{n} of {of} groups failed and got nulls: {}", named.join("; ")))
+    }
+
     /// Warns of the series that were noted.
-    pub fn warn_without(&self) -> PolarsResult<()> {
+    fn warn_without(&self) -> PolarsResult<()> {
         let noted = self.without.lock().map(|mut rows| std::mem::take(&mut *rows));
         let rows = noted.unwrap_or_default();
         if rows.is_empty() {
@@ -195,6 +281,62 @@ impl Frame {
     /// Shape of a window in an Array column.
     pub fn window_shape(&self, window: usize) -> Vec<usize> {
         crate::bridge::window_shape(window, self.columns.width(), self.multivariate)
+    }
+}
+
+/// Groups that hold infinite values: all of their values of such a feature are left out.
+#[derive(Default)]
+struct Infinite {
+    /// Group, and the first infinite value in its rows.
+    errors: Vec<(usize, Error)>,
+    /// Of every feature, the rows of these groups; none where it has no infinite value.
+    rows: Vec<Option<BooleanChunked>>,
+}
+
+impl Infinite {
+    fn find(features: &[Series], groups: &[Group]) -> PolarsResult<Self> {
+        let mut found = Self::default();
+        for feature in features {
+            found.add(feature, groups)?;
+        }
+        // One error per group.
+        found.errors.sort_by_key(|(group, _)| *group);
+        found.errors.dedup_by_key(|(group, _)| *group);
+        Ok(found)
+    }
+
+    fn add(&mut self, feature: &Series, groups: &[Group]) -> PolarsResult<()> {
+        if !feature.dtype().is_float() {
+            self.rows.push(None);
+            return Ok(());
+        }
+        let infinite = feature.is_infinite()?;
+        if !infinite.any() {
+            self.rows.push(None);
+            return Ok(());
+        }
+        let mut out = vec![false; feature.len()];
+        for (i, Group { rows, .. }) in groups.iter().enumerate() {
+            let first = (0..rows.len()).find(|t| infinite.get(rows.at(*t)) == Some(true));
+            let Some(row) = first else { continue };
+            let column = feature.name().to_string();
+            self.errors.push((i, Error::Infinite { column, row }));
+            (0..rows.len()).for_each(|t| out[rows.at(t)] = true);
+        }
+        self.rows.push(Some(BooleanChunked::new(PlSmallStr::EMPTY, out)));
+        Ok(())
+    }
+
+    /// The features without them.
+    fn left_out(&self, features: Vec<Series>, rows: usize) -> PolarsResult<Vec<Series>> {
+        let without = |(feature, out): (Series, &Option<BooleanChunked>)| match out {
+            None => Ok(feature),
+            Some(out) => {
+                let nulls = Series::full_null(feature.name().clone(), rows, feature.dtype());
+                nulls.zip_with(out, &feature)
+            }
+        };
+        features.into_iter().zip(&self.rows).map(without).collect()
     }
 }
 
@@ -294,6 +436,20 @@ fn times(key: &Series) -> PolarsResult<Option<Vec<i64>>> {
         return Ok(None);
     }
     Ok(Some(whole.i64()?.into_no_null_iter().collect()))
+}
+
+/// A day in the physical units of a temporal column.
+fn day(dtype: &DataType) -> Option<f64> {
+    match dtype {
+        DataType::Datetime(unit, _) | DataType::Duration(unit) => Some(match unit {
+            TimeUnit::Nanoseconds => 86_400e9,
+            TimeUnit::Microseconds => 86_400e6,
+            TimeUnit::Milliseconds => 86_400e3,
+        }),
+        DataType::Date => Some(1.0),
+        DataType::Time => Some(86_400e9),
+        _ => None,
+    }
 }
 
 /// Rows in the order of the keys, equal ones as they come; `None` where they are in order already.

@@ -78,7 +78,7 @@ pub fn for_each_group<T: Send>(
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
         let models = match &frame.models {
-            Some(models) => read(models, block),
+            Some(models) => read(frame, models, (block, &series)),
             None if scores_only(frame, detector) => fit_scorers(frame, &series, strict, &plan),
             None => fit(frame, &series, strict, &plan),
         };
@@ -91,12 +91,14 @@ pub fn for_each_group<T: Send>(
         };
         let models = models.map_err(to_polars)?;
         let answer = |i: usize| match &models[i] {
-            Some(model) => usable(work(model, &series[i], &plan.control), strict),
+            Some(model) => {
+                frame.settled(&series[i], work(model, &series[i], &plan.control), strict)
+            }
             None => Ok(None),
         };
         answers(&series, answer, &mut take)?;
     }
-    frame.warn_without()
+    frame.warn()
 }
 
 /// As [`for_each_group`], without models.
@@ -109,9 +111,10 @@ pub fn for_each_series<T: Send>(
     let control = CallControl::new();
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
-        answers(&series, |i| usable(work(&series[i], &control), strict), &mut take)?;
+        let answer = |i: usize| frame.settled(&series[i], work(&series[i], &control), strict);
+        answers(&series, answer, &mut take)?;
     }
-    Ok(())
+    frame.warn()
 }
 
 /// The answers for the series of a block, made in the pool and taken in their order.
@@ -133,14 +136,6 @@ fn answers<T: Send>(
     Ok(())
 }
 
-/// `None` for a series with nothing to work on, unless `strict`.
-fn usable<T>(result: genias::Result<T>, strict: bool) -> genias::Result<Option<T>> {
-    match result {
-        Err(error) if error.is_unusable_series() && !strict => Ok(None),
-        result => result.map(Some),
-    }
-}
-
 /// The models of a block with their detectors, as `fit` gives them: on top of the models that were
 /// handed in, or of new ones.
 pub fn fit_detectors(
@@ -150,7 +145,7 @@ pub fn fit_detectors(
     plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let models = match &frame.models {
-        Some(models) => read(models, block)?,
+        Some(models) => read(frame, models, (block, series))?,
         None => fit(frame, series, strict, plan)?,
     };
     add_detectors(frame, series, models, strict, plan)
@@ -198,9 +193,9 @@ fn fit_each(
         if fitted.is_ok() {
             cache::count_fit();
         }
-        usable(fitted, strict)
+        frame.settled(&series[position], fitted, strict)
     };
-    parts.push(vec![u8::from(strict)]);
+    parts.push(vec![u8::from(strict), u8::from(frame.is_lenient())]);
     let models = each_once(series, |_| Ok(parts.clone()), made, (plan, phase))?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
@@ -217,7 +212,10 @@ fn add_detectors(
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.detect;
     let made = |position: usize, control: &dyn Control| match &models[position] {
-        Some(model) => usable(model.fit_detector(&series[position], config, control), strict),
+        Some(model) => {
+            let fitted = model.fit_detector(&series[position], config, control);
+            frame.settled(&series[position], fitted, strict)
+        }
         None => Ok(None),
     };
     let own = settings(config)?;
@@ -232,7 +230,7 @@ fn add_detectors(
             (None, Some(model)) => model.to_bytes()?,
             (None, None) => Vec::new(),
         };
-        Ok(vec![own.clone(), base, vec![u8::from(strict)]])
+        Ok(vec![own.clone(), base, vec![u8::from(strict), u8::from(frame.is_lenient())]])
     };
     each_once(series, parts, made, (plan, Phase::Detector))
 }
@@ -274,11 +272,16 @@ fn each_once(
 
 /// Reads the model of each group of a block: the first that its rows have. One model for all is read
 /// once.
-fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> {
+fn read(
+    frame: &Frame,
+    models: &BinaryChunked,
+    (block, series): (&[Group], &[TimeSeries<'_>]),
+) -> genias::Result<Vec<Fitted>> {
     let mut last: Option<(u128, Fitted)> = None;
     block
         .iter()
-        .map(|group| {
+        .zip(series)
+        .map(|(group, series)| {
             let bytes = if models.len() == 1 {
                 models.get(0)
             } else {
@@ -291,7 +294,8 @@ fn read(models: &BinaryChunked, block: &[Group]) -> genias::Result<Vec<Fitted>> 
                     return Ok(fitted.clone());
                 }
             }
-            let fitted = Some(Arc::new(Model::from_bytes(bytes)?));
+            let read = Model::from_bytes(bytes).map(Arc::new);
+            let fitted = frame.settled(series, read, true)?;
             last = Some((key, fitted.clone()));
             Ok(fitted)
         })

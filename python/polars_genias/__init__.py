@@ -47,6 +47,7 @@ from polars_genias.metrics import (
     vus_roc,
 )
 from polars_genias.verbs import (
+    alarms,
     describe,
     embed,
     events,
@@ -89,6 +90,7 @@ __all__ = [
     "affiliation_f1",
     "affiliation_precision",
     "affiliation_recall",
+    "alarms",
     "arp",
     "auc_pr",
     "auc_roc",

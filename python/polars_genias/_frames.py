@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 _RESULT = f"{names.OWN}result"
 _KEY = f"{names.OWN}key_"
-TABLES = ("fit", "events", "pairs")
+TABLES = ("fit", "events", "pairs", "alarms")
 """Verbs whose results have rows of their own, and not those of the input."""
 _PAIRS = ("start", "normal", "anomalous", "mask")
+_ALARM = (
+    *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
+    *("expected", "actual", "change", "open"),
+)
 _FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
 
 
@@ -183,6 +187,43 @@ def beside(
     else:
         frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
     return names.restored(frame.drop(MODEL, strict=False), at.shields)
+
+
+def labelled(
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    name: str,
+    models: IntoModels | None,
+    strict: bool,
+    update: bool,
+) -> pl.LazyFrame:
+    """The frame with its labels, and where `update` with the models beside the last rows."""
+    if not update:
+        return beside("label", at, options, adds=[name], models=models, strict=strict)
+    adds = {name: "label", "model": "model"}
+    _refuse_clash(at, list(adds))
+    frame, result = _call("label", at, options, models, strict=strict, update=True)
+    found = pl.col(_RESULT).struct
+    frame = frame.with_columns(result.alias(_RESULT))
+    frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
+    return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
+
+
+def alarms_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """The alarms of every group, one row each, behind the keys."""
+    ends = ("_start", "_end", "_peak")
+    times = {f"{key}{end}": key for end in ends for key in at.order_by}
+    own = [*_ALARM, *times]
+    clash = [name for name in times if name in _ALARM]
+    if clash or len(times) < len(ends) * len(at.order_by):
+        msg = f"parameter `order_by`: the table of alarms has a column {[*clash, *times][0]!r}"
+        raise ValueError(f"{msg} of its own; rename it")
+    table = per_group("alarms", at, options, models=models, strict=strict)
+    table = table if at.by else table.unnest(_RESULT)
+    return _keyed(at, table, own, "the table of alarms", times)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:

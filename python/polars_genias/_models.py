@@ -194,8 +194,9 @@ def _one_per_key(table: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     if not by and table.height != 1:
         msg = f"parameter `models`: {table.height} models for one series; give `by`"
         raise ValueError(msg)
-    if by and table.select(by).is_duplicated().any():
-        twice = table.select(by).filter(table.select(by).is_duplicated()).row(0)
+    keys = pl.DataFrame([table[key].alias(str(i)) for i, key in enumerate(by)])
+    if by and keys.is_duplicated().any():
+        twice = keys.filter(keys.is_duplicated()).row(0)
         msg = f"parameter `models`: more than one model for {dict(zip(by, twice, strict=True))}"
         raise ValueError(msg)
     return table.rechunk()

@@ -63,6 +63,7 @@ def plot(data: pl.DataFrame | pl.LazyFrame, /, kind: Kind = "series", **options:
 class GeniasExpr(_Namespace[pl.Expr]):
     """Verbs of a numeric column, of a struct of them, or of a column of models."""
 
+    alarms = _column(verbs.alarms)
     describe = _column(verbs.describe)
     embed = _column(verbs.embed)
     events = _column(verbs.events)
@@ -80,6 +81,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
 class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs of a LazyFrame."""
 
+    alarms = _lazy(verbs.alarms)
     events = _lazy(verbs.events)
     fit = _lazy(verbs.fit)
     generate = _lazy(verbs.generate)
@@ -94,6 +96,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
 class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs of a DataFrame."""
 
+    alarms = _eager(verbs.alarms)
     events = _eager(verbs.events)
     fit = _eager(verbs.fit)
     generate = _eager(verbs.generate)

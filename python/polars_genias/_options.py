@@ -141,6 +141,7 @@ class ScoreOptions(FitOptions, total=False):
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     per_feature: bool
+    as_: Literal["score", "pvalue"]
 
 
 class LabelOptions(FitOptions, total=False):
@@ -150,6 +151,13 @@ class LabelOptions(FitOptions, total=False):
     score_stride: int | None
     threshold: float | Literal["auto", "pot"]
     quantile: float
+    false_alarm_rate: float | None
+    alarms_per_day: float | None
+    adapt: Literal["off", "slow", "fast"]
+    join: int | None
+    min_rows: int | None
+    cooldown: int
+    min_change: float | None
 
 
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> dict[str, Any]:

@@ -31,6 +31,7 @@ def plugin(
     keys: Sequence[str] = (),
     suffix: str = "",
     strict: bool = False,
+    update: bool = False,
     **shape: bool,
 ) -> pl.Expr:
     """The expression `verb` of the compiled library.
@@ -56,6 +57,7 @@ def plugin(
             "options": options,
             "suffix": suffix,
             "strict": strict,
+            "update": update,
         },
         # Of a single column, fields of the result are named after it.
         pass_name_to_apply=True,

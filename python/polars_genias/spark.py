@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Models = Union[DataFrame, bytes, None]
 
-__all__ = ["describe", "fit", "generate", "inject", "label", "pairs", "score"]
+__all__ = ["alarms", "describe", "fit", "generate", "inject", "label", "pairs", "score"]
 
 _TO_POLARS: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
@@ -269,6 +269,43 @@ def events(
     """
     return _per_series(
         "events", data, models, features, by, order_by, label, options, strict=strict
+    )
+
+
+def alarms(
+    data: DataFrame,
+    *,
+    order_by: Keys,
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> DataFrame:
+    """One row for each alarm.
+
+    Parameters
+    ----------
+    data, order_by, models, features, by, label, strict
+        As in `label`.
+    **options
+        As in `label`: the alarms are those whose rows it marks.
+
+    Returns
+    -------
+    DataFrame
+        The keys and the columns of `polars_genias.alarms`; unsigned integers are longs.
+
+    Examples
+    --------
+    >>> import polars_genias.spark as gs
+    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
+    >>> gs.alarms(wave, order_by="t", window=16, detector="evidence").count()
+    0
+    """
+    return _per_series(
+        "alarms", data, models, features, by, order_by, label, options, strict=strict
     )
 
 

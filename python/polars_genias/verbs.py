@@ -661,7 +661,7 @@ def score(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
-    name: str = "anomaly_score",
+    name: str | None = None,
     strict: bool = False,
     **options: Unpack[ScoreOptions],
 ) -> pl.DataFrame: ...
@@ -674,7 +674,7 @@ def score(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
-    name: str = "anomaly_score",
+    name: str | None = None,
     strict: bool = False,
     **options: Unpack[ScoreOptions],
 ) -> pl.LazyFrame: ...
@@ -697,7 +697,7 @@ def score(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
-    name: str = "anomaly_score",
+    name: str | None = None,
     strict: bool = False,
     **options: Any,
 ) -> Any:
@@ -708,13 +708,15 @@ def score(
     data, model, models, features, by, order_by, label, strict
         As in `generate`; `label` matters only where a model is fitted.
     name
-        Frames: name of the new column.
+        Frames: name of the new column, by default ``anomaly_score``.
     **options
         See `ScoreOptions`. ``detector`` is by default the one that the model was fitted with;
         ``"reconstruction"`` (squared error of the VAE) and ``"amplitude"`` (largest z-score) are
         in every model. ``aggregate``: what the windows that cover a row come to. With
         ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
-        of ``"amplitude"``), to read where an anomaly is.
+        of ``"amplitude"``), to read where an anomaly is. ``as_="pvalue"``: the probability that a
+        normal row scores as high, by the scores of normal rows, which follow the rows; the new
+        column is called ``anomaly_pvalue``, where no other name is given.
 
     Returns
     -------
@@ -740,7 +742,7 @@ def score(
             adds = [f"{feature}_score" for feature in at.features]
             given["suffix"] = "_score"
         else:
-            adds = [name]
+            adds = [name or f"anomaly_{options.get('as_') or 'score'}"]
         return frames.like(data, frames.beside("score", at, options, adds=adds, **given))
     model = _either(model, models)
     return _expression(
@@ -759,6 +761,7 @@ def label(
     label: str | None = None,
     name: str = "anomaly_label",
     strict: bool = False,
+    update: bool = False,
     **options: Unpack[LabelOptions],
 ) -> pl.DataFrame: ...
 @overload
@@ -772,6 +775,7 @@ def label(
     label: str | None = None,
     name: str = "anomaly_label",
     strict: bool = False,
+    update: bool = False,
     **options: Unpack[LabelOptions],
 ) -> pl.LazyFrame: ...
 @overload
@@ -782,6 +786,7 @@ def label(
     order_by: Order = None,
     label: IntoColumn | None = None,
     strict: bool = False,
+    update: bool = False,
     **options: Unpack[LabelOptions],
 ) -> pl.Expr: ...
 def label(
@@ -795,9 +800,15 @@ def label(
     label: Any = None,
     name: str = "anomaly_label",
     strict: bool = False,
+    update: bool = False,
     **options: Any,
 ) -> Any:
-    """Label every row: whether its score is above a threshold.
+    """Label every row: whether it lies in an alarm.
+
+    A label is a promise about false alarms. Scores become probabilities (`score` with
+    ``as_="pvalue"``) by those of normal rows, which follow the rows that are labelled. An alarm
+    starts where a score is too improbable and goes on while it is improbable; it is as long as
+    what it reports.
 
     Parameters
     ----------
@@ -805,12 +816,18 @@ def label(
         As in `score`. `label` names the known anomalies of the training data, not the result.
     name
         Frames: name of the new column.
+    update
+        Whether the models come back with what they have seen, for the rows that come next: frames
+        get a column ``model`` that holds the model of each group at its last row and null
+        elsewhere, an expression is a struct of ``label`` and ``model``.
     **options
-        See `LabelOptions`. ``threshold="auto"``, the default: best F1 between held-out normal
-        rows and generated anomalies, found when the model was fitted, and at least the 99 %
-        quantile of the normal ones. ``"pot"``: the score that a normal row passes once in a
-        thousand, by peaks over threshold. A number: that score. Or ``quantile``, of the scores of
-        held-out normal rows, instead.
+        See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: share of the rows of a
+        normal series that may lie in alarms, by default 0.001, 10 of 10,000. Or
+        ``alarms_per_day``, with a temporal `order_by`. ``adapt``: how fast what is normal follows
+        the rows. ``join``, ``min_rows``, ``cooldown``, ``min_change``: what one alarm is.
+        Or a line instead of a promise: ``threshold``, a score or ``"pot"`` (the score that a
+        normal row passes once in a thousand, by peaks over threshold), or ``quantile``, of the
+        scores of held-out normal rows; rows that score above it are labelled, and nothing follows.
 
     Returns
     -------
@@ -825,14 +842,106 @@ def label(
     >>> wave.genias.label(window=16, steps=20, threshold=1e9)["anomaly_label"].any()
     False
     """
+    model = _either(model, models)
     if isinstance(data, _FRAMES):
         at = frames.inputs(data, features, by, order_by, label)
-        given = {"models": _either(model, models), "strict": strict}
-        return frames.like(data, frames.beside("label", at, options, adds=[name], **given))
+        given = {"models": model, "strict": strict, "update": update}
+        return frames.like(data, frames.labelled(at, options, name=name, **given))
+    given = {"model": model, "label": label, "strict": strict, "update": update}
+    return _expression("label", data, options, order_by=order_by, **given)
+
+
+@overload
+def alarms(
+    data: pl.DataFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.DataFrame: ...
+@overload
+def alarms(
+    data: pl.LazyFrame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.LazyFrame: ...
+@overload
+def alarms(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[LabelOptions],
+) -> pl.Expr: ...
+def alarms(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """What alarms there are: one row for each whose rows `label` marks.
+
+    With the same rows, models and options these are the alarms of that verb.
+
+    Parameters
+    ----------
+    data, model, models, features, by, order_by, label, strict
+        As in `label`.
+    **options
+        As in `label`.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the columns `by`, ``id`` (from 1 in each series), ``start`` (row of the series, in
+        time order, from 0), ``length`` (rows), ``peak`` (its oddest row), per column of `order_by`
+        ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its values at these rows),
+        ``severity`` (0 to 1, the same in every group: -log10(p) / 12), ``p`` (least probability of
+        a score as high in a normal row), ``direction`` (``"up"``, ``"down"`` or ``"both"``: where
+        the first feature went), ``features`` (names of those to blame, the first of them first),
+        ``shares`` (what each has of it, in (0, 1]), ``expected`` and ``actual`` (of the first
+        feature at the peak), ``change`` (largest movement of a feature from what was expected, in
+        its unit) and ``open`` (whether it goes on behind the last row). From ``direction`` to
+        ``change`` they are null or empty for detectors other than ``"evidence"``. Columns: a
+        struct of these, one row per alarm.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(900)}).with_columns(cpu=(pl.col("t") / 3).sin())
+    >>> model = wave.head(600).genias.fit(order_by="t", window=32, detector="evidence")
+    >>> odd = wave.with_columns(
+    ...     cpu=pl.when(pl.col("t").is_between(700, 709)).then(pl.col("cpu") + 4).otherwise("cpu")
+    ... )
+    >>> table = odd.tail(300).genias.alarms(order_by="t", models=model)
+    >>> table.select("t_start", "t_end", "direction").row(0)
+    (700, 709, 'up')
+    """
     model = _either(model, models)
-    return _expression(
-        "label", data, options, order_by=order_by, model=model, label=label, strict=strict
-    )
+    if isinstance(data, _FRAMES):
+        at = frames.inputs(data, features, by, order_by, label)
+        return frames.like(data, frames.alarms_frame(at, options, models=model, strict=strict))
+    given = {"label": label, "strict": strict, "changes_length": True}
+    return _expression("alarms", data, options, order_by=order_by, model=model, **given)
 
 
 def reconstruct(

@@ -104,7 +104,8 @@ impl Around<'_> {
     /// A change of an end that its neighbour is `gap` away from.
     fn bounded(&self, delta: f32, gap: f32) -> f32 {
         let most = self.step.max(gap.abs());
-        delta.clamp(gap - most, gap + most)
+        // Not `clamp`: the gap between values beyond the floats is NaN, and bounds nothing.
+        delta.max(gap - most).min(gap + most)
     }
 
     /// Sets a weighted change to the RMS `strength`, its ends bounded.
@@ -158,6 +159,15 @@ mod tests {
         // No room: a third of the segment at either end, and a full row between.
         let short = weights(12, 100.0, 0.01, 0);
         assert_eq!(short.iter().filter(|w| **w == 1.0).count(), 4);
+    }
+
+    #[test]
+    fn values_beyond_the_floats_bound_nothing() {
+        let input = [f32::INFINITY; 3];
+        let around = Around { input: &input, before: Some(f32::INFINITY), after: None, step: 1.0 };
+        let mut delta = [1.0, 2.0, 3.0];
+        around.bound(&mut delta);
+        assert_eq!(delta, [1.0, 2.0, 3.0]);
     }
 
     #[test]

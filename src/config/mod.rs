@@ -3,6 +3,7 @@
 //! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
 //! flat map of them, as the plugin receives it, over the values of a [`Preset`].
 
+mod alarm;
 mod check;
 mod detect;
 mod fit;
@@ -13,6 +14,7 @@ mod parse;
 mod preset;
 mod score;
 
+pub use alarm::{Adapt, AlarmConfig};
 pub use check::OneOrRange;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use fit::{
@@ -24,4 +26,4 @@ pub use inject::{InjectConfig, Kind, Kinds};
 pub use options::Options;
 pub use preset::Preset;
 pub(crate) use score::per_feature_error;
-pub use score::{Aggregate, ScoreConfig, Threshold};
+pub use score::{Aggregate, Scale, ScoreConfig, Threshold};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::alarm::AlarmConfig;
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
 use super::generate::GenerateConfig;
@@ -23,6 +24,8 @@ pub struct Options {
     pub score: ScoreConfig,
     /// Threshold of `label`.
     pub threshold: Threshold,
+    /// What an alarm is.
+    pub alarm: AlarmConfig,
 }
 
 impl Options {
@@ -44,6 +47,7 @@ impl Options {
             to_map(&GenerateConfig::preset(preset))?,
             to_map(&DetectConfig::preset(preset))?,
             to_map(&ScoreConfig::default())?,
+            to_map(&AlarmConfig::default())?,
         ];
         for (name, value) in given {
             let known = maps.iter_mut().filter_map(|map| overlay(map, &name, &value).then_some(()));
@@ -53,13 +57,14 @@ impl Options {
                 return Err(Error::UnknownOption { name, known: names.join(", ") });
             }
         }
-        let [fit, generate, detect, score] = maps;
+        let [fit, generate, detect, score, alarm] = maps;
         let mut options = Self {
             fit: from_map(fit)?,
             generate: from_map(generate)?,
             detect: from_map(detect)?,
             score: from_map(score)?,
             threshold,
+            alarm: from_map(alarm)?,
         };
         if options.score.per_feature && options.score.detector.is_none() {
             // What has a score per feature needs no training.
@@ -68,6 +73,8 @@ impl Options {
         options.fit.validate()?;
         options.detect.validate()?;
         options.score.validate()?;
+        options.alarm.validate()?;
+        options.threshold.check(&options.alarm)?;
         // A model that is given may have a larger window, so `length` is checked against it later.
         options.generate.validate(MAX_WINDOW)?;
         Ok(options)
@@ -179,7 +186,9 @@ mod tests {
         let generate = to_map(&GenerateConfig::default()).unwrap();
         let detect = to_map(&DetectConfig::default()).unwrap();
         let score = to_map(&ScoreConfig::default()).unwrap();
-        for name in fit.keys().chain(generate.keys()).chain(detect.keys()).chain(score.keys()) {
+        let alarm = to_map(&AlarmConfig::default()).unwrap();
+        let maps = [fit, generate, detect, score, alarm];
+        for name in maps.iter().flat_map(Map::keys) {
             assert_eq!(static_name(name), name);
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm::AlarmConfig;
 use super::check::optional_count;
 use super::detect::DetectorKind;
 use crate::error::{Error, Result};
@@ -22,8 +23,8 @@ pub enum Aggregate {
 /// Where `label` draws the line.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Threshold {
-    /// Best F1 between held-out normal rows and generated anomalies, and at least the 99 % quantile
-    /// of the normal ones.
+    /// A promise about false alarms ([`super::AlarmConfig`]): alarms that start above a high line and go
+    /// on above a low one.
     #[default]
     Auto,
     /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
@@ -33,6 +34,33 @@ pub enum Threshold {
     Quantile(f64),
     /// This score.
     Number(f64),
+}
+
+impl Threshold {
+    /// Refuses a line beside a promise: the promise draws the line.
+    pub(super) fn check(self, alarm: &AlarmConfig) -> Result<()> {
+        if self == Self::Auto || !alarm.asks() {
+            return Ok(());
+        }
+        let given = if alarm.alarms_per_day.is_some() { "alarms_per_day" } else { "false_alarm_rate" };
+        let value = match self {
+            Self::Number(number) => number.to_string(),
+            Self::Quantile(q) => format!("quantile {q}"),
+            _ => "\"pot\"".into(),
+        };
+        Err(Error::parameter("threshold", value, format!("given without `{given}`")))
+    }
+}
+
+/// What a score is given as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// In the detector's own units.
+    #[default]
+    Score,
+    /// Probability that a normal row scores as high.
+    Pvalue,
 }
 
 /// How rows are scored.
@@ -47,6 +75,8 @@ pub struct ScoreConfig {
     pub score_stride: Option<usize>,
     /// Whether every feature gets a score of its own (`reconstruction` and `amplitude` only).
     pub per_feature: bool,
+    /// What the score is given as.
+    pub as_: Scale,
 }
 
 /// A net has no score per feature.

@@ -19,6 +19,7 @@ pub struct Series<'a> {
     labelled: Vec<bool>,
     gaps: Vec<usize>,
     positions: Positions,
+    rows_per_day: Option<f64>,
 }
 
 impl<'a> Series<'a> {
@@ -31,6 +32,7 @@ impl<'a> Series<'a> {
             labelled: Vec::new(),
             gaps: Vec::new(),
             positions: Positions::default(),
+            rows_per_day: None,
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -67,6 +69,17 @@ impl<'a> Series<'a> {
     pub fn with_positions(mut self, positions: Positions) -> Self {
         self.positions = positions;
         self
+    }
+
+    /// Says how many rows a day has.
+    pub fn with_rows_per_day(mut self, rows: Option<f64>) -> Self {
+        self.rows_per_day = rows.filter(|rows| rows.is_finite() && *rows > 0.0);
+        self
+    }
+
+    /// Rows of a day, where times are known.
+    pub fn rows_per_day(&self) -> Option<f64> {
+        self.rows_per_day
     }
 
     /// The same series with the values of `columns`, whose rows are those of the series in its order.

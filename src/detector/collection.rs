@@ -74,7 +74,7 @@ impl Detectors {
         }
     }
 
-    fn evidence(&self) -> Result<&Evidence> {
+    pub(super) fn evidence(&self) -> Result<&Evidence> {
         let kind = DetectorKind::Evidence;
         let trained = self.trained.get(&kind).ok_or_else(|| self.missing(kind))?;
         let kept = trained.learned.evidence.as_ref().ok_or_else(|| self.missing(kind))?;
@@ -155,13 +155,14 @@ impl Detectors {
         match (threshold, self.calibration(kind)) {
             (Threshold::Number(number), _) => Ok(number),
             (threshold, Some(calibration)) => Ok(calibration.threshold(threshold)),
-            (_, None) => {
-                let kind = kind.unwrap_or_else(|| self.default_kind());
-                let allowed = "one with thresholds; fit(model, detector=...) sets them, or give \
-                               `threshold` a number";
-                Err(Error::parameter("detector", kind.name(), allowed))
-            }
+            (_, None) => Err(self.without_thresholds(kind.unwrap_or_else(|| self.default_kind()))),
         }
+    }
+
+    pub(super) fn without_thresholds(&self, kind: DetectorKind) -> Error {
+        let allowed = "one with thresholds; fit(model, detector=...) sets them, or give \
+                       `threshold` a number";
+        Error::parameter("detector", kind.name(), allowed)
     }
 }
 

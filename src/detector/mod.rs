@@ -11,6 +11,8 @@ mod classifier;
 mod collection;
 mod ensemble;
 mod evidence;
+mod labels;
+mod locate;
 mod negatives;
 mod normal;
 mod reconstruction;
@@ -20,6 +22,7 @@ mod trained;
 pub(crate) mod training;
 
 pub use collection::Detectors;
+pub use labels::Found;
 pub use score_rows::Detector;
 pub use threshold::Calibration;
 pub(crate) use trained::Learned;

@@ -3,9 +3,10 @@
 use candle_core::{Device, Tensor};
 
 use super::negatives::{Anomalous, NegativeSampler};
-use crate::config::Negatives;
+use crate::config::{Aggregate, Negatives};
 use crate::data::batches::map_shares;
 use crate::data::normalise::Matrix;
+use crate::data::overlap::Overlap;
 use crate::data::series::Series;
 use crate::data::windows::{self, clean_starts, spread};
 use crate::error::Result;
@@ -14,6 +15,9 @@ use crate::runtime::control::Control;
 
 /// Held-out windows that a detector is calibrated on, and as many with anomalies.
 const EXAMINED: usize = 256;
+
+/// Windows of scores that begin within the rows of one.
+const SCORED: usize = 4;
 
 /// The normal windows of a series, as a detector sees them.
 pub(crate) struct NormalWindows<'a> {
@@ -46,6 +50,29 @@ impl<'a> NormalWindows<'a> {
     /// Rows of a window.
     pub(crate) fn size(&self) -> usize {
         self.generator.config.window
+    }
+
+    /// What `work` gives for the rows of the held-out windows, put together as scores are: time order.
+    pub(crate) fn held_out_scores(
+        &self,
+        control: &dyn Control,
+        work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
+    ) -> Result<Vec<f32>> {
+        let (size, width) = (self.size(), self.matrix.features());
+        let starts = apart(&self.validation, (size / SCORED).max(1));
+        let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
+            return Ok(Vec::new());
+        };
+        let scores = map_shares(starts.len(), control, |share| {
+            let shape = (share.len(), size, width);
+            work(&Tensor::from_vec(self.matrix.gather(&starts[share], size), shape, &Device::Cpu)?)
+        })?;
+        let mut rows = Overlap::new(last + size - first, 1, Aggregate::Mean);
+        let scores = scores.iter().flat_map(|share| share.chunks_exact(size));
+        for (start, scores) in starts.iter().zip(scores) {
+            rows.add(start - first..start - first + size, scores);
+        }
+        Ok((0..last + size - first).filter_map(|t| rows.get(t, 0)).collect())
     }
 
     /// Anomalies on the windows at `starts`; `residuals` of the VAE are kept for them.
@@ -151,6 +178,17 @@ impl HeldOut {
         })?;
         Ok(done.into_iter().flatten().collect())
     }
+}
+
+/// Those of ascending rows that are at least `step` behind the one before.
+fn apart(starts: &[usize], step: usize) -> Vec<usize> {
+    let mut kept: Vec<usize> = Vec::new();
+    for &start in starts {
+        if kept.last().is_none_or(|last| start >= last + step) {
+            kept.push(start);
+        }
+    }
+    kept
 }
 
 /// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is

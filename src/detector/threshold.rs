@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::Reference;
 use crate::config::Threshold;
 
 /// Quantile of the scores of normal rows that the automatic threshold is at least.
@@ -32,6 +33,9 @@ pub struct Calibration {
     pub synthetic_f1: f64,
     /// Quantiles of the scores of held-out normal rows, dense towards 1.
     quantiles: Vec<f32>,
+    /// Scores of normal rows in time order, where labels are a promise about false alarms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<Reference>,
 }
 
 impl Calibration {
@@ -43,7 +47,7 @@ impl Calibration {
         let rows = sorted.iter().map(|score| (*score, false)).chain(hit);
         let (auto, synthetic_f1) = best_f1(rows.collect(), at(&sorted, NORMAL_QUANTILE));
         let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i)) as f32).collect();
-        Self { auto, pot: peaks_over_threshold(&sorted, RISK), synthetic_f1, quantiles }
+        Self { auto, pot: peaks_over_threshold(&sorted, RISK), synthetic_f1, quantiles, reference: None }
     }
 
     /// From scores of normal rows alone: `auto` is above all of them, and above what one row in
@@ -53,7 +57,12 @@ impl Calibration {
         sorted.sort_by(f64::total_cmp);
         let largest = sorted.last().copied().unwrap_or(0.0);
         let auto = peaks_over_threshold(&sorted, QUIET).max(largest);
-        Self { auto, ..Self::new(normal, &[]) }
+        Self { auto, ..Self::new(normal, &[]) }.with_reference(normal)
+    }
+
+    /// With scores of normal rows in time order, which labels are a promise about.
+    pub(crate) fn with_reference(self, normal: &[f32]) -> Self {
+        Self { reference: Some(Reference::new(normal)), ..self }
     }
 
     /// The score that `threshold` means.
@@ -81,6 +90,7 @@ impl Calibration {
         numbers.iter().all(|x| x.is_finite())
             && self.quantiles.len() == STEPS + 1
             && self.quantiles.iter().all(|x| x.is_finite())
+            && self.reference.iter().all(Reference::is_sound)
     }
 }
 

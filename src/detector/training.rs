@@ -175,6 +175,8 @@ fn calibration(
 ) -> Result<Calibration> {
     let detector = detectors.build(kind, normal.generator)?;
     let scores = |windows: &Tensor| detector.rows(windows);
+    let reference = normal.held_out_scores(control, scores)?;
     let normal = held_out.normal(control, scores)?;
-    Ok(Calibration::new(&normal, &held_out.anomalous(control, scores)?))
+    let found = Calibration::new(&normal, &held_out.anomalous(control, scores)?);
+    Ok(found.with_reference(&reference))
 }

@@ -7,10 +7,13 @@ pub(crate) mod trainer;
 use candle_core::Tensor;
 
 use crate::anomaly::{Anomaly, Pair};
-use crate::config::{DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold};
+use crate::alarm::Reference;
+use crate::config::{
+    AlarmConfig, DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold,
+};
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Calibration, Detectors};
+use crate::detector::{Calibration, Detectors, Found};
 use crate::error::Result;
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 pub use crate::generator::{Health, Report};
@@ -173,8 +176,7 @@ impl Model {
         self.detectors.score_features(&self.generator, series, config, control)
     }
 
-    /// Whether the score of every row by the default detector is above `threshold`:
-    /// [`Model::label_with`].
+    /// Whether every row lies in an alarm of the default detector: [`Model::label_with`].
     ///
     /// # Errors
     /// As [`Model::label_with`].
@@ -187,11 +189,11 @@ impl Model {
         self.label_with(series, threshold, &ScoreConfig::default(), control)
     }
 
-    /// Whether the score of each row is above `threshold`. `None` where there is no score.
+    /// Whether each row lies in an alarm ([`Model::alarms`], with the default options). `None` where
+    /// there is no score.
     ///
     /// # Errors
-    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector that has no
-    /// thresholds of its own.
+    /// As [`Model::alarms`].
     pub fn label_with(
         &self,
         series: &Series<'_>,
@@ -199,9 +201,56 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<bool>>> {
-        let threshold = self.detectors.threshold(threshold, config.detector)?;
-        let scores = self.score_with(series, config, control)?;
-        Ok(scores.into_iter().map(|score| score.map(|s| f64::from(s) > threshold)).collect())
+        Ok(self.alarms(series, threshold, &AlarmConfig::default(), config, control)?.labels)
+    }
+
+    /// The alarms of a series, in time order, the label and the p-value of every row.
+    ///
+    /// With [`Threshold::Auto`] an alarm starts where the score of a row is less probable in normal rows
+    /// than `alarm` allows, and goes on while it is improbable; the scores that rows are compared with
+    /// follow them as `alarm.adapt` says, from [`Found::reference`] on if that is put into the model
+    /// ([`Model::with_reference`]). Of the evidence, an alarm has the rows that differ from what was
+    /// expected where those are few, else all rows with an improbable score. With another threshold, rows
+    /// that score above it are an alarm.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector that has no thresholds of
+    /// its own, and for `alarms_per_day` of a series that does not say how many rows a day has.
+    pub fn alarms(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Found> {
+        self.detectors.alarms(&self.generator, series, (threshold, alarm), config, control)
+    }
+
+    /// Probability that a normal row scores as high as each row, by the scores of normal rows that the
+    /// model holds, in the order of the rows and following them: [`Found::p`].
+    ///
+    /// # Errors
+    /// As [`Model::alarms`], and [`crate::Error::Parameter`] for a detector without scores of normal rows.
+    pub fn p_values(
+        &self,
+        series: &Series<'_>,
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f64>>> {
+        self.detectors.p_values(&self.generator, series, alarm, config, control)
+    }
+
+    /// This model with other scores of normal rows for a detector, of the default one where `kind` is
+    /// `None`: those that following a series came to.
+    pub fn with_reference(&self, kind: Option<DetectorKind>, reference: Reference) -> Self {
+        let mut model = self.clone();
+        let kind = kind.unwrap_or_else(|| self.detector());
+        if let Some(calibration) = model.detectors.calibrations.get_mut(&kind) {
+            calibration.reference = Some(reference);
+        }
+        model
     }
 
     /// What scores by default: the detector that was asked for last, else the VAE's error.

@@ -504,3 +504,38 @@ assert "altair" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(pl.__version__.startswith("1.30"), reason="cannot mean a column by such a name")
+def test_names_that_polars_reads_as_patterns(series):
+    """A picture of the columns `*`, `^a$` and so on is that of columns with other names."""
+    plain = {"t": "time", "cpu": "one", "mem": "two", "known": "true", "score": "much"}
+    odd = {"t": "^t.*$", "cpu": "*", "mem": "^.*$", "known": "^k$", "score": "^s$"}
+    ends = {"one_synthetic": "*_synthetic", "two_synthetic": "^.*$_synthetic"}
+    rows = series.with_columns(score=pl.col("cpu").abs()).rename(plain)
+    at = {"features": ["one", "two"], "order_by": "time"}
+    models = rows.genias.fit(**at, **{name: FAST[name] for name in ("window", "steps", "latent")})
+    made = rows.genias.generate(**at, models=models, length=4)
+    mapping = dict(zip(plain.values(), odd.values(), strict=True)) | ends
+    mapping |= {"one_mask": "*_mask", "two_mask": "^.*$_mask"}
+    pictures = []
+    for names, data in ((plain, made), (odd, made.rename(mapping))):
+        at = {"features": {"one": names["cpu"], "two": names["mem"]}, "order_by": names["t"]}
+        score, label = names["score"], names["known"]
+        history = models.with_columns(pl.lit("h").alias(label))
+        charts = [
+            plots.plot_series(data, **at, label=label, score=score),
+            plots.plot_scores(data, score=score, label=label),
+            plots.plot_latent(data, models=models, **at, label=label, windows=20),
+            plots.plot_history(history),
+        ]
+        pictures.append([drawn(chart) for chart in charts])
+    assert pictures[0] == pictures[1]
+    assert all(len(values) > 5 for values in pictures[0])
+
+
+def drawn(chart) -> list[float]:
+    """Every number in the data of a picture, in ascending order."""
+    tables = chart.to_dict()["datasets"].values()
+    cells = [cell for rows in tables for row in rows for cell in row.values()]
+    return sorted(float(cell) for cell in cells if isinstance(cell, (int, float)))

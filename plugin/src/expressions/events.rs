@@ -143,7 +143,7 @@ fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=inject_events_output)]
 fn inject_events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let (config, max_gap) = kwargs.parse_inject()?;
-    let frame = Frame::read(inputs, kwargs.inputs, Options::default(), max_gap)?;
+    let frame = Frame::read(inputs, &kwargs, Options::default(), max_gap)?;
     let mut table = Table::default();
     for_each_series(
         &frame,

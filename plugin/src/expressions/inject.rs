@@ -19,7 +19,7 @@ fn inject_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=inject_output)]
 fn inject(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let (config, max_gap) = kwargs.parse_inject()?;
-    let frame = Frame::read(inputs, kwargs.inputs, Options::default(), max_gap)?;
+    let frame = Frame::read(inputs, &kwargs, Options::default(), max_gap)?;
     let mut synthetic = pool()?.install(|| Synthetic::new(&frame.columns));
     for_each_series(
         &frame,

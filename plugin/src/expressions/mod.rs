@@ -1,5 +1,6 @@
 //! One file per expression: its output type and the function.
 
+mod alarms;
 mod describe;
 mod embed;
 mod events;

@@ -1,5 +1,6 @@
 //! `score(...)`: how anomalous every row is.
 
+use genias::config::Scale;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
@@ -32,9 +33,13 @@ fn score(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         &frame,
         kwargs.strict,
         Detector::Trained,
-        |model, series, control| match per_feature {
-            true => model.score_features(series, config, control),
-            false => Ok(vec![model.score_with(series, config, control)?]),
+        |model, series, control| match (per_feature, config.as_) {
+            (true, _) => model.score_features(series, config, control),
+            (_, Scale::Score) => Ok(vec![model.score_with(series, config, control)?]),
+            (_, Scale::Pvalue) => {
+                let p = model.p_values(series, &frame.options.alarm, config, control)?;
+                Ok(vec![p.into_iter().map(|p| p.map(|p| p as f32)).collect()])
+            }
         },
         |series, answer| {
             for (scores, answer) in scores.iter_mut().zip(answer.unwrap_or_default()) {

@@ -23,13 +23,14 @@ COMMANDS = {
     "pairs": "windows, beside the same windows with an anomaly",
     "score": "score every row: higher is more anomalous",
     "label": "label every row as anomalous or not",
+    "alarms": "a row for each alarm whose rows label would mark",
     "evaluate": "metrics per group of scored or labelled rows",
     "describe": "what is in a table of models",
     "plot": "draw rows, scores, pairs or models",
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label"), "_verbs"
+    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 
 _EPILOG = """\

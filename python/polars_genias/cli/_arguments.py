@@ -32,6 +32,7 @@ OPTIONS: dict[str, type] = {
     "pairs": GenerateOptions,
     "score": ScoreOptions,
     "label": LabelOptions,
+    "alarms": LabelOptions,
 }
 
 DEFAULTS: dict[str, Any] = {
@@ -85,6 +86,9 @@ DEFAULTS: dict[str, Any] = {
     "entropy_weight": 5,
     "aggregate": "mean",
     "threshold": "auto",
+    "as_": "score",
+    "adapt": "slow",
+    "cooldown": 0,
 }
 """Defaults of the core as the help shows them; what the user does not give is left to the core."""
 
@@ -152,8 +156,16 @@ HELP: dict[str, str] = {
     "aggregate": "what the windows that cover a row come to",
     "score_stride": "rows between scored windows (a quarter of a window)",
     "per_feature": "a score per feature",
-    "threshold": "score above which a row is anomalous",
+    "threshold": "instead of a promise: the score above which a row is anomalous",
     "quantile": "threshold: this quantile of the scores of held-out normal rows instead",
+    "as_": "in units of the detector, or how probable it is in normal rows",
+    "false_alarm_rate": "share of normal rows that may lie in alarms (0.001)",
+    "alarms_per_day": "false alarms per day, with one temporal --order-by",
+    "adapt": "how fast what is normal follows the rows",
+    "join": "rows below the low line that an alarm bridges (a sixteenth of a window)",
+    "min_rows": "drop alarms of fewer rows (1)",
+    "cooldown": "rows after an alarm in which none starts",
+    "min_change": "drop alarms in which no feature moves by more, in its unit",
     "kind": "kinds of anomalies (CARLA's five: the first five)",
     "count": "anomalies per series, instead of --contamination",
     "factor": "of tempo, amplitude or distortion",
@@ -259,7 +271,7 @@ def features(given: Sequence[tuple[str, str | None]] | None) -> list[str] | dict
 def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
     """The options of a verb, in groups; what is its own comes first."""
     hints = option_hints(verb)
-    own = "scores" if verb in ("score", "label") else "anomalies"
+    own = "scores" if verb in ("score", "label", "alarms") else "anomalies"
     titles = dict.fromkeys(hints, own)
     if verb != "inject":
         titles |= dict.fromkeys(typing.get_type_hints(FitOptions), "detector")
@@ -288,7 +300,8 @@ def _add_option(group: argparse._ActionsContainer, name: str, hint: Any, *, show
         text += f" ({DEFAULTS[name]})"
     elif shown and DEFAULTS.get(name):
         text += " (yes)"
-    group.add_argument(f"--{name.replace('_', '-')}", dest=name, help=text, **_of_type(hint))
+    flag = name.rstrip("_").replace("_", "-")
+    group.add_argument(f"--{flag}", dest=name, help=text, **_of_type(hint))
 
 
 def _of_type(hint: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``genias fit, generate, inject, events, pairs, score, label``: the frame verbs on Parquet."""
+"""``genias fit, generate, inject, events, pairs, score, label, alarms``: the frame verbs on Parquet."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _EXAMPLES = {
     "pairs": "genias pairs metrics/ pairs.parquet --by host --models models.parquet --stride 50",
     "score": "genias score 'metrics/**/*.parquet' scored.parquet --by host --order-by timestamp "
     "--models models.parquet",
+    "alarms": "genias alarms metrics/ alarms.parquet --by host --order-by timestamp "
+    "--models models.parquet --alarms-per-day 0.1",
     "label": "genias label metrics/ metrics/ --overwrite --by host --order-by timestamp "
     "--models models.parquet",
 }
@@ -173,6 +175,8 @@ def _counts(
             "anomalous_rows": hit.sum(),
             "rows_without": hit.is_null().sum(),
         }
+    if given.command == "alarms":
+        return {"alarms": pl.len(), "open": of["open"].sum()}
     if given.command not in _NAMES or getattr(given, "per_feature", None):
         return {}
     name = of[given.name or _NAMES[given.command]]

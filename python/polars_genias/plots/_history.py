@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from polars_genias._models import model_column, model_table
+from polars_genias._names import column as named
 from polars_genias.plots import _look as look
 from polars_genias.verbs import describe
 
@@ -91,12 +92,12 @@ def _described(
     column = model_column(frame, keys)
     if by is None:
         keys = [name for name in frame.collect_schema().names() if name != column]
-    name = pl.concat_str([pl.col(key).cast(pl.String) for key in keys], separator=", ")
+    name = pl.concat_str([named(key).cast(pl.String) for key in keys], separator=", ")
     table = (
-        frame.filter(pl.col(column).is_not_null())
+        frame.filter(named(column).is_not_null())
         .select(
             (name if keys else pl.lit("model")).fill_null("null").alias("name"),
-            describe(column).alias("about"),
+            describe(named(column)).alias("about"),
         )
         .unnest("about")
         .collect()

@@ -11,6 +11,7 @@ import polars as pl
 from polars_genias import _frames as frames
 from polars_genias import verbs
 from polars_genias._models import model_bytes, with_sizes
+from polars_genias._names import column, renamed
 from polars_genias.plots import _look as look
 
 if TYPE_CHECKING:
@@ -119,9 +120,9 @@ def latent_means(
     """Latent means of windows: columns ``windows`` (which kind) and ``mean`` (Array)."""
     size = int(with_sizes(model, {}, "window")["window"])
     needed = [*at.features.values(), *at.order_by, *([at.label] if at.label else [])]
-    rows = at.frame.select(*dict.fromkeys(needed)).collect()
+    rows = at.frame.select(column(name) for name in dict.fromkeys(needed)).collect()
     if at.order_by:
-        rows = rows.sort(at.order_by)
+        rows = rows.sort(column(name) for name in at.order_by)
     pairs = verbs.pairs(
         rows,
         models=model,
@@ -150,12 +151,13 @@ def latent_means(
 
 def _known(rows: pl.DataFrame, at: frames.Inputs, label: str, size: int, windows: int) -> pl.Series:
     """Windows whose middle row is labelled, without those that hold a null."""
-    values = [pl.col(name).cast(pl.Float64) for name in at.features.values()]
+    values = [column(name).cast(pl.Float64) for name in at.features.values()]
     whole = pl.all_horizontal(value.is_finite().fill_null(value=False) for value in values)
     begins = whole.cast(pl.UInt32).rolling_sum(size).shift(1 - size) == size
-    known = begins & pl.col(label).shift(-(size // 2))
+    known = begins & column(label).shift(-(size // 2))
     starts = rows.select(pl.arg_where(known.fill_null(value=False))).to_series()
-    cut = rows.select(verbs.windows(at.values, size)).to_series()
+    shielded = renamed(rows.lazy(), at.shields)
+    cut = shielded.select(verbs.windows(at.values, size)).collect().to_series()
     return cut.gather(starts.gather_every(max(1, len(starts) // windows)))
 
 
@@ -163,7 +165,8 @@ def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) 
     """The latent means (column ``mean``) of windows: put one after another, they are a series."""
     values = windows.to_numpy().reshape(-1, len(features))
     rows = pl.DataFrame({name: values[:, i] for i, name in enumerate(features)})
-    return rows.select(mean=verbs.embed(pl.struct(features), model=model, stride=size))
+    values = pl.struct(column(name) for name in features)
+    return rows.select(mean=verbs.embed(values, model=model, stride=size))
 
 
 def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:

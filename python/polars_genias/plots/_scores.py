@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from polars_genias import _frames as frames
+from polars_genias._names import column
 from polars_genias.plots import _look as look
 
 
@@ -127,8 +128,9 @@ def _rows(data: pl.DataFrame | pl.LazyFrame, score: str, label: str | None) -> p
     kind = pl.lit("all")
     if label is not None:
         frames.boolean(schema, "label", label)
-        kind = pl.when(label).then(pl.lit("anomalous")).when(~pl.col(label)).then(pl.lit("normal"))
-    value = pl.col(score).cast(pl.Float64)
+        known = column(label)
+        kind = pl.when(known).then(pl.lit("anomalous")).when(~known).then(pl.lit("normal"))
+    value = column(score).cast(pl.Float64)
     rows = frame.select(score=value, rows=kind).filter(pl.col("score").is_finite()).drop_nulls()
     found = rows.collect()
     if found.is_empty():

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from polars_genias import _frames as frames
+from polars_genias._names import column
 from polars_genias.plots import _look as look
 from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
 
@@ -176,7 +177,7 @@ def _rows(at: frames.Inputs, others: list[str], suffix: str) -> pl.DataFrame:
     names = list(at.features.values())
     made = [f"{name}{end}" for name in names for end in (suffix, "_mask")]
     needed = dict.fromkeys([*names, *(n for n in made if n in at.schema), *others, *at.order_by])
-    rows = at.frame.select(*needed).collect()
+    rows = at.frame.select(column(name) for name in needed).collect()
     if not at.order_by:
         return rows.with_row_index(_X).with_columns(pl.col(_X).cast(pl.Float64))
     time = at.order_by[0]
@@ -207,8 +208,8 @@ def _most_hit(rows: pl.DataFrame, names: list[str], suffix: str, most: int) -> l
 def _changed(rows: pl.DataFrame, name: str, suffix: str) -> pl.Expr:
     """Whether a row's value was generated: by the mask, or where both values differ."""
     if f"{name}_mask" in rows.columns:
-        return pl.col(f"{name}_mask").fill_null(value=False)
-    return pl.col(name).ne_missing(pl.col(f"{name}{suffix}"))
+        return column(f"{name}_mask").fill_null(value=False)
+    return column(name).ne_missing(column(f"{name}{suffix}"))
 
 
 def _type(rows: pl.DataFrame) -> str:

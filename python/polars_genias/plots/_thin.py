@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from polars_genias._names import column as named
+
 MOST_BINS = 1200
 """Columns of pixels at most, so that four points of each stay below Altair's limit of 5,000."""
 _MOST_SPANS = 1000
@@ -18,21 +20,22 @@ def time_axis(frame: pl.DataFrame, x: str) -> pl.Expr:
         For a column that has no order on an axis.
     """
     dtype = frame.schema[x]
+    time = named(x)
     if isinstance(dtype, pl.Datetime):
-        return pl.col(x).dt.replace_time_zone(None)
+        return time.dt.replace_time_zone(None)
     if dtype == pl.Date:
-        return pl.col(x).cast(pl.Datetime("us"))
+        return time.cast(pl.Datetime("us"))
     if dtype == pl.Duration:
-        return pl.col(x).dt.total_microseconds() / 1e6
+        return time.dt.total_microseconds() / 1e6
     if dtype.is_numeric():
-        return pl.col(x).cast(pl.Float64)
+        return time.cast(pl.Float64)
     msg = f"parameter `order_by` = {x!r}: a column of dtype {dtype} makes no axis"
     raise ValueError(msg)
 
 
 def drawable(column: str | pl.Expr) -> pl.Expr:
     """A numeric column in 64 bits; what is not finite is null, and breaks a line."""
-    value = (pl.col(column) if isinstance(column, str) else column).cast(pl.Float64)
+    value = (named(column) if isinstance(column, str) else column).cast(pl.Float64)
     return pl.when(value.is_finite()).then(value)
 
 
@@ -103,7 +106,7 @@ def spans(rows: pl.DataFrame, x: str, label: str, bins: int) -> pl.DataFrame:
     """
     time = pl.col(x)
     half = rows.select((time.diff().median() / 2).alias("half"))
-    hit = pl.col(label).fill_null(value=False)
+    hit = named(label).fill_null(value=False)
     found = (
         rows.with_columns(run=hit.rle_id())
         .filter(hit)

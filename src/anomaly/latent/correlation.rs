@@ -212,7 +212,7 @@ impl Correlation {
         let at = |t: usize, feature: usize| t * self.features() + feature;
         // What feature `d` changes by when its rows become `values`.
         let change = |d: usize, values: &dyn Fn(usize) -> f32| {
-            let within = |value: f32| value.clamp(self.low[d], self.high[d]);
+            let within = |value: f32| value.max(self.low[d]).min(self.high[d]);
             let before: Vec<f32> = segment.clone().map(|t| window[at(t, d)]).collect();
             // A blend of two values in the range; one that is out of it comes back in.
             let moved = segment.clone().zip(&before).map(|(t, x)| within(values(t)) - within(*x));

@@ -95,6 +95,16 @@ impl Features {
         self.floor[d] as f32
     }
 
+    /// What one unit of a scaled feature is in its own.
+    pub(super) fn divisor(&self, d: usize) -> f64 {
+        self.divisor[d]
+    }
+
+    /// A scaled value in the unit of feature `d`.
+    pub(super) fn restored(&self, d: usize, scaled: f32) -> f64 {
+        self.centre[d] + f64::from(scaled) * self.divisor[d]
+    }
+
     /// Whether a fit can have written this, for `n` features.
     pub(super) fn is_sound(&self, n: usize) -> bool {
         let sizes = [self.centre.len(), self.divisor.len(), self.kind.len(), self.floor.len()];

@@ -11,6 +11,7 @@
 mod calibration;
 mod detector;
 mod embedding;
+mod expected;
 mod features;
 mod fusion;
 mod kept;
@@ -23,4 +24,5 @@ mod reference;
 mod rows;
 
 pub(crate) use detector::Evidence;
+pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, Kept};

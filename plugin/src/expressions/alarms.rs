@@ -1,0 +1,166 @@
+//! `alarms(...)`: one row per alarm; with group keys, behind the keys.
+
+use genias::alarm::Alarm;
+use genias::Series as TimeSeries;
+use polars::prelude::*;
+use pyo3_polars::derive::polars_expr;
+
+use super::{suffixed, values_field, with_keys};
+use crate::call::Call;
+use crate::inputs::Frame;
+use crate::models::{for_each_group, Detector};
+
+const START: &str = "_start";
+const END: &str = "_end";
+const PEAK: &str = "_peak";
+/// Least share of a feature that is named, but for the first.
+const NAMED: f64 = 0.05;
+
+/// The columns of the table, but for the keys and the times.
+fn fields() -> [(&'static str, DataType); 13] {
+    let list = |inner: DataType| DataType::List(Box::new(inner));
+    [
+        ("id", DataType::UInt32),
+        ("start", DataType::UInt32),
+        ("length", DataType::UInt32),
+        ("peak", DataType::UInt32),
+        ("severity", DataType::Float64),
+        ("p", DataType::Float64),
+        ("direction", DataType::String),
+        ("features", list(DataType::String)),
+        ("shares", list(DataType::Float64)),
+        ("expected", DataType::Float64),
+        ("actual", DataType::Float64),
+        ("change", DataType::Float64),
+        ("open", DataType::Boolean),
+    ]
+}
+
+/// Columns in front of the times.
+const PLACE: usize = 4;
+
+fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
+    kwargs.parse()?;
+    let times = inputs.iter().rev().skip(kwargs.inputs.by).take(kwargs.inputs.order).rev();
+    let time = |suffix: &'static str| {
+        let named =
+            move |key: &Field| Field::new(suffixed(key.name(), suffix), key.dtype().clone());
+        times.clone().map(named)
+    };
+    let own = fields().map(|(name, dtype)| Field::new(name.into(), dtype));
+    let (place, rest) = own.split_at(PLACE);
+    let times = [START, END, PEAK].into_iter().flat_map(time);
+    let all: Vec<Field> = place.iter().cloned().chain(times).chain(rest.iter().cloned()).collect();
+    let grouped = with_keys(inputs, &kwargs, all.clone())?;
+    let name = values_field(inputs)?.name().clone();
+    Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
+}
+
+/// The alarms of all groups, in order, with what is read of the frame.
+#[derive(Default)]
+struct Table {
+    counts: Vec<usize>,
+    ids: Vec<u32>,
+    alarms: Vec<Alarm>,
+    first: Vec<usize>,
+    last: Vec<usize>,
+    peak: Vec<usize>,
+    actual: Vec<Option<f64>>,
+}
+
+impl Table {
+    fn add(&mut self, series: &TimeSeries<'_>, alarms: Option<Vec<Alarm>>) {
+        let alarms = alarms.unwrap_or_default();
+        self.counts.push(alarms.len());
+        self.ids.extend(1..=alarms.len() as u32);
+        self.first.extend(alarms.iter().map(|alarm| series.row(alarm.rows.start)));
+        self.last.extend(alarms.iter().map(|alarm| series.row(alarm.rows.end - 1)));
+        self.peak.extend(alarms.iter().map(|alarm| series.row(alarm.peak)));
+        let actual = |alarm: &Alarm| series.value(alarm.features.first()?.0, alarm.peak);
+        self.actual.extend(alarms.iter().map(actual));
+        self.alarms.extend(alarms);
+    }
+
+    fn finish(self, frame: Frame) -> PolarsResult<Series> {
+        let rows = self.alarms.len();
+        let mut columns = frame.keys(&self.counts)?;
+        columns.push(Series::new("id".into(), &self.ids));
+        columns.push(self.counted("start", |alarm| alarm.rows.start));
+        columns.push(self.counted("length", |alarm| alarm.rows.len()));
+        columns.push(self.counted("peak", |alarm| alarm.peak));
+        columns.extend(frame.order_at(&self.first, START)?);
+        columns.extend(frame.order_at(&self.last, END)?);
+        columns.extend(frame.order_at(&self.peak, PEAK)?);
+        columns.push(self.column("severity", |alarm| Some(alarm.severity())));
+        columns.push(self.column("p", |alarm| Some(alarm.p)));
+        columns.push(self.column("direction", |alarm| Some(alarm.direction?.name())));
+        columns.push(self.features(frame.columns.names()));
+        columns.push(self.shares());
+        columns.push(self.column("expected", expected));
+        columns.push(Series::new("actual".into(), &self.actual));
+        columns.push(self.column("change", |alarm| alarm.change));
+        columns.push(self.column("open", |alarm| Some(alarm.open)));
+        Ok(StructChunked::from_series(frame.name, rows, columns.iter())?.into_series())
+    }
+
+    fn column<'a, T>(&'a self, name: &str, get: impl Fn(&'a Alarm) -> Option<T>) -> Series
+    where
+        Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
+    {
+        Series::new(name.into(), self.alarms.iter().map(get).collect::<Vec<_>>())
+    }
+
+    fn counted(&self, name: &str, get: impl Fn(&Alarm) -> usize) -> Series {
+        self.column(name, |alarm| Some(get(alarm) as u32))
+    }
+
+    /// Names of the features to blame, the first of them first.
+    fn features(&self, names: &[String]) -> Series {
+        let rows = self.alarms.len();
+        let mut lists = ListStringChunkedBuilder::new("features".into(), rows, rows);
+        for alarm in &self.alarms {
+            lists.append_values_iter(blamed(alarm).iter().map(|(d, _)| names[*d].as_str()));
+        }
+        lists.finish().into_series()
+    }
+
+    fn shares(&self) -> Series {
+        let rows = self.alarms.len();
+        let dtype = DataType::Float64;
+        let mut lists =
+            ListPrimitiveChunkedBuilder::<Float64Type>::new("shares".into(), rows, rows, dtype);
+        for alarm in &self.alarms {
+            lists.append_values_iter(blamed(alarm).iter().map(|(_, share)| *share));
+        }
+        lists.finish().into_series()
+    }
+}
+
+/// The features that are named.
+fn blamed(alarm: &Alarm) -> &[(usize, f64)] {
+    let some = alarm.features.iter().skip(1).take_while(|(_, share)| *share >= NAMED).count();
+    &alarm.features[..alarm.features.len().min(some + 1)]
+}
+
+/// What the first feature to blame should have been at the peak.
+fn expected(alarm: &Alarm) -> Option<f64> {
+    alarm.expected.as_ref()?.get(alarm.features.first()?.0).copied()
+}
+
+#[polars_expr(output_type_func_with_kwargs=alarms_output)]
+fn alarms(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
+    let frame = Frame::new(inputs, &kwargs)?;
+    let options = &frame.options;
+    let mut table = Table::default();
+    for_each_group(
+        &frame,
+        kwargs.strict,
+        Detector::Trained,
+        |model, series, control| {
+            let (threshold, alarm) = (options.threshold, &options.alarm);
+            Ok(model.alarms(series, threshold, alarm, &options.score, control)?.alarms)
+        },
+        |series, alarms| table.add(series, alarms),
+    )?;
+    table.finish(frame)
+}

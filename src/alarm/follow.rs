@@ -1,0 +1,388 @@
+//! Scores in time order -> p-values and runs of rows that are no longer normal, against a reference that
+//! is kept current.
+//!
+//! A run starts above a high line and goes on above a low one. Rows outside of runs become part of the
+//! reference, which forgets its oldest ones. A run that lasts for a stated number of rows ends: its scores
+//! are the reference from then on. Where scores then stay as low as before it for as long, the reference
+//! from before the run is back.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::rule::Rule;
+use super::tail::Tail;
+
+/// Rows between two looks at the reference.
+const EVERY: usize = 32;
+/// Most scores that a reference keeps.
+pub(crate) const MEMORY: usize = 8192;
+
+/// What following the scores of a series comes to: the scores of normal rows, and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Scores of normal rows, oldest first, as the lines were drawn from.
+    scores: Vec<f32>,
+    /// Those since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<f32>,
+    /// Rows since the lines were drawn.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    since: usize,
+    /// Scores of the run that goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    run: Vec<f32>,
+    /// Rows below the low line at its end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    quiet: usize,
+    /// Rows in which no run starts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    cooling: usize,
+    /// The reference before the last change that stayed, and rows in a row as low as it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<f32>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    calm: usize,
+}
+
+/// What is found in a stretch of scores.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Followed {
+    /// Probability of a score as high in a normal row.
+    pub p: Vec<Option<f64>>,
+    pub runs: Vec<Run>,
+}
+
+/// Rows that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    pub rows: Range<usize>,
+    /// Whether it has not ended.
+    pub open: bool,
+}
+
+impl Run {
+    fn new(t: usize) -> Self {
+        Self { rows: t..t + 1, open: false }
+    }
+}
+
+/// The reference as it is drawn: p-values and lines.
+struct Lines {
+    tail: Tail,
+    high: f64,
+    low: f64,
+    /// The low line of the reference before.
+    before: Option<f64>,
+}
+
+impl Lines {
+    fn draw(reference: &Reference, rule: &Rule) -> Self {
+        let tail = Tail::fit(&reference.scores);
+        let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
+        let before = (!reference.before.is_empty())
+            .then(|| Tail::fit(&reference.before).line(rule.go_on));
+        Self { tail, high, low, before }
+    }
+}
+
+impl Reference {
+    /// From scores of normal rows in time order.
+    pub(crate) fn new(scores: &[f32]) -> Self {
+        let scores = scores[scores.len().saturating_sub(MEMORY)..].to_vec();
+        Self { scores, ..Self::default() }
+    }
+
+    /// p-values and lines of the reference as it is.
+    pub(crate) fn tail(&self) -> Tail {
+        Tail::fit(&self.scores)
+    }
+
+    /// Rows from where scores pass their high quantile (a share `p` is above it) to where they fall below a
+    /// low one (`factor` times that share), per row above the high one; at least 1.
+    pub(crate) fn rows_per_high_row(&self, p: f64, factor: f64) -> f64 {
+        let tail = self.tail();
+        let (high, low) = (tail.quantile(1.0 - p), tail.quantile(1.0 - factor * p));
+        let (mut on, mut rows, mut above) = (false, 0usize, 0usize);
+        for score in self.scores.iter().map(|score| f64::from(*score)) {
+            on = score > high || (on && score > low);
+            rows += usize::from(on);
+            above += usize::from(score > high);
+        }
+        rows as f64 / above.max(1) as f64 + f64::from(u8::from(above == 0))
+    }
+
+    /// Whether following scores can have come to this.
+    pub(crate) fn is_sound(&self) -> bool {
+        let all = [&self.scores, &self.recent, &self.run, &self.before];
+        all.iter().all(|part| part.iter().all(|score| score.is_finite()))
+            && self.scores.len() <= MEMORY
+            && self.before.len() <= MEMORY
+            && self.recent.len() <= EVERY
+            && self.since <= EVERY
+    }
+
+    /// Follows the scores of a series in time order. In parts, each from where the last one ended, this
+    /// gives what it gives in one.
+    pub(crate) fn follow(&mut self, scores: &[Option<f32>], rule: &Rule) -> Followed {
+        let mut found = Followed { p: vec![None; scores.len()], runs: Vec::new() };
+        let mut lines = Lines::draw(self, rule);
+        if !self.run.is_empty() {
+            found.runs.push(Run { rows: 0..0, open: true });
+        }
+        for (t, score) in scores.iter().enumerate() {
+            let Some(score) = *score else { continue };
+            found.p[t] = Some(lines.tail.p(f64::from(score)));
+            self.step(t, score, (&lines, rule), &mut found.runs);
+            if self.draw_again(rule) {
+                lines = Lines::draw(self, rule);
+            }
+        }
+        // Of a run that went on in the first rows only by joining nothing is left.
+        found.runs.retain(|run| !run.rows.is_empty());
+        found
+    }
+
+    /// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
+    /// starts in the `cooldown` rows after one.
+    pub(crate) fn above(
+        &self,
+        scores: &[Option<f32>],
+        line: f64,
+        join: usize,
+        cooldown: usize,
+    ) -> Followed {
+        let tail = (!self.scores.is_empty()).then(|| self.tail());
+        let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
+        let mut found = Followed { p: scores.iter().map(p).collect(), runs: Vec::new() };
+        let above = (0..scores.len()).filter(|&t| scores[t].is_some_and(|s| f64::from(s) > line));
+        for t in above {
+            match found.runs.last_mut() {
+                Some(run) if t <= run.rows.end + join => run.rows.end = t + 1,
+                Some(run) if t < run.rows.end + join + cooldown => {}
+                _ => found.runs.push(Run::new(t)),
+            }
+        }
+        let last = found.runs.last_mut().filter(|run| run.rows.end + join >= scores.len());
+        last.into_iter().for_each(|run| run.open = true);
+        found
+    }
+
+    fn step(&mut self, t: usize, score: f32, (lines, rule): (&Lines, &Rule), runs: &mut Vec<Run>) {
+        let value = f64::from(score);
+        self.since += usize::from(rule.memory.is_some());
+        if !self.run.is_empty() {
+            let goes_on = value > lines.low;
+            self.quiet = if goes_on { 0 } else { self.quiet + 1 };
+            if goes_on {
+                self.run.push(score);
+                if let Some(run) = runs.last_mut() {
+                    run.rows = if run.rows.is_empty() { t..t + 1 } else { run.rows.start..t + 1 };
+                }
+            } else {
+                self.accept(score, rule);
+            }
+            if self.quiet > rule.join || self.settles(rule) {
+                self.end(rule, runs);
+            }
+        } else if value > lines.high && self.cooling == 0 {
+            self.run = vec![score];
+            runs.push(Run { open: true, ..Run::new(t) });
+        } else {
+            self.cooling = self.cooling.saturating_sub(1);
+            self.accept(score, rule);
+        }
+        self.look_back(value, lines, rule);
+    }
+
+    /// Whether the run has become the new normal.
+    fn settles(&mut self, rule: &Rule) -> bool {
+        if rule.memory.is_none() || self.run.len() < rule.settle {
+            return false;
+        }
+        self.before = std::mem::take(&mut self.scores);
+        self.scores = std::mem::take(&mut self.run);
+        self.recent.clear();
+        (self.since, self.calm) = (EVERY, 0);
+        true
+    }
+
+    fn end(&mut self, rule: &Rule, runs: &mut [Run]) {
+        self.run.clear();
+        (self.quiet, self.cooling) = (0, rule.cooldown);
+        if let Some(run) = runs.last_mut() {
+            run.open = false;
+        }
+    }
+
+    fn accept(&mut self, score: f32, rule: &Rule) {
+        if rule.memory.is_some() {
+            self.recent.push(score);
+        }
+    }
+
+    /// Takes the reference from before a change back where scores are as they were then.
+    fn look_back(&mut self, score: f64, lines: &Lines, rule: &Rule) {
+        let Some(low) = lines.before else { return };
+        self.calm = if score <= low { self.calm + 1 } else { 0 };
+        if self.calm >= rule.settle {
+            self.scores = std::mem::take(&mut self.before);
+            self.recent.clear();
+            (self.since, self.calm) = (EVERY, 0);
+        }
+    }
+
+    /// Moves what is recent into the reference, every so many rows.
+    fn draw_again(&mut self, rule: &Rule) -> bool {
+        let Some(memory) = rule.memory.filter(|_| self.since >= EVERY) else { return false };
+        self.since = 0;
+        self.scores.append(&mut self.recent);
+        self.scores.drain(..self.scores.len().saturating_sub(memory));
+        true
+    }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::runtime::rng::{Purpose, Rng};
+
+    const RULE: Rule =
+        Rule { start: 1e-3, go_on: 5e-3, memory: Some(MEMORY), settle: 100, join: 3, cooldown: 0 };
+
+    /// Exponential scores, which stay for 5 rows.
+    fn normal(seed: u64, rows: usize) -> Vec<f32> {
+        let mut rng = Rng::new(seed, Purpose::Detector, [2, 0]);
+        let draws = (0..rows.div_ceil(5)).map(|_| -(1.0 - rng.uniform()).ln() as f32);
+        draws.flat_map(|score| std::iter::repeat_n(score, 5)).take(rows).collect()
+    }
+
+    fn some(scores: Vec<f32>) -> Vec<Option<f32>> {
+        scores.into_iter().map(Some).collect()
+    }
+
+    fn runs(found: &Followed) -> Vec<Range<usize>> {
+        found.runs.iter().map(|run| run.rows.clone()).collect()
+    }
+
+    #[test]
+    fn an_incident_is_one_run_and_is_left_out() {
+        let mut scores = normal(1, 2000);
+        scores[500..540].fill(30.0);
+        scores[520..522].fill(0.0);
+        let mut reference = Reference::new(&normal(0, 3000));
+        let found = reference.follow(&some(scores), &RULE);
+        assert_eq!(runs(&found), [500..540]);
+        assert!(!found.runs[0].open && found.p[510].unwrap() < 1e-3 && found.p[521].unwrap() > 0.1);
+        assert!(reference.is_sound() && reference.scores.iter().all(|score| *score < 30.0));
+        assert_eq!(reference.scores.len() + reference.recent.len(), 3000 + 2000 - 38);
+    }
+
+    #[test]
+    fn a_change_that_stays_is_one_run_and_then_normal() {
+        let mut scores = normal(1, 4000);
+        scores[1000..].iter_mut().for_each(|score| *score += 20.0);
+        let found = Reference::new(&normal(0, 3000)).follow(&some(scores.clone()), &RULE);
+        assert_eq!(found.runs[0].rows, 1000..1100);
+        let later: usize = runs(&found)[1..].iter().map(Range::len).sum();
+        assert!(later < 30, "{:?}", found.runs);
+        // An incident as long as that is not the new normal for ever.
+        scores[1100..].iter_mut().for_each(|score| *score -= 20.0);
+        scores[3900..3905].fill(20.0);
+        let found = Reference::new(&normal(0, 3000)).follow(&some(scores), &RULE);
+        assert_eq!(found.runs[0].rows, 1000..1100);
+        assert_eq!(found.runs.last().unwrap().rows, 3900..3905);
+    }
+
+    #[test]
+    fn off_stays_as_it_is() {
+        let rule = Rule { memory: None, ..RULE };
+        let mut reference = Reference::new(&normal(0, 3000));
+        let (before, scores) = (reference.clone(), normal(1, 1000).iter().map(|s| s + 20.0).collect());
+        let found = reference.follow(&some(scores), &rule);
+        assert_eq!(runs(&found), [0..1000]);
+        assert!(found.runs[0].open);
+        assert_eq!(reference.scores, before.scores);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut reference = Reference::new(&normal(0, 3 * MEMORY));
+        reference.follow(&some(normal(1, 3 * MEMORY)), &RULE);
+        assert_eq!(reference.scores.len(), MEMORY);
+        let rule = Rule { memory: Some(500), ..RULE };
+        reference.follow(&some(normal(2, 100)), &rule);
+        assert!(reference.scores.len() == 500 && reference.is_sound());
+    }
+
+    #[test]
+    fn nothing_starts_while_it_cools_down() {
+        let mut scores = normal(1, 1000);
+        [100, 150, 400].iter().for_each(|t| scores[*t..t + 5].fill(30.0));
+        let follow = |cooldown| {
+            let rule = Rule { cooldown, ..RULE };
+            runs(&Reference::new(&normal(0, 3000)).follow(&some(scores.clone()), &rule))
+        };
+        assert_eq!(follow(0), [100..105, 150..155, 400..405]);
+        assert_eq!(follow(100), [100..105, 400..405]);
+    }
+
+    #[test]
+    fn above_is_rows_above_a_line() {
+        let scores = [0.0, 2.0, 0.0, 3.0, 0.0, 0.0, 2.0, 2.0].map(Some);
+        let runs_of = |join, cooldown| {
+            let found = Reference::default().above(&scores, 1.0, join, cooldown);
+            (runs(&found), found.runs.last().unwrap().open)
+        };
+        assert_eq!(runs_of(0, 0), (vec![1..2, 3..4, 6..8], true));
+        assert_eq!(runs_of(1, 0), (vec![1..4, 6..8], true));
+        assert_eq!(runs_of(0, 2), (vec![1..2, 6..8], true));
+    }
+
+    proptest! {
+        /// Day by day is one pass.
+        #[test]
+        fn parts_give_what_the_whole_gives(
+            seed in 0u64..1000,
+            incidents in prop::collection::vec((0usize..900, 1usize..150), 0..4),
+            cuts in prop::collection::vec(0usize..1000, 0..5),
+            (join, cooldown) in (0usize..20, 0usize..30),
+        ) {
+            let mut scores = some(normal(seed, 1000));
+            for (start, length) in incidents {
+                let end = (start + length).min(1000);
+                scores[start..end].iter_mut().flatten().for_each(|score| *score += 15.0);
+            }
+            scores[seed as usize % 1000] = None;
+            let rule = Rule { settle: 60, join, cooldown, memory: Some(1500), ..RULE };
+            let mut whole = Reference::new(&normal(seed + 1, 1200));
+            let mut parts = whole.clone();
+            let expected = whole.follow(&scores, &rule);
+            let mut cuts = [vec![0, 1000], cuts].concat();
+            cuts.sort_unstable();
+            let (mut p, mut rows) = (Vec::new(), Vec::new());
+            for cut in cuts.windows(2) {
+                let bytes = serde_json::to_string(&parts).unwrap();
+                parts = serde_json::from_str(&bytes).unwrap();
+                let found = parts.follow(&scores[cut[0]..cut[1]], &rule);
+                prop_assert!(parts.is_sound());
+                rows.extend(runs(&found).into_iter().flatten().map(|t| t + cut[0]));
+                p.extend(found.p);
+            }
+            prop_assert_eq!(&p, &expected.p);
+            prop_assert_eq!(parts, whole);
+            // Rows that a run bridges across a cut are known afterwards only.
+            let all: Vec<usize> = runs(&expected).into_iter().flatten().collect();
+            prop_assert!(rows.iter().all(|t| all.contains(t)));
+            let low = |t: &&usize| scores[**t].is_some_and(|score| score > 12.0);
+            prop_assert!(all.iter().filter(low).all(|t| rows.contains(t)));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Scores -> p-values, alarms and labels.
+
+use std::ops::Range;
+
+use super::collection::Detectors;
+use super::evidence::Scaled;
+use super::locate::located;
+use crate::alarm::{Alarm, Reference, Rule, Run};
+use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
+use crate::data::series::Series;
+use crate::error::Result;
+use crate::generator::Generator;
+use crate::runtime::control::Control;
+
+/// What `label` and `alarms` find in a series.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Score of every row.
+    pub scores: Vec<Option<f32>>,
+    /// Probability that a normal row scores as high.
+    pub p: Vec<Option<f64>>,
+    /// Whether every row lies in an alarm; `None` where there is no score.
+    pub labels: Vec<Option<bool>>,
+    /// The alarms, in time order.
+    pub alarms: Vec<Alarm>,
+    /// What the next rows of the series are to be compared with.
+    pub reference: Reference,
+}
+
+impl Detectors {
+    /// The alarms of a series, and what comes with them.
+    ///
+    /// # Errors
+    /// As [`Detectors::score`], and [`crate::Error::Parameter`] for a detector without thresholds, and for
+    /// `alarms_per_day` where times are not known.
+    pub(crate) fn alarms(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        (threshold, alarm): (Threshold, &AlarmConfig),
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Found> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        let line = self.threshold(threshold, config.detector)?;
+        let known = self.reference(kind);
+        let mut reference = known.cloned().unwrap_or_default();
+        let scores = self.score(generator, series, config, control)?;
+        let window = generator.config.window;
+        let followed = match threshold {
+            Threshold::Auto if known.is_some() => {
+                let rule = Rule::new(alarm, &reference, window, series.rows_per_day())?;
+                reference.follow(&scores, &rule)
+            }
+            _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
+        };
+        let scaled = match kind {
+            DetectorKind::Evidence if threshold == Threshold::Auto || alarm.min_change.is_some() => {
+                Some(self.evidence()?.scaled(series)?)
+            }
+            _ => None,
+        };
+        let make = |run: &Run| self.alarm(run, &scores, &followed.p, scaled.as_ref());
+        let kept = |found: &Alarm| {
+            found.rows.len() >= alarm.min_rows.unwrap_or(1)
+                && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
+        };
+        let alarms: Vec<Alarm> = followed.runs.iter().map(make).filter(kept).collect();
+        let labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        Ok(Found { scores, p: followed.p, labels, alarms, reference })
+    }
+
+    /// p-values of the rows of a series, and nothing else of [`Detectors::alarms`].
+    pub(crate) fn p_values(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f64>>> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        let Some(mut reference) = self.reference(kind).cloned() else {
+            return Err(self.without_thresholds(kind));
+        };
+        let scores = self.score(generator, series, config, control)?;
+        let rule = Rule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
+        Ok(reference.follow(&scores, &rule).p)
+    }
+
+    fn alarm(
+        &self,
+        run: &Run,
+        scores: &[Option<f32>],
+        p: &[Option<f64>],
+        scaled: Option<&Scaled<'_>>,
+    ) -> Alarm {
+        let rows = run.rows.clone();
+        let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
+        let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
+        let alarm = Alarm {
+            rows: rows.clone(),
+            peak,
+            p: p[rows.clone()].iter().flatten().fold(1.0, |least, p| p.min(least)),
+            features: Vec::new(),
+            direction: None,
+            expected: None,
+            change: None,
+            open: run.open,
+        };
+        match scaled {
+            Some(scaled) => located(scaled, rows, alarm),
+            None => alarm,
+        }
+    }
+
+    /// Scores of normal rows that those of a detector are compared with.
+    fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
+        self.calibrations.get(&kind)?.reference.as_ref()
+    }
+}
+
+fn labels(scores: &[Option<f32>], alarms: impl Iterator<Item = Range<usize>>) -> Vec<Option<bool>> {
+    let mut labels: Vec<Option<bool>> = scores.iter().map(|score| score.map(|_| false)).collect();
+    let rows = alarms.flatten();
+    rows.for_each(|t| labels[t] = labels[t].map(|_| true));
+    labels
+}

@@ -1,0 +1,168 @@
+//! Where within a run of high scores the odd rows are, which features are odd, and what they should
+//! have been.
+//!
+//! A score is a mean over the windows that cover a row: it rises before an anomaly begins. The rows
+//! themselves, beside those of the nearest normal windows ([`Scaled`]), are sharper.
+
+use std::ops::Range;
+
+use super::evidence::Scaled;
+use crate::alarm::{Alarm, Direction};
+use crate::stats::median;
+
+/// Deviations, in units of what is usual near by, that a row is odd from.
+const ODD: f32 = 4.0;
+/// No deviation counts for more.
+const MOST: f32 = 12.0;
+/// Fewest rows that say what is usual.
+const FEWEST: usize = 16;
+/// Least unit, in training ranges.
+const LEAST_UNIT: f64 = 2e-3;
+/// Share of the squared deviations of a run, beyond those of noise, that the odd rows must have: else all of
+/// it is the alarm.
+const CAPTURED: f32 = 0.5;
+/// A deviation up to this is noise; in that sum none counts for more than the other.
+const NOISE: f32 = 2.0;
+const LARGEST: f32 = 30.0;
+/// Share of the movement that must go one way.
+const ONE_WAY: f32 = 0.5;
+
+/// Deviations from what was expected.
+struct Deviations {
+    rows: Range<usize>,
+    expected: Vec<Vec<f32>>,
+    /// [D][rows], in training ranges.
+    differences: Vec<Vec<f32>>,
+    /// What is usual for each feature.
+    units: Vec<f32>,
+}
+
+/// The alarm within `run`, filled in with what rows say.
+pub(super) fn located(series: &Scaled<'_>, run: Range<usize>, alarm: Alarm) -> Alarm {
+    let Some(deviations) = Deviations::new(series, &run) else { return alarm };
+    let odd = deviations.odd_rows(&run);
+    let rows = odd.clone().unwrap_or(run);
+    let peak = match odd {
+        Some(_) => deviations.oddest(&rows),
+        None => alarm.peak,
+    };
+    let features = deviations.shares(&rows);
+    let direction = features.first().map(|(d, _)| deviations.direction(*d, &rows));
+    let at = peak - deviations.rows.start;
+    let expected = deviations.expected.iter().enumerate();
+    let expected = expected.map(|(d, values)| series.in_unit(d, values[at])).collect();
+    let change = deviations.change(series, &rows);
+    Alarm { rows, peak, features, direction, expected: Some(expected), change, ..alarm }
+}
+
+impl Deviations {
+    /// Of `run` and as many rows beside it as windows reach.
+    fn new(series: &Scaled<'_>, run: &Range<usize>) -> Option<Self> {
+        let (part, reach) = (series.part(run.start), series.size() / 2);
+        let rows = run.start.saturating_sub(reach).max(part.start)..(run.end + reach).min(part.end);
+        let rows = rows.start..rows.end.max(run.end);
+        let expected = series.expected(&rows)?;
+        let differences: Vec<Vec<f32>> = expected
+            .iter()
+            .enumerate()
+            .map(|(d, expected)| {
+                let actual = series.actual(d, rows.clone()).iter();
+                actual.zip(expected).map(|(x, y)| x - y).collect()
+            })
+            .collect();
+        let inside = run.start - rows.start..run.end - rows.start;
+        let units = differences.iter().map(|d| usual(d, &inside)).collect();
+        Some(Self { rows, expected, differences, units })
+    }
+
+    fn deviation(&self, d: usize, t: usize) -> f32 {
+        self.differences[d][t - self.rows.start].abs() / self.units[d]
+    }
+
+    /// Largest deviation of a row.
+    fn of_row(&self, t: usize) -> f32 {
+        (0..self.units.len()).map(|d| self.deviation(d, t)).fold(0.0, f32::max)
+    }
+
+    /// The rows of `run` with the largest sum of (deviation - [`ODD`]), where they have the most of what
+    /// deviates in it.
+    fn odd_rows(&self, run: &Range<usize>) -> Option<Range<usize>> {
+        let rows = largest_sum(run.clone().map(|t| self.of_row(t).min(MOST) - ODD));
+        let rows = rows.start + run.start..rows.end + run.start;
+        let energy = |rows: Range<usize>| -> f32 {
+            rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST).powi(2) - NOISE.powi(2)).sum()
+        };
+        let captured = energy(rows.clone()) >= CAPTURED * energy(run.clone());
+        (!rows.is_empty() && captured).then_some(rows)
+    }
+
+    fn oddest(&self, rows: &Range<usize>) -> usize {
+        let sum = |t: usize| -> f32 { (0..self.units.len()).map(|d| self.deviation(d, t)).sum() };
+        let first = (rows.start, f32::NEG_INFINITY);
+        let larger = |best: (usize, f32), t| if sum(t) > best.1 { (t, sum(t)) } else { best };
+        rows.clone().fold(first, larger).0
+    }
+
+    /// Share of each feature in the squared deviations beyond 1, the largest first.
+    fn shares(&self, rows: &Range<usize>) -> Vec<(usize, f64)> {
+        let energy = |d: usize| -> f64 {
+            let of_row = |t| f64::from((self.deviation(d, t).min(1e6).powi(2) - 1.0).max(0.0));
+            rows.clone().map(of_row).sum()
+        };
+        let mut shares: Vec<(usize, f64)> =
+            (0..self.units.len()).map(|d| (d, energy(d))).filter(|(_, e)| *e > 0.0).collect();
+        let sum: f64 = shares.iter().map(|(_, e)| e).sum();
+        shares.iter_mut().for_each(|(_, e)| *e /= sum);
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
+
+    fn direction(&self, d: usize, rows: &Range<usize>) -> Direction {
+        let moved = || rows.clone().map(|t| self.differences[d][t - self.rows.start]);
+        let (net, all) = (moved().sum::<f32>(), moved().map(f32::abs).sum::<f32>());
+        match net {
+            net if net > ONE_WAY * all => Direction::Up,
+            net if net < -ONE_WAY * all => Direction::Down,
+            _ => Direction::Both,
+        }
+    }
+
+    fn change(&self, series: &Scaled<'_>, rows: &Range<usize>) -> Option<f64> {
+        let of = |d: usize| {
+            let moved = rows.clone().map(|t| self.differences[d][t - self.rows.start].abs());
+            series.change(d, moved.fold(0.0, f32::max))
+        };
+        (0..self.units.len()).map(of).reduce(f64::max)
+    }
+}
+
+/// What a difference usually is beside the rows `inside`: on the quieter side of them, since the other one
+/// may have changed, too.
+fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
+    let sides = [&differences[..inside.start], &differences[inside.end..]];
+    let long = sides.into_iter().filter(|side| side.len() >= FEWEST);
+    long.map(unit).reduce(f32::min).unwrap_or_else(|| unit(differences))
+}
+
+/// The median size in units of a normal deviation, or half of the 90 % quantile where that is more.
+fn unit(differences: &[f32]) -> f32 {
+    let mut sizes: Vec<f64> = differences.iter().map(|x| f64::from(x.abs())).collect();
+    sizes.sort_by(f64::total_cmp);
+    let high = sizes.get(sizes.len() * 9 / 10).copied().unwrap_or(0.0);
+    (1.4826 * median(sizes)).max(0.5 * high).max(LEAST_UNIT) as f32
+}
+
+/// The stretch with the largest sum (Kadane); empty where no value is positive.
+fn largest_sum(values: impl Iterator<Item = f32>) -> Range<usize> {
+    let (mut best, mut sum, mut start) = ((0.0, 0..0), 0.0, 0);
+    for (t, value) in values.enumerate() {
+        if sum <= 0.0 {
+            (sum, start) = (0.0, t);
+        }
+        sum += value;
+        if sum > best.0 {
+            best = (sum, start..t + 1);
+        }
+    }
+    best.1
+}
