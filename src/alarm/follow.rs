@@ -81,8 +81,8 @@ impl Lines {
     fn draw(reference: &Reference, rule: &Rule) -> Self {
         let tail = Tail::fit(&reference.scores);
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
-        let before = (!reference.before.is_empty())
-            .then(|| Tail::fit(&reference.before).line(rule.go_on));
+        let before =
+            (!reference.before.is_empty()).then(|| Tail::fit(&reference.before).line(rule.go_on));
         Self { tail, high, low, before }
     }
 }
@@ -305,7 +305,8 @@ mod tests {
     fn off_stays_as_it_is() {
         let rule = Rule { memory: None, ..RULE };
         let mut reference = Reference::new(&normal(0, 3000));
-        let (before, scores) = (reference.clone(), normal(1, 1000).iter().map(|s| s + 20.0).collect());
+        let (before, scores) =
+            (reference.clone(), normal(1, 1000).iter().map(|s| s + 20.0).collect());
         let found = reference.follow(&some(scores), &rule);
         assert_eq!(runs(&found), [0..1000]);
         assert!(found.runs[0].open);
