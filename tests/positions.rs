@@ -83,8 +83,12 @@ fn slices_score_as_the_whole() {
                 (Some(16), Aggregate::Last),
             ] {
                 let detector = Some(DetectorKind::Reconstruction);
-                let config =
-                    ScoreConfig { detector, aggregate, score_stride: stride, per_feature: false };
+                let config = ScoreConfig {
+                    detector,
+                    aggregate,
+                    score_stride: stride,
+                    ..ScoreConfig::default()
+                };
                 let of = |rows| scores(&model, &columns, rows, (times, &config));
                 let whole = of(0..ROWS);
                 for (from, to) in [(0, 400), (1, 399), (13, 390), (37, 331), (54, 400)] {

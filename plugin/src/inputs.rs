@@ -175,7 +175,8 @@ impl Frame {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(error) if error.is_unusable_series() && !strict => Ok(None),
             Err(error) if self.on_error == OnError::Null => {
-                let mut failed = self.failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut failed =
+                    self.failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 failed.push((series.row(0), error.to_string()));
                 Ok(None)
             }

@@ -42,7 +42,8 @@ impl Threshold {
         if self == Self::Auto || !alarm.asks() {
             return Ok(());
         }
-        let given = if alarm.alarms_per_day.is_some() { "alarms_per_day" } else { "false_alarm_rate" };
+        let given =
+            if alarm.alarms_per_day.is_some() { "alarms_per_day" } else { "false_alarm_rate" };
         let value = match self {
             Self::Number(number) => number.to_string(),
             Self::Quantile(q) => format!("quantile {q}"),

@@ -55,7 +55,9 @@ impl Detectors {
             _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
         };
         let scaled = match kind {
-            DetectorKind::Evidence if threshold == Threshold::Auto || alarm.min_change.is_some() => {
+            DetectorKind::Evidence
+                if threshold == Threshold::Auto || alarm.min_change.is_some() =>
+            {
                 Some(self.evidence()?.scaled(series)?)
             }
             _ => None,

@@ -47,7 +47,13 @@ impl Calibration {
         let rows = sorted.iter().map(|score| (*score, false)).chain(hit);
         let (auto, synthetic_f1) = best_f1(rows.collect(), at(&sorted, NORMAL_QUANTILE));
         let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i)) as f32).collect();
-        Self { auto, pot: peaks_over_threshold(&sorted, RISK), synthetic_f1, quantiles, reference: None }
+        Self {
+            auto,
+            pot: peaks_over_threshold(&sorted, RISK),
+            synthetic_f1,
+            quantiles,
+            reference: None,
+        }
     }
 
     /// From scores of normal rows alone: `auto` is above all of them, and above what one row in

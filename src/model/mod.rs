@@ -6,8 +6,8 @@ pub(crate) mod trainer;
 
 use candle_core::Tensor;
 
-use crate::anomaly::{Anomaly, Pair};
 use crate::alarm::Reference;
+use crate::anomaly::{Anomaly, Pair};
 use crate::config::{
     AlarmConfig, DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold,
 };

@@ -89,9 +89,8 @@ impl Scaled<'_> {
         let reference = &self.evidence.reference.values;
         let expected = |t: usize| {
             let covering = found.iter().filter(|(start, _)| (*start..start + size).contains(&t));
-            let values = covering.map(|(start, nearest)| {
-                f64::from(reference.window(d, nearest + t - start, 1)[0])
-            });
+            let values = covering
+                .map(|(start, nearest)| f64::from(reference.window(d, nearest + t - start, 1)[0]));
             let value = median(values.collect());
             (!value.is_nan()).then_some(value as f32)
         };
