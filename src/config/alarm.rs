@@ -24,7 +24,7 @@ pub enum Adapt {
 }
 
 /// What an alarm is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlarmConfig {
     /// Share of the rows of a normal series that may lie in alarms, in (0, 0.2]; `None`: 0.001, unless
@@ -43,20 +43,6 @@ pub struct AlarmConfig {
     /// Alarms in which no feature moves by more than this from what is expected, in its own unit, are
     /// dropped.
     pub min_change: Option<f64>,
-}
-
-impl Default for AlarmConfig {
-    fn default() -> Self {
-        Self {
-            false_alarm_rate: None,
-            alarms_per_day: None,
-            adapt: Adapt::default(),
-            join: None,
-            min_rows: None,
-            cooldown: 0,
-            min_change: None,
-        }
-    }
 }
 
 impl AlarmConfig {
