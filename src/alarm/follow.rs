@@ -279,7 +279,7 @@ mod tests {
         scores[520..522].fill(0.0);
         let mut reference = Reference::new(&normal(0, 3000));
         let found = reference.follow(&some(scores), &RULE);
-        assert_eq!(runs(&found), [500..540]);
+        assert_eq!((runs(&found).len(), &found.runs[0].rows), (1, &(500..540)));
         assert!(!found.runs[0].open && found.p[510].unwrap() < 1e-3 && found.p[521].unwrap() > 0.1);
         assert!(reference.is_sound() && reference.scores.iter().all(|score| *score < 30.0));
         assert_eq!(reference.scores.len() + reference.recent.len(), 3000 + 2000 - 38);
@@ -308,7 +308,7 @@ mod tests {
         let (before, scores) =
             (reference.clone(), normal(1, 1000).iter().map(|s| s + 20.0).collect());
         let found = reference.follow(&some(scores), &rule);
-        assert_eq!(runs(&found), [0..1000]);
+        assert_eq!(runs(&found).first(), Some(&(0..1000)));
         assert!(found.runs[0].open);
         assert_eq!(reference.scores, before.scores);
     }

@@ -1,14 +1,15 @@
 //! Alarms: scores in time order -> p-values -> rows that belong together.
 //!
 //! What a row is compared with are scores of normal rows ([`follow`]), whose tail says how probable a
-//! score as high is ([`tail`]).
+//! score as high is ([`tail`]); what a user bears draws the lines ([`promise`]).
 
-mod alarm;
 mod follow;
+mod found;
+mod promise;
 mod rule;
 mod tail;
 
-pub use alarm::{Alarm, Direction};
 pub use follow::Reference;
 pub(crate) use follow::Run;
+pub use found::{Alarm, Direction};
 pub(crate) use rule::Rule;

@@ -1,18 +1,4 @@
-//! What a user bears -> lines, and how they follow the scores.
-
-use super::follow::{MEMORY, Reference};
-use crate::config::{Adapt, AlarmConfig};
-use crate::error::{Error, Result};
-
-/// p of the low line, in units of that of the high one, and its most.
-const LOWER: f64 = 5.0;
-const MOST: f64 = 0.3;
-/// Most scores of a reference that follows fast.
-const FAST: usize = 2048;
-/// p of a high line that enough scores of normal rows pass to see how long they stay above a low one.
-const TRIED: f64 = 0.02;
-/// Windows per default `join`.
-const JOINS: usize = 16;
+//! How scores are followed.
 
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,39 +15,4 @@ pub(crate) struct Rule {
     pub join: usize,
     /// Rows after a run in which none starts.
     pub cooldown: usize,
-}
-
-impl Rule {
-    /// Of windows of `window` rows.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for `alarms_per_day` where it is not known how many rows a day has.
-    pub(crate) fn new(
-        config: &AlarmConfig,
-        reference: &Reference,
-        window: usize,
-        rows_per_day: Option<f64>,
-    ) -> Result<Self> {
-        let start = start(config, reference, rows_per_day)?;
-        let (memory, settle) = match config.adapt {
-            Adapt::Off => (None, usize::MAX),
-            Adapt::Slow => (Some(MEMORY), 5 * window / 2),
-            Adapt::Fast => (Some(FAST), (window / 2).max(1)),
-        };
-        let join = config.join.unwrap_or(window / JOINS);
-        let go_on = (LOWER * start).min(MOST.max(start));
-        Ok(Self { start, go_on, memory, settle, join, cooldown: config.cooldown })
-    }
-}
-
-/// p of the high line: of the rows of an alarm, only some are above it.
-fn start(config: &AlarmConfig, reference: &Reference, rows_per_day: Option<f64>) -> Result<f64> {
-    let Some(count) = config.alarms_per_day else {
-        return Ok(config.rate() / reference.rows_per_high_row(TRIED, LOWER));
-    };
-    let Some(rows) = rows_per_day else {
-        let allowed = "given together with one temporal `order_by` column";
-        return Err(Error::parameter("alarms_per_day", count, allowed));
-    };
-    Ok((count / rows * reference.tail().cluster()).min(MOST))
 }

@@ -17,10 +17,10 @@ words! {
         /// CARLA: contrastive representations, then self-supervised classes.
         Carla = "carla",
         /// Three classifiers, weighted by what they find of held-out generated anomalies.
-        Ensemble = "ensemble" | "default",
+        Ensemble = "ensemble",
         /// How far the windows that cover a row are from the nearest normal ones: several sizes of
         /// windows, seen in several ways. Nothing is trained.
-        Evidence = "evidence" | "fast",
+        Evidence = "evidence" | "default" | "fast",
     }
 }
 
@@ -57,7 +57,7 @@ options! {
     pub struct DetectConfig of "detector", for DETECTS;
 
     /// What the scores and labels come from; with a model, by default the model's own.
-    detector: DetectorKind = DetectorKind::Ensemble => any();
+    detector: DetectorKind = DetectorKind::Evidence => any();
     /// Where the anomalies come from that a detector is trained on.
     negatives: Negatives = Negatives::All => any().when("detector", SINGLE);
     /// Optimiser steps of a detector's net.

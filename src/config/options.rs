@@ -203,7 +203,7 @@ mod tests {
             (
                 "fit",
                 serde_json::json!({"nets": 3}),
-                "`nets` = 3: must be left out with `detector` = \"ensemble\"; it is an option of \"classifier\", \"carla\"",
+                "`nets` = 3: must be left out with `detector` = \"evidence\"; it is an option of \"classifier\", \"carla\"",
             ),
             (
                 "fit",

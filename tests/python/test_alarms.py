@@ -17,7 +17,7 @@ ODD = (700, 711)
 
 
 def fleet(rows: int = 1000, seed: int = 0, size: float = 4.0) -> pl.DataFrame:
-    """Two hosts, a row every five minutes, in turn; `cpu` of host b is `size` too high in twelve rows."""
+    """Two hosts, a row every five minutes; `cpu` of host b is `size` too high in twelve rows."""
     rng = np.random.default_rng(seed)
     t = np.arange(rows)
     frames = []
@@ -133,9 +133,8 @@ def test_alarms_per_day(models):
 
 
 def test_updated_models_know_what_they_have_seen(models):
-    moved = fleet(1600, seed=2).with_columns(
-        pl.col("cpu") + pl.when(pl.col("t") > 300).then(5).otherwise(0)
-    )
+    shift = pl.when(pl.col("t") > 300).then(5).otherwise(0)
+    moved = fleet(1600, seed=2).with_columns(pl.col("cpu") + shift)
     today, tomorrow = moved.filter(pl.col("t") < 1000), moved.filter(pl.col("t") >= 1000)
     out = today.genias.label(**FRAME, models=models, update=True)
     assert_frame_equal(out.drop("model"), today.genias.label(**FRAME, models=models))
@@ -175,7 +174,7 @@ def test_bad_options_are_refused_before_any_work(options, message):
             verb(fleet(100), **FRAME, **options)
 
 
-def test_names_that_the_table_has_itself_are_refused(models):
+def test_names_that_the_table_has_itself_are_refused():
     frame = fleet(100).rename({"t": "p"})
     with pytest.raises(ValueError, match="`by`: the table of alarms has a column 'p'"):
         frame.genias.alarms(features="cpu", by="p", order_by="time")

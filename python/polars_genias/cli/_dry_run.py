@@ -135,7 +135,7 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
         return {}
     values = _usual(given.command, options) | options
     trained: dict[str, int] = {}
-    if given.models is None:
+    if given.models is None and not _scores_only(given.command, values.get("detector")):
         trained["steps"] = values["steps"]
     detector = _net(given.command, values.get("detector"))
     if detector is not None and (given.models is None or given.command == "fit"):
@@ -148,6 +148,11 @@ def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Defaults of the options of a verb, under the preset that is given."""
     paper = options.get("preset") == "paper"
     return {o.name: o.paper if paper else o.default for o in of_verb(verb)}
+
+
+def _scores_only(verb: str, detector: str | None) -> bool:
+    """Whether a verb fits no VAE."""
+    return verb in ("score", "label", "alarms") and detector in ("evidence", "default", "fast")
 
 
 def _net(verb: str, detector: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``genias fit, generate, inject, events, pairs, score, label, alarms``: the frame verbs on Parquet."""
+"""``genias fit``, ``generate`` ... ``alarms``: the frame verbs on Parquet."""
 
 from __future__ import annotations
 
