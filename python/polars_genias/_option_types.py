@@ -158,8 +158,8 @@ class FitOptions(TypedDict, total=False):
         "classifier",
         "carla",
         "ensemble",
-        "default",
         "evidence",
+        "default",
         "fast",
     ]
     negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
@@ -331,8 +331,8 @@ class ScoreOptions(TypedDict, total=False):
         "classifier",
         "carla",
         "ensemble",
-        "default",
         "evidence",
+        "default",
         "fast",
     ]
     negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
@@ -401,8 +401,8 @@ class LabelOptions(TypedDict, total=False):
         "classifier",
         "carla",
         "ensemble",
-        "default",
         "evidence",
+        "default",
         "fast",
     ]
     negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]

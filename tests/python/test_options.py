@@ -13,7 +13,6 @@ import polars_genias as pg
 from conftest import FAST, NETS
 from links import ROOT
 from polars_genias import _table, verbs
-from polars_genias.cli import _arguments
 
 
 def generator() -> Any:
