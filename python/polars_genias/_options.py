@@ -54,6 +54,7 @@ class ModelOptions(TypedDict, total=False):
     patience: int | None
     validation: float
     seed: int
+    on_error: Literal["raise", "null"]
 
 
 class FitOptions(ModelOptions, total=False):
@@ -133,6 +134,7 @@ class InjectOptions(TypedDict, total=False):
     hit_constant: bool
     max_gap: float | timedelta | None
     seed: int
+    on_error: Literal["raise", "null"]
 
 
 class ScoreOptions(FitOptions, total=False):
@@ -171,9 +173,13 @@ def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "") -> 
         Naming the option, its value and what is allowed.
     """
     plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
+    on_error = plain.pop("on_error", "raise")
+    if on_error not in ("raise", "null"):
+        msg = f'parameter `on_error` = {on_error!r}: must be "raise" or "null"'
+        raise ValueError(msg)
     check = _genias.check_inject_options if verb.startswith("inject") else _genias.check_options
     check(json.dumps(plain), ordered_by)
-    return plain
+    return plain if on_error == "raise" else plain | {"on_error": on_error}
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -88,6 +88,7 @@ DEFAULTS: dict[str, Any] = {
     "threshold": "auto",
     "as_": "score",
     "adapt": "slow",
+    "on_error": "raise",
     "cooldown": 0,
 }
 """Defaults of the core as the help shows them; what the user does not give is left to the core."""
@@ -158,6 +159,7 @@ HELP: dict[str, str] = {
     "per_feature": "a score per feature",
     "threshold": "instead of a promise: the score above which a row is anomalous",
     "quantile": "threshold: this quantile of the scores of held-out normal rows instead",
+    "on_error": "what a group that fails comes to: nulls and a warning, or an error of all",
     "as_": "in units of the detector, or how probable it is in normal rows",
     "false_alarm_rate": "share of normal rows that may lie in alarms (0.001)",
     "alarms_per_day": "false alarms per day, with one temporal --order-by",
