@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DATASETS = ["msl", "smap", "nab", "ucr"]
-DEFAULT = "ensemble"
+DEFAULT = "evidence"
 TIE = 0.005
 """Differences of series means below this count as ties."""
 

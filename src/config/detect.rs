@@ -19,11 +19,10 @@ pub enum DetectorKind {
     /// CARLA: contrastive representations, then self-supervised classes.
     Carla,
     /// Three classifiers, weighted by what they find of held-out generated anomalies.
-    #[serde(alias = "default")]
     Ensemble,
     /// How far the windows that cover a row are from the nearest normal ones: several sizes of windows,
     /// seen in several ways. Nothing is trained.
-    #[serde(alias = "fast")]
+    #[serde(alias = "default", alias = "fast")]
     Evidence,
 }
 
@@ -106,7 +105,7 @@ impl DetectorKind {
 impl Default for DetectConfig {
     fn default() -> Self {
         Self {
-            detector: DetectorKind::Ensemble,
+            detector: DetectorKind::Evidence,
             negatives: Negatives::All,
             detector_steps: None,
             detector_batch_size: 32,

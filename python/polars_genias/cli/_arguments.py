@@ -70,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
     "distance": "normal",
     "draws": 1,
     "noise": "stratified",
-    "detector": "ensemble",
+    "detector": "evidence",
     "negatives": "all",
     "detector_steps": 200,
     "detector_batch_size": 32,

@@ -23,6 +23,10 @@ _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
 _PAPER = {"steps": 41_000, "detector": "carla"}
+_NETS = ("ensemble", "classifier", "carla")
+"""Detectors that are trained step by step."""
+_WITHOUT_VAE = ("evidence", "default", "fast")
+"""Detectors that score without a VAE."""
 _STEPS_OF_CARLA = 300
 
 
@@ -135,10 +139,11 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
     usual = _arguments.DEFAULTS | (_PAPER if options.get("preset") == "paper" else {})
     values = usual | options
     trained: dict[str, int] = {}
-    if given.models is None:
+    scores_only = given.command in ("score", "label") and values["detector"] in _WITHOUT_VAE
+    if given.models is None and not scores_only:
         trained["steps"] = values["steps"]
     with_detector = "detector_steps" in _arguments.option_hints(given.command)
-    of_net = values["detector"] not in ("reconstruction", "amplitude")
+    of_net = values["detector"] in _NETS
     if with_detector and of_net and (given.models is None or given.command == "fit"):
         carla = values["detector"] == "carla" and "detector_steps" not in options
         trained["detector_steps"] = _STEPS_OF_CARLA if carla else values["detector_steps"]
