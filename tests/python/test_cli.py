@@ -379,7 +379,7 @@ def test_every_option_of_a_verb_is_an_argument(verb):
     }
     assert _arguments.given_options(parser.parse_args([]), verb) == {}
     for name, hint in _arguments.option_hints(verb).items():
-        option = f"--{name.replace('_', '-')}"
+        option = f"--{name.rstrip('_').replace('_', '-')}"
         members = typing.get_args(hint) or (hint,)
         if name in texts:
             text, value = texts[name]
