@@ -40,6 +40,8 @@ def plugin(
     `options` have been checked; `keys` are what messages call the columns `by`. `shape` says how
     the length of the output relates to that of the input.
     """
+    options = dict(options)
+    on_error = options.pop("on_error", "raise")
     given = [argument for argument in (label, model) if argument is not None]
     roles = {
         "label": label is not None,
@@ -59,6 +61,7 @@ def plugin(
             "suffix": suffix,
             "strict": strict,
             "update": update,
+            "on_error": on_error,
         },
         # Of a single column, fields of the result are named after it.
         pass_name_to_apply=True,

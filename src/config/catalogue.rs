@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
+use super::declare::words;
 use super::detect::DetectConfig;
 use super::fit::FitConfig;
 use super::generate::GenerateConfig;
@@ -29,7 +30,26 @@ pub(super) const CALL: &[OptionSpec] = &[
         Shape { optional: true, ..plain(Of::Step) },
         above(0.0),
     ),
+    OptionSpec::new(
+        (
+            "on_error",
+            "What a group that fails gives: an error of the call, or nulls and a warning.",
+        ),
+        ("model and training", ALL),
+        OnError::SHAPE,
+        any(),
+    ),
 ];
+
+words! {
+    /// What a group that fails gives.
+    pub enum OnError {
+        /// An error of the whole call.
+        Raise = "raise",
+        /// Nulls in its rows, and a warning.
+        Null = "null",
+    }
+}
 
 /// Every option.
 fn specs() -> impl Iterator<Item = &'static OptionSpec> {
@@ -75,6 +95,7 @@ fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     values.append(&mut to_map(&DetectConfig::preset(preset))?);
     values.append(&mut to_map(&GenerateConfig::preset(preset))?);
     values.append(&mut to_map(&FitConfig::preset(preset))?);
+    values.insert("on_error".into(), OnError::Raise.name().into());
     values.insert("preset".into(), preset.name().into());
     values.insert("threshold".into(), "auto".into());
     Ok(values)
@@ -89,7 +110,12 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
         let named: Vec<_> = specs().filter(|option| option.name == name).collect();
         match named.first() {
             None => return Err(unknown(verb, name)),
-            Some(_) if named.iter().any(|option| option.verbs().contains(&verb)) => (),
+            Some(option) if named.iter().any(|option| option.verbs().contains(&verb)) => {
+                // What is in no configuration has no other place where its words are checked.
+                if CALL.iter().any(|call| call.name == option.name) && !option.knows(value) {
+                    return Err(option.refuse_given(value));
+                }
+            }
             Some(option) => {
                 let users = named.iter().flat_map(|option| option.verbs());
                 return Err(Error::parameter(option.name, value, foreign(verb, name, users)));

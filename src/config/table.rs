@@ -266,6 +266,13 @@ impl OptionSpec {
         }
     }
 
+    /// Whether a value is one of its words; true where it takes others.
+    pub(super) fn knows(&self, value: &Value) -> bool {
+        let Of::Words(words) = self.shape.of else { return true };
+        let known = |word: &Word| Some(word.name) == value.as_str();
+        words.iter().any(known)
+    }
+
     /// The range as a table shows it.
     fn range(&self) -> String {
         match self.shape.of {

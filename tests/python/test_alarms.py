@@ -178,3 +178,37 @@ def test_names_that_the_table_has_itself_are_refused():
     frame = fleet(100).rename({"t": "p"})
     with pytest.raises(ValueError, match="`by`: the table of alarms has a column 'p'"):
         frame.genias.alarms(features="cpu", by="p", order_by="time")
+
+
+def test_one_group_that_fails_leaves_the_others_their_labels(models):
+    frame = fleet().with_columns(
+        cpu=pl.when((pl.col("host") == "a") & (pl.col("t") == 40)).then(np.inf).otherwise("cpu")
+    )
+    message = "host = .*a.*: column `cpu` is infinite at row 40"
+    for verb in (pg.label, pg.score, pg.alarms):
+        with pytest.raises(pl.exceptions.ComputeError, match=message):
+            verb(frame, **FRAME, models=models)
+    with pytest.warns(UserWarning, match="1 of 2 groups failed and got nulls: " + message):
+        out = frame.genias.label(**FRAME, models=models, on_error="null")
+    assert out.filter(host="a")["anomaly_label"].null_count() == 1000
+    clean = fleet().genias.label(**FRAME, models=models)
+    assert_frame_equal(out.filter(host="b"), clean.filter(host="b"))
+    with pytest.warns(UserWarning, match=message):
+        table = frame.genias.fit(**FRAME, detector="evidence", window=64, on_error="null")
+    assert table["model"].is_null().to_list() == [True, False]
+    with pytest.raises(ValueError, match="`on_error` = \"skip\""):
+        frame.genias.label(**FRAME, on_error="skip")
+
+
+def test_a_model_that_cannot_be_read_is_named(models):
+    first = pl.col("host") == "a"
+    broken = models.with_columns(
+        model=pl.when(first).then(pl.lit(b"no model")).otherwise(pl.col("model"))
+    )
+    with pytest.raises(pl.exceptions.ComputeError, match=r"host = .*a.*: model: "):
+        fleet().genias.label(**FRAME, models=broken)
+    with pytest.warns(UserWarning, match="1 of 2 groups failed"):
+        out = fleet().genias.label(**FRAME, models=broken, on_error="null")
+    assert out.group_by("host").agg(pl.col("anomaly_label").null_count()).sort("host")[
+        "anomaly_label"
+    ].to_list() == [1000, 0]
