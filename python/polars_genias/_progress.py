@@ -61,7 +61,7 @@ def progress(
     ...     host=pl.col("t") % 2, cpu=(pl.col("t") / 7).sin()
     ... )
     >>> with pg.progress(file=sys.stdout, every=60):  # doctest: +ELLIPSIS
-    ...     models = wave.genias.fit(by="host", window=16, steps=20, detector_steps=5).collect()
+    ...     models = wave.genias.fit(by="host", window=16, steps=20).collect()
     ...
     2/2 groups in 0:...
     """
