@@ -33,6 +33,7 @@ class ModelOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     stride: int | None
     max_null: float
@@ -76,6 +77,7 @@ class EmbedOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     max_null: float
     latent: int | None
@@ -119,6 +121,7 @@ class FitOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     stride: int | None
     max_null: float
@@ -185,6 +188,7 @@ class GenerateOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     stride: int | None
     max_null: float
@@ -239,6 +243,7 @@ class PairsOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     max_null: float
     latent: int | None
@@ -292,6 +297,7 @@ class ScoreOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     stride: int | None
     max_null: float
@@ -362,6 +368,7 @@ class LabelOptions(TypedDict, total=False):
 
     preset: Literal["default", "paper"]
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     window: int
     stride: int | None
     max_null: float
@@ -438,6 +445,7 @@ class InjectOptions(TypedDict, total=False):
     """
 
     max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
     kind: InjectKind | Sequence[InjectKind]
     contamination: float | None
     count: int | None

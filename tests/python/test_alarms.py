@@ -196,7 +196,7 @@ def test_one_group_that_fails_leaves_the_others_their_labels(models):
     with pytest.warns(UserWarning, match=message):
         table = frame.genias.fit(**FRAME, detector="evidence", window=64, on_error="null")
     assert table["model"].is_null().to_list() == [True, False]
-    with pytest.raises(ValueError, match="`on_error` = \"skip\""):
+    with pytest.raises(ValueError, match='`on_error` = "skip"'):
         frame.genias.label(**FRAME, on_error="skip")
 
 
