@@ -27,7 +27,8 @@ _EXAMPLES = {
     "--kind trend,mean --count 3 --length 20:60",
     "events": "genias events metrics/ events.parquet --by host --order-by timestamp "
     "--models models.parquet --length 24:96 --strength 1:3",
-    "pairs": "genias pairs metrics/ pairs.parquet --by host --models models.parquet --window-stride 50",
+    "pairs": "genias pairs metrics/ pairs.parquet --by host --models models.parquet "
+    "--window-stride 50",
     "score": "genias score 'metrics/**/*.parquet' scored.parquet --by host --order-by timestamp "
     "--models models.parquet",
     "alarms": "genias alarms metrics/ alarms.parquet --by host --order-by timestamp "
