@@ -19,7 +19,7 @@ from conftest import FAST, both
 from polars_genias import _genias, _progress
 
 ARGS = {"by": "host", "features": ["cpu", "mem"], **FAST}
-SLOW = {**ARGS, "steps": 150, "detector_steps": 60}
+SLOW = {**ARGS, "detector": "ensemble", "steps": 150, "detector_steps": 60}
 
 
 class Screen(io.StringIO):
@@ -134,11 +134,12 @@ def test_watching_changes_no_byte(hosts):
     assert watched.equals(plain)
 
 
+NETS = {**ARGS, "detector": "ensemble"}
 VERBS = {
     "generate": (lambda frame: frame.genias.generate(**ARGS), ["vae"]),
     "pairs": (lambda frame: frame.genias.pairs(**ARGS), ["vae"]),
-    "score": (lambda frame: frame.genias.score(**ARGS), ["vae", "detector"]),
-    "label": (lambda frame: frame.genias.label(**ARGS), ["vae", "detector"]),
+    "score": (lambda frame: frame.genias.score(**NETS), ["vae", "detector"]),
+    "label": (lambda frame: frame.genias.label(**NETS), ["vae", "detector"]),
     "fit": (
         lambda frame: frame.genias.fit(**{**ARGS, "detector": "reconstruction"}),
         ["vae"],
@@ -304,8 +305,8 @@ runs = {
     "fit": ("vae", lambda lf: lf.genias.fit(**endless)),
     "generate": ("vae", lambda lf: lf.genias.generate(**endless)),
     "pairs": ("vae", lambda lf: lf.genias.pairs(**endless)),
-    "score": ("vae", lambda lf: lf.genias.score(**endless)),
-    "label": ("vae", lambda lf: lf.genias.label(**endless)),
+    "score": ("vae", lambda lf: lf.genias.score(detector="ensemble", **endless)),
+    "label": ("vae", lambda lf: lf.genias.label(detector="ensemble", **endless)),
     "reconstruct": ("vae", lambda lf: lf.select(
         both().genias.reconstruct(**columns).over("host").struct.unnest())),
     "embed": ("vae", lambda lf: lf.group_by("host").agg(both().genias.embed(**columns))),
