@@ -165,8 +165,8 @@ def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) 
     """The latent means (column ``mean``) of windows: put one after another, they are a series."""
     values = windows.to_numpy().reshape(-1, len(features))
     rows = pl.DataFrame({name: values[:, i] for i, name in enumerate(features)})
-    values = pl.struct(column(name) for name in features)
-    return rows.select(mean=verbs.embed(values, model=model, stride=size))
+    both = pl.struct(column(name) for name in features)
+    return rows.select(mean=verbs.embed(both, model=model, stride=size))
 
 
 def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:
