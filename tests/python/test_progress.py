@@ -185,7 +185,7 @@ def test_equal_groups_and_threads_count_all_groups(hosts):
 
     def at_once() -> None:
         with ThreadPoolExecutor(2) as threads:
-            list(threads.map(lambda _: twin.genias.generate(**SLOW), range(2)))
+            list(threads.map(lambda _: twin.genias.generate(**ARGS | {"steps": 150}), range(2)))
 
     line = shown(at_once)[-1]
     assert line.startswith("12/12 groups")
