@@ -293,19 +293,19 @@ import io, json, os, signal, sys, threading, time
 import polars as pl, polars_genias as pg
 from polars_genias import _genias
 sys.path.insert(0, sys.argv[1])
-from conftest import FAST, NETS, both, make_hosts
+from conftest import FAST, both, make_hosts
 
 hosts = make_hosts(hosts=4, rows=2000)
 LONG = {**FAST, "features": ["cpu", "mem"], "by": "host"}
 endless = {**LONG, "steps": 10**9, "patience": 10**9}
-detector = {**LONG, **NETS, "steps": 2, "detector_steps": 10**9}
+detector = {**LONG, "steps": 2, "detector_steps": 10**9}
 columns = {name: endless[name] for name in endless if name not in ("features", "by")}
 runs = {
     "fit": ("vae", lambda lf: lf.genias.fit(**endless)),
     "generate": ("vae", lambda lf: lf.genias.generate(**endless)),
     "pairs": ("vae", lambda lf: lf.genias.pairs(**endless)),
-    "score": ("vae", lambda lf: lf.genias.score(**endless)),
-    "label": ("vae", lambda lf: lf.genias.label(**endless)),
+    "score": ("vae", lambda lf: lf.genias.score(detector="ensemble", **endless)),
+    "label": ("vae", lambda lf: lf.genias.label(detector="ensemble", **endless)),
     "reconstruct": ("vae", lambda lf: lf.select(
         both().genias.reconstruct(**columns).over("host").struct.unnest())),
     "embed": ("vae", lambda lf: lf.group_by("host").agg(both().genias.embed(**columns))),
