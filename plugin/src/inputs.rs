@@ -141,8 +141,9 @@ impl Frame {
         Positions::of_times(self.times.as_ref().map(own).as_deref())
     }
 
-    /// Rows of a day in a group, by the median step of its times.
+    /// Rows of a day in a group, by the median step of its times, where alarms are counted per day.
     fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
+        self.options.alarm.alarms_per_day?;
         let (times, day) = (self.times.as_ref()?, self.day?);
         let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
         let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
@@ -213,12 +214,8 @@ impl Frame {
             return Ok(());
         }
         let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
-        let mut named = failed.iter().take(NAMED).map(one).collect::<PolarsResult<Vec<_>>>()?;
-        if failed.len() > NAMED {
-            named.push(format!("and {} more", failed.len() - NAMED));
-        }
         let (n, of) = (failed.len(), self.groups.len());
-        warn(&format!("{n} of {of} groups failed and got nulls: {}", named.join("; ")))
+        warn(&format!("{n} of {of} groups failed and got nulls: {}", some_of(&failed, one)?))
     }
 
     /// Warns of the series that were noted.
@@ -228,18 +225,10 @@ impl Frame {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut named = rows
-            .iter()
-            .take(NAMED)
-            .map(|&row| self.named(row))
-            .collect::<PolarsResult<Vec<_>>>()?;
-        if rows.len() > NAMED {
-            named.push(format!("and {} more", rows.len() - NAMED));
-        }
         warn(&format!(
             "no model for {}: every window holds more nulls than `max_null` = {} allows, a gap or a \
              known anomaly",
-            named.join("; "),
+            some_of(&rows, |&row| self.named(row))?,
             self.options.fit.max_null
         ))
     }
@@ -283,6 +272,15 @@ impl Frame {
     pub fn window_shape(&self, window: usize) -> Vec<usize> {
         crate::bridge::window_shape(window, self.columns.width(), self.multivariate)
     }
+}
+
+/// What is to be said of the first [`NAMED`] groups, and how many others there are.
+fn some_of<T>(groups: &[T], say: impl Fn(&T) -> PolarsResult<String>) -> PolarsResult<String> {
+    let mut said = groups.iter().take(NAMED).map(say).collect::<PolarsResult<Vec<_>>>()?;
+    if groups.len() > NAMED {
+        said.push(format!("and {} more", groups.len() - NAMED));
+    }
+    Ok(said.join("; "))
 }
 
 /// Groups that hold infinite values: all of their values of such a feature are left out.

@@ -214,16 +214,10 @@ def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The alarms of every group, one row each, behind the keys."""
-    ends = ("_start", "_end", "_peak")
-    times = {f"{key}{end}": key for end in ends for key in at.order_by}
-    own = [*_ALARM, *times]
-    clash = [name for name in times if name in _ALARM]
-    if clash or len(times) < len(ends) * len(at.order_by):
-        msg = f"parameter `order_by`: the table of alarms has a column {[*clash, *times][0]!r}"
-        raise ValueError(f"{msg} of its own; rename it")
+    what = "the table of alarms"
+    copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
     table = per_group("alarms", at, options, models=models, strict=strict)
-    table = table if at.by else table.unnest(_RESULT)
-    return _keyed(at, table, own, "the table of alarms", times)
+    return _keyed(at, _unnested(at, table), [*_ALARM, *copies], what, copies)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
@@ -302,8 +296,7 @@ def pairs_frame(
         models = Path(models)
     options = with_sizes(models, options, "window")
     table = per_group("pairs", at, options, models=models, strict=strict)
-    table = table if at.by else table.unnest(_RESULT)
-    return _keyed(at, table, _PAIRS, "the table of pairs")
+    return _keyed(at, _unnested(at, table), _PAIRS, "the table of pairs")
 
 
 def events_frame(
@@ -315,15 +308,29 @@ def events_frame(
     strict: bool,
 ) -> pl.LazyFrame:
     """The anomalies of every group, one row each, behind the keys."""
-    times = [f"{key}{end}" for end in ("_start", "_end") for key in at.order_by]
-    own = ["id", "start", "length", *_FACTS, *times]
-    for name in times:
-        if own.count(name) > 1:
-            msg = (
-                f"parameter `order_by`: the event table has a column {name!r} of its own; rename it"
-            )
-            raise ValueError(msg)
+    own, what = ("id", "start", "length", *_FACTS), "the event table"
+    copies = _times(at, own, what, ("_start", "_end"))
     table = per_group(verb, at, options, models=models, strict=strict)
-    table = table if at.by else table.unnest(_RESULT)
-    ends = {f"{key}{end}": key for end in ("_start", "_end") for key in at.order_by}
-    return _keyed(at, table, own, "the event table", ends)
+    return _keyed(at, _unnested(at, table), [*own, *copies], what, copies)
+
+
+def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:
+    """The columns with values of `order_by` in a table of stretches of rows, and whose they are.
+
+    Raises
+    ------
+    ValueError
+        Where one of them is called like a column of the table's `own`, or like another one.
+    """
+    times = [(f"{key}{end}", key) for end in ends for key in at.order_by]
+    taken = [*own, *(name for name, _ in times)]
+    for name, _ in times:
+        if taken.count(name) > 1:
+            msg = f"parameter `order_by`: {what} has a column {name!r} of its own; rename it"
+            raise ValueError(msg)
+    return dict(times)
+
+
+def _unnested(at: Inputs, table: pl.LazyFrame) -> pl.LazyFrame:
+    """The columns of a result that `per_group` gives; with keys they are columns already."""
+    return table if at.by else table.unnest(_RESULT)

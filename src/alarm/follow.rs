@@ -202,10 +202,16 @@ impl Reference {
             return false;
         }
         self.before = std::mem::take(&mut self.scores);
-        self.scores = std::mem::take(&mut self.run);
+        let run = std::mem::take(&mut self.run);
+        self.replace(run);
+        true
+    }
+
+    /// Takes other scores for the reference; the lines are drawn again after this row.
+    fn replace(&mut self, scores: Vec<f32>) {
+        self.scores = scores;
         self.recent.clear();
         (self.since, self.calm) = (EVERY, 0);
-        true
     }
 
     fn end(&mut self, rule: &Rule, runs: &mut [Run]) {
@@ -227,9 +233,8 @@ impl Reference {
         let Some(low) = lines.before else { return };
         self.calm = if score <= low { self.calm + 1 } else { 0 };
         if self.calm >= rule.settle {
-            self.scores = std::mem::take(&mut self.before);
-            self.recent.clear();
-            (self.since, self.calm) = (EVERY, 0);
+            let before = std::mem::take(&mut self.before);
+            self.replace(before);
         }
     }
 

@@ -56,7 +56,8 @@ impl Detectors {
         };
         let scaled = match kind {
             DetectorKind::Evidence
-                if threshold == Threshold::Auto || alarm.min_change.is_some() =>
+                if !followed.runs.is_empty()
+                    && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
             {
                 Some(self.evidence()?.scaled(series)?)
             }

@@ -5,13 +5,11 @@ use genias::Series as TimeSeries;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
-use super::{suffixed, values_field, with_keys};
+use super::stretches::{column, output, END, START};
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
 
-const START: &str = "_start";
-const END: &str = "_end";
 const PEAK: &str = "_peak";
 /// Least share of a feature that is named, but for the first.
 const NAMED: f64 = 0.05;
@@ -41,19 +39,7 @@ const PLACE: usize = 4;
 
 fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    let times = inputs.iter().rev().skip(kwargs.inputs.by).take(kwargs.inputs.order).rev();
-    let time = |suffix: &'static str| {
-        let named =
-            move |key: &Field| Field::new(suffixed(key.name(), suffix), key.dtype().clone());
-        times.clone().map(named)
-    };
-    let own = fields().map(|(name, dtype)| Field::new(name.into(), dtype));
-    let (place, rest) = own.split_at(PLACE);
-    let times = [START, END, PEAK].into_iter().flat_map(time);
-    let all: Vec<Field> = place.iter().cloned().chain(times).chain(rest.iter().cloned()).collect();
-    let grouped = with_keys(inputs, &kwargs, all.clone())?;
-    let name = values_field(inputs)?.name().clone();
-    Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
+    output(inputs, &kwargs, &fields(), (PLACE, &[START, END, PEAK]))
 }
 
 /// The alarms of all groups, in order, with what is read of the frame.
@@ -107,7 +93,7 @@ impl Table {
     where
         Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
     {
-        Series::new(name.into(), self.alarms.iter().map(get).collect::<Vec<_>>())
+        column(name, &self.alarms, get)
     }
 
     fn counted(&self, name: &str, get: impl Fn(&Alarm) -> usize) -> Series {

@@ -6,14 +6,14 @@ use genias::{Options, Series as TimeSeries};
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
+use super::stretches::{column, output, END, START};
 use super::synthetic::Kinds;
-use super::{suffixed, values_field, with_keys};
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, for_each_series, Detector};
 
-const START: &str = "_start";
-const END: &str = "_end";
+/// Columns in front of the times.
+const PLACE: usize = 3;
 
 /// The columns of the table, but for the keys and the times.
 fn fields(kinds: Kinds) -> [(&'static str, DataType); 10] {
@@ -29,22 +29,6 @@ fn fields(kinds: Kinds) -> [(&'static str, DataType); 10] {
         ("redraws", DataType::UInt32),
         ("fallback", DataType::Boolean),
     ]
-}
-
-fn output(inputs: &[Field], call: &Call, kinds: Kinds) -> PolarsResult<Field> {
-    let times = inputs.iter().rev().skip(call.inputs.by).take(call.inputs.order).rev();
-    let time = |suffix: &'static str| {
-        let named =
-            move |key: &Field| Field::new(suffixed(key.name(), suffix), key.dtype().clone());
-        times.clone().map(named)
-    };
-    let own = fields(kinds).map(|(name, dtype)| Field::new(name.into(), dtype));
-    let (place, rest) = own.split_at(3);
-    let all = place.iter().cloned().chain(time(START)).chain(time(END)).chain(rest.iter().cloned());
-    let all: Vec<Field> = all.collect();
-    let grouped = with_keys(inputs, call, all.clone())?;
-    let name = values_field(inputs)?.name().clone();
-    Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
 }
 
 /// The anomalies of all groups, in order, and where they begin and end in the frame.
@@ -94,7 +78,7 @@ impl Table {
     where
         Series: NamedFrom<Vec<Option<T>>, [Option<T>]>,
     {
-        Series::new(name.into(), self.anomalies.iter().map(get).collect::<Vec<_>>())
+        column(name, &self.anomalies, get)
     }
 
     fn counted(&self, name: &str, get: impl Fn(&Anomaly) -> usize) -> Series {
@@ -117,7 +101,7 @@ impl Table {
 
 fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, Kinds::Generated)
+    output(inputs, &kwargs, &fields(Kinds::Generated), (PLACE, &[START, END]))
 }
 
 #[polars_expr(output_type_func_with_kwargs=events_output)]
@@ -137,7 +121,7 @@ fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
 
 fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse_inject()?;
-    output(inputs, &kwargs, Kinds::Injected)
+    output(inputs, &kwargs, &fields(Kinds::Injected), (PLACE, &[START, END]))
 }
 
 #[polars_expr(output_type_func_with_kwargs=inject_events_output)]

@@ -12,6 +12,7 @@ pub mod metrics;
 mod pairs;
 mod reconstruct;
 mod score;
+mod stretches;
 mod synthetic;
 mod windows;
 

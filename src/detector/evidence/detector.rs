@@ -6,7 +6,7 @@ use super::features::{Features, Values};
 use super::fusion::Fusion;
 use super::member::{HeldOut, Member};
 use super::neighbours::Excluded;
-use super::own::OwnWindows;
+use super::own::{OwnWindows, RowHashes};
 use super::plan::{Plan, Source};
 use super::reference::Reference;
 use super::rows::RowMeans;
@@ -106,8 +106,9 @@ impl Evidence {
         let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
         sizes.sort_unstable();
         sizes.dedup();
+        let hashes = RowHashes::new(&values, &self.reference);
         let queries: Vec<Queries> =
-            sizes.iter().map(|&size| self.queries(series, &values, size, config)).collect();
+            sizes.iter().map(|&size| self.queries(series, &hashes, size, config)).collect();
         if queries.iter().all(|queries| queries.stretches.is_empty()) {
             let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
             return Err(match rows < window {
@@ -176,7 +177,7 @@ impl Evidence {
     fn queries(
         &self,
         series: &Series<'_>,
-        values: &Values,
+        hashes: &RowHashes<'_>,
         size: usize,
         config: &ScoreConfig,
     ) -> Queries {
@@ -191,7 +192,7 @@ impl Evidence {
             (stretch, starts[first..end].to_vec())
         };
         let stretches: Vec<(Range<usize>, Vec<usize>)> = found.into_iter().map(own).collect();
-        let own = OwnWindows::find(values, &self.reference, (size, self.reach()));
+        let own = OwnWindows::find(hashes, (size, self.reach()));
         let starts = stretches.iter().flat_map(|(_, starts)| starts);
         let references = self.reference.starts(size);
         let excluded = starts.map(|&start| own.near(start).map(|rows| within(&references, &rows)));

@@ -26,13 +26,9 @@ pub(super) struct OwnWindows {
 impl OwnWindows {
     /// Compares every window of a series with every kept one, by hashes of 64 bits: were two different
     /// ones taken for the same, a window would only miss some of its neighbours.
-    pub(super) fn find(
-        values: &Values,
-        reference: &Reference,
-        (size, reach): (usize, usize),
-    ) -> Self {
-        let kept = places(reference, size);
-        let windows = window_keys(&values.row_hashes(), size).into_iter().enumerate();
+    pub(super) fn find(hashes: &RowHashes<'_>, (size, reach): (usize, usize)) -> Self {
+        let kept = hashes.places(size);
+        let windows = window_keys(&hashes.rows, size).into_iter().enumerate();
         let own = |(start, key)| Some((start, kept.get(&key)?.clone()));
         Self { size, reach: reach.max(size), found: windows.filter_map(own).collect() }
     }
@@ -64,18 +60,31 @@ impl OwnWindows {
     }
 }
 
-/// The kept windows by their content, where all that look alike share rows.
-fn places(reference: &Reference, size: usize) -> HashMap<u64, Place> {
-    let hashes = reference.values.row_hashes();
-    let mut places: HashMap<u64, Place> = HashMap::new();
-    for run in &reference.runs {
-        for (i, key) in window_keys(&hashes[run.clone()], size).into_iter().enumerate() {
-            let start = run.start + i;
-            places.entry(key).or_insert(start..start).end = start;
-        }
+/// A hash of every row of a series, and of every kept row: the same for windows of any size.
+pub(super) struct RowHashes<'a> {
+    rows: Vec<u64>,
+    kept: Vec<u64>,
+    runs: &'a [Range<usize>],
+}
+
+impl<'a> RowHashes<'a> {
+    pub(super) fn new(values: &Values, reference: &'a Reference) -> Self {
+        let (rows, kept) = (values.row_hashes(), reference.values.row_hashes());
+        Self { rows, kept, runs: &reference.runs }
     }
-    places.retain(|_, place| place.end - place.start <= size);
-    places
+
+    /// The kept windows by their content, where all that look alike share rows.
+    fn places(&self, size: usize) -> HashMap<u64, Place> {
+        let mut places: HashMap<u64, Place> = HashMap::new();
+        for run in self.runs {
+            for (i, key) in window_keys(&self.kept[run.clone()], size).into_iter().enumerate() {
+                let start = run.start + i;
+                places.entry(key).or_insert(start..start).end = start;
+            }
+        }
+        places.retain(|_, place| place.end - place.start <= size);
+        places
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +105,7 @@ mod tests {
     #[test]
     fn windows_know_their_place_and_those_beside_go_by_it() {
         let values = Values::new(vec![(0..80).map(|t| ((t * t) % 101) as f32).collect()]);
-        let own = OwnWindows::find(&values, &reference(&values), (SIZE, 0));
+        let own = OwnWindows::find(&RowHashes::new(&values, &reference(&values)), (SIZE, 0));
         let known: Vec<usize> = own.found.iter().map(|own| own.0).collect();
         assert_eq!(known, (10..=25).chain(40..=55).collect::<Vec<_>>());
         assert_eq!(own.near(12), [0..8, 0..0]);
@@ -119,7 +128,7 @@ mod tests {
             let all = Values::new(vec![values.clone()]);
             let reference = reference(&all);
             let slice = Values::new(vec![values[moved..].to_vec()]);
-            let found = OwnWindows::find(&slice, &reference, (SIZE, 0)).found;
+            let found = OwnWindows::find(&RowHashes::new(&slice, &reference), (SIZE, 0)).found;
             let alike = |start: &usize| {
                 let window = &values[moved + start..moved + start + SIZE];
                 let places = (0..=15).chain(20..=35).filter(|at| kept[*at..*at + SIZE] == *window);
