@@ -16,7 +16,8 @@ import pytest
 import polars_genias as pg
 from conftest import make_hosts
 from links import PAGES, ROOT, broken
-from polars_genias import _frames, cli, stubs, verbs
+from polars_genias import _frames, cli, stubs
+from polars_genias.verbs import _call
 
 DOCS = ROOT / "docs"
 LEFT_OUT = {"_genias", "_namespaces", "__main__", "spark"}
@@ -65,7 +66,7 @@ def metrics(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         rows.drop("host").write_parquet(folder / "0.parquet")
     monkeypatch.chdir(tmp_path)
-    for module in (verbs, _frames):
+    for module in (_call, _frames):
         monkeypatch.setattr(module, "checked", briefly(module.checked))
     return pl.scan_parquet("metrics/", hive_partitioning=True)
 

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from polars_genias import _frames as frames
+from polars_genias._features import boolean, require
 from polars_genias._names import column
 from polars_genias.plots import _look as look
 from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
@@ -107,7 +108,7 @@ def plot_series(
         raise ValueError(msg)
     for role, names in (("label", labels), ("flagged", flags)):
         for name in names:
-            frames.boolean(schema, role, name)
+            boolean(schema, role, name)
     if features is None:
         features = _default_features(schema, suffix, {*labels, *scores, *flags, order_by})
     at = frames.inputs(data, features, None, order_by)
@@ -155,7 +156,7 @@ def _found(
         return [usual] if usual in schema else []
     named = [names] if isinstance(names, str) else list(names)
     for name in named:
-        frames.require(schema, role, name)
+        require(schema, role, name)
     return named
 
 
