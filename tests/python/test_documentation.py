@@ -92,6 +92,8 @@ def run(page):
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=lambda p: p.name)
 @pytest.mark.usefixtures("metrics")
 def test_first_example(page):
+    if page.name == "README.md":
+        pytest.importorskip("altair")
     run(page)
     assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
 
@@ -100,7 +102,7 @@ def test_first_example(page):
 def test_quick_start():
     scope = run(DOCS / "quickstart.md")
     assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
-    assert scope["health"].columns == ["host", "psi", "r2", "health"]
+    assert scope["health"].columns == ["host", "psi", "r2", "r2_pca", "health"]
     assert scope["labelled"].collect()["anomaly_label"].dtype == pl.Boolean
     assert scope["expression"].collect_schema()["anomaly_score"] == pl.Float32
     assert scope["evaluation"].collect_schema().names()[:3] == ["host", "vus_pr", "auc_pr"]
@@ -190,7 +192,7 @@ def test_links(page):
 
 
 def test_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) < 100
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
 
 def test_a_broken_link_is_found(tmp_path, monkeypatch):
