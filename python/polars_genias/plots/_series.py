@@ -165,7 +165,7 @@ def plot_series(
         x, y = _x(rows, x_title if name == last else None), _y(look.with_unit(name, units))
         lines = _lines(rows, name, suffix, x, y, width, changed=changed)
         if flags and not scores and name == last:
-            lines.append(_bar(rows, flags[0], fill, width, height))
+            lines.insert(0, _bar(rows, flags[0], fill, width, height))
         panels.append(alt.layer(*shades, *lines))
     for name in scores:
         text = look.with_unit(name.replace("_", " "), units)
@@ -196,6 +196,7 @@ def _per_group(
             f"parameter `by` = {by}: {groups.height} groups; from 1 to {_MOST_GROUPS} can be drawn"
         )
         raise ValueError(msg)
+    frame = _one_colour_per_kind(frame, schema)
     rest = _numbers(schema, by) if given["features"] is None else []
     charts = []
     for keys in groups.iter_rows():
@@ -206,6 +207,15 @@ def _per_group(
         charts.append(plot_series(rows, alarms=own, title=text, **given))
     stacked = alt.vconcat(*charts, spacing=24)
     return stacked.properties(title=look.title(title, None)) if title else stacked
+
+
+def _one_colour_per_kind(frame: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """The frame whose kinds are an Enum of those that any group has."""
+    if not _names_kinds(schema):
+        return frame
+    kind = pl.col(_KIND).cast(pl.String)
+    found = frame.select(kind.drop_nulls().unique().sort()).collect()[_KIND]
+    return frame.with_columns(kind.cast(pl.Enum(found)))
 
 
 def _numbers(schema: pl.Schema, by: list[str]) -> list[str]:
@@ -221,6 +231,9 @@ def _names_kinds(schema: pl.Schema) -> bool:
 def _by_kind(rows: pl.DataFrame, labels: list[str]) -> tuple[pl.DataFrame, list[str]]:
     """A Boolean column per kind of anomaly, in place of one of all kinds, where colours suffice."""
     kinds = rows[_KIND].cast(pl.String).drop_nulls().unique().sort().to_list()
+    given = rows.schema[_KIND]
+    if isinstance(given, pl.Enum) and len(given.categories) <= len(look.SHADES):
+        kinds = given.categories.to_list()  # one colour for one kind, in every group
     if not 0 < len(kinds) <= len(look.SHADES) or set(kinds) & set(rows.columns):
         return rows, labels
     named = pl.col(_KIND).cast(pl.String)
