@@ -136,13 +136,11 @@ class _PerSeries:
         self, verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame]
     ) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
         def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
-            bound = signature.bind(data, *args, **given)
-            return _per_series(verb.__name__, **bound.arguments)
+            return _per_series(verb.__name__, data, *args, **given)
 
-        signature = _signature(verb)
         of_spark.__name__ = of_spark.__qualname__ = verb.__name__
         of_spark.__doc__ = _documentation(verb)
-        of_spark.__signature__ = signature  # type: ignore[attr-defined]
+        of_spark.__signature__ = _signature(verb)  # type: ignore[attr-defined]
         return of_spark
 
 

@@ -166,6 +166,12 @@ def test_recipes():
     assert pl.read_parquet("labelled.parquet")["anomaly_label"].dtype == pl.Boolean
 
 
+def test_page_on_scikit_learn():
+    pytest.importorskip("sklearn", minversion="1.6")
+    scope = run(DOCS / "sklearn.md")
+    assert (scope["flags"][300:305] == -1).all()
+
+
 def test_types(metrics):
     """The examples of the page about types, but for those that are errors on purpose."""
     pytest.importorskip("typing_extensions")
