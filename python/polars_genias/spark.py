@@ -136,7 +136,9 @@ class _PerSeries:
         self, verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame]
     ) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
         def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
-            return _per_series(verb.__name__, data, *args, **given)
+            plan: Any = _per_series  # its arguments are those that all verbs have
+            planned: DataFrame = plan(verb.__name__, data, *args, **given)
+            return planned
 
         of_spark.__name__ = of_spark.__qualname__ = verb.__name__
         of_spark.__doc__ = _documentation(verb)
