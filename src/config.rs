@@ -21,9 +21,11 @@ pub const WINDOW_BUDGET: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// What works on real series within a few hundred steps.
+    /// What works on real series, trained for as long as that pays.
     #[default]
     Default,
+    /// The same, trained for as long as the loss of held-out windows falls at all.
+    Thorough,
     /// The settings of the paper (arXiv 2502.08262), as printed.
     Paper,
 }
@@ -133,8 +135,13 @@ pub struct FitConfig {
     pub schedule: Schedule,
     /// Largest norm of the gradient; `None`: not clipped.
     pub clip: Option<f64>,
-    /// Steps without a better validation loss before training stops; `None`: never.
+    /// Steps after which training stops unless the validation loss fell by more than `min_gain`;
+    /// `None`: never.
     pub patience: Option<usize>,
+    /// Fall of the validation loss that pays for `patience` steps, in squared training deviations: of
+    /// windows that vary as the training rows do, a gain of R2.
+    #[serde(default)]
+    pub min_gain: f64,
     /// Share of the windows, the last ones, that is held out.
     pub validation: f64,
     /// Seed.
@@ -173,7 +180,8 @@ impl Default for FitConfig {
             psi_learning_rate: 0.05,
             schedule: Schedule::Cosine,
             clip: Some(5.0),
-            patience: Some(200),
+            patience: Some(25),
+            min_gain: 0.002,
             validation: 0.1,
             seed: 0,
         }
@@ -199,14 +207,21 @@ impl FitConfig {
             schedule: Schedule::Constant,
             clip: None,
             patience: None,
+            min_gain: 0.0,
             ..Self::default()
         }
+    }
+
+    /// Trains for as long as the validation loss falls.
+    pub fn thorough() -> Self {
+        Self { steps: 1600, patience: Some(400), min_gain: 0.0, ..Self::default() }
     }
 
     /// The values of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Default => Self::default(),
+            Preset::Thorough => Self::thorough(),
             Preset::Paper => Self::paper(),
         }
     }
@@ -239,6 +254,7 @@ impl FitConfig {
         number("psi_learning_rate", self.psi_learning_rate, |x| x > 0.0, "> 0")?;
         number("clip", self.clip.unwrap_or(1.0), |x| x > 0.0, "> 0")?;
         optional_count("patience", self.patience, 1, usize::MAX)?;
+        number("min_gain", self.min_gain, |x| x >= 0.0, ">= 0")?;
         number("validation", self.validation, |x| x > 0.0 && x <= 0.5, "in (0, 0.5]")
     }
 
@@ -403,7 +419,7 @@ impl GenerateConfig {
     /// The values of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Default => Self::default(),
+            Preset::Default | Preset::Thorough => Self::default(),
             Preset::Paper => Self {
                 form: Form::Decoded,
                 distance: Distance::L2,
@@ -629,7 +645,7 @@ impl DetectConfig {
     /// The values of a preset: the paper feeds CARLA with its own anomalies.
     pub fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Default => Self::default(),
+            Preset::Default | Preset::Thorough => Self::default(),
             Preset::Paper => Self {
                 detector: DetectorKind::Carla,
                 negatives: Negatives::Genias,
@@ -681,7 +697,7 @@ impl Options {
         let preset = match given.remove("preset") {
             None => Preset::Default,
             Some(value) => serde_json::from_value(value.clone())
-                .map_err(|_| Error::parameter("preset", value, "\"default\" or \"paper\""))?,
+                .map_err(|_| Error::parameter("preset", value, "\"default\", \"thorough\" or \"paper\""))?,
         };
         let threshold = threshold(given.remove("threshold"), given.remove("quantile"))?;
         let mut maps = [
@@ -815,6 +831,7 @@ fn static_name(name: &str) -> &'static str {
         "schedule",
         "clip",
         "patience",
+        "min_gain",
         "validation",
         "seed",
         "contamination",

@@ -17,7 +17,7 @@ use crate::model::{Health, Model};
 use crate::patch::{Decoded, Rule, most_deviating, rms};
 use crate::perturb::{Latents, decode_pair, median, shares};
 use crate::rng::{Purpose, Rng};
-use crate::train::{Task, spread, spread_over_pool};
+use crate::train::{SHARE, Task, spread, spread_over_pool};
 use crate::vae::Vae;
 use crate::vae::pca::Pca;
 use crate::variation::{LocalTau, Variation, usual_deviation};
@@ -99,7 +99,7 @@ fn calibrate(model: &mut Model, vae: &Vae, sample: &Sample, control: &dyn Contro
     let latents = Latents::new(vae, &sample.batches, config.perturbation, control)?;
     if config.calibrate && config.margin == Margin::Reconstruction {
         let target = 0.5 * (config.delta_min + config.delta_max);
-        psi = latents.calibrate(vae, target, control)?;
+        psi = latents.calibrate(vae, (psi, target), control)?;
     }
     // The value as the model's 32 bits hold it.
     let psi = f64::from(psi as f32);
@@ -136,11 +136,9 @@ fn reconstruction(
     };
     let total = square(&mut sample.windows.iter().copied());
     let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
-    let pca_error: f64 = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
-        Ok(pca.squared_error(&sample.windows[i * sample.values..(i + 1) * sample.values]))
-    })?
-    .into_iter()
-    .sum();
+    let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
+    let pca_error: f64 =
+        spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?.into_iter().sum();
     let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
     model.report.r2 = Some(r2(error));
     model.report.r2_pca = Some(r2(pca_error));

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 pub use trainer::Trainer;
 
-use crate::config::{FitConfig, Margin};
+use crate::config::FitConfig;
 use crate::control::{Control, Phase, Status};
 use crate::error::{Error, Result};
 use crate::normalise::Matrix;
-use crate::vae::init::initialise;
+use crate::vae::init::{Start, initialise};
 use crate::vae::pca::Pca;
 use crate::vae::{Architecture, Vae, var_builder};
 pub(crate) use adam::{Adam, Rates};
@@ -41,8 +41,8 @@ const RETRY_FACTOR: f64 = 0.2;
 pub enum StopReason {
     /// All steps were taken.
     Steps,
-    /// The validation loss did not fall for `patience` steps.
-    Patience,
+    /// The validation loss did not fall by more than `min_gain` within `patience` steps.
+    Plateau,
     /// No feature moves in training, so there is nothing to learn.
     NoLiveFeature,
 }
@@ -52,7 +52,7 @@ impl StopReason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Steps => "steps",
-            Self::Patience => "patience",
+            Self::Plateau => "plateau",
             Self::NoLiveFeature => "no_live_feature",
         }
     }
@@ -117,18 +117,21 @@ fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained>
     let config = task.config;
     let diverged =
         |step| Error::Diverged { step, retries: 0, learning_rate: config.learning_rate * rate };
-    let start = (config.sigma_prior, initial_psi(config));
-    let vars = initialise(task.architecture, task.pca, start, config.seed)?;
+    let start = Start::of(task.architecture, task.pca, config);
+    let vars = initialise(task.architecture, task.pca, &start, config.seed)?;
     let mut learner = Learner::new(task, vars, rate)?;
     let held_out = HeldOut::new(task)?;
-    let mut best =
-        Best::new(held_out.loss(&learner.vae, task, control)?, learner.optimiser.snapshot()?);
+    let mut best = Best {
+        loss: held_out.loss(&learner.vae, task, control)?,
+        snapshot: learner.optimiser.snapshot()?,
+    };
     if !best.loss.is_finite() {
         return Err(diverged(0));
     }
     let psi = learner.vae.psi()?;
     let first = Progress { step: 0, train_loss: best.loss, validation_loss: best.loss, psi };
     let mut history = vec![first];
+    let mut plateau = Plateau::new(best.loss, config.min_gain, config.patience);
     let (mut steps, mut stop_reason, mut sum) = (0, StopReason::Steps, 0.0);
     while steps < config.steps {
         if control.cancelled() {
@@ -150,13 +153,10 @@ fn attempt(task: &Task<'_>, rate: f64, control: &dyn Control) -> Result<Trained>
             history.push(Progress { step: steps, train_loss, validation_loss, psi });
             sum = 0.0;
             if validation_loss < best.loss {
-                best = Best {
-                    loss: validation_loss,
-                    step: steps,
-                    snapshot: learner.optimiser.snapshot()?,
-                };
-            } else if config.patience.is_some_and(|patience| steps - best.step >= patience) {
-                stop_reason = StopReason::Patience;
+                best = Best { loss: validation_loss, snapshot: learner.optimiser.snapshot()? };
+            }
+            if plateau.reached(steps, validation_loss) {
+                stop_reason = StopReason::Plateau;
                 break;
             }
         }
@@ -191,24 +191,32 @@ impl Learner {
     }
 }
 
-/// Where psi starts: at 1, X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
-fn initial_psi(config: &FitConfig) -> f64 {
-    match config.margin {
-        Margin::Reconstruction => 2.0,
-        Margin::Input => 1.0,
-    }
-}
-
 /// The weights of the lowest validation loss so far.
 struct Best {
     loss: f64,
-    step: usize,
     snapshot: HashMap<String, Tensor>,
 }
 
-impl Best {
-    fn new(loss: f64, snapshot: HashMap<String, Tensor>) -> Self {
-        Self { loss, step: 0, snapshot }
+/// Whether training still pays: the last validation loss that was lower by more than `min_gain` than
+/// the one before it, and its step.
+struct Plateau {
+    loss: f64,
+    step: usize,
+    min_gain: f64,
+    patience: Option<usize>,
+}
+
+impl Plateau {
+    fn new(loss: f64, min_gain: f64, patience: Option<usize>) -> Self {
+        Self { loss, step: 0, min_gain, patience }
+    }
+
+    /// Whether `patience` steps have gone by without a gain; `loss` is that after `step` steps.
+    fn reached(&mut self, step: usize, loss: f64) -> bool {
+        if self.loss - loss > self.min_gain {
+            (self.loss, self.step) = (loss, step);
+        }
+        self.patience.is_some_and(|patience| step - self.step >= patience)
     }
 }
 

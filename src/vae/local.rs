@@ -51,7 +51,7 @@ mod tests {
     use crate::config::FitConfig;
     use crate::kernels::{Summed, backward};
     use crate::rng::{Purpose, Rng};
-    use crate::vae::init::initialise;
+    use crate::vae::init::{Start, initialise};
     use crate::vae::loss::Losses;
     use crate::vae::{Architecture, Vae, var_builder};
 
@@ -76,7 +76,10 @@ mod tests {
                 ..FitConfig::default()
             };
             let architecture = Architecture::new(&config, 2);
-            let vars = initialise(&architecture, None, (0.5, 3.0), 1).unwrap();
+            let vars = {
+                let start = Start { sigma_prior: 0.5, psi: 3.0, posterior: Vec::new() };
+                initialise(&architecture, None, &start, 1)
+            }.unwrap();
             let mut rng = Rng::new(4, Purpose::Batch, [0, 0]);
             let mut draw = |shape: (usize, usize)| {
                 Tensor::from_vec(rng.normals(shape.0 * shape.1), shape, &Device::Cpu).unwrap()
