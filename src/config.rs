@@ -180,7 +180,7 @@ impl Default for FitConfig {
             psi_learning_rate: 0.05,
             schedule: Schedule::Cosine,
             clip: Some(5.0),
-            patience: Some(25),
+            patience: Some(75),
             min_gain: 0.002,
             validation: 0.1,
             seed: 0,
@@ -696,8 +696,9 @@ impl Options {
         given.retain(|_, value| !value.is_null());
         let preset = match given.remove("preset") {
             None => Preset::Default,
-            Some(value) => serde_json::from_value(value.clone())
-                .map_err(|_| Error::parameter("preset", value, "\"default\", \"thorough\" or \"paper\""))?,
+            Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
+                Error::parameter("preset", value, "\"default\", \"thorough\" or \"paper\"")
+            })?,
         };
         let threshold = threshold(given.remove("threshold"), given.remove("quantile"))?;
         let mut maps = [

@@ -138,7 +138,9 @@ fn reconstruction(
     let error = square(&mut sample.windows.iter().zip(&decoded).map(|(x, y)| x - y));
     let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
     let pca_error: f64 =
-        spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?.into_iter().sum();
+        spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?
+            .into_iter()
+            .sum();
     let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
     model.report.r2 = Some(r2(error));
     model.report.r2_pca = Some(r2(pca_error));

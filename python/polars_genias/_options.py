@@ -19,7 +19,7 @@ from polars_genias import _genias
 class ModelOptions(TypedDict, total=False):
     """How a VAE is fitted. What is left out, or None, keeps its default."""
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     window: int
     stride: int | None
     max_gap: float | timedelta | None
@@ -51,6 +51,7 @@ class ModelOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
 

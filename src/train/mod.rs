@@ -239,7 +239,48 @@ pub(crate) fn spread_over_pool<T: Send>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Against the definition: training goes on for as long as some validation less than
+        /// `patience` steps back was lower by more than `min_gain` than the last such one.
+        #[test]
+        fn a_plateau_is_patience_steps_without_a_gain(
+            losses in prop::collection::vec(0.0..1.0f64, 1..40),
+            min_gain in prop_oneof![Just(0.0), 0.0..0.3f64],
+            patience in 1usize..200,
+        ) {
+            let mut plateau = Plateau::new(losses[0], min_gain, Some(patience));
+            let mut endless = Plateau::new(losses[0], min_gain, None);
+            let mut gains = vec![(0, losses[0])];
+            for (i, loss) in losses.iter().enumerate().skip(1) {
+                let step = i * VALIDATE_EVERY;
+                let (_, last) = gains[gains.len() - 1];
+                if last - loss > min_gain {
+                    gains.push((step, *loss));
+                }
+                let expected = step - gains[gains.len() - 1].0 >= patience;
+                prop_assert_eq!(plateau.reached(step, *loss), expected);
+                prop_assert!(!endless.reached(step, *loss));
+                if expected {
+                    break;
+                }
+            }
+        }
+
+        /// Losses that fall by more than is asked for never stop it, however slowly they come by.
+        #[test]
+        fn what_pays_goes_on(gain in 0.001..0.1f64, share in 0.0..0.999f64, every in 1usize..50) {
+            let mut plateau = Plateau::new(10.0, gain * share, Some(every + 1));
+            for i in 1..90 {
+                prop_assert!(!plateau.reached(i * every, 10.0 - gain * i as f64));
+            }
+            let mut slower = Plateau::new(10.0, gain, Some(every));
+            prop_assert!(slower.reached(every, 10.0 - 0.99 * gain));
+        }
+    }
 
     #[test]
     fn spread_keeps_both_ends() {

@@ -42,9 +42,14 @@ impl Start {
     pub fn of(architecture: &Architecture, pca: Option<&Pca>, config: &FitConfig) -> Self {
         let (latent, values) = (architecture.latent as f64, architecture.values() as f64);
         let Some(pca) = pca else {
-            return Self { sigma_prior: config.sigma_prior, psi: plain_psi(config), posterior: Vec::new() };
+            return Self {
+                sigma_prior: config.sigma_prior,
+                psi: plain_psi(config),
+                posterior: Vec::new(),
+            };
         };
-        let weight = 2.0 * config.alpha * latent / (config.zeta_for(architecture.features) * values);
+        let weight =
+            2.0 * config.alpha * latent / (config.zeta_for(architecture.features) * values);
         let variances: Vec<f64> = (0..architecture.latent).map(|j| variance(pca, j)).collect();
         let share = |v: &f64| (1.0 / (1.0 + weight * v)).clamp(POSTERIOR.0, POSTERIOR.1);
         let posterior: Vec<f64> = variances.iter().map(share).collect();

@@ -79,7 +79,8 @@ mod tests {
             let vars = {
                 let start = Start { sigma_prior: 0.5, psi: 3.0, posterior: Vec::new() };
                 initialise(&architecture, None, &start, 1)
-            }.unwrap();
+            }
+            .unwrap();
             let mut rng = Rng::new(4, Purpose::Batch, [0, 0]);
             let mut draw = |shape: (usize, usize)| {
                 Tensor::from_vec(rng.normals(shape.0 * shape.1), shape, &Device::Cpu).unwrap()

@@ -67,7 +67,8 @@ impl Pca {
         let (width, rank) = (self.mean.len(), self.components.len());
         let n = windows.len() / width.max(1);
         let mean = self.mean.iter().cycle();
-        let centred: Vec<f32> = windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
+        let centred: Vec<f32> =
+            windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
         if rank == 0 {
             return Ok(centred.iter().map(|x| f64::from(*x).powi(2)).sum());
         }

@@ -64,7 +64,9 @@ pub(crate) fn refit(
     let held_out = spread(task.validation, HELD_OUT);
     let before = Remainder::of(&vae, task, &held_out, control)?.squares();
     let remainder = Remainder::of(&vae, task, &spread(task.train, FITTED), control)?;
-    let Some((weight, bias)) = least_squares(remainder, architecture.latent)? else { return Ok(()) };
+    let Some((weight, bias)) = least_squares(remainder, architecture.latent)? else {
+        return Ok(());
+    };
     let mut changed = parameters.clone();
     for (name, change) in [(WEIGHT, weight), (BIAS, bias)] {
         if let Some(value) = changed.get_mut(name) {

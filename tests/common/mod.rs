@@ -54,6 +54,9 @@ pub fn small() -> FitConfig {
         channels: 4,
         steps: 5,
         batch_size: 16,
+        // Trains whether or not that pays.
+        patience: Some(200),
+        min_gain: 0.0,
         ..FitConfig::default()
     }
 }

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
-_PAPER = {"steps": 41_000, "detector": "carla"}
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"steps": 41_000, "detector": "carla"},
+    "thorough": {"steps": 1600},
+}
 _STEPS_OF_CARLA = 300
 
 
@@ -122,7 +125,7 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
     """The options that say how long trainings take, with the steps of each."""
     if given.command == "inject":
         return {}
-    usual = _arguments.DEFAULTS | (_PAPER if options.get("preset") == "paper" else {})
+    usual = _arguments.DEFAULTS | _PRESETS.get(options.get("preset", ""), {})
     values = usual | options
     trained: dict[str, int] = {}
     if given.models is None:
