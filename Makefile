@@ -31,6 +31,7 @@ lint: $(VENV)/ready
 	cargo clippy -p genias --all-targets -- -D warnings
 	cargo clippy -p genias-polars --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc -p genias --no-deps
+	$(VENV)/bin/python tests/structure.py
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::Float64Array;
 use criterion::{Criterion, criterion_group, criterion_main};
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use genias::inject::{InjectConfig, Kind, Kinds, inject};
 use genias::{Columns, RunToEnd, Series};
 

@@ -43,8 +43,8 @@ fn columns(path: &str, names: &[String]) -> Result<Columns, Box<dyn std::error::
 
 fn load(model: &str, series: &str, batch: usize) -> Result<Trainer, Box<dyn std::error::Error>> {
     let model = Model::from_bytes(&std::fs::read(model)?)?;
-    let columns = columns(series, &model.normaliser.features)?;
-    let config = FitConfig { batch_size: batch, ..model.config.clone() };
+    let columns = columns(series, &model.generator.normaliser.features)?;
+    let config = FitConfig { batch_size: batch, ..model.generator.config.clone() };
     Ok(Trainer::new(&model, &Series::whole(&columns), &config)?)
 }
 
@@ -129,7 +129,7 @@ fn fit(series: &str, changed: serde_json::Map<String, serde_json::Value>) -> Ans
         "seconds": model.seconds,
         "history": model.report.history,
         "r2": model.report.r2,
-        "psi": model.report.psi,
+        "psi": model.psi(),
     }))
 }
 
@@ -143,7 +143,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let answer = match (serde_json::from_str(&line?)?, &mut trainer) {
             (Command::Load { model, series, batch }, slot) => {
                 let loaded = load(&model, &series, batch)?;
-                let parameters = loaded.vae().architecture().parameters();
+                let shapes = genias::vae::Vae::shapes(loaded.vae().architecture())?;
+                let parameters: usize =
+                    shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
                 *slot = Some(loaded);
                 json!({ "parameters": parameters })
             }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array};
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use genias::rng::{Purpose, Rng};
 use genias::{Columns, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
 

@@ -33,6 +33,7 @@ import polars_genias as pg
 
 DRIFT_QUANTILE = 0.9
 DRIFT_SHARE = 0.5
+HIGH = "_above_drift_quantile"
 
 
 @dataclass
@@ -50,8 +51,12 @@ class Job:
     def night(self) -> list[pl.DataFrame]:
         """Labels every new day, oldest first; of each: series and why it was fitted, or null."""
         done = {path.parent.name for path in self.labelled.glob("*=*/labels.parquet")}
-        days = sorted(path.name for path in self.metrics.glob("*=*"))
+        days = self.days()
         return [self.label_day(days, day) for day in days if day not in done]
+
+    def days(self) -> list[str]:
+        """The folders of all days, oldest first."""
+        return sorted(path.name for path in self.metrics.glob("*=*"))
 
     def label_day(self, days: list[str], day: str) -> pl.DataFrame:
         """Labels one day, after the models that need it have been fitted anew."""
@@ -72,11 +77,12 @@ class Job:
     def reasons(self, rows: pl.LazyFrame, at: dict[str, Any]) -> pl.DataFrame:
         """Per series of the new rows: why it has to be fitted, or null."""
         table = self.table()
-        high = rows.genias.label(models=table, quantile=DRIFT_QUANTILE, name="high", **at)
+        needed = rows.select(self.by, self.order_by, *at["features"])
+        high = needed.genias.label(models=table, quantile=DRIFT_QUANTILE, name=HIGH, **at)
         ill = pl.col("model").genias.describe().struct.field("health").list.len() > 0
         return (
             high.group_by(self.by)
-            .agg(pl.col("high").mean())
+            .agg(pl.col(HIGH).mean())
             .join(table, on=self.by, how="left", nulls_equal=True)
             .select(
                 self.by,
@@ -84,7 +90,7 @@ class Job:
                 .then(pl.lit("new"))
                 .when(ill)
                 .then(pl.lit("health"))
-                .when(pl.col("high") > DRIFT_SHARE)
+                .when(pl.col(HIGH) > DRIFT_SHARE)
                 .then(pl.lit("drift")),
             )
             .sort(self.by)
@@ -93,21 +99,24 @@ class Job:
 
     def roles(self) -> dict[str, Any]:
         """Columns by their role; named, so that new columns beside them do not become features."""
-        schema = self.read(["*=*"]).collect_schema()
+        schema = self.read(self.days()).collect_schema()
         rest = {n: d for n, d in schema.items() if n not in (self.by, self.order_by)}
         features = [name for name, dtype in rest.items() if dtype.is_numeric()]
         return {"features": features, "by": self.by, "order_by": self.order_by}
 
     def read(self, days: list[str]) -> pl.LazyFrame:
         """The rows of some days; the day itself is in the folder's name only."""
-        files = [str(self.metrics / day / "*.parquet") for day in days]
-        return pl.scan_parquet(files, hive_partitioning=False)
+        files = [path for day in days for path in sorted((self.metrics / day).glob("*.parquet"))]
+        if not files:
+            msg = f"{self.metrics}: no Parquet file in {', '.join(days) or 'any folder'}"
+            raise ValueError(msg)
+        return pl.scan_parquet(files, glob=False, hive_partitioning=False)
 
     def table(self) -> pl.LazyFrame:
         """The models, and the day of each; none before the first night."""
         if self.models.exists():
             return pl.scan_parquet(self.models)
-        key = self.read(["*=*"]).collect_schema()[self.by]
+        key = self.read(self.days()).collect_schema()[self.by]
         return pl.LazyFrame(schema={self.by: key, "model": pl.Binary, "fitted": pl.String})
 
     @staticmethod

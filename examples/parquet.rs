@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, Float64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use genias::{
     Columns, DetectConfig, DetectorKind, FitConfig, GenerateConfig, RunToEnd, Series, Threshold,
     fit,

@@ -70,9 +70,9 @@ pub enum Error {
         /// Window size asked for.
         window: usize,
     },
-    /// Every window holds a null, a gap or a known anomaly (an error under `strict` only).
+    /// Every window holds too many nulls, a gap or a known anomaly (an error under `strict` only).
     #[error(
-        "none of the {rows} rows lies in a window of {window} rows that is free of nulls, gaps and known anomalies"
+        "none of the {rows} rows lies in a window of {window} rows that is free of gaps and known anomalies and holds as few nulls as `max_null` allows"
     )]
     NoWindow {
         /// Rows of the series.

@@ -2,22 +2,29 @@
 //! scores that say how anomalous a row is.
 //!
 //! Arrow in, Arrow out; the Polars plugin and the Python package are thin layers over this crate.
-//! One way leads through it, a module per step:
+//! Its modules, from the ground up; each uses only those above it in this list:
 //!
 //! ```text
-//! columns -> windows -> normalise -> vae -> train -> perturb -> patch -> generate -> columns
-//!                                     |
-//!                                     +--> detector -> score and label per row
+//! error
+//! kernels     fused CPU operations
+//! runtime     random numbers, control, the pool
+//! config      options of every verb: names, defaults, ranges
+//! stats       sizes, moments, shapes, k-means, PCA
+//! data        columns -> series -> windows -> z-scores -> batches; windows -> rows
+//! nn          parameters, Adam, the training loop
+//! vae         the TCN-VAE: encode, perturb, decode, train
+//! anomaly     what an anomaly is, where it goes, how it is spliced in, what a feature can take
+//! generator   fit -> calibrate -> generate, pairs, reconstruct
+//! detector    a score per row, thresholds
+//! model       generator + detectors + report; bytes
+//! metrics     scores, labels and generated anomalies, judged
 //! ```
 //!
-//! [`columns`] reads Arrow arrays as series, [`windows`] says where windows begin (they are never
-//! copied), [`normalise`] makes z-scores of them. [`vae`] is the TCN-VAE, [`train`] fits it, and
-//! `perturb` inflates its latent variance by psi. `patch` chooses which features of a decoded anomaly
-//! replace the input, `strength` and `blend` set its size and its ends, `draw` puts these together.
-//! [`generate`] places anomalies and gives columns back, [`detector`] scores
-//! rows. [`fit()`] runs the way up to a [`Model`], [`artifact`] turns a model into bytes and back.
-//! [`metrics`] judges scores, labels and generated anomalies, apart from all that.
-//! [`mod@inject`] places classical anomalies, without a model.
+//! A fit goes down the list and up again: [`Columns`] are read as [`Series`], which windows view
+//! ([`windows`]) as z-scores ([`normalise`]); a [`vae`] learns them, and calibration finds psi, the
+//! thresholds of the patch and the normal variation: that is a [`generator::Generator`]. It decodes
+//! anomalies, which [`anomaly::Synthetic`] puts into the columns. [`Model::fit_detector`] trains a
+//! [`detector`] against such anomalies. [`mod@inject`] places classical anomalies without a model.
 //!
 //! Set the environment variable `CANDLE_NUM_THREADS` to 1: candle's own workers spin between
 //! operations, against the rayon pool that this crate spreads its tasks over.
@@ -28,7 +35,7 @@
 //! use std::sync::Arc;
 //!
 //! use arrow::array::{ArrayRef, Float64Array};
-//! use genias::generate::Synthetic;
+//! use genias::anomaly::Synthetic;
 //! use genias::{Columns, FitConfig, GenerateConfig, RunToEnd, Series, fit};
 //!
 //! # fn main() -> genias::Result<()> {
@@ -56,42 +63,36 @@
 // Shapes are written in brackets, which rustdoc takes for links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
-pub mod artifact;
-mod blend;
-pub mod columns;
+pub mod anomaly;
 pub mod config;
-pub mod control;
-mod deform;
+pub mod data;
 pub mod detector;
-mod diagnostics;
-pub mod diversity;
-mod draw;
 pub mod error;
-pub mod fit;
-pub mod generate;
-pub mod inject;
-mod joint;
+pub mod generator;
 pub mod kernels;
 pub mod metrics;
 pub mod model;
-pub mod normalise;
-mod patch;
-mod perturb;
-mod place;
-pub mod rng;
-mod shape;
-mod strength;
-mod synthetic;
-pub mod train;
+mod nn;
+pub mod runtime;
+pub mod stats;
 pub mod vae;
-pub mod variation;
-pub mod windows;
 
-pub use columns::{Columns, Rows, Series};
+pub use anomaly::classical as inject;
 pub use config::{
     DetectConfig, DetectorKind, FitConfig, GenerateConfig, Options, ScoreConfig, Threshold,
 };
-pub use control::{Control, Phase, RunToEnd, Status};
+pub use data::columns::Columns;
+pub use data::positions::Positions;
+pub use data::series::{Rows, Series};
+pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
-pub use fit::fit;
-pub use model::Model;
+pub use model::fit::fit;
+pub use model::{Model, artifact};
+pub use runtime::control::{Control, Phase, RunToEnd, Status};
+pub use runtime::{control, rng};
+
+/// Training of the VAE.
+pub mod train {
+    pub use crate::model::trainer::Trainer;
+    pub use crate::vae::train::{Progress, StopReason};
+}

@@ -4,68 +4,23 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::HashMap;
-
-use common::{frame, model_of, small, wave, waves};
+use common::bytes::{Noting, Parts, allowed, read};
+use common::{frame, model_of, mutation, small, wave, waves};
 use genias::artifact::FORMAT_VERSION;
 use genias::{
     Columns, DetectConfig, DetectorKind, Error, FitConfig, GenerateConfig, Model, RunToEnd,
     ScoreConfig, Series, Threshold,
 };
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::Xxh3;
-
-/// Notes the largest allocation of each thread.
-struct Noting;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-fn note(size: usize) {
-    // A thread that is ending has nothing to note.
-    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
-}
-
-// SAFETY: everything is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Noting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: as demanded of the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: as demanded of the caller.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
-        // SAFETY: as demanded of the caller.
-        unsafe { System.realloc(old, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as demanded of the caller.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Noting = Noting;
 
 /// Text of the error that reading gives, having allocated no more than the bytes justify.
 fn refusal(bytes: &[u8]) -> String {
-    LARGEST.set(0);
-    let result = Model::from_bytes(bytes);
-    let largest = LARGEST.get();
-    assert!(largest <= 8 * bytes.len() + (1 << 16), "{largest} bytes for {}", bytes.len());
+    let (result, largest) = read(bytes);
+    assert!(largest <= allowed(bytes), "{largest} bytes for {}", bytes.len());
     match result {
         Ok(_) => panic!("{} bytes were taken for a model", bytes.len()),
         Err(error) => error.to_string(),
@@ -80,62 +35,6 @@ fn assert_refused(bytes: &[u8], text: &str) {
 
 fn model() -> Model {
     model_of(&waves(120), &small())
-}
-
-/// A model's bytes, taken apart: metadata and tensors, which can be changed and signed again.
-#[derive(Clone)]
-struct Parts {
-    json: String,
-    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
-}
-
-impl Parts {
-    fn of(model: &Model) -> Self {
-        let bytes = model.to_bytes().unwrap();
-        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-        let json = header.metadata().as_ref().unwrap()["genias"].clone();
-        let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let part = |(name, view): (String, TensorView<'_>)| {
-            (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
-        };
-        Self { json, tensors: tensors.tensors().into_iter().map(part).collect() }
-    }
-
-    fn checksum(&self) -> &str {
-        let (_, rest) = self.json.split_once("\"checksum\":\"").unwrap();
-        rest.split_once('"').unwrap().0
-    }
-
-    /// Bytes with the checksum that belongs to them.
-    fn signed(&self) -> Vec<u8> {
-        let mut parts = self.clone();
-        parts.tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let entry = |sum: &str| format!("\"checksum\":\"{sum}\"");
-        let unsigned = self.json.replace(&entry(self.checksum()), &entry(""));
-        let mut hash = Xxh3::new();
-        hash.update(unsigned.as_bytes());
-        for (name, _, _, data) in &parts.tensors {
-            hash.update(name.as_bytes());
-            hash.update(data);
-        }
-        parts.json = unsigned.replace(&entry(""), &entry(&format!("{:032x}", hash.digest128())));
-        parts.bytes()
-    }
-
-    /// Bytes with the checksum as it is.
-    fn bytes(&self) -> Vec<u8> {
-        let views = self.tensors.iter().map(|(name, dtype, shape, data)| {
-            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap())
-        });
-        let info = HashMap::from([("genias".to_string(), self.json.clone())]);
-        safetensors::serialize(views, Some(info)).unwrap()
-    }
-
-    /// Replaces one piece of the metadata.
-    fn with(&self, old: &str, new: &str) -> Self {
-        assert!(self.json.contains(old), "{old} is not in {}", self.json);
-        Self { json: self.json.replacen(old, new, 1), ..self.clone() }
-    }
 }
 
 /// Bytes of a safetensors file with any header.
@@ -177,7 +76,10 @@ fn bytes_and_back_change_nothing() {
         let bytes = model.to_bytes().unwrap();
         let read = Model::from_bytes(&bytes).unwrap();
         assert_eq!(read.to_bytes().unwrap(), bytes);
-        assert_eq!((&read.config, &read.normaliser), (&model.config, &model.normaliser));
+        assert_eq!(
+            (&read.generator.config, &read.generator.normaliser),
+            (&model.generator.config, &model.generator.normaliser)
+        );
         assert_eq!(read.report, model.report);
         assert_eq!(read.parameter_count(), model.parameter_count());
 
@@ -474,9 +376,12 @@ fn detectors_come_back() {
     let bytes = model.to_bytes().unwrap();
     let read = Model::from_bytes(&bytes).unwrap();
     assert_eq!(read.to_bytes().unwrap(), bytes);
-    assert_eq!((read.detectors(), read.detector()), (model.detectors(), model.detector()));
-    assert_eq!((model.detectors().len(), model.detector()), (5, DetectorKind::Ensemble));
-    for kind in model.detectors() {
+    assert_eq!(
+        (read.detectors.kinds(), read.detector()),
+        (model.detectors.kinds(), model.detector())
+    );
+    assert_eq!((model.detectors.kinds().len(), model.detector()), (5, DetectorKind::Ensemble));
+    for kind in model.detectors.kinds() {
         assert_eq!(read.calibration(Some(kind)), model.calibration(Some(kind)));
         let config = ScoreConfig { detector: Some(kind), ..ScoreConfig::default() };
         let answers = |model: &Model| {
@@ -550,8 +455,8 @@ fn thresholds_that_no_fit_writes_are_refused() {
     let (thresholds, readable) = ("the thresholds are inconsistent", "not a readable model");
     for (old, new, text) in [
         ("\"amplitude\":{\"auto\"", "\"carla\":{\"auto\"", thresholds),
-        ("\"detector\":null", "\"detector\":\"ensemble\"", thresholds),
-        ("\"detector\":null", "\"detector\":\"forest\"", readable),
+        ("\"detector\":\"reconstruction\"", "\"detector\":\"ensemble\"", thresholds),
+        ("\"detector\":\"reconstruction\"", "\"detector\":\"forest\"", readable),
         ("\"quantiles\":[", "\"quantiles\":[0.0,", thresholds),
         ("\"quantiles\":[", "\"quantiles\":[null,", readable),
         ("\"quantiles\":[", "\"quantiles\":[NaN,", readable),
@@ -603,4 +508,11 @@ fn other_features_are_named_by_every_verb() {
             assert!(error.to_string().contains(&expected), "{error}");
         }
     }
+}
+
+/// The bench `mutated_models` runs a million of these.
+#[test]
+fn mutated_models_are_refused_or_work() {
+    let outcome = mutation::run(3_000, 1);
+    assert!(outcome.read > 100 && outcome.refused > 1_000, "{outcome:?}");
 }

@@ -7,13 +7,13 @@ mod common;
 use arrow::array::BooleanArray;
 use common::{
     CancelAfter, Noted, OneThread, assert_close, column, fitted, frame, in_pool, is_covered,
-    model_of, picked, questions, rng, small, wave, waves,
+    model_of, picked, questions, rng, small, wave, waves, with_thresholds,
 };
 use genias::config::{Aggregate, Negatives};
 use genias::metrics::ranking::auc_roc;
 use genias::{
     Columns, Control, DetectConfig, DetectorKind, Error, FitConfig, Model, Phase, RunToEnd,
-    ScoreConfig, Series, Threshold,
+    ScoreConfig, Series, Threshold, fit,
 };
 
 const RUN: &RunToEnd = &RunToEnd;
@@ -62,8 +62,8 @@ fn full(scores: Vec<Option<f32>>) -> Vec<f64> {
 
 /// Finite scores, and labels, where windows are, by every detector.
 fn assert_answers(name: &str, model: &Model, series: &Series<'_>) {
-    assert_eq!(model.detectors(), [UNTRAINED.as_slice(), &TRAINED].concat());
-    for kind in model.detectors() {
+    assert_eq!(model.detectors.kinds(), [UNTRAINED.as_slice(), &TRAINED].concat());
+    for kind in model.detectors.kinds() {
         for aggregate in AGGREGATES {
             let config = ScoreConfig { aggregate, ..by(kind) };
             let scores = scores(model, series, &config);
@@ -253,7 +253,7 @@ fn detectors_add_up() {
     assert_eq!(model.detector(), DetectorKind::Reconstruction);
     let first = with_detector(&model, &series, &tiny(DetectorKind::Classifier));
     let both = with_detector(&first, &series, &tiny(DetectorKind::Carla));
-    assert_eq!(both.detectors(), [&UNTRAINED[..], &TRAINED[..2]].concat());
+    assert_eq!(both.detectors.kinds(), [&UNTRAINED[..], &TRAINED[..2]].concat());
     assert_eq!((first.detector(), both.detector()), (TRAINED[0], TRAINED[1]));
     assert_eq!(both.score(&series, RUN).unwrap(), scores(&both, &series, &by(TRAINED[1])));
     let classifier = by(DetectorKind::Classifier);
@@ -266,11 +266,14 @@ fn detectors_add_up() {
     // The same kind again takes the place of the first.
     let again = DetectConfig { seed: 9, ..tiny(DetectorKind::Classifier) };
     let again = with_detector(&both, &series, &again);
-    assert_eq!((again.detectors(), again.detector()), (both.detectors(), TRAINED[0]));
+    assert_eq!((again.detectors.kinds(), again.detector()), (both.detectors.kinds(), TRAINED[0]));
     assert_ne!(again.score(&series, RUN).unwrap(), first.score(&series, RUN).unwrap());
     // One that needs no training is only chosen.
     let chosen = with_detector(&both, &series, &tiny(DetectorKind::Amplitude));
-    assert_eq!((chosen.detectors(), chosen.detector()), (both.detectors(), UNTRAINED[1]));
+    assert_eq!(
+        (chosen.detectors.kinds(), chosen.detector()),
+        (both.detectors.kinds(), UNTRAINED[1])
+    );
 
     let Err(Error::Parameter { name, value, allowed }) =
         both.score_with(&series, &by(DetectorKind::Ensemble), RUN)
@@ -349,7 +352,8 @@ fn amplitude_is_the_largest_z_score() {
     let columns = waves(119);
     let series = Series::whole(&columns);
     let model = fitted(&series, &small());
-    let z = |d: usize, t: usize| model.normaliser.z(d, columns.value(d, t).unwrap()).abs();
+    let z =
+        |d: usize, t: usize| model.generator.normaliser.z(d, columns.value(d, t).unwrap()).abs();
     let expected: Vec<f64> = (0..119).map(|t| f64::from(z(0, t).max(z(1, t)))).collect();
     for stride in [None, Some(1), Some(3), Some(16), Some(usize::MAX)] {
         for aggregate in AGGREGATES {
@@ -397,7 +401,7 @@ fn labels_are_scores_above_the_threshold() {
     let columns = waves(200);
     let series = Series::whole(&columns);
     let model = with_all(&series, &small());
-    for kind in model.detectors() {
+    for kind in model.detectors.kinds() {
         let found = scores(&model, &series, &by(kind));
         let calibration = model.calibration(Some(kind)).unwrap();
         let mut last = f64::NEG_INFINITY;
@@ -488,8 +492,30 @@ fn a_stop_is_obeyed() {
             assert!(matches!(result, Err(Error::Interrupted)), "{kind:?} after {after}");
         }
     }
-    for kind in model.detectors() {
+    for kind in model.detectors.kinds() {
         let result = model.score_with(&series, &by(kind), &CancelAfter::new(0));
         assert!(matches!(result, Err(Error::Interrupted)), "{kind:?}");
     }
+}
+
+/// What generates needs no detector: thresholds are set when a detector is asked for.
+#[test]
+fn a_fit_for_generation_holds_no_detector() {
+    let columns = waves(300);
+    let series = Series::whole(&columns);
+    let model = fit(&series, &small(), RUN).unwrap();
+    assert!(model.detectors.calibrations.is_empty() && model.detectors.default.is_none());
+    assert_eq!(model.detectors.kinds(), UNTRAINED);
+    let scores = model.score(&series, RUN).unwrap();
+    let error = model.label(&series, Threshold::Auto, RUN).unwrap_err().to_string();
+    assert!(
+        error.contains("`detector` = reconstruction") && error.contains("fit(model"),
+        "{error}"
+    );
+    let labels = model.label(&series, Threshold::Number(0.5), RUN).unwrap();
+    assert_eq!(labels, scores.iter().map(|s| s.map(|s| s > 0.5)).collect::<Vec<_>>());
+    let asked = with_thresholds(&series, &small(), RUN);
+    assert_eq!(asked.detectors.calibrations.len(), UNTRAINED.len());
+    assert_eq!(asked.score(&series, RUN).unwrap(), scores);
+    assert!(asked.label(&series, Threshold::Auto, RUN).unwrap().contains(&Some(false)));
 }

@@ -8,10 +8,12 @@ mod common;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
-use common::{OneThread, column, frame, in_pool, model_of, picked, small, wave, waves};
+use common::{
+    OneThread, column, frame, in_pool, model_of, picked, small, wave, waves, with_thresholds,
+};
+use genias::anomaly::{Anomaly, Pair, Synthetic};
 use genias::config::{Form, OneOrRange, Patch};
-use genias::generate::{Anomaly, Pair, Synthetic};
-use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold, fit};
+use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold};
 
 /// Everything that can come out of a series.
 #[derive(Debug, PartialEq)]
@@ -22,12 +24,12 @@ struct Answers {
     pairs: Vec<Pair>,
     scores: Vec<Option<f32>>,
     labels: Vec<Option<bool>>,
-    reconstruction: genias::detector::Reconstruction,
+    reconstruction: genias::generator::Reconstruction,
     embedding: Vec<(usize, Vec<f32>)>,
 }
 
 fn answers(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Answers {
-    let model = fit(series, config, control).unwrap();
+    let model = with_thresholds(series, config, control);
     let generate = GenerateConfig {
         contamination: 0.3,
         length: Some(OneOrRange::Range(3, 9)),

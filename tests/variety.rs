@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{frame, rng, small, wave};
+use genias::anomaly::Anomaly;
 use genias::config::{Distance, Form, Noise, OneOrRange, Patch};
-use genias::generate::Anomaly;
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
 
 const RUN: &RunToEnd = &RunToEnd;
@@ -40,7 +40,7 @@ fn correlation() -> GenerateConfig {
 fn a_broken_correlation_leaves_every_feature_in_its_range() {
     let columns = related();
     let model = model(&columns, small());
-    assert!(model.strongest_correlation().unwrap() > 0.9);
+    assert!(model.generator.strongest_correlation().unwrap() > 0.9);
     let found = generated(&model, &columns, &correlation());
     assert!(found.len() > 10);
     let mut broken = 0;
@@ -144,11 +144,11 @@ fn more_draws_are_more_diverse_and_every_choice_is_reproducible() {
 fn kinds_are_numbered_and_their_entropy_is_edi() {
     let columns = related();
     let model = model(&columns, FitConfig { kinds: 3, ..small() });
-    let kinds = &model.report.kinds;
+    let kinds = &model.generator.kinds;
     assert!((1..=3).contains(&kinds.centres.len()));
     assert!((kinds.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(kinds.shares.windows(2).all(|pair| pair[0] >= pair[1]));
-    assert!((0.0..=3f64.ln()).contains(&model.edi().unwrap()));
+    assert!((0.0..=3f64.ln()).contains(&model.generator.edi().unwrap()));
     let config = GenerateConfig { contamination: 0.5, ..Default::default() };
     let found = generated(&model, &columns, &config);
     let numbers: BTreeSet<u32> = found.iter().map(|a| a.kind.number().unwrap()).collect();
@@ -157,7 +157,7 @@ fn kinds_are_numbered_and_their_entropy_is_edi() {
     // Of constants only, an anomaly is of no kind.
     let still = frame(&[("a", &[1.0; 200]), ("b", &[0.0; 200])]);
     let still_model = self::model(&still, small());
-    assert_eq!(still_model.edi(), None);
+    assert_eq!(still_model.generator.edi(), None);
     let found = generated(&still_model, &still, &config);
     assert!(found.iter().all(|a| a.kind.number() == Some(0) && a.origin.is_none()));
 }
@@ -205,7 +205,7 @@ fn shapes_are_distances_of_their_own() {
         assert!((1.0..3.0).contains(&own), "{distance:?}: {own}");
         assert_eq!(hits(distance, Some(0.0)), 3.0, "{distance:?}");
     }
-    let tau = &model.report.tau;
+    let tau = &model.generator.tau;
     // Warping only takes away.
     assert!(tau[&Distance::Dtw] <= tau[&Distance::Normal] && tau[&Distance::Sbd] < 2.0);
 }
@@ -222,14 +222,14 @@ fn local_psi_differs_between_windows_and_is_kept_in_the_bytes() {
         found.iter().map(|a| a.origin.unwrap().psi.to_bits()).collect()
     };
     let global = model(&columns, FitConfig { local: false, ..config });
-    assert_eq!((psis(&global).len(), global.report.local_tau), (1, None));
+    assert_eq!((psis(&global).len(), global.generator.local_tau), (1, None));
     assert!(psis(&local).len() > 10);
     let middle = local.psi();
     let factor = |psi: &u64| (f64::from_bits(*psi) - 1.0) / (middle - 1.0);
     assert!(psis(&local).iter().map(factor).all(|f| (0.333..=3.001).contains(&f)));
     let read = Model::from_bytes(&local.to_bytes().unwrap()).unwrap();
     assert_eq!(psis(&read), psis(&local));
-    assert_eq!(read.report.local_tau, local.report.local_tau);
-    let tau = local.report.local_tau.unwrap();
+    assert_eq!(read.generator.local_tau, local.generator.local_tau);
+    let tau = local.generator.local_tau.unwrap();
     assert_eq!((tau.edges.len(), tau.tau.len()), (4, Distance::OWN.len()));
 }

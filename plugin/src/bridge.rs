@@ -3,7 +3,7 @@
 use arrow::array::{make_array, ArrayRef};
 use arrow::ffi::{from_ffi, to_ffi, FFI_ArrowArray, FFI_ArrowSchema};
 use polars::prelude::*;
-use polars_arrow::array::{BooleanArray, FixedSizeListArray, PrimitiveArray};
+use polars_arrow::array::{FixedSizeListArray, PrimitiveArray};
 use polars_arrow::bitmap::Bitmap;
 use polars_arrow::ffi;
 
@@ -12,7 +12,59 @@ use crate::call::to_polars;
 /// A Series of numbers, Booleans or Arrays of numbers as one Arrow array.
 pub fn to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
     let series = series.rechunk();
-    let array = series.to_arrow(0, CompatLevel::newest());
+    export(&series, series.to_arrow(0, CompatLevel::newest()))
+}
+
+/// A feature as one Arrow array of its own dtype. Arrow has no integers of 128 bits: they become
+/// decimals, which hold the same bits.
+///
+/// # Errors
+/// For unsigned integers of 128 bits beyond the signed ones.
+pub fn feature_to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
+    let signed = match series.dtype() {
+        DataType::Int128 => series.clone(),
+        DataType::UInt128 => {
+            series.strict_cast(&DataType::Int128).map_err(|_| too_large(series))?
+        }
+        _ => return to_arrow(series),
+    };
+    let integers = signed.rechunk().i128()?.downcast_as_array().clone();
+    export(series, integers.to(ArrowDataType::Decimal(DECIMAL_DIGITS, 0)).boxed())
+}
+
+/// Digits of the decimal that stands for an integer of 128 bits.
+const DECIMAL_DIGITS: usize = 38;
+
+fn too_large(series: &Series) -> PolarsError {
+    let dtype = format!("{} with values of 2^127 or more", series.dtype());
+    to_polars(genias::Error::Dtype { column: series.name().to_string(), dtype })
+}
+
+/// The values that a dtype takes where the Arrow dtype of [`feature_to_arrow`] takes others.
+pub fn range(dtype: &DataType) -> Option<(f64, f64)> {
+    let most = i128::MAX as f64;
+    match dtype {
+        DataType::Int128 => Some((i128::MIN as f64, most)),
+        DataType::UInt128 => Some((0.0, most)),
+        _ => None,
+    }
+}
+
+/// A feature that came through [`feature_to_arrow`] as a Series of its dtype.
+pub fn to_feature(
+    name: PlSmallStr,
+    array: &dyn arrow::array::Array,
+    dtype: &DataType,
+) -> PolarsResult<Series> {
+    let series = to_series(name, array)?;
+    match dtype {
+        DataType::Int128 => Ok(series.to_physical_repr().into_owned()),
+        DataType::UInt128 => series.to_physical_repr().strict_cast(dtype),
+        _ => Ok(series),
+    }
+}
+
+fn export(series: &Series, array: Box<dyn polars_arrow::array::Array>) -> PolarsResult<ArrayRef> {
     let field = ArrowField::new(series.name().clone(), array.dtype().clone(), true);
     let schema = ffi::export_field_to_c(&field);
     let array = ffi::export_array_to_c(array);
@@ -77,9 +129,28 @@ pub fn float_arrays(
     arrays(name, array.boxed(), shape)
 }
 
-/// A Boolean Array column from flat values.
-pub fn boolean_arrays(name: &str, values: &[bool], shape: &[usize]) -> PolarsResult<Series> {
-    arrays(name, BooleanArray::from_slice(values).boxed(), shape)
+/// An Array column from flat columns of one dtype, one per feature.
+pub fn feature_arrays(name: &str, features: &[Series], shape: &[usize]) -> PolarsResult<Series> {
+    let values = interleaved(features)?.rechunk();
+    arrays(name, values.to_arrow(0, CompatLevel::newest()), shape)
+}
+
+/// Row after row of columns of one dtype.
+fn interleaved(columns: &[Series]) -> PolarsResult<Series> {
+    let [first, rest @ ..] = columns else {
+        polars_bail!(InvalidOperation: "at least one feature column is needed")
+    };
+    if rest.is_empty() {
+        return Ok(first.clone());
+    }
+    let (rows, mut all) = (first.len(), first.clone());
+    rest.iter().try_for_each(|column| all.append(column).map(|_| ()))?;
+    polars_ensure!(
+        all.len() <= IdxSize::MAX as usize,
+        ComputeError: "{} values are more than a column of windows holds: raise `stride`", all.len()
+    );
+    let at = (0..rows).flat_map(|t| (0..columns.len()).map(move |d| (d * rows + t) as IdxSize));
+    all.take(&IdxCa::from_vec(PlSmallStr::EMPTY, at.collect()))
 }
 
 fn arrays(

@@ -4,7 +4,7 @@
 //! ones that other calls make. It never waits while it holds a claim, and never on a thread of the
 //! pool, so calls cannot wait for each other in a circle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
@@ -29,11 +29,64 @@ enum Slot {
     },
 }
 
+impl Slot {
+    /// Bytes that it takes, about.
+    fn size(&self) -> usize {
+        match self {
+            Self::Ready { fitted: Some(model), .. } => 4 * model.parameter_count() + 4096,
+            _ => 256,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     slots: HashMap<u128, Slot>,
+    /// Keys of the slots that are ready, by when they were last used.
+    by_use: BTreeMap<u64, u128>,
+    /// Bytes of the slots that are ready.
+    size: usize,
     clock: u64,
     seconds: HashMap<u128, f64>,
+}
+
+impl State {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// The fit of a slot that is ready, which counts as used now.
+    fn used(&mut self, key: u128) -> Option<Fitted> {
+        let now = self.tick();
+        let Some(Slot::Ready { fitted, used }) = self.slots.get_mut(&key) else { return None };
+        self.by_use.remove(used);
+        self.by_use.insert(now, key);
+        *used = now;
+        Some(fitted.clone())
+    }
+
+    fn insert(&mut self, key: u128, fitted: Fitted) {
+        let used = self.tick();
+        let slot = Slot::Ready { fitted, used };
+        self.size += slot.size();
+        self.by_use.insert(used, key);
+        self.slots.insert(key, slot);
+    }
+
+    /// Drops the fits that were not used for longest until the rest is within `bound`.
+    fn evict(&mut self, bound: usize) {
+        while self.size > bound {
+            let Some((_, key)) = self.by_use.pop_first() else { return };
+            self.size -= self.slots.remove(&key).as_ref().map_or(0, Slot::size);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.retain(|_, slot| matches!(slot, Slot::Claimed));
+        self.by_use.clear();
+        self.size = 0;
+    }
 }
 
 #[derive(Default)]
@@ -66,7 +119,7 @@ pub fn count_fit() {
 
 /// Forgets all fits.
 pub fn clear() {
-    cache().lock().slots.retain(|_, slot| matches!(slot, Slot::Claimed));
+    cache().lock().clear();
 }
 
 /// Remembers how long the fit of these model bytes took.
@@ -152,19 +205,12 @@ fn claim(keys: &[u128], found: &mut HashMap<u128, Fitted>) -> (Vec<usize>, Claim
         if found.contains_key(key) || claims.open.contains(key) {
             continue;
         }
-        state.clock += 1;
-        let now = state.clock;
-        match state.slots.get_mut(key) {
-            Some(Slot::Ready { fitted, used }) => {
-                *used = now;
-                found.insert(*key, fitted.clone());
-            }
-            Some(Slot::Claimed) => {}
-            None => {
-                state.slots.insert(*key, Slot::Claimed);
-                claims.open.push(*key);
-                mine.push(position);
-            }
+        if let Some(fitted) = state.used(*key) {
+            found.insert(*key, fitted);
+        } else if !state.slots.contains_key(key) {
+            state.slots.insert(*key, Slot::Claimed);
+            claims.open.push(*key);
+            mine.push(position);
         }
     }
     (mine, claims)
@@ -172,34 +218,10 @@ fn claim(keys: &[u128], found: &mut HashMap<u128, Fitted>) -> (Vec<usize>, Claim
 
 fn publish(key: u128, fitted: &Fitted) {
     let mut state = cache().lock();
-    state.clock += 1;
-    let used = state.clock;
-    state.slots.insert(key, Slot::Ready { fitted: fitted.clone(), used });
-    evict(&mut state);
+    state.insert(key, fitted.clone());
+    state.evict(bound());
     drop(state);
     cache().changed.notify_all();
-}
-
-/// Drops the fits that were not used for longest until the rest is within bounds.
-fn evict(state: &mut State) {
-    let size = |slot: &Slot| match slot {
-        Slot::Ready { fitted: Some(model), .. } => 4 * model.parameter_count() + 4096,
-        _ => 256,
-    };
-    let mut total: usize = state.slots.values().map(size).sum();
-    let bound = bound();
-    while total > bound {
-        let oldest = state
-            .slots
-            .iter()
-            .filter_map(|(key, slot)| match slot {
-                Slot::Ready { used, .. } => Some((*used, *key)),
-                Slot::Claimed => None,
-            })
-            .min();
-        let Some((_, key)) = oldest else { return };
-        total -= state.slots.remove(&key).as_ref().map_or(0, size);
-    }
 }
 
 fn bound() -> usize {

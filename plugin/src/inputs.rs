@@ -1,16 +1,21 @@
 //! The arguments of a call: features, known anomalies, models, order and groups.
 
+use std::sync::Mutex;
+
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use genias::{Columns, Error, Options, Rows, Series as TimeSeries};
+use genias::{Columns, Error, Options, Positions, Rows, Series as TimeSeries};
 use polars::prelude::*;
 
-use crate::bridge::to_arrow;
+use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, Roles};
+use crate::warn::warn;
 
 /// One call's frame.
 pub struct Frame {
     pub name: PlSmallStr,
     pub columns: Columns,
+    /// Dtypes of the features.
+    pub dtypes: Vec<DataType>,
     /// Whether the values came as a struct.
     pub multivariate: bool,
     pub options: Options,
@@ -19,7 +24,14 @@ pub struct Frame {
     order: Vec<Series>,
     by: Vec<Series>,
     labels: Option<BooleanArray>,
+    /// The one column that orders the rows, where it holds whole numbers or times.
+    times: Option<Vec<i64>>,
+    /// First rows of the groups that have too many nulls for a model.
+    without: Mutex<Vec<usize>>,
 }
+
+/// Groups that a warning names; it counts the others.
+const NAMED: usize = 5;
 
 /// Rows of one group in time order, and where time jumps.
 pub struct Group {
@@ -50,6 +62,7 @@ impl Frame {
         let features = features(values)?;
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let columns = columns(&features)?;
+        let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = columns.rows();
         let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
@@ -70,19 +83,83 @@ impl Frame {
                 Group { rows, gaps }
             })
             .collect();
+        let times = match order[..] {
+            [key] => times(key)?,
+            _ => None,
+        };
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
-        Ok(Self { name, columns, multivariate, options, models, groups, order, by, labels })
+        Ok(Self {
+            name,
+            columns,
+            dtypes,
+            multivariate,
+            options,
+            models,
+            groups,
+            order,
+            by,
+            labels,
+            times,
+            without: Mutex::default(),
+        })
     }
 
     /// The series of one group.
     pub fn series(&self, group: &Group) -> TimeSeries<'_> {
-        let series =
-            TimeSeries::new(&self.columns, group.rows.clone()).with_gaps(group.gaps.clone());
+        let series = TimeSeries::new(&self.columns, group.rows.clone())
+            .with_gaps(group.gaps.clone())
+            .with_positions(self.positions(&group.rows));
         match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
         }
+    }
+
+    /// Which windows score the rows of a group: its times say it, or its values.
+    fn positions(&self, rows: &Rows) -> Positions {
+        let own = |times: &Vec<i64>| (0..rows.len()).map(|t| times[rows.at(t)]).collect::<Vec<_>>();
+        Positions::of_times(self.times.as_ref().map(own).as_deref())
+    }
+
+    /// Notes the series that could have a model if they had fewer nulls.
+    pub fn note_without(&self, series: &TimeSeries<'_>) {
+        if series.len() >= self.options.fit.window && !series.is_complete() {
+            let mut without = self.without.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            without.push(series.row(0));
+        }
+    }
+
+    /// Warns of the series that were noted.
+    pub fn warn_without(&self) -> PolarsResult<()> {
+        let noted = self.without.lock().map(|mut rows| std::mem::take(&mut *rows));
+        let rows = noted.unwrap_or_default();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut named = rows
+            .iter()
+            .take(NAMED)
+            .map(|&row| self.named(row))
+            .collect::<PolarsResult<Vec<_>>>()?;
+        if rows.len() > NAMED {
+            named.push(format!("and {} more", rows.len() - NAMED));
+        }
+        warn(&format!(
+            "no model for {}: every window holds more nulls than `max_null` = {} allows, a gap or a \
+             known anomaly",
+            named.join("; "),
+            self.options.fit.max_null
+        ))
+    }
+
+    /// The group of a row, by its keys.
+    fn named(&self, row: usize) -> PolarsResult<String> {
+        if self.by.is_empty() {
+            return Ok("a series".into());
+        }
+        let one = |key: &Series| Ok(format!("{} = {}", key.name(), key.str_value(row)?));
+        Ok(self.by.iter().map(one).collect::<PolarsResult<Vec<_>>>()?.join(", "))
     }
 
     /// The group keys of a result that has `counts` rows per group.
@@ -143,7 +220,7 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
-/// A numeric or Boolean column for the core, by name.
+/// A numeric or Boolean column for a metric, by name.
 pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
     check_dtype(column.name(), column.dtype())?;
     let array = match column.dtype() {
@@ -154,8 +231,19 @@ pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
 }
 
 fn columns(features: &[Series]) -> PolarsResult<Columns> {
-    let fields = features.iter().map(numeric).collect::<PolarsResult<_>>()?;
-    Columns::new(fields).map_err(to_polars)
+    let feature = |column: &Series| -> PolarsResult<(String, ArrayRef)> {
+        check_dtype(column.name(), column.dtype())?;
+        Ok((column.name().to_string(), feature_to_arrow(column)?))
+    };
+    let fields = features.iter().map(feature).collect::<PolarsResult<_>>()?;
+    let columns = Columns::new(fields).map_err(to_polars)?;
+    let ranged = features.iter().enumerate().fold(columns, |columns, (d, feature)| {
+        match range(feature.dtype()) {
+            Some((low, high)) => columns.with_range(d, low, high),
+            None => columns,
+        }
+    });
+    Ok(ranged)
 }
 
 fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
@@ -184,6 +272,21 @@ fn models(column: &Series, rows: usize) -> PolarsResult<BinaryChunked> {
             Err(to_polars(Error::Dtype { column: column.name().to_string(), dtype }))
         }
     }
+}
+
+/// Whole numbers and times as 64-bit integers; `None` for anything else, and where one is null.
+fn times(key: &Series) -> PolarsResult<Option<Vec<i64>>> {
+    let dtype = key.dtype();
+    if !(dtype.is_integer() || dtype.is_temporal() || dtype.is_float()) {
+        return Ok(None);
+    }
+    let physical = key.to_physical_repr();
+    let whole = physical.cast(&DataType::Int64)?;
+    let exact = !dtype.is_float() || whole.cast(dtype)?.equals(key);
+    if !exact || whole.null_count() > 0 {
+        return Ok(None);
+    }
+    Ok(Some(whole.i64()?.into_no_null_iter().collect()))
 }
 
 /// Rows in the order of the keys, equal ones as they come; `None` where they are in order already.

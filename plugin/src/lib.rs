@@ -2,8 +2,8 @@
 //!
 //! A call passes through these files: [`call`] (keyword arguments), [`inputs`] (Series to Arrow
 //! columns, groups and order), [`models`] (the model of each group: read, or fitted through
-//! [`cache`]), [`pool`], [`interrupt`] and [`progress`] (threads, Ctrl-C, what is shown of a fit), and
-//! one file per expression.
+//! [`cache`]), [`pool`], [`interrupt`], [`progress`] and [`mod@warn`] (threads, Ctrl-C, what is shown of a fit,
+//! warnings), and one file per expression.
 
 mod bridge;
 mod cache;
@@ -15,6 +15,7 @@ mod models;
 mod pool;
 mod progress;
 mod python;
+mod warn;
 
 #[global_allocator]
 static ALLOCATOR: pyo3_polars::PolarsAllocator = pyo3_polars::PolarsAllocator::new();

@@ -88,7 +88,7 @@ pub fn for_each_group<T: Send>(
         };
         answers(&series, answer, &mut take)?;
     }
-    Ok(())
+    frame.warn_without()
 }
 
 /// As [`for_each_group`], without models.
@@ -164,7 +164,10 @@ fn fit(
         usable(fitted, strict)
     };
     let parts = vec![settings(config)?, vec![u8::from(strict)]];
-    each_once(series, |_| Ok(parts.clone()), made, (plan, Phase::Vae))
+    let models = each_once(series, |_| Ok(parts.clone()), made, (plan, Phase::Vae))?;
+    let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
+    without.for_each(|(series, _)| frame.note_without(series));
+    Ok(models)
 }
 
 /// Trains the detector of every model of a block, each once.

@@ -51,9 +51,9 @@ fn check_inject_options(options: &str, ordered_by: usize) -> PyResult<()> {
 fn model_info(model: &[u8]) -> PyResult<String> {
     let model = Model::from_bytes(model).map_err(value_error)?;
     Ok(serde_json::json!({
-        "window": model.config.window,
-        "latent": model.latent(),
-        "features": model.normaliser.features,
+        "window": model.generator.config.window,
+        "latent": model.generator.latent(),
+        "features": model.generator.normaliser.features,
     })
     .to_string())
 }

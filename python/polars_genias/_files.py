@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from polars_genias._replace import replacing
 
+if TYPE_CHECKING:
     import polars as pl
 
 
@@ -18,7 +15,7 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     """Write a query to one Parquet file; whatever was at `path` stays until the new file is whole.
 
     The query runs into a file beside `path`, which is then renamed. An error or an interrupt
-    removes it.
+    removes it. A file that is replaced leaves its mode and its owner.
 
     Parameters
     ----------
@@ -34,6 +31,12 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     Path
         `path`.
 
+    Raises
+    ------
+    ValueError
+        For a path that is a pipe, a socket or a device, a file of another user, or one that
+        somebody else changes while the query runs.
+
     Examples
     --------
     >>> import polars as pl
@@ -48,37 +51,3 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     with replacing(path) as beside:
         frame.sink_parquet(beside, **options)
     return path
-
-
-@contextmanager
-def replacing(path: Path, ending: str = "") -> Iterator[Path]:
-    """Where to write the file or the folder that takes the place of `path` when the block ends.
-
-    That is beside `path`, under a hidden name that ends in `ending`. After an error or an interrupt
-    it is removed, and `path` is as it was. A file is replaced in one step; a folder is moved aside
-    first, since no system call that is everywhere can exchange two.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{ending}")
-    try:
-        yield beside
-        if beside.is_dir() and path.is_dir():
-            _replace_folder(path, beside)
-        else:
-            beside.replace(path)
-    finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
-
-
-def _replace_folder(path: Path, beside: Path) -> None:
-    aside = beside.with_name(f"{beside.name}.old")
-    path.rename(aside)
-    try:
-        beside.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from polars_genias import _names as names
 from polars_genias._models import MODEL, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
@@ -16,9 +17,11 @@ from polars_genias._plugin import plugin
 if TYPE_CHECKING:
     from polars_genias._types import Features, IntoModels, Keys
 
-_RESULT = "__genias_result"
+_RESULT = f"{names.OWN}result"
+_KEY = f"{names.OWN}key_"
 TABLES = ("fit", "events", "pairs")
 """Verbs whose results have rows of their own, and not those of the input."""
+_PAIRS = ("start", "normal", "anomalous", "mask")
 _FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
 
 
@@ -32,11 +35,22 @@ class Inputs:
     by: list[str]
     order_by: list[str]
     label: str | None
+    shields: dict[str, str] = field(default_factory=dict)
+    """Other names, in `shielded`, for columns of a role that Polars would read as patterns."""
 
     @property
     def values(self) -> pl.Expr:
         """The features as one struct, under the names that the model knows."""
-        return pl.struct(pl.col(column).alias(name) for name, column in self.features.items())
+        return pl.struct(self.column(column).alias(name) for name, column in self.features.items())
+
+    @property
+    def shielded(self) -> pl.LazyFrame:
+        """The frame in which `column` finds its columns."""
+        return names.renamed(self.frame, self.shields)
+
+    def column(self, name: str) -> pl.Expr:
+        """A column of a role, in `shielded`; its name is the user's."""
+        return pl.col(self.shields.get(name, name)).alias(name)
 
 
 def inputs(
@@ -55,21 +69,25 @@ def inputs(
     """
     frame = data.lazy()
     schema = frame.collect_schema()
-    keys = {"by": _names(by), "order_by": _names(order_by), "label": _names(label)}
-    for role, names in keys.items():
-        for name in names:
+    names.refuse_own(schema)
+    keys = {"by": listed(by), "order_by": listed(order_by), "label": listed(label)}
+    for role, given in keys.items():
+        for name in given:
             require(schema, role, name)
+        names.refuse_twice(role, given)
     if label is not None:
         boolean(schema, "label", label)
-    taken = {name for names in keys.values() for name in names}
+    taken = {name for given in keys.values() for name in given}
     chosen = _features(schema, features, taken)
-    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label)
+    shields = names.shields([*taken, *chosen.values()])
+    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, shields)
 
 
-def _names(names: Keys | None) -> list[str]:
-    if names is None:
+def listed(given: Keys | None) -> list[str]:
+    """One name or several, as a list."""
+    if given is None:
         return []
-    return [names] if isinstance(names, str) else list(names)
+    return [given] if isinstance(given, str) else list(given)
 
 
 def require(schema: pl.Schema, role: str, name: str) -> None:
@@ -94,7 +112,9 @@ def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> 
             msg = f"parameter `features`: no numeric column is left of {schema.names()}"
             raise ValueError(msg)
         return found
-    chosen = dict(features) if isinstance(features, Mapping) else {n: n for n in _names(features)}
+    if not isinstance(features, Mapping):
+        names.refuse_twice("features", listed(features))
+    chosen = dict(features) if isinstance(features, Mapping) else {n: n for n in listed(features)}
     if not chosen:
         msg = "parameter `features` = []: at least one column is needed"
         raise ValueError(msg)
@@ -120,15 +140,15 @@ def _call(
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
     """The frame with its models, and one call of the expression `verb` over all its groups."""
-    frame, model = with_models(at.frame, models, at.by)
+    frame, model = with_models(at.shielded, models, at.by, at.shields)
     result = plugin(
         verb,
         at.values,
         options=checked(options, len(at.order_by), verb),
-        label=at.label,
+        label=None if at.label is None else at.column(at.label),
         model=model,
-        order_by=at.order_by,
-        by=at.by,
+        order_by=[at.column(name) for name in at.order_by],
+        by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
         **given,
     )
     return frame, result
@@ -145,16 +165,25 @@ def beside(
     strict: bool = False,
 ) -> pl.LazyFrame:
     """The frame with the columns `adds`, which the expression `verb` gives row by row."""
-    clash = [name for name in adds if name in at.schema]
-    if clash:
-        msg = f"column {clash[0]!r} exists already: rename it, or choose another name or suffix"
-        raise ValueError(msg)
+    _refuse_clash(at, adds)
     frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
     if len(adds) == 1 and not options.get("per_feature"):
         frame = frame.with_columns(result.alias(adds[0]))
     else:
         frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
-    return frame.drop(MODEL, strict=False)
+    return names.restored(frame.drop(MODEL, strict=False), at.shields)
+
+
+def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
+    """Raises ValueError where two columns of the result would have one name."""
+    names.refuse_own(adds)
+    for number, name in enumerate(adds):
+        if name in at.schema:
+            msg = f"column {name!r} exists already: rename it, or choose another name or suffix"
+            raise ValueError(msg)
+        if name in adds[:number]:
+            msg = f"column {name!r} would be made twice: rename the feature, or choose a suffix"
+            raise ValueError(msg)
 
 
 def per_group(
@@ -167,11 +196,21 @@ def per_group(
 ) -> pl.LazyFrame:
     """What the expression `verb` gives for all groups in one call, which spreads them over cores.
 
-    The keys are the first columns; without keys, the only column is `_RESULT`.
+    The keys are the first columns, called `_KEY` and a number; without keys, the only column is
+    `_RESULT`.
     """
     frame, result = _call(verb, at, options, models, strict=strict, changes_length=True)
     table = frame.select(result.alias(_RESULT))
     return table.unnest(_RESULT) if at.by else table
+
+
+def _keyed(at: Inputs, table: pl.LazyFrame, own: Sequence[str], what: str) -> pl.LazyFrame:
+    """The table with its keys under their names, which none of its own columns may have."""
+    clash = [name for name in at.by if name in own]
+    if clash:
+        msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
+        raise ValueError(msg)
+    return table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
 
 
 def fit_frame(
@@ -183,8 +222,10 @@ def fit_frame(
     strict: bool,
 ) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
+    names.refuse_own([name])
     table = per_group("fit", at, options, models=models, strict=strict)
-    return table.rename({"model" if at.by else _RESULT: name})
+    table = table.rename({"model" if at.by else _RESULT: name})
+    return _keyed(at, table, [name], "the table of models")
 
 
 def pairs_frame(
@@ -195,7 +236,8 @@ def pairs_frame(
         models = Path(models)
     options = with_sizes(models, options, "window")
     table = per_group("pairs", at, options, models=models, strict=strict)
-    return table if at.by else table.unnest(_RESULT)
+    table = table if at.by else table.unnest(_RESULT)
+    return _keyed(at, table, _PAIRS, "the table of pairs")
 
 
 def events_frame(
@@ -208,9 +250,13 @@ def events_frame(
 ) -> pl.LazyFrame:
     """The anomalies of every group, one row each, behind the keys."""
     times = [f"{key}{end}" for end in ("_start", "_end") for key in at.order_by]
-    twice = {"id", "start", "length", *_FACTS, *times} & set(at.by)
-    if twice:
-        msg = f"parameter `by`: the event table has a column {min(twice)!r} of its own; rename it"
-        raise ValueError(msg)
+    own = ["id", "start", "length", *_FACTS, *times]
+    for name in times:
+        if own.count(name) > 1:
+            msg = (
+                f"parameter `order_by`: the event table has a column {name!r} of its own; rename it"
+            )
+            raise ValueError(msg)
     table = per_group(verb, at, options, models=models, strict=strict)
-    return table if at.by else table.unnest(_RESULT)
+    table = table if at.by else table.unnest(_RESULT)
+    return _keyed(at, table, own, "the event table")

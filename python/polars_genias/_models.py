@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from polars_genias import _genias
+from polars_genias import _names as names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from polars_genias._types import IntoModel, IntoModels
 
-_FIRST = "__genias_first"
-MODEL = "__genias_model"
+_FIRST = f"{names.OWN}first"
+MODEL = f"{names.OWN}model"
 _PARQUET_MAGIC = b"PAR1"
 
 
@@ -26,14 +27,19 @@ def model_argument(model: IntoModel | None) -> pl.Expr | None:
     if model is None or isinstance(model, pl.Expr):
         return model
     if isinstance(model, str):
-        return pl.col(model)
+        return names.column(model)
     return pl.lit(_read(model), dtype=pl.Binary)
 
 
 def with_models(
-    frame: pl.LazyFrame, models: IntoModels | None, by: Sequence[str]
+    frame: pl.LazyFrame,
+    models: IntoModels | None,
+    by: Sequence[str],
+    shields: Mapping[str, str] | None = None,
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
     """`frame` with what leads from each group to its model, and the argument that reads it.
+
+    `shields` are the names that keys have in `frame`, where these are others than in `by`.
 
     A column that was joined is called `MODEL`; rows keep their order. A join may copy values, and a
     model is megabytes: of a DataFrame only row numbers are joined, and of a table that is yet to be
@@ -45,12 +51,12 @@ def with_models(
         models = opened(Path(models))
     if isinstance(models, bytes):
         return frame, model_argument(models)
+    table = _joinable(frame, models.lazy(), by, shields or {})
+    by = [(shields or {}).get(name, name) for name in by]
     if isinstance(models, pl.DataFrame):
-        return _with_numbers(frame, models, list(by))
-    table = models.lazy()
-    column = model_column(table, by)
-    table = table.select(*by, pl.col(column).alias(MODEL)).map_batches(
-        partial(_one_per_key, by=list(by)),
+        return _with_numbers(frame, table.collect(), by)
+    table = table.map_batches(
+        partial(_one_per_key, by=by),
         predicate_pushdown=False,
         projection_pushdown=False,
         slice_pushdown=False,
@@ -66,12 +72,33 @@ def with_models(
     return joined.drop(_FIRST), pl.col(MODEL)
 
 
+def _joinable(
+    frame: pl.LazyFrame, table: pl.LazyFrame, by: Sequence[str], shields: Mapping[str, str]
+) -> pl.LazyFrame:
+    """The keys of a table of models, under the names that they have in `frame`, and `MODEL`."""
+    column = model_column(table, by)
+    safe = {name: shields.get(name, name) for name in by}
+    schema, found = frame.collect_schema(), table.collect_schema()
+    names.refuse_own(found)
+    for name, here in safe.items():
+        if _never_equal(found[name], schema[here]) or _never_equal(schema[here], found[name]):
+            msg = (
+                f"parameter `models`: column {name!r} is {found[name]} in the table of models and "
+                f"{schema[here]} in the rows; cast one of them"
+            )
+            raise ValueError(msg)
+    return table.rename({column: MODEL} | safe).select(*safe.values(), MODEL)
+
+
+def _never_equal(text: pl.DataType, other: pl.DataType) -> bool:
+    return text == pl.String and (other.is_numeric() or other.is_temporal())
+
+
 def _with_numbers(
-    frame: pl.LazyFrame, models: pl.DataFrame, by: list[str]
+    frame: pl.LazyFrame, table: pl.DataFrame, by: list[str]
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
     """As `with_models`: the number of each row's model, and the models by number."""
-    column = model_column(models.lazy(), by)
-    table = _one_per_key(models.select(*by, pl.col(column).alias(MODEL)), by)
+    table = _one_per_key(table, by)
     if not by:
         return frame, pl.lit(table[MODEL])
     numbers = table.select(by).with_row_index(MODEL).lazy()
@@ -102,9 +129,13 @@ def opened(path: Path) -> bytes | pl.LazyFrame:
     """A Parquet table of models, or one model's bytes."""
     if path.is_dir():
         return pl.scan_parquet(path)
+    return pl.scan_parquet(path, glob=False) if is_parquet(path) else path.read_bytes()
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, and not the bytes of one model."""
     with path.open("rb") as file:
-        magic = file.read(len(_PARQUET_MAGIC))
-    return pl.scan_parquet(path) if magic == _PARQUET_MAGIC else path.read_bytes()
+        return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
 
 
 def model_table(models: pl.DataFrame | pl.LazyFrame | bytes | str | Path) -> pl.LazyFrame:
@@ -134,7 +165,8 @@ def model_bytes(models: IntoModels) -> bytes:
     if isinstance(models, bytes):
         return models
     table = models.lazy()
-    found = _one_per_key(table.select(model_column(table, [])).collect(), []).item()
+    table = table.rename({model_column(table, []): MODEL}).select(MODEL)
+    found = _one_per_key(table.collect(), []).item()
     if found is None:
         msg = "parameter `models`: the model is null"
         raise ValueError(msg)

@@ -23,6 +23,7 @@ class ModelOptions(TypedDict, total=False):
     window: int
     stride: int | None
     max_gap: float | timedelta | None
+    max_null: float
     latent: int | None
     channels: int
     levels: int | None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from polars.plugins import register_plugin_function
 
+from polars_genias._names import column
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,8 +47,10 @@ def plugin(
     return register_plugin_function(
         plugin_path=_LIBRARY,
         function_name=verb,
-        args=[values, *given, *order_by, *by],
+        args=_columns([values, *given, *order_by, *by]),
         kwargs={"inputs": roles, "options": options, "suffix": suffix, "strict": strict},
+        # Of a single column, fields of the result are named after it.
+        pass_name_to_apply=True,
         **shape,
     )
 
@@ -58,7 +62,12 @@ def aggregate(
     return register_plugin_function(
         plugin_path=_LIBRARY,
         function_name=function,
-        args=list(args),
+        args=_columns(args),
         kwargs=kwargs,
         returns_scalar=True,
     )
+
+
+def _columns(args: Sequence[IntoColumn]) -> list[IntoColumn]:
+    """The arguments, in which a name is that of one column."""
+    return [column(given) if isinstance(given, str) else given for given in args]

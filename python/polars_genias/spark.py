@@ -23,12 +23,13 @@ from pyspark.sql import types as spark_types
 
 from polars_genias import _frames as frames
 from polars_genias import verbs
+from polars_genias._names import refuse_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, GroupedData
     from typing_extensions import Unpack
 
     from polars_genias._options import (
@@ -77,6 +78,7 @@ _TO_SPARK: dict[Any, tuple[spark_types.DataType, str]] = {
 }
 """Spark's type of a Polars one, and the Arrow type in which it crosses."""
 
+_COLUMN = "c"
 _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
 
 
@@ -496,7 +498,7 @@ class _Crossing:
         import pyarrow as pa
 
         types = [(name, _arrow_type(dtype, self.large)) for name, dtype in self.columns.items()]
-        table = frame.select(list(self.columns)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = frame[list(self.columns)].to_arrow(compat_level=pl.CompatLevel.oldest())
         return table.cast(pa.schema(types))
 
 
@@ -513,11 +515,16 @@ class _Work:
     crossing: _Crossing
     keeps_rows: bool
     """Whether the result has the rows and the columns of the input."""
+    columns: list[str]
+    """Names of the columns, which Spark has numbered."""
+    model_columns: list[str]
 
     def run(self, table: pa.Table, models: pa.Table | None) -> pa.Table:
         """The rows of one series through the verb. Runs on a worker."""
         import pyarrow as pa
 
+        table = _named(table, self.columns)
+        models = None if models is None else _named(models, self.model_columns)
         roles = [*self.by, *self.order_by, *filter(None, [self.label]), *self.features.values()]
         frame = _polars(table.select(list(dict.fromkeys(roles))))
         self._refuse_ties(frame)
@@ -540,7 +547,7 @@ class _Work:
 
     def _refuse_ties(self, frame: pl.DataFrame) -> None:
         """Rows of equal time come from Spark in any order: their results would differ by run."""
-        keys = frame.select(self.by + self.order_by)
+        keys = frame[self.by + self.order_by]
         twice = keys.is_duplicated()
         if twice.any():
             row = keys.row(twice.arg_max() or 0, named=True)
@@ -590,17 +597,38 @@ def _per_series(
         label=label,
         crossing=_Crossing(columns, _large(data)),
         keeps_rows=keeps_rows,
+        columns=data.columns,
+        model_columns=[] if table is None else table.columns,
     )
     alone, beside = _for_series(work)
-    rows = data.groupBy(*at.by)
+    rows = _grouped(data, at.by)
     if table is None:
         return rows.applyInArrow(alone, schema)
-    return rows.cogroup(table.groupBy(*at.by)).applyInArrow(beside, schema)
+    return rows.cogroup(_grouped(table, at.by)).applyInArrow(beside, schema)
+
+
+def _grouped(data: DataFrame, by: list[str]) -> GroupedData:
+    """Rows by their keys, the columns numbered.
+
+    Spark reads dots and backticks in names, and takes ``a`` and ``A`` for one; it passes numbers on
+    as they are.
+    """
+    numbers = [f"{_COLUMN}{number}" for number in range(len(data.columns))]
+    keys = [numbers[data.columns.index(name)] for name in by]
+    return data.toDF(*numbers).groupBy(*keys)
+
+
+def _named(table: pa.Table, columns: list[str]) -> pa.Table:
+    """The table with its columns under their names again, in their order."""
+    numbers = [f"{_COLUMN}{number}" for number in range(len(columns))]
+    return table.select(numbers).rename_columns(columns)
 
 
 def _polars(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     frame = pl.from_arrow(table)
-    return frame.to_frame() if isinstance(frame, pl.Series) else frame
+    frame = frame.to_frame() if isinstance(frame, pl.Series) else frame
+    frame.columns = table.schema.names  # a column without a name has got one
+    return frame
 
 
 def _schema(data: DataFrame) -> dict[str, pl.DataType]:
@@ -608,6 +636,7 @@ def _schema(data: DataFrame) -> dict[str, pl.DataType]:
     if not hasattr(data, "groupBy"):
         msg = f"a DataFrame of Spark is needed (or, as `models`, bytes), not {type(data).__name__}"
         raise TypeError(msg)
+    refuse_twice("data", data.columns)
     return {field.name: _from_spark(field.dataType) for field in data.schema.fields}
 
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::Detector;
+use super::score_rows::Detector;
 use crate::error::Result;
 use crate::kernels::with_slices;
 

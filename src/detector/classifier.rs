@@ -5,18 +5,19 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::Detector;
-use super::negatives::Source;
-use super::network::{
-    Parameters, Shapes, cross_entropy, descend, initialise, layer, parameter, rates,
-};
+use super::negatives::NegativeSampler;
+use super::score_rows::Detector;
 use crate::config::DetectConfig;
-use crate::control::Control;
+use crate::data::normalise::Matrix;
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
-use crate::normalise::Matrix;
-use crate::rng::{Purpose, Rng};
-use crate::train::SHARE;
+use crate::nn::Parameters;
+use crate::nn::descent::{Descent, Plan};
+use crate::nn::parameters::{Linear, Scope};
+use crate::nn::training::train;
+use crate::runtime::control::Control;
+use crate::runtime::pool::SHARE;
+use crate::runtime::rng::{Purpose, Rng};
 
 /// Optimiser steps where none are given.
 pub(crate) const STEPS: usize = 200;
@@ -32,7 +33,7 @@ pub(crate) const LIMIT: f32 = 20.0;
 pub(crate) struct Classifier {
     blocks: Vec<Block>,
     row: Layer,
-    window: (Tensor, Tensor),
+    window: Linear,
 }
 
 /// Convolution whose output row t sees rows on both sides.
@@ -42,44 +43,29 @@ fn same(kernel: usize, dilation: usize) -> Conv {
 }
 
 impl Classifier {
-    /// Name and shape of every parameter.
-    pub(crate) fn shapes(features: usize, channels: usize) -> Shapes {
+    /// Declares its parameters, for windows of `features` features.
+    pub(crate) fn build(
+        features: usize,
+        channels: usize,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<Self> {
         let c = channels;
-        let mut shapes = Shapes::new();
-        let mut layer = |name: String, weight: Vec<usize>, bias: usize| {
-            shapes.push((format!("{name}.weight"), weight));
-            shapes.push((format!("{name}.bias"), vec![bias]));
-        };
-        layer("blocks.0.conv1".into(), vec![FIRST_TAPS, features, c], c);
-        layer("blocks.0.conv2".into(), vec![3, c, c], c);
-        layer("blocks.0.skip".into(), vec![1, features, c], c);
-        for i in 1..=DILATIONS.len() {
-            layer(format!("blocks.{i}.conv1"), vec![3, c, c], c);
-            layer(format!("blocks.{i}.conv2"), vec![1, c, c], c);
-        }
-        layer("row".into(), vec![1, c, 1], 1);
-        layer("window".into(), vec![2 * c, 1], 1);
-        shapes
-    }
-
-    /// Takes the parameters named by [`Classifier::shapes`].
-    pub(crate) fn new(parameters: &Parameters) -> Result<Self> {
-        let layer = |name: &str, geometry: Conv| layer(parameters, name, geometry);
+        let mut block = scope.part("blocks.0");
         let mut all = vec![Block {
-            first: layer("blocks.0.conv1", same(FIRST_TAPS, 1))?,
-            second: layer("blocks.0.conv2", same(3, 1))?,
-            skip: Some(layer("blocks.0.skip", same(1, 1))?),
+            first: block.conv("conv1", (features, c), same(FIRST_TAPS, 1))?,
+            second: block.conv("conv2", (c, c), same(3, 1))?,
+            skip: Some(block.conv("skip", (features, c), same(1, 1))?),
         }];
         for (i, dilation) in (1..).zip(DILATIONS) {
+            let mut block = scope.part(format!("blocks.{i}"));
             all.push(Block {
-                first: layer(&format!("blocks.{i}.conv1"), same(3, dilation))?,
-                second: layer(&format!("blocks.{i}.conv2"), same(1, 1))?,
+                first: block.conv("conv1", (c, c), same(3, dilation))?,
+                second: block.conv("conv2", (c, c), same(1, 1))?,
                 skip: None,
             });
         }
-        let window =
-            (parameter(parameters, "window.weight")?, parameter(parameters, "window.bias")?);
-        Ok(Self { blocks: all, row: layer("row", same(1, 1))?, window })
+        let row = scope.conv("row", (c, 1), same(1, 1))?;
+        Ok(Self { blocks: all, row, window: scope.linear("window", 2 * c, 1)? })
     }
 
     /// Windows [B, W, D] -> logits of rows [B, W] and of windows [B].
@@ -87,7 +73,7 @@ impl Classifier {
         let hidden = blocks(x, &self.blocks)?;
         let rows = conv(&hidden, &self.row.weight, &self.row.bias, self.row.geometry)?;
         let pooled = Tensor::cat(&[hidden.mean(1)?, hidden.max(1)?], 1)?;
-        let window = crate::kernels::linear(&pooled, &self.window.0, &self.window.1, false)?;
+        let window = self.window.forward(&pooled)?;
         Ok((rows.squeeze(D::Minus1)?, window.squeeze(D::Minus1)?))
     }
 
@@ -96,17 +82,20 @@ impl Classifier {
         matrix: &Matrix,
         starts: &[usize],
         window: usize,
-        negatives: &Source<'_>,
+        negatives: &NegativeSampler<'_>,
         (config, net): (&DetectConfig, u64),
         control: &dyn Control,
     ) -> Result<Parameters> {
-        let shapes = Self::shapes(matrix.features(), config.detector_channels);
         let shares = config.detector_batch_size.div_ceil(SHARE / 2);
         let batch = shares * SHARE;
         let steps = config.detector_steps.unwrap_or(STEPS);
-        let rates = rates(config.detector_learning_rate, steps);
-        let loss = |parameters: &Parameters, step: usize, share: usize| -> Result<Tensor> {
-            let key = ((net << 32) + step as u64, share as u64);
+        let (learning_rate, seed) = (config.detector_learning_rate, config.seed);
+        let build = |scope: &mut Scope<'_, '_>| {
+            Self::build(matrix.features(), config.detector_channels, scope)
+        };
+        let prepare = |_: &Self, step: usize, _: &dyn Control| Ok(step);
+        let loss = |classifier: &Self, step: &usize, share: usize| -> Result<Tensor> {
+            let key = ((net << 32) + *step as u64, share as u64);
             let mut rng = Rng::new(config.seed, Purpose::Detector, [key.0, key.1]);
             let half = SHARE / 2;
             let picked: Vec<usize> = (0..half).map(|_| starts[rng.below(starts.len())]).collect();
@@ -114,22 +103,33 @@ impl Classifier {
             let drawn = negatives.draw(half, key.0 * shares as u64 + key.1);
             values.extend(drawn.windows);
             limit(&mut values);
+            let missing: Vec<bool> =
+                picked.iter().flat_map(|&start| matrix.rows_missing(start, window)).collect();
+            let observed = observed(missing.iter().chain(&drawn.missing));
             let mut hit = vec![0f32; half * window];
             hit.extend(drawn.hit.iter().map(|hit| f32::from(u8::from(*hit))));
             let target = [vec![0f32; half], vec![1f32; half]].concat();
             let device = &Device::Cpu;
             let x = Tensor::from_vec(values, (SHARE, window, matrix.features()), device)?;
-            let (rows, windows) = Self::new(parameters)?.forward(&x)?;
-            let rows = cross_entropy(
-                &rows,
-                &Tensor::from_vec(hit, (SHARE, window), device)?,
-                batch * window,
-            )?;
+            let (rows, windows) = classifier.forward(&x)?;
+            let hit = Tensor::from_vec(hit, (SHARE, window), device)?;
+            let rows = match observed {
+                None => cross_entropy(&rows, &hit, batch * window)?,
+                Some(observed) => {
+                    let observed = Tensor::from_vec(observed, (SHARE, window), device)?;
+                    // A logit of -100 where nothing is hit has no loss and no gradient.
+                    let out = ((&observed - 1.0)? * 100.0)?;
+                    let rows = ((rows * &observed)? + out)?;
+                    cross_entropy(&rows, &(hit * observed)?, batch * window)?
+                }
+            };
             let windows =
                 cross_entropy(&windows, &Tensor::from_vec(target, SHARE, device)?, batch)?;
             Ok((rows.affine(config.row_weight, 0.0)? + windows)?)
         };
-        descend(|| initialise(&shapes, config.seed, net), rates, shares, control, loss)
+        let plan = Plan { learning_rate, steps, shares, seed, net };
+        let named = &Parameters::new();
+        train(&Descent { plan, build, named, prepare, loss }, control)
     }
 }
 
@@ -141,7 +141,21 @@ impl Detector for Classifier {
     }
 }
 
+/// 1 for rows that have all values and 0 for those that lack one; `None` where none does.
+fn observed<'a>(missing: impl Iterator<Item = &'a bool> + Clone) -> Option<Vec<f32>> {
+    let some = missing.clone().any(|missing| *missing);
+    some.then(|| missing.map(|missing| f32::from(u8::from(!missing))).collect())
+}
+
 /// Clamps z-scores to what the net tells apart.
 pub(crate) fn limit(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = value.clamp(-LIMIT, LIMIT));
+}
+
+/// Mean over `count` of the binary cross-entropy of logits against targets of the same shape,
+/// summed: max(z, 0) - z y + log(1 + exp(-|z|)).
+fn cross_entropy(logits: &Tensor, targets: &Tensor, count: usize) -> candle_core::Result<Tensor> {
+    let softplus = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    let losses = ((logits.relu()? - (logits * targets)?)? + softplus)?;
+    losses.sum_all()?.affine(1.0 / count as f64, 0.0)
 }

@@ -8,8 +8,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Detector;
 use super::classifier::Classifier;
+use super::score_rows::Detector;
 use crate::config::Negatives;
 use crate::error::Result;
 

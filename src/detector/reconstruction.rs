@@ -1,15 +1,11 @@
-//! The VAE's own error as a score, and its reconstruction in input units.
+//! The VAE's own error as a score.
 
 use candle_core::{Device, Tensor};
 
-use super::cover::Rows;
-use super::{Base, Detector};
-use crate::columns::Series;
-use crate::config::Aggregate;
-use crate::control::Control;
+use super::score_rows::Detector;
 use crate::error::Result;
+use crate::generator::Generator;
 use crate::kernels::{row_squares, with_slices};
-use crate::model::Model;
 use crate::vae::Vae;
 
 /// Mean over features of the squared error in z-scores. A feature that was constant in training
@@ -21,11 +17,11 @@ pub(crate) struct Errors<'a> {
 }
 
 impl<'a> Errors<'a> {
-    pub(crate) fn new(base: Base<'a>) -> Self {
+    pub(crate) fn new(generator: &'a Generator) -> Self {
         Self {
-            vae: base.vae,
-            live: base.normaliser.live_features(),
-            constant: base.normaliser.constant_features(),
+            vae: generator.vae.as_ref(),
+            live: generator.normaliser.live_features(),
+            constant: generator.normaliser.constant_features(),
         }
     }
 
@@ -49,7 +45,7 @@ impl<'a> Errors<'a> {
         let Some(vae) = self.vae else { return Ok(squares) };
         let live = self.live(windows)?;
         let errors = (live.flatten_all()?
-            - Tensor::from_vec(decode_mean(vae, &live)?, live.elem_count(), &Device::Cpu)?)?;
+            - Tensor::from_vec(vae.decode_mean(&live)?, live.elem_count(), &Device::Cpu)?)?;
         let errors = errors.sqr()?.to_vec1::<f32>()?;
         let rows = squares.chunks_exact_mut(features).zip(errors.chunks_exact(self.live.len()));
         for (row, errors) in rows {
@@ -78,45 +74,4 @@ impl Detector for Errors<'_> {
         })?;
         Ok(errors)
     }
-}
-
-impl Model {
-    /// X^ in input units, mean over the windows that cover a row; a feature that was constant in
-    /// training comes back as that constant.
-    ///
-    /// # Errors
-    /// As [`Model::score_with`].
-    pub fn reconstruct(
-        &self,
-        series: &Series<'_>,
-        control: &dyn Control,
-    ) -> Result<Reconstruction> {
-        let live = self.normaliser.live_features();
-        let mut rows = Rows::new(series.len(), live.len(), Aggregate::Mean);
-        let work = |x: &Tensor| self.vae.as_ref().map_or(Ok(Vec::new()), |vae| decode_mean(vae, x));
-        self.cover(series, false, None, control, work, |start, decoded| rows.add(start, decoded))?;
-        let mut values: Vec<Vec<f64>> =
-            self.normaliser.mean.iter().map(|&mean| vec![mean; series.len()]).collect();
-        for (i, &d) in live.iter().enumerate() {
-            for (t, value) in values[d].iter_mut().enumerate() {
-                *value = self.normaliser.raw(d, f64::from(rows.get(t, i).unwrap_or(0.0)));
-            }
-        }
-        Ok(Reconstruction { values, covered: rows.covered() })
-    }
-}
-
-/// dec(mu) of windows, flat.
-pub(crate) fn decode_mean(vae: &Vae, x: &Tensor) -> Result<Vec<f32>> {
-    let (mu, _) = vae.encode(x)?;
-    Ok(vae.decode(&mu)?.flatten_all()?.to_vec1()?)
-}
-
-/// The reconstruction of one series.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reconstruction {
-    /// Per feature, one value per row, in input units.
-    pub values: Vec<Vec<f64>>,
-    /// Whether a window without nulls covers the row; elsewhere its values mean nothing.
-    pub covered: Vec<bool>,
 }

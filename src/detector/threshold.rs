@@ -144,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::rng::{Purpose, Rng};
 
     /// The value that a generalised Pareto variable of scale 2 passes with probability `p`.
     fn pareto(p: f64, shape: f64) -> f64 {

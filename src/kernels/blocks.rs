@@ -8,11 +8,13 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::conv::Conv;
 use super::conv::Size;
 use super::elementwise::{column_sums, gate, through_relu};
+use super::gradients;
 use super::scratch::Scratch;
+use super::storage::{slice, with_slices};
 use super::tiles::Finish;
-use super::{Conv, gradients, slice, with_slices};
 
 /// One convolution of a block: weight [K, C, O], bias [O], geometry.
 #[derive(Clone, Debug)]

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::elementwise::column_sums;
+use super::gradients;
+use super::storage::{Before, slice, with_slices};
 use super::tiles::{Finish, Map, Reads, Rows, Weight, correlate, outer};
-use super::{Before, gradients, slice, with_slices};
 
 /// Geometry of a convolution over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId};
 
 use super::elementwise::add;
-use super::matrix::{View, matmul_into};
-use super::with_slices;
+use super::matrix::{View, matmul, matmul_into};
+use super::storage::with_slices;
 
 thread_local! {
     static OPEN: RefCell<Option<HashMap<TensorId, Part>>> = const { RefCell::new(None) };
@@ -104,7 +104,7 @@ pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Te
     }
     let (inputs, outputs) = weight.dims2()?;
     let rows = x.len() / inputs.max(1);
-    let dw = super::matmul(View::new(x, rows, inputs).t(), View::new(g, rows, outputs))?;
+    let dw = matmul(View::new(x, rows, inputs).t(), View::new(g, rows, outputs))?;
     Ok(Some(Tensor::from_vec(dw, (inputs, outputs), weight.device())?))
 }
 

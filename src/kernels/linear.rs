@@ -3,8 +3,10 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::elementwise::{column_sums, finish};
+use super::gradients;
+use super::matrix::{View, matmul};
 use super::scratch::Scratch;
-use super::{Before, View, gradients, matmul, slice, with_slices};
+use super::storage::{Before, slice, with_slices};
 
 /// Rows up to which the gradient of the input is computed transposed.
 const FEW_ROWS: usize = 32;

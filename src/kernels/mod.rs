@@ -25,6 +25,7 @@ mod linear;
 mod matrix;
 mod residual;
 mod scratch;
+mod storage;
 mod tiles;
 mod upsample;
 
@@ -36,57 +37,5 @@ pub use gradients::{Gradients, Summed, backward};
 pub use linear::linear;
 pub(crate) use matrix::{View, matmul};
 pub use residual::add_relu;
+pub(crate) use storage::with_slices;
 pub use upsample::upsample;
-
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
-use elementwise::through_relu;
-use scratch::Scratch;
-
-/// The gradient in front of the activation: masked by ReLU, or as it is.
-enum Before<'a> {
-    Masked(Scratch),
-    Same(&'a [f32]),
-}
-
-impl<'a> Before<'a> {
-    fn new(gradient: &'a [f32], output: &[f32], relu: bool) -> Self {
-        if relu { Self::Masked(through_relu(gradient, output)) } else { Self::Same(gradient) }
-    }
-}
-
-impl std::ops::Deref for Before<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Self::Masked(masked) => masked,
-            Self::Same(gradient) => gradient,
-        }
-    }
-}
-
-/// The values behind a contiguous CPU storage.
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("a fused operation needs contiguous input"),
-    }
-}
-
-/// Runs `read` on the values of contiguous CPU tensors.
-pub(crate) fn with_slices<const N: usize, T>(
-    tensors: [&Tensor; N],
-    read: impl FnOnce([&[f32]; N]) -> Result<T>,
-) -> Result<T> {
-    let contiguous: Vec<Tensor> =
-        tensors.iter().map(|tensor| tensor.contiguous()).collect::<Result<_>>()?;
-    let guards: Vec<_> = contiguous.iter().map(Tensor::storage_and_layout).collect();
-    let mut slices = [&[] as &[f32]; N];
-    for (out, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        *out = match &**storage {
-            Storage::Cpu(storage) => slice(storage, layout)?,
-            _ => bail!("a fused operation runs on the CPU"),
-        };
-    }
-    read(slices)
-}

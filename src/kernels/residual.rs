@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::elementwise::through_relu;
-use super::{slice, with_slices};
+use super::storage::{slice, with_slices};
 
 struct AddRelu;
 

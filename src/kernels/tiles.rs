@@ -657,7 +657,7 @@ impl Outer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Purpose, Rng};
+    use crate::runtime::rng::{Purpose, Rng};
 
     const TAPS: usize = 3;
 

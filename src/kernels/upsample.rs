@@ -8,8 +8,9 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::conv::Size;
 use super::elementwise::{column_sums, through_relu};
+use super::gradients;
+use super::storage::{slice, with_slices};
 use super::tiles::{Finish, Map, Reads, Rows, Weight, correlate, outer};
-use super::{gradients, slice, with_slices};
 
 /// Taps of the transposed convolution; stride is 2 and padding 1.
 pub const TAPS: usize = 4;

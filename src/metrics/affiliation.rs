@@ -6,8 +6,8 @@
 //! precision), or of an event from the predictions (for recall), is turned into the probability
 //! that a uniformly random point of the zone is at least as far.
 
+use super::input::same_length;
 use super::range::{Run, harmonic, runs};
-use super::same_length;
 use crate::error::Result;
 
 /// Affiliation precision and recall of one series, each in [0, 1].

@@ -12,6 +12,7 @@
 
 pub mod affiliation;
 pub mod generation;
+mod input;
 pub mod range;
 pub mod ranking;
 pub mod vus;
@@ -20,7 +21,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use serde::Deserialize;
 
-use crate::columns::Columns;
+use crate::data::columns::Columns;
 use crate::error::{Error, Result};
 use affiliation::{Affiliation, affiliation_of};
 use range::{Counts, Run, best_over_thresholds, runs};
@@ -252,25 +253,6 @@ impl Metric {
             Self::AffiliationF1 => Ok(rows.affiliation(options).map(|a| a.f1())),
             Self::VusRoc => Ok(rows.vus(options)?.and_then(|volumes| volumes.roc)),
             Self::VusPr => Ok(rows.vus(options)?.map(|volumes| volumes.pr)),
-        }
-    }
-}
-
-/// Refuses labels of another length than the `rows` scores or predictions.
-fn same_length(rows: usize, labels: &[bool]) -> Result<()> {
-    if rows == labels.len() {
-        return Ok(());
-    }
-    Err(Error::Length { column: "labels".into(), found: labels.len(), expected: rows })
-}
-
-/// Refuses labels of another length and scores that are not finite.
-fn check(scores: &[f64], labels: &[bool]) -> Result<()> {
-    same_length(scores.len(), labels)?;
-    match scores.iter().position(|score| !score.is_finite()) {
-        None => Ok(()),
-        Some(row) => {
-            Err(Error::parameter("scores", format!("{} at row {row}", scores[row]), "finite"))
         }
     }
 }

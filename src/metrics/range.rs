@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::same_length;
+use super::input::same_length;
 use crate::error::Result;
 
 /// Consecutive anomalous rows `start..end`.

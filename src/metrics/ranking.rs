@@ -1,7 +1,7 @@
 //! Metrics of a ranking: how well scores order anomalous rows before normal ones, wherever the
 //! threshold lies.
 
-use super::check;
+use super::input::check;
 use crate::error::Result;
 
 /// Area under the ROC curve, in [0, 1]: the probability that an anomalous row scores higher than a

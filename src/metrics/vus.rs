@@ -50,7 +50,7 @@ pub fn vus(
     buffer: usize,
     thresholds: usize,
 ) -> Result<Option<Volumes>> {
-    super::check(scores, labels)?;
+    super::input::check(scores, labels)?;
     check(buffer, thresholds)?;
     let events = runs(labels.iter().copied());
     if events.is_empty() {

@@ -2,65 +2,63 @@
 //! because windows are z-scored.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
-use super::tcn::{convolve, layer};
-use super::{Architecture, DOUBLINGS, OUTPUT_TAPS};
-use crate::kernels::{Conv, Layer, conv_add, linear, upsample};
+use super::architecture::{Architecture, DOUBLINGS, OUTPUT_TAPS};
+use super::init::Beginning;
+use super::tcn::convolve;
+use crate::kernels::{Conv, Layer, conv_add, upsample};
+use crate::nn::parameters::{Linear, Scope, Start};
 
 /// out(up(up(up(expand(z))))) + z B.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    expand: (Tensor, Tensor),
+    expand: Linear,
     up: Vec<(Tensor, Tensor)>,
     out: Layer,
-    linear: Option<(Tensor, Tensor)>,
+    linear: Option<Linear>,
     sizes: Architecture,
 }
 
 impl Decoder {
-    /// Takes the parameters below `decoder`.
-    pub fn new(architecture: &Architecture, vb: VarBuilder<'_>) -> Result<Self> {
-        let (latent, channels) = (architecture.latent, architecture.channels);
+    /// Declares its parameters, but for those of the linear path.
+    pub(super) fn new(
+        architecture: &Architecture,
+        beginning: &Beginning<'_>,
+        mut scope: Scope<'_, '_>,
+    ) -> crate::Result<Self> {
+        let (channels, features) = (architecture.channels, architecture.features);
         let start = architecture.decoded_rows() * channels;
-        let pair = |name: &str, weight: (usize, usize), bias: usize| -> Result<(Tensor, Tensor)> {
-            Ok((vb.get(weight, &format!("{name}.weight"))?, vb.get(bias, &format!("{name}.bias"))?))
-        };
+        let expand = scope.linear("expand", architecture.latent, start)?;
+        // Of a transposed convolution of stride 2, two taps reach each output.
+        let uniform = Start::Uniform { fan_in: 2 * channels, scale: 1.0 };
         let up = (0..DOUBLINGS)
-            .map(|i| {
-                let vb = vb.pp(format!("up.{i}"));
-                Ok((vb.get((channels, 4, channels), "weight")?, vb.get(channels, "bias")?))
-            })
-            .collect::<Result<_>>()?;
-        let values = architecture.values();
-        Ok(Self {
-            expand: pair("expand", (latent, start), start)?,
-            up,
-            out: layer(channels, architecture.features, Conv::same(OUTPUT_TAPS), vb.pp("out"))?,
-            linear: architecture
-                .linear_path
-                .then(|| pair("linear", (latent, values), values))
-                .transpose()?,
-            sizes: architecture.clone(),
-        })
+            .map(|i| scope.pair(&format!("up.{i}"), &[channels, 4, channels], [uniform, uniform]))
+            .collect::<crate::Result<_>>()?;
+        let bias = || vec![0.0; features];
+        let starts = beginning.beside_linear(OUTPUT_TAPS * channels, &bias);
+        let (weight, bias) = scope.pair("out", &[OUTPUT_TAPS, channels, features], starts)?;
+        let out = Layer { weight, bias, geometry: Conv::same(OUTPUT_TAPS) };
+        Ok(Self { expand, up, out, linear: None, sizes: architecture.clone() })
+    }
+
+    /// With a linear path beside it.
+    pub(super) fn with_linear(self, linear: Option<Linear>) -> Self {
+        Self { linear, ..self }
     }
 
     /// [B, L] -> [B, W, D].
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
         let batch = z.dim(0)?;
         let Architecture { window, features, channels, .. } = self.sizes;
-        let mut hidden = linear(z, &self.expand.0, &self.expand.1, true)?.reshape((
-            batch,
-            self.sizes.decoded_rows(),
-            channels,
-        ))?;
+        let mut hidden =
+            self.expand.forward_relu(z)?.reshape((batch, self.sizes.decoded_rows(), channels))?;
         for (weight, bias) in &self.up {
             hidden = upsample(&hidden, weight, bias)?;
         }
         let hidden = hidden.narrow(1, 0, window)?;
         match &self.linear {
-            Some((weight, bias)) => {
-                let linear = linear(z, weight, bias, false)?.reshape((batch, window, features))?;
+            Some(linear) => {
+                let linear = linear.forward(z)?.reshape((batch, window, features))?;
                 let Layer { weight, bias, geometry } = &self.out;
                 conv_add(&hidden, weight, bias, *geometry, &linear)
             }

@@ -1,146 +1,121 @@
 //! Initial parameters: uniform by fan-in, and PCA of the training windows for the linear path.
 
-use std::collections::HashMap;
-
-use candle_core::{Device, Var};
-
-use super::Architecture;
-use super::pca::Pca;
+use super::architecture::Architecture;
 use crate::config::{FitConfig, Margin, Perturbation};
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
+use crate::nn::parameters::{Linear, Scope, Start};
+use crate::stats::pca::Pca;
 
 /// Scale of the layers that stand beside the linear path, so that training starts from PCA.
 const BESIDE_LINEAR: f64 = 0.1;
 /// Smallest standard deviation of a component that its latent unit is scaled by.
 const MIN_DEVIATION: f64 = 1e-3;
 
-/// Smallest and largest posterior variance to start from, as shares of the prior's.
-const POSTERIOR: (f64, f64) = (1e-4, 1.0);
+/// Least posterior variance to start from, as a share of the prior's.
+const LEAST_POSTERIOR: f64 = 1e-4;
 /// Largest psi to start from.
 const MAX_PSI: f64 = 64.0;
 
-/// Where sigma and psi start.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// Standard deviation of the prior.
+/// What an untrained net starts from.
+///
+/// With a linear path, `pca` sets it so that mu has the prior's standard deviation and
+/// dec(mu) is the PCA reconstruction, and sigma is the best for L_recon and L_KL. Decoded, unit j
+/// adds s_j v_j / F to the mean squared error, for a posterior variance of s_j times the prior's and
+/// a component of variance v_j in windows of F values. With the KL term over L units, the sum is least
+/// at s_j = 1 / (1 + w v_j), w = 2 alpha L / (zeta F): the posterior of a linear VAE (Lucas et al.,
+/// NeurIPS 2019).
+#[derive(Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    pub pca: Option<&'a Pca>,
     pub sigma_prior: f64,
-    /// psi.
     pub psi: f64,
-    /// sigma^2 of every latent unit, as a share of the prior's; nothing without a linear path.
-    pub posterior: Vec<f64>,
+    /// w.
+    pub noise_weight: f64,
 }
 
-impl Start {
-    /// Of a model that starts as PCA: the optimum of L_recon and L_KL over sigma, and the psi that
-    /// puts the mean distance in the middle of the band.
-    ///
-    /// Decoded, unit j adds s_j v_j / F to the mean squared error, for a posterior variance of s_j
-    /// times the prior's and a component of variance v_j in windows of F values. With the KL term
-    /// over L units the sum is least at s_j = 1 / (1 + 2 alpha L v_j / (zeta F)): the posterior of a
-    /// linear VAE (Lucas et al., NeurIPS 2019).
-    pub fn of(architecture: &Architecture, pca: Option<&Pca>, config: &FitConfig) -> Self {
-        let (latent, values) = (architecture.latent as f64, architecture.values() as f64);
-        let Some(pca) = pca else {
-            return Self {
-                sigma_prior: config.sigma_prior,
-                psi: plain_psi(config),
-                posterior: Vec::new(),
-            };
+impl<'a> Beginning<'a> {
+    /// For a net that is loaded: nothing is started.
+    pub(super) const NONE: Self = Self { pca: None, sigma_prior: 1.0, psi: 1.0, noise_weight: 0.0 };
+
+    /// For a net that is trained.
+    pub(super) fn new(
+        architecture: &Architecture,
+        pca: Option<&'a Pca>,
+        config: &FitConfig,
+    ) -> Self {
+        let zeta = config.zeta_for(architecture.features) * architecture.values() as f64;
+        let noise_weight = 2.0 * config.alpha * architecture.latent as f64 / zeta;
+        let mut beginning = Self { pca, sigma_prior: config.sigma_prior, psi: 1.0, noise_weight };
+        beginning.psi = beginning.first_psi(architecture, config);
+        beginning
+    }
+
+    /// With PCA the psi that puts the mean distance in the middle of the band. Without, above 1:
+    /// there X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
+    fn first_psi(&self, architecture: &Architecture, config: &FitConfig) -> f64 {
+        let Some(pca) = self.pca.filter(|_| config.margin == Margin::Reconstruction) else {
+            return if config.margin == Margin::Input { 1.0 } else { 2.0 };
         };
-        let weight =
-            2.0 * config.alpha * latent / (config.zeta_for(architecture.features) * values);
-        let variances: Vec<f64> = (0..architecture.latent).map(|j| variance(pca, j)).collect();
-        let share = |v: &f64| (1.0 / (1.0 + weight * v)).clamp(POSTERIOR.0, POSTERIOR.1);
-        let posterior: Vec<f64> = variances.iter().map(share).collect();
+        let variances = (0..architecture.latent).map(|j| variance(pca, j));
         let moved: f64 = match config.perturbation {
-            Perturbation::Variance => posterior.iter().zip(&variances).map(|(s, v)| s * v).sum(),
-            Perturbation::Mean => variances.iter().sum(),
+            Perturbation::Variance => variances.map(|v| self.posterior(v) * v).sum(),
+            Perturbation::Mean => variances.sum(),
         };
-        let target = 0.5 * (config.delta_min + config.delta_max);
-        let psi = match config.margin {
-            Margin::Reconstruction => 1.0 + (target * values / moved.max(f64::MIN_POSITIVE)).sqrt(),
-            Margin::Input => plain_psi(config),
-        };
-        Self { sigma_prior: config.sigma_prior, psi: psi.min(MAX_PSI), posterior }
+        let target = 0.5 * (config.delta_min + config.delta_max) * architecture.values() as f64;
+        (1.0 + (target / moved.max(f64::MIN_POSITIVE)).sqrt()).min(MAX_PSI)
     }
 
-    /// log sigma^2 of unit `j`.
-    fn log_variance(&self, j: usize) -> f32 {
-        (2.0 * self.sigma_prior.ln() + self.posterior[j].ln()) as f32
+    /// s of a component of variance `v`.
+    fn posterior(&self, v: f64) -> f64 {
+        (1.0 / (1.0 + self.noise_weight * v)).max(LEAST_POSTERIOR)
     }
-}
 
-/// Where psi starts without PCA: at 1, X~ is X^, and the gradient of d(X^, X~) with respect to psi is
-/// 0.
-fn plain_psi(config: &FitConfig) -> f64 {
-    match config.margin {
-        Margin::Reconstruction => 2.0,
-        Margin::Input => 1.0,
+    /// Starts of a layer beside the linear path; `bias` where that is set by PCA.
+    pub(super) fn beside_linear<'b>(
+        &self,
+        fan_in: usize,
+        bias: &'b dyn Fn() -> Vec<f32>,
+    ) -> [Start<'b>; 2] {
+        match self.pca {
+            None => [Start::Uniform { fan_in, scale: 1.0 }; 2],
+            Some(_) => [Start::Uniform { fan_in, scale: BESIDE_LINEAR }, Start::Values(bias)],
+        }
+    }
+
+    /// Of the encoder's head: mu by the linear path alone, log sigma^2 of the posterior.
+    pub(super) fn head_bias(&self, latent: usize) -> Vec<f32> {
+        let mut bias = vec![0.0; latent];
+        let variance = |j| self.pca.map_or(0.0, |pca| variance(pca, j));
+        let log = |j| 2.0 * self.sigma_prior.ln() + self.posterior(variance(j)).ln();
+        bias.extend((0..latent).map(|j| log(j) as f32));
+        bias
+    }
+
+    /// The linear paths of encoder and decoder.
+    pub(super) fn linear_paths(
+        &self,
+        architecture: &Architecture,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<[Linear; 2]> {
+        let (values, latent) = (architecture.values(), architecture.latent);
+        let Some(pca) = self.pca else {
+            let encoder = scope.linear("encoder.linear", values, latent)?;
+            return Ok([encoder, scope.linear("decoder.linear", latent, values)?]);
+        };
+        let weight = || encoder_weight(pca, architecture, self.sigma_prior);
+        let bias = || encoder_bias(pca, architecture, self.sigma_prior);
+        let starts = [Start::Values(&weight), Start::Values(&bias)];
+        let encoder = scope.pair("encoder.linear", &[values, latent], starts)?;
+        let weight = || decoder_weight(pca, architecture, self.sigma_prior);
+        let bias = || pca.mean.iter().map(|&x| x as f32).collect();
+        let starts = [Start::Values(&weight), Start::Values(&bias)];
+        Ok([encoder.into(), scope.pair("decoder.linear", &[latent, values], starts)?.into()])
     }
 }
 
 /// Variance along component `j`; 0 beyond the last.
 fn variance(pca: &Pca, j: usize) -> f64 {
     pca.variances.get(j).map_or(0.0, |variance| variance.max(0.0))
-}
-
-/// Parameters of an untrained model.
-///
-/// With a linear path, `pca` sets it so that mu has the prior's standard deviation and
-/// dec(mu) is the PCA reconstruction.
-///
-/// # Errors
-/// When a tensor cannot be made.
-pub fn initialise(
-    architecture: &Architecture,
-    pca: Option<&Pca>,
-    start: &Start,
-    seed: u64,
-) -> Result<HashMap<String, Var>> {
-    let sigma_prior = start.sigma_prior;
-    let mut parameters = HashMap::new();
-    for (i, (name, shape)) in architecture.shapes().into_iter().enumerate() {
-        let values = match (name.as_str(), pca) {
-            ("psi", _) => vec![start.psi as f32],
-            // psi is global at first.
-            ("local.weight" | "local.bias", _) => vec![0.0; shape.iter().product()],
-            ("encoder.linear.weight", Some(pca)) => encoder_weight(pca, architecture, sigma_prior),
-            ("encoder.linear.bias", Some(pca)) => encoder_bias(pca, architecture, sigma_prior),
-            ("decoder.linear.weight", Some(pca)) => decoder_weight(pca, architecture, sigma_prior),
-            ("decoder.linear.bias", Some(pca)) => pca.mean.iter().map(|&x| x as f32).collect(),
-            ("encoder.head.bias", Some(_)) => {
-                let mut bias = vec![0.0; architecture.latent];
-                bias.extend((0..architecture.latent).map(|j| start.log_variance(j)));
-                bias
-            }
-            ("decoder.out.bias", Some(_)) => vec![0.0; architecture.features],
-            (name, pca) => {
-                let beside = matches!(name, "encoder.head.weight" | "decoder.out.weight");
-                let scale = if beside && pca.is_some() { BESIDE_LINEAR } else { 1.0 };
-                let mut rng = Rng::new(seed, Purpose::Init, [i as u64, 0]);
-                rng.symmetric(shape.iter().product(), scale * bound(name, architecture))
-            }
-        };
-        parameters.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
-    }
-    Ok(parameters)
-}
-
-/// 1 / sqrt(fan-in) of the layer that parameter `name` belongs to.
-fn bound(name: &str, architecture: &Architecture) -> f64 {
-    let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
-    let weight = format!("{layer}.weight");
-    let shapes = architecture.shapes();
-    let shape = shapes.iter().find(|(name, _)| *name == weight).map(|(_, shape)| &shape[..]);
-    let fan_in: usize = match shape {
-        // A transposed convolution [C, 4, O] of stride 2: two taps reach each output.
-        Some([inputs, 4, _]) if layer.starts_with("decoder.up") => 2 * inputs,
-        Some([taps, inputs, _]) => taps * inputs,
-        Some([inputs, _]) => *inputs,
-        _ => 1,
-    };
-    1.0 / (fan_in.max(1) as f64).sqrt()
 }
 
 /// Standard deviation of component `j`, kept away from 0.

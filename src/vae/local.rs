@@ -1,9 +1,9 @@
 //! psi of a window: the global one, scaled by a small head on the latent mean.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
 use crate::kernels::linear;
+use crate::nn::parameters::{Group, Scope, Start};
 
 /// Largest |h|: psi - 1 is at most tripled, and at least a third of the global one.
 const BOUND: f64 = 1.098_612_288_668_109_8;
@@ -20,14 +20,14 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Names and shapes of the parameters for `latent` units.
-    pub(crate) fn shapes(latent: usize) -> [(String, Vec<usize>); 2] {
-        [("local.weight".into(), vec![latent, 1]), ("local.bias".into(), vec![1])]
-    }
-
-    /// Takes the parameters below `local`.
-    pub(crate) fn new(latent: usize, vb: VarBuilder<'_>) -> Result<Self> {
-        Ok(Self { weight: vb.get((latent, 1), "weight")?, bias: vb.get(1, "bias")? })
+    /// Declares its parameters; psi is global at first.
+    pub(super) fn new(latent: usize, mut scope: Scope<'_, '_>) -> crate::Result<Self> {
+        let zeros = |n: usize| move || vec![0.0; n];
+        let (weight, bias) = (zeros(latent), zeros(1));
+        Ok(Self {
+            weight: scope.parameter("weight", &[latent, 1], Start::Values(&weight), Group::Head)?,
+            bias: scope.parameter("bias", &[1], Start::Values(&bias), Group::Head)?,
+        })
     }
 
     /// h of latent means [B, L], [B, 1].
@@ -43,24 +43,25 @@ pub(crate) fn scaled(psi: &Tensor, log_factor: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     use candle_core::{Device, Var};
 
     use super::*;
     use crate::config::FitConfig;
     use crate::kernels::{Summed, backward};
-    use crate::rng::{Purpose, Rng};
-    use crate::vae::init::{Start, initialise};
+    use crate::nn::parameters::Declared;
+    use crate::runtime::rng::{Purpose, Rng};
+    use crate::vae::init::Beginning;
     use crate::vae::loss::Losses;
-    use crate::vae::{Architecture, Vae, var_builder};
+    use crate::vae::{Architecture, Vae};
 
     const WINDOWS: usize = 6;
 
     struct Case {
         config: FitConfig,
-        architecture: Architecture,
-        vars: HashMap<String, Var>,
+        vae: Vae,
+        vars: BTreeMap<String, Var>,
         x: Tensor,
         eps: Tensor,
     }
@@ -76,11 +77,10 @@ mod tests {
                 ..FitConfig::default()
             };
             let architecture = Architecture::new(&config, 2);
-            let vars = {
-                let start = Start { sigma_prior: 0.5, psi: 3.0, posterior: Vec::new() };
-                initialise(&architecture, None, &start, 1)
-            }
-            .unwrap();
+            let beginning = Beginning { pca: None, sigma_prior: 0.5, psi: 3.0, noise_weight: 0.0 };
+            let (vae, declared) = Vae::start(&architecture, &beginning, 1).unwrap();
+            let named = |declared: Declared| (declared.name, declared.var.unwrap());
+            let vars: BTreeMap<String, Var> = declared.into_iter().map(named).collect();
             let mut rng = Rng::new(4, Purpose::Batch, [0, 0]);
             let mut draw = |shape: (usize, usize)| {
                 Tensor::from_vec(rng.normals(shape.0 * shape.1), shape, &Device::Cpu).unwrap()
@@ -89,14 +89,12 @@ mod tests {
             let eps = (draw((WINDOWS, 5)) * 2.0).unwrap();
             let head = (draw((5, 1)) * 0.5).unwrap();
             vars["local.weight"].set(&head).unwrap();
-            Self { config, architecture, vars, x, eps }
+            Self { config, vae, vars, x, eps }
         }
 
         fn loss(&self) -> Tensor {
-            let parameters =
-                self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-            let vae = Vae::new(&self.architecture, var_builder(parameters.collect())).unwrap();
-            let output = vae.forward(&self.x, &self.eps, self.config.perturbation, None).unwrap();
+            let output =
+                self.vae.forward(&self.x, &self.eps, self.config.perturbation, None).unwrap();
             Losses::new(&self.x, &output, None, WINDOWS, &self.config).unwrap().total
         }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Output;
+use super::net::Output;
 use crate::config::{FitConfig, Kl, Margin};
 use crate::kernels::distances;
 
@@ -34,9 +34,32 @@ impl Losses {
         batch: usize,
         config: &FitConfig,
     ) -> Result<Self> {
+        Self::of_distances(distances(x, &output.both)?, x, output, (zero, batch), config)
+    }
+
+    /// As [`Losses::new`], where only the values of `x` count at which `observed` [B, W, D] is 1, not 0.
+    /// How far X~ is from X^ does not depend on them.
+    pub(crate) fn of_observed(
+        x: &Tensor,
+        output: &Output,
+        observed: &Tensor,
+        (zero, batch): (Option<&Tensor>, usize),
+        config: &FitConfig,
+    ) -> Result<Self> {
+        let distances = observed_distances(x, &output.both, observed)?;
+        Self::of_distances(distances, x, output, (zero, batch), config)
+    }
+
+    /// Of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
+    fn of_distances(
+        distances: Tensor,
+        x: &Tensor,
+        output: &Output,
+        (zero, batch): (Option<&Tensor>, usize),
+        config: &FitConfig,
+    ) -> Result<Self> {
         let features = x.dim(2)?;
         let share = 1.0 / batch as f64;
-        let distances = distances(x, &output.both)?;
         let reconstruction = (distances.get(0)?.sum_all()? * share)?;
         let hinges = hinges(&distances, config)?;
         let perturbation = (hinges.sum_all()? * share)?;
@@ -57,6 +80,16 @@ impl Losses {
         }
         Ok(Self { reconstruction, perturbation, zero, kl, total })
     }
+}
+
+/// [`distances`], where those from X are means over the observed values.
+fn observed_distances(x: &Tensor, both: &Tensor, observed: &Tensor) -> Result<Tensor> {
+    let all = distances(x, both)?;
+    let seen = distances(&(x * observed)?, &(both * Tensor::cat(&[observed, observed], 0)?)?)?;
+    let counts = observed.flatten_from(1)?.sum(1)?;
+    let values = (x.elem_count() / x.dim(0)?.max(1)) as f64;
+    let seen = seen.broadcast_mul(&(counts.recip()? * values)?)?;
+    Tensor::stack(&[seen.get(0)?, all.get(1)?, seen.get(2)?], 0)
 }
 
 /// Sum of the two hinges per window, [B], of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
@@ -96,4 +129,69 @@ fn kl(output: &Output, config: &FitConfig) -> Result<Tensor> {
 fn zero_perturbation(x: &Tensor, output: &Output, weights: &Tensor) -> Result<Tensor> {
     let moved = (x - &output.perturbed)?.sqr()?.mean(1)?;
     ((moved + 1.0)?.recip()? * weights)?.sum_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::runtime::rng::{Purpose, Rng};
+
+    const SHAPE: (usize, usize, usize) = (2, 8, 3);
+
+    fn normals(key: u64, scale: f32) -> Vec<f32> {
+        let normals = Rng::new(key, Purpose::Place, [0, 0]).normals(2 * 8 * 3);
+        normals.into_iter().map(|x| scale * x).collect()
+    }
+
+    /// Losses of `x`, and what they are by the reconstruction.
+    fn losses(x: &[f32], observed: Option<&[f32]>, margin: Margin) -> (Vec<f32>, Vec<f32>) {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, SHAPE, &Device::Cpu).unwrap();
+        let both = [normals(1, 1.0), normals(2, 1.0)].concat();
+        let both = Var::from_vec(both, (4, 8, 3), &Device::Cpu).unwrap();
+        let perturbed = both.as_tensor().narrow(0, 2, 2).unwrap();
+        let latent = Tensor::zeros((2, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let output = Output {
+            mu: latent.clone(),
+            log_variance: latent,
+            reconstruction: both.as_tensor().narrow(0, 0, 2).unwrap(),
+            both: both.as_tensor().clone(),
+            perturbed,
+            log_factor: None,
+        };
+        let config = FitConfig { margin, ..FitConfig::default() };
+        let x = tensor(x);
+        let losses = match observed {
+            None => Losses::new(&x, &output, None, 2, &config),
+            Some(seen) => Losses::of_observed(&x, &output, &tensor(seen), (None, 2), &config),
+        };
+        let losses = losses.unwrap();
+        let gradients = losses.total.backward().unwrap();
+        let gradient = gradients.get(&both).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let parts = [losses.reconstruction, losses.perturbation, losses.total];
+        (parts.map(|part| part.to_scalar::<f32>().unwrap()).to_vec(), gradient)
+    }
+
+    #[test]
+    fn filled_values_have_no_loss_and_no_gradient() {
+        let mut seen = vec![1.0; 48];
+        [0, 7, 20, 47].into_iter().for_each(|i| seen[i] = 0.0);
+        for margin in [Margin::Reconstruction, Margin::Input] {
+            let mut x = normals(3, 1.0);
+            let all = losses(&x, None, margin);
+            assert_eq!(losses(&x, Some(&[1.0; 48]), margin), all);
+            let some = losses(&x, Some(&seen), margin);
+            [0, 7, 20, 47].into_iter().for_each(|i| x[i] = 50.0);
+            assert_eq!(losses(&x, Some(&seen), margin), some);
+            assert_ne!(some, all);
+            let error = |i: usize| (x[i] - normals(1, 1.0)[i]).powi(2);
+            let mean = |range: std::ops::Range<usize>| {
+                let kept: Vec<usize> = range.filter(|i| seen[*i] > 0.0).collect();
+                kept.iter().map(|i| error(*i)).sum::<f32>() / kept.len() as f32
+            };
+            let expected = 0.5 * (mean(0..24) + mean(24..48));
+            assert!((some.0[0] - expected).abs() < 1e-5, "{} {expected}", some.0[0]);
+        }
+    }
 }

@@ -3,16 +3,17 @@
 //! Training decodes sampled latents, so the linear path learns to shrink: X^ of the latent mean falls
 //! short of the best linear reading of it. The shortfall has a closed form.
 
-use std::collections::HashMap;
-
+use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
 use nalgebra::{DMatrix, DVector};
 
-use super::{Architecture, Vae, var_builder};
-use crate::control::Control;
+use super::net::Vae;
+use super::train::task::Task;
+use crate::data::batches::{batch, map_shares};
+use crate::data::windows::spread;
 use crate::error::Result;
 use crate::kernels::{View, matmul};
-use crate::train::{Task, spread, spread_over_pool};
+use crate::runtime::control::Control;
 
 /// Training windows that the fit is taken over, evenly spaced.
 const FITTED: usize = 1200;
@@ -20,8 +21,6 @@ const FITTED: usize = 1200;
 const HELD_OUT: usize = 256;
 /// Ridge, as a share of the mean variance of the latent means.
 const RIDGE: f64 = 1e-4;
-/// Windows that one task encodes and decodes.
-const SHARE: usize = 16;
 const WEIGHT: &str = "decoder.linear.weight";
 const BIAS: &str = "decoder.linear.bias";
 
@@ -34,14 +33,16 @@ struct Remainder {
 
 impl Remainder {
     fn of(vae: &Vae, task: &Task<'_>, starts: &[usize], control: &dyn Control) -> Result<Self> {
-        let shares: Vec<&[usize]> = starts.chunks(SHARE).collect();
         let size = task.architecture.window;
-        let parts = spread_over_pool(shares.len(), control, |i| {
-            let shape = (shares[i].len(), size, task.architecture.features);
-            let x = Tensor::from_vec(task.matrix.gather(shares[i], size), shape, &Device::Cpu)?;
+        let parts = map_shares(starts.len(), control, |share| {
+            let starts = &starts[share];
+            let x = batch(task.matrix, starts, size)?;
             let (mu, _) = vae.encode(&x)?;
-            let error = (x - vae.decode(&mu)?)?.flatten_all()?;
-            Ok((mu.flatten_all()?.to_vec1::<f32>()?, error.to_vec1::<f32>()?))
+            let mut error = (&x - vae.decode(&mu)?)?;
+            if let Some(observed) = task.matrix.observed(starts, size) {
+                error = (error * Tensor::from_vec(observed, x.shape(), &Device::Cpu)?)?;
+            }
+            Ok((mu.flatten_all()?.to_vec1::<f32>()?, error.flatten_all()?.to_vec1::<f32>()?))
         })?;
         let (mu, error): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         Ok(Self { mu: mu.concat(), error: error.concat(), n: starts.len() })
@@ -55,16 +56,15 @@ impl Remainder {
 /// Adds to the linear path what least squares find in the remainder of the training windows, if
 /// that lowers the error of held-out ones.
 pub(crate) fn refit(
-    architecture: &Architecture,
-    parameters: &mut HashMap<String, Tensor>,
+    parameters: &mut Parameters,
     task: &Task<'_>,
     control: &dyn Control,
 ) -> Result<()> {
-    let vae = Vae::new(architecture, var_builder(parameters.clone()))?;
+    let vae = Vae::new(task.architecture, parameters.clone())?;
     let held_out = spread(task.validation, HELD_OUT);
     let before = Remainder::of(&vae, task, &held_out, control)?.squares();
     let remainder = Remainder::of(&vae, task, &spread(task.train, FITTED), control)?;
-    let Some((weight, bias)) = least_squares(remainder, architecture.latent)? else {
+    let Some((weight, bias)) = least_squares(remainder, task.architecture.latent)? else {
         return Ok(());
     };
     let mut changed = parameters.clone();
@@ -73,7 +73,7 @@ pub(crate) fn refit(
             *value = (&*value + Tensor::from_vec(change, value.shape(), &Device::Cpu)?)?;
         }
     }
-    let vae = Vae::new(architecture, var_builder(changed.clone()))?;
+    let vae = Vae::new(task.architecture, changed.clone())?;
     if Remainder::of(&vae, task, &held_out, control)?.squares() < before {
         *parameters = changed;
     }

@@ -2,21 +2,11 @@
 //! normalisation layers: they would erase the amplitude that the VAE has to keep.
 
 use candle_core::{Result, Tensor};
-use candle_nn::VarBuilder;
 
-use super::{Architecture, Dropout};
+use super::architecture::Architecture;
+use super::dropout::Dropout;
 use crate::kernels::{Block, Conv, Layer, add_relu, conv};
-
-/// A convolution from `inputs` to `outputs` channels.
-pub(super) fn layer(
-    inputs: usize,
-    outputs: usize,
-    geometry: Conv,
-    vb: VarBuilder<'_>,
-) -> Result<Layer> {
-    let weight = vb.get((geometry.kernel, inputs, outputs), "weight")?;
-    Ok(Layer { weight, bias: vb.get(outputs, "bias")?, geometry })
-}
+use crate::nn::parameters::Scope;
 
 /// [B, T, C] -> [B, T', O].
 pub(super) fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
@@ -24,21 +14,21 @@ pub(super) fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
 }
 
 /// Block `i` of the encoder: relu(conv2(relu(conv1(x))) + skip(x)).
-pub(super) fn block(architecture: &Architecture, i: usize, vb: VarBuilder<'_>) -> Result<Block> {
+pub(super) fn block(
+    architecture: &Architecture,
+    i: usize,
+    mut scope: Scope<'_, '_>,
+) -> crate::Result<Block> {
     let (stride, dilation) = architecture.block(i);
     let (kernel, channels) = (architecture.kernel_size, architecture.channels);
     let inputs = if i == 0 { architecture.features } else { channels };
-    let first = Conv::causal(kernel, stride, dilation, true);
-    let second = Conv::causal(kernel, 1, dilation, false);
-    let pointwise = Conv::causal(1, stride, 1, false);
+    let causal = |kernel, stride, dilation, relu| Conv::causal(kernel, stride, dilation, relu);
+    let first = scope.conv("conv1", (inputs, channels), causal(kernel, stride, dilation, true))?;
+    let second = scope.conv("conv2", (channels, channels), causal(kernel, 1, dilation, false))?;
     let skip = (inputs != channels || stride != 1)
-        .then(|| layer(inputs, channels, pointwise, vb.pp("skip")))
+        .then(|| scope.conv("skip", (inputs, channels), causal(1, stride, 1, false)))
         .transpose()?;
-    Ok(Block {
-        first: layer(inputs, channels, first, vb.pp("conv1"))?,
-        second: layer(channels, channels, second, vb.pp("conv2"))?,
-        skip,
-    })
+    Ok(Block { first, second, skip })
 }
 
 /// [B, T, C] -> [B, ceil(T / stride), channels], with hidden units dropped.

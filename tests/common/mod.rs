@@ -3,15 +3,20 @@
 // Each test binary uses a part of these.
 #![allow(dead_code)]
 
+pub mod bytes;
+pub mod mutation;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, Float64Array};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
 use genias::rng::{Purpose, Rng};
 use genias::vae::{Architecture, Vae};
-use genias::{Columns, Control, FitConfig, Model, Rows, RunToEnd, Series, Status, fit};
+use genias::{
+    Columns, Control, DetectConfig, DetectorKind, FitConfig, Model, Rows, RunToEnd, Series, Status,
+    fit,
+};
 
 /// A stream of random numbers of the tests' own.
 pub fn rng(seed: u64) -> Rng {
@@ -55,8 +60,10 @@ pub fn small() -> FitConfig {
         steps: 5,
         batch_size: 16,
         // Trains whether or not that pays.
+        learning_rate: 5e-4,
         patience: Some(200),
         min_gain: 0.0,
+        max_null: 0.0,
         ..FitConfig::default()
     }
 }
@@ -66,9 +73,17 @@ pub fn normal() -> FitConfig {
     FitConfig { latent: Some(12), channels: 8, steps: 150, batch_size: 32, ..small() }
 }
 
-/// Fits, and checks what must hold for any model at all.
+/// Fits, with the thresholds of the detectors that need no training.
+pub fn with_thresholds(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Model {
+    let untrained =
+        DetectConfig { detector: DetectorKind::Reconstruction, ..DetectConfig::default() };
+    let model = fit(series, config, control).unwrap();
+    model.fit_detector(series, &untrained, control).unwrap()
+}
+
+/// Fits, with thresholds, and checks what must hold for any model.
 pub fn fitted(series: &Series<'_>, config: &FitConfig) -> Model {
-    let model = fit(series, config, &RunToEnd).unwrap();
+    let model = with_thresholds(series, config, &RunToEnd);
     assert!(model.psi() >= 1.0, "psi {}", model.psi());
     let report = &model.report;
     let numbers =
@@ -88,9 +103,9 @@ pub fn model_of(columns: &Columns, config: &FitConfig) -> Model {
 pub fn vae_of(model: &Model) -> Vae {
     let bytes = model.to_bytes().unwrap();
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
-    let live = model.normaliser.live_features().len();
-    let architecture = Architecture::new(&model.config, live);
-    Vae::new(&architecture, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)).unwrap()
+    let live = model.generator.normaliser.live_features().len();
+    let architecture = Architecture::new(&model.generator.config, live);
+    Vae::new(&architecture, tensors.into_iter().collect()).unwrap()
 }
 
 /// Values of a tensor in row-major order, as 64-bit numbers.

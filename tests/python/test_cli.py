@@ -7,60 +7,33 @@ import importlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import typing
 from datetime import timedelta
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 import polars_genias as pg
-from conftest import FAST, make_hosts
+from command_line import (
+    FEATURES,
+    FIT_ARGUMENTS,
+    FITTED,
+    GENERATE,
+    ROLE_ARGUMENTS,
+    ROLES,
+    ROOT,
+    arguments,
+    command,
+    genias,
+    hidden,
+    write_partitions,
+)
+from conftest import make_hosts
 from polars_genias import cli
-from polars_genias._files import replacing
-from polars_genias.cli import _arguments, _data, _run
-
-ROOT = Path(__file__).parents[2]
-FEATURES = ["cpu", "mem"]
-ROLES = {"features": FEATURES, "by": "host", "order_by": "t"}
-FITTED = FAST | {"steps": 4, "detector": "reconstruction"}
-
-
-def arguments(**options):
-    """Options of a verb as on the command line."""
-    given = []
-    for name, value in options.items():
-        text = ",".join(value) if isinstance(value, list) else str(value)
-        given += [f"--{name.replace('_', '-')}", text]
-    return given
-
-
-ROLE_ARGUMENTS = arguments(**ROLES)
-FIT_ARGUMENTS = [*ROLE_ARGUMENTS, *arguments(**FITTED)]
-GENERATE = {name: FITTED[name] for name in FITTED if name in pg.GenerateOptions.__annotations__}
-
-
-def command(*given):
-    return [sys.executable, "-m", "polars_genias", *map(str, given)]
-
-
-def genias(*given, code=0, cwd=None):
-    """Runs a command in a pipe; stdout. A failure is one line, without a traceback."""
-    done = subprocess.run(command(*given), capture_output=True, text=True, cwd=cwd, timeout=120)
-    assert done.returncode == code, done.stderr
-    if code == 0:
-        assert done.stderr == ""  # quiet in a pipe
-        return done.stdout
-    assert done.stdout == ""
-    assert done.stderr.startswith("genias"), done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+from polars_genias.cli import _arguments, _run
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +49,6 @@ def data(tmp_path_factory):
     labelled = pg.label(scored, models=models, **ROLES)
     labelled.write_parquet(folder / "labelled.parquet")
     return folder
-
-
-def write_partitions(hosts, folder):
-    for (host,), rows in hosts.group_by("host", maintain_order=True):
-        (folder / f"host={host}").mkdir(parents=True)
-        rows.drop("host").write_parquet(folder / f"host={host}" / "part-0.parquet")
-
-
-def hidden(folder):
-    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 # What the verbs write is what the functions give.
@@ -146,105 +109,14 @@ def test_features_may_have_other_names_than_in_the_model(data, tmp_path):
     renamed = pl.read_parquet(data / "hosts.parquet").rename({"cpu": "busy, cpu"})
     renamed.write_parquet(tmp_path / "renamed.parquet")
     out = tmp_path / "out.parquet"
-    given = ["--features", 'mem,"cpu=busy, cpu"', "--by", "host", "--order-by", "t"]
+    given = ["--features", 'mem,cpu="busy, cpu"', "--by", "host", "--order-by", "t"]
     models = data / "models.parquet"
     error = genias("score", tmp_path / "renamed.parquet", out, *given, "--models", models, code=1)
     assert "cpu" in error  # another order of features than in the model
-    given[1] = '"cpu=busy, cpu",mem'
+    given[1] = 'cpu="busy, cpu",mem'
     genias("score", tmp_path / "renamed.parquet", out, *given, "--models", models)
     expected = pl.read_parquet(data / "labelled.parquet")["anomaly_score"]
     assert pl.read_parquet(out)["anomaly_score"].equals(expected)
-
-
-# Inputs and outputs.
-
-
-def test_globs_folders_and_files_are_the_same_rows(data, tmp_path):
-    folder = data / "metrics"
-    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet"]
-    files = sorted(folder.rglob("*.parquet"))
-    expected = None
-    inputs = ([folder], [folder / "*" / "*.parquet"], [folder / "host=*"], files)
-    for number, paths in enumerate(inputs):
-        out = tmp_path / f"{number}.parquet"
-        genias("score", *paths, out, *given)
-        rows = pl.read_parquet(out)
-        expected = rows if expected is None else expected
-        assert_frame_equal(rows, expected)
-    scores = pl.read_parquet(data / "labelled.parquet")["anomaly_score"]
-    assert expected["anomaly_score"].equals(scores)
-    assert expected["host"].n_unique() == 3
-
-
-def test_partitioned_folder_in_place_with_remains_of_a_killed_write(data, tmp_path):
-    folder = tmp_path / "metrics"
-    write_partitions(pl.read_parquet(data / "hosts.parquet"), folder)
-    (folder / "host=h0" / ".part-0.parquet.0123").write_bytes(b"PAR1 half")
-    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet"]
-    assert "exists" in genias("score", folder, folder, *given, code=1)
-    said = json.loads(genias("score", folder, folder, *given, "--overwrite", "--json"))
-    assert said["rows"] == 480
-    assert hidden(tmp_path) == []
-    assert sorted(path.name for path in folder.iterdir()) == ["host=h0", "host=h1", "host=h2"]
-    rows = pl.read_parquet(folder, hive_partitioning=True).sort("host", "t")
-    labelled = pl.read_parquet(data / "labelled.parquet").drop("anomaly_label")
-    assert_frame_equal(rows, labelled.select(rows.columns))
-
-    # Other keys, in a new folder; only some rows.
-    other = tmp_path / "by-label"
-    given += ["--where", "t >= 10 and host <> 'h1'", "--name", "again", "--partition-by", "known"]
-    genias("score", f"{folder}/", other, *given)
-    assert sorted(path.name for path in other.iterdir()) == ["known=false", "known=true"]
-    assert pl.read_parquet(other, hive_partitioning=True).height == 300
-
-
-def test_file_in_place_through_a_link(data, tmp_path):
-    rows = pl.read_parquet(data / "hosts.parquet")
-    rows.write_parquet(tmp_path / "rows.parquet")
-    link = tmp_path / "link.parquet"
-    link.symlink_to("rows.parquet")
-    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet", "--overwrite"]
-    genias("score", "link.parquet", "link.parquet", *given, cwd=tmp_path)
-    assert link.is_symlink()
-    written = pl.read_parquet(tmp_path / "rows.parquet")
-    assert_frame_equal(written.drop("anomaly_score"), rows)
-    # Once more would be the same column again.
-    error = genias("score", "link.parquet", "link.parquet", *given, cwd=tmp_path, code=1)
-    assert "'anomaly_score' exists already" in error
-    assert_frame_equal(pl.read_parquet(link), written)
-
-
-def test_what_is_not_replaced(data, tmp_path):
-    rows = data / "hosts.parquet"
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "notes.txt").write_text("mine")
-    given = [*ROLE_ARGUMENTS, "--models", data / "models.parquet", "--overwrite"]
-    error = genias("score", rows, folder, *given, code=1)
-    assert "notes.txt" in error
-    (folder / "notes.txt").rename(tmp_path / "notes.txt")
-    error = genias("score", rows, tmp_path / "notes.txt", *given, "--partition-by", "host", code=1)
-    assert "in its place" in error
-    error = genias("score", rows, folder, "--order-by", "t", "--overwrite", code=2)
-    assert "--partition-by" in error
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert hidden(tmp_path) == []
-
-
-def test_a_folder_that_cannot_be_moved_in_comes_back(tmp_path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a").write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "folder") as beside:
-        beside.mkdir()
-        1 / 0  # noqa: B018
-    with replacing(tmp_path / "folder") as beside:
-        beside.mkdir()
-        (beside / "b").write_text("new")
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
-    # A file never takes the place of a folder.
-    with pytest.raises(OSError), replacing(tmp_path / "folder") as beside:
-        beside.write_text("file")
-    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "b"]
 
 
 # Dry runs.
@@ -336,58 +208,7 @@ def test_errors_in_the_data_name_the_column_or_the_file(data, tmp_path):
     assert "Traceback" in debug.stderr
 
 
-# Interrupts.
-
-
-def until(process, is_so):
-    """Waits until something is so, while the process runs."""
-    latest = time.monotonic() + 60
-    while not is_so():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < latest
-        time.sleep(0.005)
-
-
-def start(*given):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(*given), text=True, **pipes)
-
-
-def test_interrupt_leaves_the_old_output_and_nothing_else(data, tmp_path):
-    old = pl.read_parquet(data / "models.parquet")
-    out = tmp_path / "models"
-    (out / "host=old").mkdir(parents=True)
-    old.drop("host").write_parquet(out / "host=old" / "0.parquet")
-    endless = FITTED | {"steps": 1_000_000, "patience": 1_000_000}
-    given = [data / "hosts.parquet", out, *ROLE_ARGUMENTS, *arguments(**endless), "--overwrite"]
-    process = start("fit", *given)
-    until(process, lambda: hidden(tmp_path))
-    time.sleep(0.5)  # into the training
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stdout == ""
-    assert stderr.startswith("genias fit: interrupted")
-    assert stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == [out]
-    assert_frame_equal(pl.read_parquet(out / "host=old" / "0.parquet"), old.drop("host"))
-
-
-def test_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
-    """In place: what is read is what would be replaced."""
-    values = np.random.default_rng(0).normal(size=2_000_000)
-    old = pl.DataFrame({"x": values, "y": values[::-1]})
-    path = tmp_path / "rows.parquet"
-    old.write_parquet(path)
-    process = start("inject", path, path, "--count", "1", "--overwrite")
-    until(process, lambda: any((tmp_path / name).stat().st_size for name in hidden(tmp_path)))
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert hidden(tmp_path)
-    assert_frame_equal(pl.read_parquet(path), old)
-    # What the killed process left is not read with the folder.
-    assert_frame_equal(_data.scan([str(tmp_path)]).collect(), old)
+# On a terminal.
 
 
 def test_a_line_on_a_terminal(data, tmp_path):

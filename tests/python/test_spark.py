@@ -198,14 +198,16 @@ def test_workers_run_one_thread_each(monkeypatch):
 
     schema = types.StructType().add("t", types.LongType()).add("x", types.DoubleType())
     functions = SimpleNamespace(applyInArrow=lambda function, _: function)
-    stub = SimpleNamespace(schema=schema, groupBy=lambda: functions)
+    stub = SimpleNamespace(schema=schema, columns=schema.names)
+    stub.toDF = lambda *_: SimpleNamespace(groupBy=lambda: functions)
+    stub.groupBy = None
     stub.sparkSession = SimpleNamespace(conf={})
     function = gs.inject(stub, order_by="t", count=1, length=4, kind="mean")
     script = """
 import sys, pickle, pyarrow as pa
 run = pickle.load(sys.stdin.buffer)
 assert not [name for name in sys.modules if name.startswith("polars")]
-out = run(pa.table({"t": range(64), "x": [float(t % 7) for t in range(64)]}))
+out = run(pa.table({"c0": range(64), "c1": [float(t % 7) for t in range(64)]}))
 import polars
 print(out["is_anomaly"].to_pylist().count(True), polars.thread_pool_size())
 """
@@ -265,3 +267,50 @@ def test_the_page_about_spark(spark, tmp_path):
     exec(page, scope)
     assert scope["labelled"].columns[-2:] == ["anomaly_score", "anomaly_label"]
     assert "anomaly_id" in scope["augmented"].columns
+
+
+NAMES = [
+    ["a.b", "*", "^x.*$", "x1", "note"],
+    ["model", "features", "start", "id", "mask"],
+    ["a", "A", "`", "``.`", " "],
+    ["e\u0301", "é", "a=b", '"', "c0"],
+    ["key", "t", "", "-x", "a,b"],
+]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_any_string_is_a_name(spark, names):
+    """Names that Spark reads as paths, quotes or one another, and those of the package."""
+    key, order, one, other, beside = names
+    keys = ["", None, "e\u0301", "é", "*"]
+    size = 16 * len(keys)
+    values = pl.int_range(size, eager=True)
+    rows = pl.DataFrame(
+        {
+            key: [name for name in keys for _ in range(16)],
+            order: values,
+            one: (values * 7 % 23).cast(pl.Float64),
+            other: (values * 5 % 11).cast(pl.Float64),
+            beside: values.cast(pl.String),
+        }
+    )
+    data = spark.createDataFrame(rows.to_arrow())
+    roles = {"by": key, "order_by": order, "features": [one, other]}
+    models = gs.fit(data, **roles, name="m", **FAST).collect()
+    expected = pg.fit(rows, **roles, name="m", **FAST)
+    assert {row[0]: bytes(row[1]) for row in models} == dict(expected.iter_rows())
+    for verb, options in (("inject", {"count": 1, "length": 4}), ("score", FAST)):
+        result = getattr(gs, verb)(data, **roles, **options)
+        out = pl.from_arrow(result.toArrow())
+        out.columns = result.columns
+        mine = getattr(pg, verb)(rows, **roles, **options)
+        out = out[out.to_series(out.columns.index(order)).alias("").arg_sort()]
+        assert out.columns == mine.columns
+        for column in mine.columns:
+            assert out[column].to_list() == mine[column].to_list(), column
+
+
+def test_a_name_that_is_there_twice(spark):
+    data = spark.range(20).selectExpr("id t", "id x", "id x")
+    with pytest.raises(ValueError, match="column 'x' is given twice"):
+        gs.inject(data, order_by="t")

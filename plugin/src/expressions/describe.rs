@@ -67,20 +67,20 @@ type Models<'a> = &'a [Option<Described>];
 fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
     Ok(vec![
         count(models, "format_version", |_| Some(genias::artifact::FORMAT_VERSION as usize)),
-        strings(models, "features", |m| m.model.normaliser.features.clone())?,
+        strings(models, "features", |m| m.model.generator.normaliser.features.clone())?,
         strings(models, "constant_features", |m| constant_features(&m.model))?,
-        count(models, "window", |m| Some(m.model.config.window)),
-        count(models, "latent", |m| Some(m.model.latent())),
+        count(models, "window", |m| Some(m.model.generator.config.window)),
+        count(models, "latent", |m| Some(m.model.generator.latent())),
         count(models, "parameters", |m| Some(m.model.parameter_count())).cast(&DataType::UInt64)?,
-        number(models, "psi", |m| m.model.report.psi),
+        number(models, "psi", |m| m.model.generator.psi().ok().flatten()),
         number(models, "r2", |m| m.model.report.r2),
         number(models, "r2_pca", |m| m.model.report.r2_pca),
         count(models, "active_units", |m| Some(m.model.report.active_units)),
-        number(models, "edi", |m| m.model.edi()),
-        number(models, "correlation", |m| m.model.strongest_correlation()),
+        number(models, "edi", |m| m.model.generator.edi()),
+        number(models, "correlation", |m| m.model.generator.strongest_correlation()),
         number(models, "kl", |m| m.model.report.kl),
         number(models, "tau", |m| {
-            m.model.report.tau.get(&GenerateConfig::default().distance).copied()
+            m.model.generator.tau.get(&GenerateConfig::default().distance).copied()
         }),
         number(models, "patch_rate", |m| m.model.report.patch_rate),
         number(models, "in_band", |m| m.model.report.in_band),
@@ -99,12 +99,12 @@ fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
             m.model.report.health.iter().map(|warning| warning.name().to_string()).collect()
         })?,
         history(models)?,
-        text(models, "config", |m| serde_json::to_string(&m.model.config).ok()),
+        text(models, "config", |m| serde_json::to_string(&m.model.generator.config).ok()),
     ])
 }
 
 fn constant_features(model: &Model) -> Vec<String> {
-    let normaliser = &model.normaliser;
+    let normaliser = &model.generator.normaliser;
     let pairs = normaliser.features.iter().zip(&normaliser.live);
     pairs.filter(|(_, live)| !**live).map(|(name, _)| name.clone()).collect()
 }
@@ -144,7 +144,7 @@ fn thresholds_dtype() -> DataType {
 /// Thresholds of every detector of a model.
 fn thresholds(models: Models<'_>) -> PolarsResult<Series> {
     let row = |model: &Described| {
-        let all = &model.model.report.calibrations;
+        let all = &model.model.detectors.calibrations;
         let names: Vec<&str> = all.keys().map(|kind| kind.name()).collect();
         let numbers = |name: &str, get: fn(&genias::detector::Calibration) -> f64| {
             Series::new(name.into(), all.values().map(get).collect::<Vec<f64>>())

@@ -33,8 +33,9 @@ fn embed(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
         kwargs.strict,
         Detector::None,
         |model, series, control| {
-            if model.latent() != latent {
-                let allowed = format!("{}, the latent units of the model", model.latent());
+            if model.generator.latent() != latent {
+                let allowed =
+                    format!("{}, the latent units of the model", model.generator.latent());
                 return Err(genias::Error::parameter("latent", latent, allowed));
             }
             model.embed(series, stride, control)

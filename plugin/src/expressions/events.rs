@@ -1,7 +1,7 @@
 //! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
 //! same rows with the same options; with group keys, behind the keys.
 
-use genias::generate::Anomaly;
+use genias::anomaly::Anomaly;
 use genias::{Options, Series as TimeSeries};
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;

@@ -38,6 +38,7 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             }
         }
     }
+    frame.warn_without()?;
     let column = column.finish().into_series();
     if kwargs.inputs.by == 0 {
         return Ok(column);

@@ -1,6 +1,6 @@
 //! `generate(...)`: the rows with anomalies in them, labels, ids, kinds, strengths and masks.
 
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 

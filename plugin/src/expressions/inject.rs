@@ -1,6 +1,6 @@
 //! `inject(...)`: the rows with classical anomalies in them, labels, ids, kinds, strengths and masks.
 
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use genias::Options;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;

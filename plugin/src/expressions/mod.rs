@@ -47,7 +47,7 @@ fn values_field(inputs: &[Field]) -> PolarsResult<&Field> {
     inputs.first().ok_or_else(|| polars_err!(InvalidOperation: "the values argument is missing"))
 }
 
-/// Generated and reconstructed values are Float32 where the input is, Float64 elsewhere.
+/// Reconstructed values are Float32 where the input is, Float64 elsewhere.
 fn float_dtype(dtype: &DataType) -> DataType {
     match dtype {
         DataType::Float32 => DataType::Float32,

@@ -1,28 +1,34 @@
 //! `pairs(...)`: windows as they are beside the same windows with an anomaly; with group keys, behind
 //! the keys.
 
+use genias::anomaly::Pairs;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
 use super::{feature_fields, is_multivariate, values_field, with_keys};
-use crate::bridge::{array_dtype, boolean_arrays, float_arrays, window_shape};
-use crate::call::Call;
+use crate::bridge::{array_dtype, feature_arrays, to_feature, to_series, window_shape};
+use crate::call::{to_polars, Call};
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
+use crate::pool::pool;
 
 const FIELDS: [&str; 4] = ["start", "normal", "anomalous", "mask"];
 
+/// The dtype of windows: that of all features, or Float64 where they have several.
+fn value_dtype<'a>(mut features: impl Iterator<Item = &'a DataType>) -> DataType {
+    match features.next() {
+        Some(first) if features.all(|dtype| dtype == first) => first.clone(),
+        _ => DataType::Float64,
+    }
+}
+
 fn pairs_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     let (options, _) = kwargs.parse()?;
-    let features = feature_fields(inputs)?.len();
+    let features = feature_fields(inputs)?;
     let values = values_field(inputs)?;
-    let shape = window_shape(options.fit.window, features, is_multivariate(values));
-    let dtypes = [
-        DataType::UInt32,
-        array_dtype(DataType::Float32, &shape),
-        array_dtype(DataType::Float32, &shape),
-        array_dtype(DataType::Boolean, &shape),
-    ];
+    let shape = window_shape(options.fit.window, features.len(), is_multivariate(values));
+    let window = array_dtype(value_dtype(features.iter().map(Field::dtype)), &shape);
+    let dtypes = [DataType::UInt32, window.clone(), window, array_dtype(DataType::Boolean, &shape)];
     let fields: Vec<Field> =
         FIELDS.iter().zip(dtypes).map(|(name, dtype)| Field::new((*name).into(), dtype)).collect();
     let grouped = with_keys(inputs, &kwargs, fields.clone())?;
@@ -34,39 +40,47 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let window = frame.options.fit.window;
     let config = &frame.options.generate;
-    let (mut starts, mut normal) = (Vec::new(), Vec::new());
-    let (mut anomalous, mut mask) = (Vec::new(), Vec::new());
+    let (mut starts, mut windows) = (Vec::new(), Pairs::default());
     let mut counts = Vec::with_capacity(frame.groups.len());
     for_each_group(
         &frame,
         kwargs.strict,
         Detector::None,
         |model, series, control| {
-            if model.config.window != window {
-                let allowed = format!("{}, the window of the model", model.config.window);
+            if model.generator.config.window != window {
+                let allowed = format!("{}, the window of the model", model.generator.config.window);
                 return Err(genias::Error::parameter("window", window, allowed));
             }
             model.pairs(series, config, control)
         },
-        |_, pairs| {
+        |series, pairs| {
             let pairs = pairs.unwrap_or_default();
             counts.push(pairs.len());
-            for pair in pairs {
-                starts.push(pair.start as u32);
-                normal.extend(pair.normal);
-                anomalous.extend(pair.anomalous);
-                mask.extend(pair.mask);
-            }
+            starts.extend(pairs.iter().map(|pair| pair.rows.start as u32));
+            windows.add(series, &pairs);
         },
     )?;
-    let shape = frame.window_shape(window);
     let rows = starts.len();
     let mut fields = frame.keys(&counts)?;
-    fields.extend([
-        UInt32Chunked::from_vec(FIELDS[0].into(), starts).into_series(),
-        float_arrays(FIELDS[1], normal, None, &shape)?,
-        float_arrays(FIELDS[2], anomalous, None, &shape)?,
-        boolean_arrays(FIELDS[3], &mask, &shape)?,
-    ]);
+    fields.push(UInt32Chunked::from_vec(FIELDS[0].into(), starts).into_series());
+    fields.extend(arrays(&frame, windows, &frame.window_shape(window))?);
     Ok(StructChunked::from_series(frame.name, rows, fields.iter())?.into_series())
+}
+
+/// The columns of windows.
+fn arrays(frame: &Frame, windows: Pairs, shape: &[usize]) -> PolarsResult<[Series; 3]> {
+    let columns = pool()?.install(|| windows.finish(&frame.columns)).map_err(to_polars)?;
+    let common = value_dtype(frame.dtypes.iter());
+    let (mut normal, mut anomalous, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+    for (column, dtype) in columns.iter().zip(&frame.dtypes) {
+        let values = |array| to_feature(PlSmallStr::EMPTY, array, dtype)?.cast(&common);
+        normal.push(values(&column.normal)?);
+        anomalous.push(values(&column.anomalous)?);
+        mask.push(to_series(PlSmallStr::EMPTY, &column.mask)?);
+    }
+    Ok([
+        feature_arrays(FIELDS[1], &normal, shape)?,
+        feature_arrays(FIELDS[2], &anomalous, shape)?,
+        feature_arrays(FIELDS[3], &mask, shape)?,
+    ])
 }

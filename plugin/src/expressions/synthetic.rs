@@ -1,10 +1,10 @@
 //! The columns that `generate` and `inject` give: values, labels, ids, kinds and masks.
 
-use genias::generate::Synthetic;
+use genias::anomaly::Synthetic;
 use polars::prelude::*;
 
-use super::{feature_fields, float_dtype, suffixed, values_field};
-use crate::bridge::to_series;
+use super::{feature_fields, suffixed, values_field};
+use crate::bridge::{to_feature, to_series};
 use crate::inputs::Frame;
 use crate::pool::pool;
 
@@ -38,7 +38,7 @@ pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: Kinds) -> PolarsRe
     let features = feature_fields(inputs)?;
     let values = features
         .iter()
-        .map(|feature| Field::new(suffixed(feature.name(), suffix), float_dtype(feature.dtype())));
+        .map(|feature| Field::new(suffixed(feature.name(), suffix), feature.dtype().clone()));
     let mut fields: Vec<Field> = values.collect();
     fields.push(Field::new(IS_ANOMALY.into(), DataType::Boolean));
     fields.push(Field::new(ANOMALY_ID.into(), DataType::UInt32));
@@ -63,8 +63,8 @@ pub fn synthetic_column(
     let columns = pool()?.install(|| synthetic.finish());
     let names = frame.columns.names();
     let mut fields = Vec::with_capacity(2 * names.len() + 4);
-    for (name, values) in names.iter().zip(&columns.values) {
-        fields.push(to_series(suffixed(name, suffix), values)?);
+    for ((name, values), dtype) in names.iter().zip(&columns.values).zip(&frame.dtypes) {
+        fields.push(to_feature(suffixed(name, suffix), values, dtype)?);
     }
     fields.push(to_series(IS_ANOMALY.into(), &columns.is_anomaly)?);
     fields.push(to_series(ANOMALY_ID.into(), &columns.anomaly_id)?);

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,15 @@ _MODULES = dict.fromkeys(
 
 _EPILOG = """\
 genias COMMAND --help says more. Exit codes: 0 done; 1 the data or the work failed; 2 the command
-line is wrong; 130 interrupted. An output appears when it is whole: until then, and after an error,
-what was there stays.
+line is wrong; 130 interrupted; 143 and 129 ended by SIGTERM and SIGHUP. An output appears when it
+is whole: until then, and after an error, what was there stays.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit code."""
+    if arguments is None:
+        _in_utf8()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
         _no_command(given)
@@ -49,6 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = given[0]
     module = importlib.import_module(f"polars_genias.cli.{_MODULES[command]}")
     return _run.guarded(module.parser(command), module.run, given[1:])
+
+
+def _in_utf8() -> None:
+    """Starts Python anew, where the locale is not UTF-8: Polars takes paths as UTF-8 only."""
+    if sys.platform == "win32" or sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
+        return
+    program = ["-m", "polars_genias"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+    command = [sys.executable, "-X", "utf8", *program, *sys.argv[1:]]
+    os.execv(sys.executable, [os.fsencode(word) for word in command])  # noqa: S606
 
 
 def _no_command(given: list[str]) -> None:

@@ -6,7 +6,6 @@ The options are read off the types in `polars_genias._options`, so that there is
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import types
 import typing
@@ -14,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Union
 
+from polars_genias._names import refuse_twice
 from polars_genias._options import (
     FitOptions,
     GenerateOptions,
@@ -22,6 +22,7 @@ from polars_genias._options import (
     ModelOptions,
     ScoreOptions,
 )
+from polars_genias.cli import _keys, _quoting
 
 OPTIONS: dict[str, type] = {
     "fit": FitOptions,
@@ -35,6 +36,7 @@ OPTIONS: dict[str, type] = {
 
 DEFAULTS: dict[str, Any] = {
     "window": 200,
+    "max_null": 0.1,
     "kernel_size": 3,
     "channels": 32,
     "decimation": 3,
@@ -52,13 +54,13 @@ DEFAULTS: dict[str, Any] = {
     "refit": True,
     "local": False,
     "kinds": 6,
-    "steps": 400,
+    "steps": 200,
     "batch_size": 64,
-    "learning_rate": 5e-4,
+    "learning_rate": 5e-3,
     "psi_learning_rate": 0.05,
     "schedule": "cosine",
     "clip": 5,
-    "patience": 75,
+    "patience": 50,
     "min_gain": 0.002,
     "validation": 0.1,
     "seed": 0,
@@ -92,6 +94,7 @@ HELP: dict[str, str] = {
     "window": "rows of a window",
     "stride": "rows between training windows, in `pairs` between windows (4,096 windows or so)",
     "max_gap": "largest step of --order-by inside a window: a number, or a duration such as 5m",
+    "max_null": "largest share of the values of a window that may be null; they are filled in",
     "latent": "latent units (100; 50 for one feature)",
     "channels": "channels of the convolutions",
     "levels": "residual blocks (until the receptive field is a window)",
@@ -164,11 +167,18 @@ HELP: dict[str, str] = {
 
 def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -> None:
     """The positional INPUT and which of its rows count."""
-    parser.add_argument(
-        "input", nargs="+", metavar="INPUT", help=f"{what}: files, globs, folders (key=value)"
-    )
+    text = f"{what}: files, globs, folders (key=value), pipes (-)"
+    parser.add_argument("input", nargs="+", metavar="INPUT", help=text)
     parser.add_argument(
         "--where", metavar="SQL", help="""only rows for which this holds, as "host = 'web-03'\""""
+    )
+    parser.add_argument(
+        "--key-types",
+        type=key_types,
+        action="extend",
+        default=[],
+        metavar="KEY=TYPE",
+        help="types of the keys of folders (as their text is), such as host=String,day=Date",
     )
 
 
@@ -184,9 +194,30 @@ def add_overwrite(group: argparse._ActionsContainer) -> None:
     """Whether the output may replace what is there."""
     group.add_argument(
         "--overwrite",
-        action="store_true",
-        help="replace an output that exists, when the new one is whole; it may be the input",
+        nargs="?",
+        const="output",
+        choices=_OVERWRITE,
+        metavar="partitions",
+        help="replace an output that exists, when the new one is whole; it may be the input, if "
+        "all of its rows come back. partitions: only those that are written",
     )
+
+
+_OVERWRITE = ("output", "partitions")
+
+
+def normalised(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which the value of ``--overwrite``, if any, is part of it.
+
+    Otherwise a path behind it would be taken for its value.
+    """
+    given = list(arguments)
+    end = given.index("--") if "--" in given else len(given)
+    for at in reversed(range(end)):
+        if given[at] == "--overwrite":
+            value = given.pop(at + 1) if given[at + 1 : at + 2] == ["partitions"] else "output"
+            given[at] = f"--overwrite={value}"
+    return given
 
 
 def add_columns(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -196,7 +227,7 @@ def add_columns(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "all numeric ones without another role, unless named; "
         "NAME=COLUMN where the model knows the column as NAME"
     )
-    add_names(group, "features", text, default=None)
+    add_names(group, "features", text, default=None, type=_quoting.pairs)
     add_names(group, "by", "name the series")
     add_names(group, "order-by", "put the rows of a series in time order (as they come)")
     return group
@@ -206,16 +237,25 @@ def add_names(
     group: argparse._ActionsContainer, option: str, text: str | None = None, **given: Any
 ) -> None:
     """An option that takes names between commas, and may be given several times."""
-    usual: dict[str, Any] = {"default": [], "metavar": "COLUMNS", "help": text}
-    group.add_argument(f"--{option}", type=columns, action="extend", **(usual | given))
+    usual: dict[str, Any] = {"default": [], "metavar": "COLUMNS", "help": text, "type": columns}
+    group.add_argument(f"--{option}", action="extend", **(usual | given))
 
 
-def features(names: Sequence[str] | None) -> list[str] | dict[str, str] | None:
-    """``--features`` as the verbs take it."""
-    if names is None or not any("=" in name for name in names):
-        return None if names is None else list(names)
-    pairs = (name.partition("=")[::2] if "=" in name else (name, name) for name in names)
-    return dict(pairs)
+def features(given: Sequence[tuple[str, str | None]] | None) -> list[str] | dict[str, str] | None:
+    """``--features`` as the verbs take it.
+
+    Raises
+    ------
+    ValueError
+        For two columns of one name.
+    """
+    if given is None:
+        return None
+    known = [name for name, _ in given]
+    refuse_twice("features", known)
+    if all(column is None for _, column in given):
+        return known
+    return {name: name if column is None else column for name, column in given}
 
 
 def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
@@ -338,12 +378,19 @@ class _Listed:
 
 
 def columns(text: str) -> list[str]:
-    """Names between commas, each with double quotes around it if there is a comma in it."""
-    names = next(csv.reader([text], skipinitialspace=True), [])
-    if not names or not all(names):
-        msg = f"{text!r} is no list of names between commas"
-        raise argparse.ArgumentTypeError(msg)
-    return names
+    """Names between commas."""
+    return _quoting.names(text)
+
+
+def key_types(text: str) -> list[tuple[str, Any]]:
+    """Keys and their types, as ``host=String,day=Date``."""
+    found = []
+    for key, dtype in _quoting.pairs(text):
+        if dtype not in _keys.TYPES:
+            msg = f"{dtype!r} is none of {', '.join(_keys.TYPES)}"
+            raise argparse.ArgumentTypeError(msg)
+        found.append((key, _keys.TYPES[dtype]))
+    return found
 
 
 _UNITS: Mapping[str, timedelta] = {

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from polars_genias._files import sink_parquet
-from polars_genias.cli import COMMANDS, _arguments, _data, _models, _run
+from polars_genias.cli import COMMANDS, _arguments, _inputs, _models, _output, _run
 
 if TYPE_CHECKING:
     import argparse
@@ -33,16 +32,19 @@ def parser(command: str) -> _run.Parser:
 
 def run(given: argparse.Namespace) -> None:
     """Print or write what is in the models."""
-    target = given.output and _data.output(given.output, [], [], given.overwrite)
     if not given.models.exists():
         msg = f"no such file: {given.models}"
         raise ValueError(msg)
-    about = _models.described(given.models)
+    sources = _inputs.find([str(given.models)])
+    target = given.output and _output.output(
+        _output.Request("describe", given.output, overwrite=given.overwrite, sources=sources)
+    )
+    about = _models.described(_models.opened(sources[0]))
     if target:
-        sink_parquet(about.lazy(), target.path)
+        target.write(about.lazy())
     if given.json:
         _run.print_json(about.to_dicts())
     elif not target:
         keys = about.columns[: about.columns.index("format_version")]
-        shown = about.select(*keys, *_SHOWN).with_columns(pl.col("health").list.join(", "))
+        shown = about[[*keys, *_SHOWN]].with_columns(pl.col("health").list.join(", "))
         _run.print_table(shown)

@@ -9,20 +9,22 @@ import polars as pl
 
 import polars_genias as pg
 from polars_genias import _frames as frames
+from polars_genias import _names as names
 from polars_genias.cli import _arguments, _models, _run
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from polars_genias.cli import _data
+    from polars_genias.cli import _output
 
+_KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"steps": 41_000, "detector": "carla"},
-    "thorough": {"steps": 1600},
+    "thorough": {"steps": 800},
 }
 _STEPS_OF_CARLA = 300
 
@@ -32,7 +34,7 @@ def report(
     rows: pl.LazyFrame,
     call: Callable[..., pl.LazyFrame],
     options: dict[str, Any],
-    target: _data.Output,
+    target: _output.Output,
 ) -> None:
     """Print what would be done. Nothing is written."""
     schema = rows.collect_schema()
@@ -72,7 +74,10 @@ def _lengths(rows: pl.LazyFrame, by: list[str]) -> pl.DataFrame:
     schema = rows.collect_schema()
     for name in by:
         frames.require(schema, "by", name)
-    return rows.group_by(by, maintain_order=True).agg(rows=pl.len()).collect()
+    shields = names.shields(by)
+    keys = [pl.col(shields.get(name, name)).alias(f"{_KEY}{i}") for i, name in enumerate(by)]
+    rows = names.renamed(rows, shields).select(keys)
+    return rows.group_by(pl.all(), maintain_order=True).agg(rows=pl.len()).collect()
 
 
 def _window(given: argparse.Namespace, options: dict[str, Any]) -> int | None:
@@ -100,8 +105,13 @@ def _seconds(
     if not lengths["rows"].sum():
         return 0.0
     longest = lengths.row(int(lengths["rows"].arg_max() or 0), named=True)
-    mine = [pl.col(name).eq_missing(longest[name]) for name in given.by]
-    sample = rows.filter(*mine).head(_SAMPLE_ROWS).collect().lazy()
+    shields = names.shields(given.by)
+    mine = [
+        pl.col(shields.get(name, name)).eq_missing(longest[f"{_KEY}{i}"])
+        for i, name in enumerate(given.by)
+    ]
+    of_one = names.renamed(rows, shields).filter(*mine).head(_SAMPLE_ROWS)
+    sample = names.restored(of_one, shields).collect().lazy()
     share = float(lengths["rows"].sum()) / min(longest["rows"], _SAMPLE_ROWS)
 
     def timed(**steps: int) -> float:

@@ -9,8 +9,9 @@ import polars as pl
 
 import polars_genias as pg
 from polars_genias import _frames as frames
-from polars_genias._files import sink_parquet
-from polars_genias.cli import COMMANDS, _arguments, _data, _run
+from polars_genias import _names as column_names
+from polars_genias.cli import COMMANDS, _arguments, _inputs, _output, _rows, _run
+from polars_genias.cli._errors import UsageError
 
 OF_SCORES = ("vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1")
 """Metrics of scores."""
@@ -86,15 +87,17 @@ def run(given: argparse.Namespace) -> None:
     """Print or write the metrics."""
     if given.predicted is not None and given.threshold is not None:
         msg = "give --predicted or --threshold, not both"
-        raise _run.UsageError(msg)
-    target = given.output and _data.output(given.output, [], [], given.overwrite)
-    rows = _data.scan(given.input, given.where)
+        raise UsageError(msg)
+    sources = _inputs.find(given.input)
+    target = given.output and _output.output(
+        _output.Request("evaluate", given.output, overwrite=given.overwrite, sources=sources)
+    )
+    rows = _rows.read(sources, given)
     with _run.progress(given):
         table = evaluated(given, rows)
     if target:
-        sink_parquet(table.lazy(), target.path)
-    figures = [name for name in table.columns if name not in given.by]
-    mean = table.select(pl.col(figures).mean())
+        target.write(table.lazy())
+    mean = table[:, len(given.by) :].mean()
     if given.json:
         groups, means = table.to_dicts(), mean.to_dicts()[0]
         _run.print_json({"command": "evaluate", "groups": groups, "mean": means})
@@ -107,23 +110,34 @@ def run(given: argparse.Namespace) -> None:
 def evaluated(given: argparse.Namespace, rows: pl.LazyFrame) -> pl.DataFrame:
     """The metrics of every group, in one query."""
     roles = _roles(given, rows.collect_schema())
-    label = pl.col(roles["label"])
-    score = pl.col(roles["score"]) if "score" in roles else None
-    predicted = pl.col(roles["predicted"]) if "predicted" in roles else None
+    shields = column_names.shields([*roles.values(), *given.by, *given.order_by])
+    rows = column_names.renamed(rows, shields)
+    columns = {role: pl.col(shields.get(name, name)) for role, name in roles.items()}
+    label, score, predicted = (columns.get(role) for role in ("label", "score", "predicted"))
     if given.threshold is not None and score is not None:
         predicted = score > given.threshold
     seen = [column.is_not_null() for column in (label, score, predicted) if column is not None]
-    if given.exclude is not None:
-        seen.append(~pl.col(given.exclude))
+    if "exclude" in columns:
+        seen.append(~columns["exclude"])
     options = {} if given.buffer is None else {"buffer": given.buffer}
-    metrics = _expressions(given.metrics, score, predicted, label, options)
-    ordered = [*given.by, *given.order_by]
+    metrics = _expressions(given.metrics, score, predicted, columns["label"], options)
+    by, order_by = ([shields.get(name, name) for name in key] for key in (given.by, given.order_by))
     rows = rows.filter(*seen)
-    rows = rows.sort(ordered, maintain_order=True) if ordered else rows
-    counts = {"rows": pl.len(), "anomalous_rows": label.cast(pl.Boolean).sum()}
-    if not given.by:
+    rows = rows.sort(by + order_by, maintain_order=True) if by or order_by else rows
+    counts = {"rows": pl.len(), "anomalous_rows": columns["label"].cast(pl.Boolean).sum()}
+    _refuse_clash(by, [*counts, *metrics])
+    if not by:
         return rows.select(**counts, **metrics).collect()
-    return rows.group_by(given.by, maintain_order=True).agg(**counts, **metrics).collect()
+    table = rows.group_by(by, maintain_order=True).agg(**counts, **metrics)
+    of_by = {name: safe for name, safe in shields.items() if name in given.by}
+    return column_names.restored(table, of_by).collect()
+
+
+def _refuse_clash(by: list[str], figures: list[str]) -> None:
+    for name in by:
+        if name in figures:
+            msg = f"parameter `by`: the table has a column {name!r} of its own; rename the key"
+            raise ValueError(msg)
 
 
 def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
@@ -141,7 +155,7 @@ def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
         if name is not None:
             roles[role] = name
     if given.exclude is not None:
-        named.append(("exclude", given.exclude))
+        roles["exclude"] = given.exclude
     for role, name in [*named, *roles.items()]:
         frames.require(schema, role, name)
     if "score" not in roles and (given.threshold is not None or "predicted" not in roles):
@@ -167,7 +181,7 @@ def _expressions(
                 continue
             needs = "--score" if of_scores else "--predicted, or --threshold"
             msg = f"parameter `metrics` = {name!r}: needs {needs}"
-            raise _run.UsageError(msg)
+            raise UsageError(msg)
         oracle = name == "best_f1" or (of_scores and name in OF_EITHER)
         given = options if name.startswith("vus_") else {}
         metric: Any = getattr(pg, name)
@@ -179,7 +193,7 @@ def _with_mean(table: pl.DataFrame, mean: pl.DataFrame, by: list[str]) -> pl.Dat
     """The table, and behind it a line of means."""
     counts = [pl.col(name).round().cast(pl.UInt32) for name in ("rows", "anomalous_rows")]
     last = mean.select(pl.lit("mean").alias(by[0]), pl.all()).with_columns(counts)
-    text = table.with_columns(
-        pl.col(by).cast(pl.String), pl.col("rows", "anomalous_rows").cast(pl.UInt32)
-    )
+    keys = [table[name].cast(pl.String).alias(name) for name in by]
+    figures = table[:, len(by) :].with_columns(pl.col("rows", "anomalous_rows").cast(pl.UInt32))
+    text = pl.DataFrame(keys).hstack(figures)
     return pl.concat([text, last], how="diagonal")

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars_genias as pg
-from polars_genias._models import model_column, model_table
+from polars_genias import _names as names
+from polars_genias._models import is_parquet, model_column, model_table
+from polars_genias.cli import _inputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import argparse
+    from collections.abc import Mapping
 
     import polars as pl
 
+_MODEL = f"{names.OWN}described"
 
-def described(path: Path) -> pl.DataFrame:
-    """The keys of every model of a file, and what `describe` says of it."""
-    models = model_table(path)
-    column = model_column(models, [])
-    return models.with_columns(pg.describe(column)).unnest(column).collect()
+
+def find(given: argparse.Namespace) -> _inputs.Source | None:
+    """Where the models are that ``--models`` names, if it is given.
+
+    Raises
+    ------
+    ValueError
+        For what does not exist.
+    """
+    path = getattr(given, "models", None)
+    if path is None:
+        return None
+    if not path.exists() and str(path) != "-":
+        msg = f"parameter `models`: no such file: {path}"
+        raise ValueError(msg)
+    return _inputs.find([str(path)])[0]
+
+
+def opened(
+    source: _inputs.Source, types: Mapping[str, pl.DataType] | None = None
+) -> pl.LazyFrame | bytes:
+    """A table of models, or one model's bytes."""
+    only = Path(source.files[0].path)
+    if source.folder is None and not is_parquet(only):
+        return only.read_bytes()
+    keys = source.files[0].keys
+    return _inputs.scan([source], types={k: v for k, v in (types or {}).items() if k in keys})
+
+
+def described(models: pl.LazyFrame | bytes) -> pl.DataFrame:
+    """The keys of every model, and what `describe` says of it."""
+    table = model_table(models)
+    column = model_column(table, [])
+    table = table.rename({column: _MODEL})
+    return table.with_columns(pg.describe(_MODEL)).unnest(_MODEL).collect()

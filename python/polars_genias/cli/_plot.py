@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polars_genias import _frames as frames
-from polars_genias._files import replacing
-from polars_genias._models import model_column, opened
-from polars_genias.cli import COMMANDS, _arguments, _data, _run
+from polars_genias import _names as names
+from polars_genias._models import model_column
+from polars_genias._replace import replacing
+from polars_genias.cli import COMMANDS, _arguments, _inputs, _models, _output, _quoting, _rows, _run
+from polars_genias.cli._errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -71,8 +73,12 @@ def parser(command: str) -> _run.Parser:
     _arguments.add_overwrite(made)
     group = made.add_argument_group("picture (columns: names between commas)")
     for name, text in _NAMES.items():
-        metavar = "NAME=UNIT" if name == "units" else "COLUMNS"
-        _arguments.add_names(group, name, text, default=None, metavar=metavar)
+        given: dict[str, Any] = {"default": None}
+        if name in ("features", "units"):
+            given["type"] = _quoting.pairs
+        if name == "units":
+            given["metavar"] = "NAME=UNIT"
+        _arguments.add_names(group, name, text, **given)
     group.add_argument("--models", type=Path, metavar="FILE", help="latent: the model")
     threshold = "series, scores: drawn as a dashed line"
     group.add_argument("--threshold", type=float, metavar="X", help=threshold)
@@ -90,27 +96,39 @@ def run(given: argparse.Namespace) -> None:
     ending = Path(given.output).suffix.lower()
     if ending not in ENDINGS:
         msg = f"OUTPUT {given.output!r} must end in one of {', '.join(ENDINGS)}"
-        raise _run.UsageError(msg)
-    path = Path(given.output).resolve()
-    _data.replaceable(path, overwrite=given.overwrite)
+        raise UsageError(msg)
+    sources, models = _inputs.find(given.input), _models.find(given)
+    target = _output.output(
+        _output.Request(
+            "plot",
+            given.output,
+            overwrite=given.overwrite,
+            sources=sources,
+            models=models,
+            parquet=False,
+        )
+    )
     plots = _run.drawing("plots", "pictures need")
     draw = getattr(plots, f"plot_{given.kind}")
     options = _options(given, inspect.signature(draw))
-    rows = _data.scan(given.input, given.where)
+    rows = _rows.read(sources, given)
+    if models is not None:
+        options["models"] = _models.opened(models, _rows.key_types(given))
     if given.kind == "latent" and given.by:
         del options["by"]
-        options["models"] = _model_of(rows, given)
-        rows = rows.drop(given.by)
+        rows, options["models"] = _of_one_series(rows, options["models"], given)
     chart = draw(rows, **options)
-    with replacing(path, ending) as beside:
+    with replacing(target.path, ending, target.seen) as beside:
         plots.save(chart, beside)
     line = f"drawn to {given.output}"
-    _run.finished(given, line, {"command": "plot", "kind": given.kind, "output": str(path)})
+    summary = {"command": "plot", "kind": given.kind, "output": str(target.path)}
+    _run.finished(given, line, summary)
 
 
-def _model_of(rows: pl.LazyFrame, given: argparse.Namespace) -> pl.LazyFrame:
-    """Of a table of models, that of the series that is drawn."""
-    models = opened(given.models)
+def _of_one_series(
+    rows: pl.LazyFrame, models: pl.LazyFrame | bytes, given: argparse.Namespace
+) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """The rows without their keys, and the model of the series that is drawn."""
     if isinstance(models, bytes):
         msg = f"parameter `by`: {given.models} is one model, without keys"
         raise ValueError(msg)
@@ -118,11 +136,15 @@ def _model_of(rows: pl.LazyFrame, given: argparse.Namespace) -> pl.LazyFrame:
     schema = rows.collect_schema()
     for name in given.by:
         frames.require(schema, "by", name)
-    keys = rows.select(given.by).unique().collect()
+    shields = names.shields(given.by)
+    by = [shields.get(name, name) for name in given.by]
+    rows, models = names.renamed(rows, shields), names.renamed(models, shields)
+    keys = rows.select(by).unique().collect()
     if keys.height != 1:
         msg = f"parameter `by`: there are rows of {keys.height} series; choose one with --where"
         raise ValueError(msg)
-    return models.join(keys.lazy(), on=given.by, how="semi", nulls_equal=True)
+    of_one = models.join(keys.lazy(), on=by, how="semi", nulls_equal=True)
+    return rows.drop(by), of_one.drop(by)
 
 
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
@@ -132,12 +154,12 @@ def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[st
     options = {name: value for name, value in values.items() if value is not None}
     if given.kind == "latent" and given.models is None:
         msg = "`plot latent` needs --models"
-        raise _run.UsageError(msg)
+        raise UsageError(msg)
     for name in options:
         chooses_model = name == "by" and given.kind == "latent"
         if name not in signature.parameters and not chooses_model:
             msg = f"--{name.replace('_', '-')} is no option of `plot {given.kind}`"
-            raise _run.UsageError(msg)
+            raise UsageError(msg)
     if "units" in options:
         options["units"] = _arguments.features(given.units)
     if "features" in options:

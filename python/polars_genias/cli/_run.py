@@ -10,21 +10,20 @@ import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import polars as pl
 
 import polars_genias as pg
+from polars_genias.cli import _arguments, _inputs, _signals
+from polars_genias.cli._errors import EndedBySignal, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
-
-class UsageError(Exception):
-    """The command line is wrong, whatever the data."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,35 +53,60 @@ class Parser(argparse.ArgumentParser):
 
 def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]) -> int:
     """Parse and run a command; its exit code."""
-    given = parser.parse_intermixed_args(list(arguments))
+    given = parser.parse_intermixed_args(_arguments.normalised(arguments))
     given.command = parser.prog.split()[-1]
+    code = INTERRUPTED
     try:
-        run(given)
+        with _signals.listening() as ended:
+            code = _run(parser, run, given, ended)
+    except KeyboardInterrupt:  # at the very end: what there was to say has been said
+        return code
+    return code
+
+
+def _run(
+    parser: Parser, run: Callable[[Any], None], given: argparse.Namespace, ended: _signals.Ended
+) -> int:
+    try:
+        with _inputs.spooling():
+            run(given)
         sys.stdout.flush()
     except BrokenPipeError:  # who read the output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UsageError as error:
         return _failed(parser, given, error, USAGE)
     except KeyboardInterrupt as error:
-        return _failed(parser, given, error, INTERRUPTED)
+        return _interrupted(parser, given, error, ended)
     # Polars' panics are no Exception.
     except (Exception, pl.exceptions.PanicException) as error:
+        if ended.number is not None:
+            return _interrupted(parser, given, error, ended)
         return _failed(parser, given, error, FAILED)
     return 0
+
+
+def _interrupted(
+    parser: Parser, given: argparse.Namespace, error: BaseException, ended: _signals.Ended
+) -> int:
+    if ended.number is None:
+        return _failed(parser, given, error, INTERRUPTED)
+    return _failed(parser, given, EndedBySignal(ended.name), 128 + ended.number)
 
 
 def _failed(parser: Parser, given: argparse.Namespace, error: BaseException, code: int) -> int:
     if given.debug:
         traceback.print_exception(error)
     hint = f" (see {parser.prog} --help)" if code == USAGE else ""
-    print(f"{parser.prog}: {_one_line(parser, error)}{hint}", file=sys.stderr)
+    with suppress(OSError):  # of a terminal that is gone
+        print(f"{parser.prog}: {_one_line(parser, error)}{hint}", file=sys.stderr)
     return code
 
 
 def _one_line(parser: Parser, error: BaseException) -> str:
     """What an error says, without the plan of the query; parameters by the names of options."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; an output that was not whole is not there"
+        how = f"ended by {error}" if isinstance(error, EndedBySignal) else "interrupted"
+        return f"{how}; an output that was not whole is not there"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split("\n\n")[0].split())
@@ -132,7 +156,12 @@ def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> N
 
 def print_json(value: Any) -> None:
     """Write JSON to stdout; what JSON has no type for as text."""
-    print(json.dumps(value, default=str, ensure_ascii=False))
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, default=str)
+    print(text)
 
 
 def print_table(table: pl.DataFrame) -> None:

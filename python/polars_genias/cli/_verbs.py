@@ -10,8 +10,10 @@ import polars as pl
 
 import polars_genias as pg
 from polars_genias import _frames as frames
+from polars_genias import _names as names
 from polars_genias._options import checked
-from polars_genias.cli import COMMANDS, _arguments, _data, _run
+from polars_genias.cli import COMMANDS, _arguments, _inputs, _models, _output, _rows, _run
+from polars_genias.cli._errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -76,14 +78,13 @@ def run(given: argparse.Namespace) -> None:
     try:
         checked(options, len(given.order_by), verb)
     except ValueError as error:
-        raise _run.UsageError(str(error)) from error
-    usual = ([] if verb in frames.TABLES else _data.hive_keys(given.input[0])) or given.by
-    target = _data.output(given.output, given.partition_by, usual, given.overwrite)
-    if getattr(given, "models", None) is not None and not given.models.exists():
-        msg = f"parameter `models`: no such file: {given.models}"
-        raise ValueError(msg)
-    rows = _data.scan(given.input, given.where)
-    call = _call(given, options)
+        raise UsageError(str(error)) from error
+    sources = _inputs.find(given.input)
+    models = _models.find(given)
+    target = _output.output(_asked(given, sources, models))
+    rows = _rows.read(sources, given)
+    call = _call(given, options, models)
+    target.check(rows.collect_schema(), call(rows).collect_schema())
     if given.dry_run:
         from polars_genias.cli import _dry_run
 
@@ -96,7 +97,26 @@ def run(given: argparse.Namespace) -> None:
         _finish(given, target, time.perf_counter() - started)
 
 
-def _call(given: argparse.Namespace, options: dict[str, Any]) -> Callable[..., pl.LazyFrame]:
+def _asked(
+    given: argparse.Namespace, sources: list[_inputs.Source], models: _inputs.Source | None
+) -> _output.Request:
+    keeps_rows = given.command not in frames.TABLES
+    return _output.Request(
+        given.command,
+        given.output,
+        partition_by=given.partition_by,
+        usual=(_inputs.keys(sources) if keeps_rows else []) or given.by,
+        overwrite=given.overwrite,
+        sources=sources,
+        models=models,
+        where=given.where,
+        keeps_rows=keeps_rows,
+    )
+
+
+def _call(
+    given: argparse.Namespace, options: dict[str, Any], models: _inputs.Source | None
+) -> Callable[..., pl.LazyFrame]:
     """The verb with all its arguments but the rows; options may be replaced by others."""
     roles = {
         "features": _arguments.features(given.features),
@@ -105,9 +125,11 @@ def _call(given: argparse.Namespace, options: dict[str, Any]) -> Callable[..., p
         "label": given.label,
         "strict": given.strict,
     }
-    for name in ("models", "suffix", "name"):
+    for name in ("suffix", "name"):
         if getattr(given, name, None) is not None:
             roles[name] = getattr(given, name)
+    if models is not None:
+        roles["models"] = _models.opened(models, _rows.key_types(given))
     function: Any = getattr(pg, given.command)
 
     def call(rows: pl.LazyFrame, **others: Any) -> pl.LazyFrame:
@@ -117,13 +139,16 @@ def _call(given: argparse.Namespace, options: dict[str, Any]) -> Callable[..., p
     return call
 
 
-def _finish(given: argparse.Namespace, target: _data.Output, seconds: float) -> None:
+def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -> None:
     """Says what was written, as read from there."""
-    written = _data.scan([str(target.path)])
-    group = pl.struct(given.by).n_unique() if given.by else pl.lit(1)
-    counts = (
-        written.select(rows=pl.len(), groups=group, **_counts(given)).collect().row(0, named=True)
-    )
+    written = _inputs.scan(_inputs.find([str(target.path)]))
+    schema = written.collect_schema()
+    shields = names.shields(schema)
+    safe = {name: pl.col(shields.get(name, name)) for name in schema}
+    by = [safe[name].alias(f"key_{number}") for number, name in enumerate(given.by)]
+    group = pl.struct(by).n_unique() if by else pl.lit(1)
+    figures = {"rows": pl.len(), "groups": group, **_counts(given, safe, by)}
+    counts = names.renamed(written, shields).select(**figures).collect().row(0, named=True)
     rows, groups = counts["rows"], counts["groups"]
     line = f"{rows:,} rows of {groups:,} series written to {given.output} in {seconds:.1f} s"
     summary = {
@@ -131,27 +156,27 @@ def _finish(given: argparse.Namespace, target: _data.Output, seconds: float) -> 
         "input": given.input,
         "output": str(target.path),
         **counts,
-        "columns": {name: str(dtype) for name, dtype in written.collect_schema().items()},
+        "columns": {name: str(dtype) for name, dtype in schema.items()},
         "seconds": round(seconds, 3),
     }
     _run.finished(given, line, summary)
 
 
-def _counts(given: argparse.Namespace) -> dict[str, pl.Expr]:
+def _counts(
+    given: argparse.Namespace, of: dict[str, pl.Expr], by: list[pl.Expr]
+) -> dict[str, pl.Expr]:
     """What a verb counts in what it wrote."""
-    name = pl.col(getattr(given, "name", None) or _NAMES.get(given.command, ""))
-    hit = pl.col("is_anomaly")
-    made = {
-        "anomalies": pl.struct(*given.by, "anomaly_id").filter(hit).n_unique(),
-        "anomalous_rows": hit.sum(),
-        "rows_without": hit.is_null().sum(),
-    }
-    by_verb: dict[str, dict[str, pl.Expr]] = {
-        "fit": {"models": name.count(), "series_without": name.null_count()},
-        "generate": made,
-        "inject": made,
-        "label": {"anomalous_rows": name.sum(), "rows_without": name.null_count()},
-    }
-    if given.command == "score" and not given.per_feature:
-        return {"rows_without": name.null_count()}
-    return by_verb.get(given.command, {})
+    if given.command in ("generate", "inject"):
+        hit = of["is_anomaly"]
+        return {
+            "anomalies": pl.struct(*by, of["anomaly_id"]).filter(hit).n_unique(),
+            "anomalous_rows": hit.sum(),
+            "rows_without": hit.is_null().sum(),
+        }
+    if given.command not in _NAMES or getattr(given, "per_feature", None):
+        return {}
+    name = of[given.name or _NAMES[given.command]]
+    if given.command == "fit":
+        return {"models": name.count(), "series_without": name.null_count()}
+    figures = {"rows_without": name.null_count()}
+    return figures if given.command == "score" else {"anomalous_rows": name.sum()} | figures

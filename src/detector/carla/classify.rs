@@ -1,16 +1,19 @@
 //! Second stage: classes that a window shares with its nearest neighbours and not with its
 //! furthest ones.
 
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{D, Device, Tensor};
 
 use super::neighbours::Neighbours;
-use super::{Carla, Pool, schedule, thirds, values};
+use super::{Carla, Pool, plan, thirds, values};
 use crate::config::DetectConfig;
-use crate::control::Control;
-use crate::detector::network::{Parameters, descend_prepared, initialise};
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
-use crate::train::spread_over_pool;
+use crate::nn::Parameters;
+use crate::nn::descent::Descent;
+use crate::nn::parameters::Scope;
+use crate::nn::training::train as train_net;
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
+use crate::runtime::rng::{Purpose, Rng};
 
 /// Anchors that one task works on.
 const SHARE: usize = 8;
@@ -35,17 +38,10 @@ pub(super) fn train(
     control: &dyn Control,
 ) -> Result<Parameters> {
     let features = pool.matrix.features();
-    let (shares, rates) = schedule(config, SHARE);
-    let batch = shares * SHARE;
-    let start = || {
-        let mut vars = initialise(&Carla::shapes(features, config), config.seed, net)?;
-        for (name, tensor) in pretext {
-            vars.insert(name.clone(), Var::from_tensor(tensor)?);
-        }
-        Ok(vars)
-    };
-    let prepare = |parameters: &Parameters, step: usize| -> Result<Batch> {
-        let carla = Carla::new(parameters, features, config, 0)?;
+    let plan = plan((config, net), SHARE);
+    let (shares, batch) = (plan.shares, plan.shares * SHARE);
+    let build = |scope: &mut Scope<'_, '_>| Carla::build(features, config, scope);
+    let prepare = |carla: &Carla, step: usize, control: &dyn Control| -> Result<Batch> {
         let drawn = spread_over_pool(shares, control, |share| {
             let mut rng = Rng::new(
                 config.seed,
@@ -59,12 +55,11 @@ pub(super) fn train(
         let (shares, sums): (Vec<_>, Vec<_>) = drawn.into_iter().unzip();
         Ok(Batch { shares, log_mean: log_mean(&sums, batch)? })
     };
-    let loss = |parameters: &Parameters, Batch { shares, log_mean }: &Batch, share: usize| {
-        let carla = Carla::new(parameters, features, config, 0)?;
+    let loss = |carla: &Carla, Batch { shares, log_mean }: &Batch, share: usize| {
         let probabilities = thirds(&carla.probabilities(&shares[share])?)?;
         class_loss(&probabilities, log_mean, config, batch)
     };
-    descend_prepared(start, rates, (shares, control), prepare, loss)
+    train_net(&Descent { plan, build, named: pretext, prepare, loss }, control)
 }
 
 /// Anchors of one share, then one of the nearest and one of the furthest neighbours of each.
@@ -109,6 +104,8 @@ fn class_loss(
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Var;
+
     use super::*;
 
     fn probabilities(rows: &[f32]) -> Tensor {

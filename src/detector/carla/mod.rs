@@ -18,17 +18,19 @@ mod resnet;
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 
-use super::Detector;
 use super::classifier::{LIMIT, limit};
-use super::negatives::Source;
-use super::network::{Parameters, Shapes, parameter, rates};
+use super::negatives::NegativeSampler;
+use super::score_rows::Detector;
 use crate::config::DetectConfig;
-use crate::control::{Control, Part};
+use crate::data::batches::map_shares;
+use crate::data::normalise::Matrix;
+use crate::data::windows::spread;
 use crate::error::{Error, Result};
-use crate::kernels::linear;
-use crate::normalise::Matrix;
-use crate::train::{INFERENCE_SHARE, Rates, spread, spread_over_pool};
-use resnet::{Encoder, WIDTH};
+use crate::nn::Parameters;
+use crate::nn::descent::Plan;
+use crate::nn::parameters::{Linear, Scope, Store};
+use crate::runtime::control::{Control, Part};
+use resnet::{ResNet, WIDTH};
 
 /// Optimiser steps of both stages together where none are given.
 pub(crate) const STEPS: usize = 300;
@@ -41,25 +43,31 @@ const RATE: f64 = 5.0;
 /// The trained net: class probabilities of a window, and the class that is normal.
 #[derive(Clone, Debug)]
 pub(crate) struct Carla {
-    encoder: Encoder,
-    head: (Tensor, Tensor),
+    encoder: ResNet,
+    head: Linear,
     temperature: f64,
     normal_class: usize,
 }
 
 impl Carla {
-    /// Name and shape of every parameter, for windows of `features` features.
-    pub(crate) fn shapes(features: usize, config: &DetectConfig) -> Shapes {
-        let mut shapes = Encoder::shapes(features);
-        shapes.push(("head.weight".into(), vec![WIDTH, config.classes]));
-        shapes.push(("head.bias".into(), vec![config.classes]));
-        shapes
+    /// Declares its parameters, for windows of `features` features.
+    pub(crate) fn build(
+        features: usize,
+        config: &DetectConfig,
+        scope: &mut Scope<'_, '_>,
+    ) -> Result<Self> {
+        Ok(Self {
+            encoder: ResNet::build(features, scope)?,
+            head: scope.linear("head", WIDTH, config.classes)?,
+            temperature: config.temperature,
+            normal_class: 0,
+        })
     }
 
-    /// Takes the parameters named by [`Carla::shapes`].
+    /// With parameters, and the class that is normal.
     ///
     /// # Errors
-    /// [`Error::Model`] where one is missing, or there is no class `normal_class`.
+    /// [`Error::Model`] where a parameter is missing, or there is no class `normal_class`.
     pub(crate) fn new(
         parameters: &Parameters,
         features: usize,
@@ -70,12 +78,8 @@ impl Carla {
             let text = format!("normal class {normal_class} of {} classes", config.classes);
             return Err(Error::Model(text));
         }
-        Ok(Self {
-            encoder: Encoder::new(parameters, features)?,
-            head: (parameter(parameters, "head.weight")?, parameter(parameters, "head.bias")?),
-            temperature: config.temperature,
-            normal_class,
-        })
+        let carla = Store::load(parameters, |scope| Self::build(features, config, scope))?;
+        Ok(Self { normal_class, ..carla })
     }
 
     /// Trains both stages on the windows at `starts` (at least one) of `matrix` against those of
@@ -88,7 +92,7 @@ impl Carla {
         matrix: &Matrix,
         starts: &[usize],
         window: usize,
-        negatives: &Source<'_>,
+        negatives: &NegativeSampler<'_>,
         (config, net): (&DetectConfig, u64),
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
@@ -102,7 +106,7 @@ impl Carla {
         let (candidates, all) = (pool(CANDIDATES), pool(usize::MAX));
         let stage = |stage| Part::new(control, stage, 2);
         let parameters = pretext::train(&all, (config, net), &stage(0))?;
-        let encoder = Encoder::new(&parameters, matrix.features())?;
+        let encoder = Store::load(&parameters, |scope| ResNet::build(matrix.features(), scope))?;
         let points = candidates.each(candidates.len(), control, |x| encoder.forward(x))?;
         let neighbours = neighbours::Neighbours::find(&points, WIDTH, config.neighbours, control)?;
         let parameters =
@@ -125,7 +129,7 @@ impl Carla {
 
     /// Windows [B, W, D] -> class probabilities [B, classes].
     fn probabilities(&self, x: &Tensor) -> Result<Tensor> {
-        let logits = linear(&self.encoder.forward(x)?, &self.head.0, &self.head.1, false)?;
+        let logits = self.head.forward(&self.encoder.forward(x)?)?;
         Ok(softmax(&(logits / self.temperature)?, D::Minus1)?)
     }
 }
@@ -159,7 +163,7 @@ struct Pool<'a> {
     matrix: &'a Matrix,
     starts: Vec<usize>,
     window: usize,
-    negatives: &'a Source<'a>,
+    negatives: &'a NegativeSampler<'a>,
     /// Key of the first negative.
     key: u64,
 }
@@ -172,7 +176,7 @@ impl Pool<'_> {
     /// The window number `item`, flat [W, D].
     fn window(&self, item: usize) -> Vec<f32> {
         match item.checked_sub(self.starts.len()) {
-            None => self.matrix.window(self.starts[item], self.window).to_vec(),
+            None => self.matrix.window(self.starts[item], self.window).into_owned(),
             Some(negative) => self.negatives.draw(1, self.key + negative as u64).windows,
         }
     }
@@ -197,10 +201,7 @@ impl Pool<'_> {
         control: &dyn Control,
         work: impl Fn(&Tensor) -> Result<Tensor> + Sync + Send,
     ) -> Result<Vec<f32>> {
-        let parts = spread_over_pool(n.div_ceil(INFERENCE_SHARE), control, |share| {
-            let items = share * INFERENCE_SHARE..((share + 1) * INFERENCE_SHARE).min(n);
-            values(&work(&self.gather(items)?)?)
-        })?;
+        let parts = map_shares(n, control, |items| values(&work(&self.gather(items)?)?))?;
         Ok(parts.concat())
     }
 }
@@ -216,11 +217,15 @@ fn thirds(batch: &Tensor) -> Result<[Tensor; 3]> {
     Ok([batch.narrow(0, 0, n)?, batch.narrow(0, n, n)?, batch.narrow(0, 2 * n, n)?])
 }
 
-/// Shares of a batch, `size` windows each, and the rates of either stage.
-fn schedule(config: &DetectConfig, size: usize) -> (usize, Rates) {
-    let steps = config.detector_steps.unwrap_or(STEPS).div_ceil(2);
-    let rates = rates(RATE * config.detector_learning_rate, steps);
-    (config.detector_batch_size.div_ceil(size), rates)
+/// Rates, steps and shares of either stage, of `size` windows each.
+fn plan((config, net): (&DetectConfig, u64), size: usize) -> Plan {
+    Plan {
+        learning_rate: RATE * config.detector_learning_rate,
+        steps: config.detector_steps.unwrap_or(STEPS).div_ceil(2),
+        shares: config.detector_batch_size.div_ceil(size),
+        seed: config.seed,
+        net,
+    }
 }
 
 #[cfg(test)]
@@ -230,16 +235,17 @@ mod tests {
     use arrow::array::Float64Array;
 
     use super::*;
-    use crate::columns::{Columns, Series};
     use crate::config::{FitConfig, Negatives};
-    use crate::control::RunToEnd;
-    use crate::model::Model;
-    use crate::rng::{Purpose, Rng};
+    use crate::data::columns::Columns;
+    use crate::data::series::Series;
+    use crate::generator::Generator;
+    use crate::runtime::control::RunToEnd;
+    use crate::runtime::rng::{Purpose, Rng};
 
     const WINDOW: usize = 32;
 
     /// A noisy sine, and a model that was hardly trained: its VAE takes no part here.
-    fn sine(seed: u64) -> (Model, Matrix) {
+    fn sine(seed: u64) -> (Generator, Matrix) {
         let noise = Rng::new(seed, Purpose::Detector, [9, 9]).normals(1200);
         let values = noise
             .iter()
@@ -249,19 +255,19 @@ mod tests {
         let columns = Columns::new(vec![("x".into(), values)]).unwrap();
         let series = Series::whole(&columns);
         let config = FitConfig { window: WINDOW, steps: 1, channels: 4, ..FitConfig::default() };
-        let model = crate::fit(&series, &config, &RunToEnd).unwrap();
-        let matrix = model.normaliser.apply_all(&series, &RunToEnd).unwrap();
-        (model, matrix)
+        let (generator, _) = crate::generator::fit::fit(&series, &config, &RunToEnd).unwrap();
+        let matrix = generator.normaliser.apply_all(&series, &RunToEnd).unwrap();
+        (generator, matrix)
     }
 
     fn train(
-        (model, matrix): &(Model, Matrix),
+        (generator, matrix): &(Generator, Matrix),
         starts: &[usize],
         config: &DetectConfig,
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
         let kind = (Negatives::Noise, config.seed);
-        let source = Source::new(model, (matrix, matrix), starts, kind, 64, control)?;
+        let source = NegativeSampler::new(generator, (matrix, matrix), starts, kind, 64, control)?;
         Carla::train(matrix, starts, WINDOW, &source, (config, 0), control)
     }
 
@@ -313,7 +319,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (parameters, normal) =
                 pool.install(|| train(&data, &starts, &config, control)).unwrap();
-            let shapes = Carla::shapes(1, &config);
+            let shapes = Store::shapes(|scope| Carla::build(1, &config, scope)).unwrap();
             assert_eq!(parameters.len(), shapes.len());
             let values: Vec<f32> = shapes
                 .iter()
@@ -367,9 +373,15 @@ mod tests {
     fn negatives_have_no_vote() {
         let (model, matrix) = sine(0);
         let starts = [3, 50, 90];
-        let source =
-            Source::new(&model, (&matrix, &matrix), &starts, (Negatives::Noise, 0), 0, &RunToEnd)
-                .unwrap();
+        let source = NegativeSampler::new(
+            &model,
+            (&matrix, &matrix),
+            &starts,
+            (Negatives::Noise, 0),
+            0,
+            &RunToEnd,
+        )
+        .unwrap();
         let pool = Pool {
             matrix: &matrix,
             starts: starts.to_vec(),

@@ -1,9 +1,9 @@
 //! Nearest and furthest neighbours in representation space, exact, without a matrix of all pairs.
 
-use crate::control::Control;
 use crate::error::Result;
 use crate::kernels::{View, matmul};
-use crate::train::spread_over_pool;
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
 
 /// Queries that one task takes on.
 const ROWS: usize = 64;
@@ -136,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::control::RunToEnd;
+    use crate::runtime::control::RunToEnd;
 
     /// All distances, sorted by (distance, index).
     fn naive(points: &[f32], width: usize, k: usize, sign: f64) -> Vec<usize> {
@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn many_points_in_blocks() {
         let width = 8;
-        let mut rng = crate::rng::Rng::new(1, crate::rng::Purpose::Detector, [0, 0]);
+        let mut rng =
+            crate::runtime::rng::Rng::new(1, crate::runtime::rng::Purpose::Detector, [0, 0]);
         let points: Vec<f32> = rng.normals(1500 * width).iter().map(|x| x + 10.0).collect();
         let found = Neighbours::find(&points, width, 5, &RunToEnd).unwrap();
         let distance = |i: usize, j: usize| -> f64 {

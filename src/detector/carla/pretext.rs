@@ -3,14 +3,17 @@
 
 use candle_core::{D, Tensor};
 
-use super::resnet::Encoder;
-use super::{Pool, schedule, thirds, values};
+use super::resnet::ResNet;
+use super::{Pool, plan, thirds, values};
 use crate::config::DetectConfig;
-use crate::control::Control;
-use crate::detector::network::{Parameters, descend_prepared, initialise};
 use crate::error::Result;
-use crate::rng::{Purpose, Rng};
-use crate::train::spread_over_pool;
+use crate::nn::Parameters;
+use crate::nn::descent::Descent;
+use crate::nn::parameters::Scope;
+use crate::nn::training::train as train_net;
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
+use crate::runtime::rng::{Purpose, Rng};
 
 /// Triplets that one task works on.
 const SHARE: usize = 8;
@@ -35,11 +38,11 @@ pub(super) fn train(
     control: &dyn Control,
 ) -> Result<Parameters> {
     let features = pool.matrix.features();
-    let shapes = Encoder::shapes(features);
-    let (shares, rates) = schedule(config, SHARE);
+    let plan = plan((config, net), SHARE);
+    let shares = plan.shares;
     let first = first_of_run(&pool.starts, pool.window);
-    let prepare = |parameters: &Parameters, step: usize| -> Result<Vec<Share>> {
-        let encoder = Encoder::new(parameters, features)?;
+    let build = |scope: &mut Scope<'_, '_>| ResNet::build(features, scope);
+    let prepare = |encoder: &ResNet, step: usize, control: &dyn Control| -> Result<Vec<Share>> {
         spread_over_pool(shares, control, |share| {
             let mut rng = Rng::new(
                 config.seed,
@@ -47,11 +50,10 @@ pub(super) fn train(
                 [(net << 32) + step as u64, (1 << 32) + share as u64],
             );
             let key = ((2 * net) << 32) + (step * shares + share) as u64;
-            Share::draw(pool, &first, &encoder, (&mut rng, key))
+            Share::draw(pool, &first, encoder, (&mut rng, key))
         })
     };
-    let loss = |parameters: &Parameters, batch: &Vec<Share>, share: usize| -> Result<Tensor> {
-        let encoder = Encoder::new(parameters, features)?;
+    let loss = |encoder: &ResNet, batch: &Vec<Share>, share: usize| -> Result<Tensor> {
         let negatives: Vec<Tensor> = hardest(batch, share)
             .into_iter()
             .map(|i| batch[i / SHARE].negatives.narrow(0, i % SHARE, 1))
@@ -61,15 +63,15 @@ pub(super) fn train(
         let points = encoder.forward(&Tensor::cat(&[anchors, positives, &negatives], 0)?)?;
         triplet_loss(&thirds(&points)?, config.triplet_margin, shares * SHARE)
     };
-    let start = || initialise(&shapes, config.seed, net);
-    descend_prepared(start, rates, (shares, control), prepare, loss)
+    let named = &Parameters::new();
+    train_net(&Descent { plan, build, named, prepare, loss }, control)
 }
 
 impl Share {
     fn draw(
         pool: &Pool<'_>,
         first: &[usize],
-        encoder: &Encoder,
+        encoder: &ResNet,
         (rng, key): (&mut Rng, u64),
     ) -> Result<Self> {
         let (mut anchors, mut positives) = (Vec::new(), Vec::new());
@@ -77,8 +79,8 @@ impl Share {
             let pick = rng.below(pool.starts.len());
             let start = pool.starts[pick];
             let earlier = start.saturating_sub(1 + rng.below(EARLIER)).max(first[pick]);
-            anchors.extend_from_slice(pool.matrix.window(start, pool.window));
-            positives.extend_from_slice(pool.matrix.window(earlier, pool.window));
+            anchors.extend_from_slice(&pool.matrix.window(start, pool.window));
+            positives.extend_from_slice(&pool.matrix.window(earlier, pool.window));
         }
         let anchors = pool.tensor(anchors)?;
         let negatives = pool.tensor(pool.negatives.draw(SHARE, key).windows)?;

@@ -6,9 +6,9 @@
 
 use candle_core::Tensor;
 
-use crate::detector::network::{Parameters, Shapes, layer};
 use crate::error::Result;
 use crate::kernels::{Conv, Layer, add_relu, conv};
+use crate::nn::parameters::Scope;
 
 /// Taps of the three convolutions of a block.
 const TAPS: [usize; 3] = [8, 5, 3];
@@ -19,11 +19,11 @@ pub(super) const WIDTH: usize = CHANNELS[2];
 
 /// Windows [B, W, D] -> representations [B, 8].
 #[derive(Clone, Debug)]
-pub(super) struct Encoder(Vec<Block>);
+pub(super) struct ResNet(Vec<ResidualBlock>);
 
 /// relu(conv3(relu(conv5(relu(conv8(x))))) + skip(x)), x itself where channels stay as they are.
 #[derive(Clone, Debug)]
-struct Block {
+struct ResidualBlock {
     convolutions: [Layer; 3],
     skip: Option<Layer>,
 }
@@ -38,7 +38,7 @@ fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
     Ok(conv(x, &layer.weight, &layer.bias, layer.geometry)?)
 }
 
-impl Block {
+impl ResidualBlock {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut hidden = x.clone();
         for layer in &self.convolutions {
@@ -49,41 +49,22 @@ impl Block {
     }
 }
 
-impl Encoder {
-    /// Name and shape of every parameter.
-    pub(super) fn shapes(features: usize) -> Shapes {
-        let mut shapes = Shapes::new();
-        let mut layer = |name: String, taps: usize, inputs: usize, outputs: usize| {
-            shapes.push((format!("{name}.weight"), vec![taps, inputs, outputs]));
-            shapes.push((format!("{name}.bias"), vec![outputs]));
-        };
-        let mut inputs = features;
-        for (i, outputs) in CHANNELS.into_iter().enumerate() {
-            for (j, taps) in TAPS.into_iter().enumerate() {
-                let inputs = if j == 0 { inputs } else { outputs };
-                layer(format!("blocks.{i}.conv{}", j + 1), taps, inputs, outputs);
-            }
-            if inputs != outputs {
-                layer(format!("blocks.{i}.skip"), 1, inputs, outputs);
-            }
-            inputs = outputs;
-        }
-        shapes
-    }
-
-    /// Takes the parameters named by [`Encoder::shapes`].
-    pub(super) fn new(parameters: &Parameters, features: usize) -> Result<Self> {
+impl ResNet {
+    /// Declares its parameters, for windows of `features` features.
+    pub(super) fn build(features: usize, scope: &mut Scope<'_, '_>) -> Result<Self> {
         let mut blocks = Vec::with_capacity(CHANNELS.len());
         let mut inputs = features;
         for (i, outputs) in CHANNELS.into_iter().enumerate() {
-            let at = |j: usize| {
+            let mut block = scope.part(format!("blocks.{i}"));
+            let mut at = |j: usize, inputs: usize| {
                 let geometry = same(TAPS[j], j + 1 < TAPS.len());
-                layer(parameters, &format!("blocks.{i}.conv{}", j + 1), geometry)
+                block.conv(&format!("conv{}", j + 1), (inputs, outputs), geometry)
             };
+            let convolutions = [at(0, inputs)?, at(1, outputs)?, at(2, outputs)?];
             let skip = (inputs != outputs)
-                .then(|| layer(parameters, &format!("blocks.{i}.skip"), same(1, false)))
+                .then(|| block.conv("skip", (inputs, outputs), same(1, false)))
                 .transpose()?;
-            blocks.push(Block { convolutions: [at(0)?, at(1)?, at(2)?], skip });
+            blocks.push(ResidualBlock { convolutions, skip });
             inputs = outputs;
         }
         Ok(Self(blocks))
@@ -101,12 +82,13 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use candle_core::Device;
 
     use super::*;
-    use crate::detector::network::initialise;
     use crate::kernels::{backward, composed};
-    use crate::rng::{Purpose, Rng};
+    use crate::nn::Parameters;
+    use crate::nn::parameters::{Declared, Store};
+    use crate::runtime::rng::{Purpose, Rng};
 
     fn windows(rows: usize, features: usize) -> Tensor {
         let mut rng = Rng::new(3, Purpose::Detector, [0, 0]);
@@ -114,7 +96,13 @@ mod tests {
         Tensor::from_vec(values, (2, rows, features), &Device::Cpu).unwrap()
     }
 
-    fn composed_forward(encoder: &Encoder, x: &Tensor) -> Tensor {
+    fn started(features: usize) -> (ResNet, Vec<Declared>) {
+        let stream = |i: u64| Rng::new(1, Purpose::DetectorInit, [0, i]);
+        let build = |scope: &mut Scope<'_, '_>| ResNet::build(features, scope);
+        Store::start(&stream, &Parameters::new(), build).unwrap()
+    }
+
+    fn composed_forward(encoder: &ResNet, x: &Tensor) -> Tensor {
         let convolve = |layer: &Layer, x: &Tensor| {
             composed::conv(x, &layer.weight, &layer.bias, layer.geometry).unwrap()
         };
@@ -131,10 +119,7 @@ mod tests {
     #[test]
     fn equals_plain_operations() {
         for (rows, features) in [(20, 3), (8, 8), (9, 1)] {
-            let vars = initialise(&Encoder::shapes(features), 1, 0).unwrap();
-            let parameters: Parameters =
-                vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-            let encoder = Encoder::new(&parameters, features).unwrap();
+            let (encoder, declared) = started(features);
             let x = windows(rows, features);
             let (fused, plain) = (encoder.forward(&x).unwrap(), composed_forward(&encoder, &x));
             assert_eq!(fused.dims(), [2, WIDTH]);
@@ -145,8 +130,8 @@ mod tests {
             assert!(difference(&fused, &plain) < 1e-5);
             let plain = plain.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             let fused = [backward(&fused.sqr().unwrap().sum_all().unwrap()).unwrap()];
-            for (name, var) in &vars {
-                let var: &Var = var;
+            for Declared { name, var, .. } in &declared {
+                let var = var.as_ref().unwrap();
                 let sum = crate::kernels::Summed::new(var.as_tensor(), &fused);
                 let fused = sum.values(0..sum.len()).unwrap();
                 let fused = Tensor::from_vec(fused, var.shape(), &Device::Cpu).unwrap();
@@ -159,10 +144,7 @@ mod tests {
     /// Not scaled away: a level twice as high has another representation.
     #[test]
     fn keeps_amplitude() {
-        let parameters = initialise(&Encoder::shapes(1), 1, 0).unwrap();
-        let parameters: Parameters =
-            parameters.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
-        let encoder = Encoder::new(&parameters, 1).unwrap();
+        let (encoder, _) = started(1);
         let x = windows(32, 1);
         let of = |x: &Tensor| encoder.forward(x).unwrap().flatten_all().unwrap();
         let distance = (of(&x) - of(&(&x * 3.0).unwrap())).unwrap().sqr().unwrap();

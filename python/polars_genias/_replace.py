@@ -1,0 +1,319 @@
+"""Outputs that appear whole, in one step, and old ones that stay until then.
+
+Everything is written into a working folder beside the output, ``.genias-0123456789ab/``:
+
+* ``new`` is the output until it is whole;
+* ``old`` is what it replaces, where the system cannot exchange two folders in one step;
+* ``record.json`` says whose working folder this is, and is locked while its process lives.
+
+A process that is killed leaves its working folder. Whoever writes or reads the same output next
+finds the lock free, puts ``old`` back if the output is missing, and removes the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polars_genias._exchange import exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # no such locks here: what a killed process left is not cleaned
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX = ".genias-"
+_RECORD, _NEW, _OLD = "record.json", "new", "old"
+_UNRECORDED_FOR = 60.0
+"""Seconds after which nobody will write into a working folder that has no record."""
+
+Snapshot = dict[str, tuple[int, int, int]]
+"""What is at a path: of every file the number, size and time of its last change."""
+
+_working: dict[Path, Path] = {}
+"""Outputs of this process that are being written, by their working folders."""
+_settling = threading.RLock()
+
+
+class ReplacementError(ValueError):
+    """What is at the path of an output may not be replaced."""
+
+
+@contextmanager
+def replacing(path: Path, ending: str = "", seen: Snapshot | None = None) -> Iterator[Path]:
+    """Where to write the file or the folder that takes the place of `path` when the block ends.
+
+    That is in a working folder beside `path`, and ends in `ending`. After an error or an interrupt
+    it is removed, and `path` is as it was. What is replaced leaves its mode and its owner.
+
+    Parameters
+    ----------
+    path
+        The output. Links are followed.
+    ending
+        Of the name of what is written, for writers that look at it.
+    seen
+        What may be replaced; by default what is there now.
+
+    Raises
+    ------
+    ReplacementError
+        For what is neither a file nor a folder, for a file of another user, and where `path` has
+        changed since it was `seen`.
+    """
+    path = path.resolve()
+    recover(path)
+    check_kind(path)
+    seen = snapshot(path) if seen is None else seen
+    made = _make_parents(path.parent)
+    try:
+        with _working_folder(path) as working:
+            staged = working / f"{_NEW}{ending}"
+            yield staged
+            with _settling:
+                _keep_attributes(path, staged)
+                _refuse_changed(path, seen)
+                _put(staged, path, working)
+                made = []
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def check_kind(path: Path) -> None:
+    """Raises ReplacementError for a path that is no file, no folder, or that of another user."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        msg = f"{path} is {_kind(found.st_mode)}: an output is a file or a folder"
+        raise ReplacementError(msg)
+    if path.is_mount():
+        msg = f"{path} is a mount point, which can't be replaced: write to a folder in it"
+        raise ReplacementError(msg)
+    user = os.geteuid() if hasattr(os, "geteuid") else found.st_uid
+    if user not in (0, found.st_uid):
+        msg = (
+            f"{path} belongs to another user ({found.st_uid}), to whom the new one could not be "
+            "given: remove it, or write to another path"
+        )
+        raise ReplacementError(msg)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFLNK: "a link that leads nowhere",
+    }
+    return kinds.get(stat.S_IFMT(mode), "neither a file nor a folder")
+
+
+def snapshot(path: Path) -> Snapshot:
+    """The files at a path, as they are now; empty where there is none."""
+    if not os.path.lexists(path):
+        return {}
+    if not path.is_dir():
+        return {"": _seen(path)}
+    return {str(found.relative_to(path)): _seen(found) for found in files_in(path)}
+
+
+def _seen(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Everything in a folder that is no folder; links are not followed."""
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        at = Path(parent)
+        found += [at / name for name in names]
+        found += [at / name for name in folders if (at / name).is_symlink()]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _refuse_changed(path: Path, seen: Snapshot) -> None:
+    if snapshot(path) != seen:
+        msg = f"{path} was changed by somebody else in the meantime, and is not replaced"
+        raise ReplacementError(msg)
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Makes a folder with its parents; those that are new, the innermost first."""
+    missing = [at for at in (folder, *folder.parents) if not at.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+@contextmanager
+def _working_folder(path: Path) -> Iterator[Path]:
+    """A working folder of this process for the output `path`."""
+    working = path.parent / f"{_PREFIX}{uuid.uuid4().hex[:12]}"
+    lock = None
+    try:
+        _working[working] = path
+        working.mkdir(mode=0o700)
+        lock = (working / _RECORD).open("x", encoding="ascii")
+        _locked(lock)
+        json.dump({"output": path.name}, lock)
+        lock.flush()
+        yield working
+    finally:
+        with _settling:
+            _settle(working, path)
+            _working.pop(working, None)
+        if lock is not None:
+            lock.close()
+
+
+def _put(staged: Path, path: Path, working: Path) -> None:
+    """Puts what was staged in its place; what was there is in the working folder then.
+
+    Between the two steps of the last case there is nothing at `path`: whatever happens then,
+    `_settle` puts the old folder back, in this process or in the next.
+    """
+    if not (path.is_dir() and staged.is_dir()):
+        staged.replace(path)
+    elif not exchange(staged, path):
+        path.rename(working / _OLD)
+        staged.rename(path)
+
+
+def _settle(working: Path, path: Path) -> None:
+    """Removes a working folder, after an old output that has no successor is in its place again."""
+    old = working / _OLD
+    if os.path.lexists(old) and not os.path.lexists(path):
+        old.rename(path)
+    shutil.rmtree(working, ignore_errors=True)
+
+
+def recover(path: Path) -> None:
+    """Ends what killed processes began at an output: it is the old one or the new one, whole."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        for working in path.parent.glob(f"{_PREFIX}*"):
+            _recover_from(working, path)
+
+
+def _recover_from(working: Path, path: Path) -> None:
+    try:
+        record = (working / _RECORD).open("r+", encoding="ascii")
+    except OSError:
+        _remove_if_stale(working)
+        return
+    with record:
+        if fcntl is None or not _locked(record):
+            return
+        try:
+            output = json.load(record)["output"]
+        except (ValueError, KeyError, TypeError):
+            _remove_if_stale(working)
+            return
+        if output == path.name:
+            _settle(working, path)
+
+
+def _remove_if_stale(working: Path) -> None:
+    """Removes a working folder without a record, so without anything else, unless it is new."""
+    with suppress(OSError):
+        if time.time() - working.stat().st_mtime > _UNRECORDED_FOR:
+            (working / _RECORD).unlink(missing_ok=True)
+            working.rmdir()
+
+
+def _locked(file: Any) -> bool:
+    """Locks a file for the life of the process; False where another has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return False
+    return True
+
+
+def abandon() -> None:
+    """Removes what this process has not finished, from any thread: it is about to end."""
+    with _settling:
+        for working, path in list(_working.items()):
+            for _ in range(20):
+                _settle(working, path)
+                if not working.exists():
+                    break
+                time.sleep(0.05)
+
+
+def _keep_attributes(path: Path, staged: Path) -> None:
+    """Gives what was staged the modes and owners of what it replaces."""
+    if not os.path.lexists(path):
+        return
+    _copy_attributes(path, staged)
+    if not (path.is_dir() and staged.is_dir()):
+        return
+    usual = next((found for found in files_in(path) if found.is_file()), None)
+    for parent, _, names in os.walk(staged):
+        at, was = Path(parent), path / Path(parent).relative_to(staged)
+        if was.is_dir():
+            _copy_attributes(was, at)
+        like = _first_file(was) or usual
+        for name in names:
+            new = (at / name).lstat()
+            if like is not None and stat.S_ISREG(new.st_mode) and new.st_nlink == 1:
+                _copy_attributes(like, at / name)
+
+
+def _first_file(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return None
+    return next((at for at in sorted(folder.iterdir()) if at.is_file()), None)
+
+
+def _copy_attributes(old: Path, new: Path) -> None:
+    was, now = old.stat(), new.stat()
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid) and hasattr(os, "chown"):
+        _give(new, was)
+    shutil.copystat(old, new)  # the mode, and access lists where there are some
+    os.utime(new)
+
+
+def _give(new: Path, was: os.stat_result) -> None:
+    try:
+        os.chown(new, was.st_uid, was.st_gid)
+    except PermissionError:
+        # Of a group that the user is no member of: nobody gets more rights than before.
+        with suppress(PermissionError):
+            os.chown(new, was.st_uid, -1)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for what is needed only now, which is removed whatever ends the process."""
+    folder = Path(tempfile.mkdtemp(prefix="genias-"))
+    _working[folder] = folder
+    try:
+        yield folder
+    finally:
+        _working.pop(folder)
+        shutil.rmtree(folder, ignore_errors=True)

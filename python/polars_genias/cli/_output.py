@@ -1,0 +1,229 @@
+"""Where commands write, and what they may replace there.
+
+Everything is looked at before any work: an output is refused that is, contains or lies inside an
+input, unless the input is replaced in place, which needs that all of its rows and columns come
+back. `--overwrite` replaces a file, or a folder that holds nothing but an earlier output of the
+same command; `--overwrite partitions` replaces the partitions that are written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from polars_genias import _names as names
+from polars_genias._replace import Snapshot, check_kind, files_in, replacing, snapshot
+from polars_genias.cli import _keys, _partitions, _relations
+from polars_genias.cli._errors import UsageError
+from polars_genias.cli._inputs import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polars_genias.cli._inputs import Source
+
+Overwrite = Literal["output", "partitions"]
+
+_MARK = "genias.output"
+"""Under this name Parquet files say which command has written them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    command: str
+    path: str
+    partition_by: Sequence[str] = ()
+    usual: Sequence[str] = ()
+    """Keys of an output that is a folder, where none are given."""
+    overwrite: Overwrite | None = None
+    sources: Sequence[Source] = ()
+    models: Source | None = None
+    where: str | None = None
+    keeps_rows: bool = False
+    """Whether the output has all rows and columns that are read."""
+    parquet: bool = True
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file, or a folder with a ``key=value`` folder per value of `keys`, that is to be written.
+
+    Links are followed, so that what they point at is replaced and not they.
+    """
+
+    path: Path
+    keys: list[str]
+    in_place: bool = False
+    partitions: bool = False
+    """Whether partitions that are not written stay."""
+    mark: dict[str, str] = field(default_factory=dict)
+    seen: Snapshot = field(default_factory=dict)
+
+    def check(self, read: pl.Schema, written: pl.Schema) -> None:
+        """Refuses what the schemas show: lost columns, and keys that name no folders.
+
+        Raises
+        ------
+        ValueError
+            Naming the column.
+        """
+        for name in read if self.in_place else ():
+            if written.get(name) != read[name]:
+                msg = f"{self.path} is replaced in place, and column {name!r} would not come back"
+                raise ValueError(msg)
+        _partitions.check(written, self.keys)
+
+    def write(self, frame: pl.LazyFrame) -> None:
+        """Run the query; what was there stays until all of it is written."""
+        with replacing(self.path, seen=self.seen) as beside:
+            if not self.keys:
+                frame.sink_parquet(beside, metadata=self.mark or None)
+                return
+            _partitions.write(frame, beside, self.keys, self.mark)
+            if self.in_place or self.partitions:
+                _partitions.carry(self.path, beside, self.keys, hidden_only=self.in_place)
+
+
+def output(asked: Request) -> Output:
+    """The output that is asked for, after everything about its path has been checked.
+
+    Raises
+    ------
+    UsageError
+        For an address, and a folder without keys.
+    ValueError
+        For what exists and may not be replaced, and what is, contains or lies in an input.
+    """
+    if is_remote(asked.path):
+        msg = f"{asked.path}: an output is a local path; copy it when it is whole"
+        raise UsageError(msg)
+    target = _resolved(asked.path)
+    keys = _folders(asked, target)
+    check_kind(target)
+    in_place = _relations.check(asked, target, keys)
+    if not in_place:
+        _replaceable(asked, target, keys)
+    mark = {} if in_place or not asked.parquet else _mark(asked.command, keys)
+    partitions = asked.overwrite == "partitions" and not in_place
+    return Output(target, keys, in_place, partitions, mark, snapshot(target))
+
+
+def _resolved(path: str) -> Path:
+    """The path without links.
+
+    Raises
+    ------
+    ValueError
+        For what is neither a file nor a folder, by whatever links.
+    """
+    given = Path(path)
+    try:
+        found = given.stat()
+    except OSError:
+        pass
+    else:
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            msg = f"{path} is a device, a pipe or a socket: an output is a file or a folder"
+            raise ValueError(msg)
+    try:
+        target = given.resolve()
+        str(target).encode()
+    except UnicodeEncodeError as error:
+        msg = f"{os.fsencode(path)!r}: a path must be UTF-8"
+        raise ValueError(msg) from error
+    except RuntimeError as error:
+        msg = f"{path}: links that lead to each other"
+        raise ValueError(msg) from error
+    if not target.name:
+        msg = f"{path} is no place for an output"
+        raise ValueError(msg)
+    return target
+
+
+def _folders(asked: Request, target: Path) -> list[str]:
+    """The keys of an output that is a folder; none for a file."""
+    keys = list(asked.partition_by)
+    if not keys and (asked.path.endswith(("/", os.sep)) or target.is_dir()):
+        keys = list(asked.usual)
+        if not keys and asked.parquet:
+            msg = f"{asked.path}: give --partition-by, the columns that name its folders, or a file"
+            raise UsageError(msg)
+    if asked.overwrite == "partitions" and not keys:
+        msg = f"--overwrite partitions: {asked.path} is a file; give a folder/ or --partition-by"
+        raise UsageError(msg)
+    names.refuse_twice("partition_by", keys)
+    return keys
+
+
+def _replaceable(asked: Request, target: Path, keys: list[str]) -> None:
+    """Refuses an output that exists, unless it may be replaced."""
+    if not target.exists():
+        return
+    if target.is_dir() != bool(keys):
+        kinds = ("a folder", "a file") if keys else ("a file", "a folder")
+        msg = f"{target}: the output is {kinds[0]}, and {kinds[1]} is in its place"
+        raise ValueError(msg)
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if asked.overwrite is None:
+        msg = f"{target} exists; --overwrite replaces it when the new one is whole"
+        raise ValueError(msg)
+    if asked.overwrite == "partitions":
+        _partitions.check_layout(target, keys)
+    elif keys:
+        _refuse_foreign(asked.command, target, keys)
+    elif asked.parquet:
+        _refuse_no_parquet(target)
+
+
+def _refuse_no_parquet(target: Path) -> None:
+    with target.open("rb") as file:
+        magic = file.read(4)
+    if magic not in (b"", b"PAR1"):
+        msg = f"{target} is no Parquet file and is not replaced: remove it first"
+        raise ValueError(msg)
+
+
+def _refuse_foreign(command: str, target: Path, keys: list[str]) -> None:
+    """Refuses a folder that holds anything but an earlier output of the command."""
+    for found in files_in(target):
+        if found.is_symlink() or not _is_of(found, target, command, keys):
+            msg = (
+                f"{target} is not replaced: {found} in it is not of an earlier `genias {command}` "
+                f"by {', '.join(keys)}. --overwrite partitions replaces only what is written anew"
+            )
+            raise ValueError(msg)
+    for parent, folders, _ in os.walk(target):
+        for name in folders:
+            if Path(parent, name).is_mount():
+                msg = f"{target} is not replaced: {Path(parent, name)} is a mount point"
+                raise ValueError(msg)
+
+
+def _is_of(file: Path, target: Path, command: str, keys: list[str]) -> bool:
+    inside = str(file.relative_to(target))
+    if file.suffix != ".parquet" or list(_keys.keys_in(inside)) != keys:
+        return False
+    return mark_of(file) == _mark(command, keys)
+
+
+def _mark(command: str, keys: Sequence[str]) -> dict[str, str]:
+    return {_MARK: json.dumps({"command": command, "partition_by": list(keys)})}
+
+
+def mark_of(file: Path) -> dict[str, str]:
+    """What a Parquet file says of the command that has written it; nothing for other files."""
+    try:
+        with file.open("rb") as opened:  # of a path, Polars would read a glob
+            metadata: dict[str, Any] = pl.read_parquet_metadata(opened)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return {}
+    return {_MARK: metadata[_MARK]} if _MARK in metadata else {}

@@ -1,0 +1,167 @@
+"""Partitioned folders: a Parquet file for each value of the keys, in ``key=value/``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from polars_genias import _frames as frames
+from polars_genias import _names as names
+from polars_genias._replace import files_in
+from polars_genias.cli import _keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PART = f"{names.OWN}part"
+_REMAINS = re.compile(r"\.genias-[0-9a-f]{12}|\..+\.[0-9a-f]{32}(\.old)?")
+"""Names of what a killed process leaves."""
+
+
+def check(schema: pl.Schema, keys: Sequence[str]) -> None:
+    """Raises ValueError for a key that is no column, or whose values name no folders."""
+    for key in keys:
+        frames.require(schema, "partition_by", key)
+        dtype = schema[key]
+        if dtype.is_nested() or dtype.base_type() in (pl.Binary, pl.Object, pl.Duration):
+            msg = f"parameter `partition_by` = {key!r}: values of {dtype} name no folders"
+            raise ValueError(msg)
+    if keys and not set(schema) - set(keys):
+        msg = f"parameter `partition_by` = {list(keys)}: no column is left for the files"
+        raise ValueError(msg)
+
+
+def write(
+    frame: pl.LazyFrame, folder: Path, keys: Sequence[str], metadata: Mapping[str, str]
+) -> None:
+    """Run the query into a new folder.
+
+    Polars writes a folder per number, since it takes some names for patterns and some values for
+    others; numbers get the names of their keys at the end.
+
+    Raises
+    ------
+    ValueError
+        Where there are no rows, and where the values of a key are too long to name a folder.
+    """
+    folder.mkdir()
+    shields = names.shields(keys)
+    safe = [shields.get(key, key) for key in keys]
+    number = _Numbers(keys)
+    texts = pl.struct(pl.col(key).cast(pl.String).alias(f"{i}") for i, key in enumerate(safe))
+    parts = texts.map_batches(number, return_dtype=pl.String, is_elementwise=True)
+    numbered = names.renamed(frame, shields).with_columns(parts.alias(_PART)).drop(safe)
+    numbered.sink_parquet(_by_part(folder), mkdir=True, metadata=dict(metadata) or None)
+    written = list(folder.iterdir())
+    if not written:
+        msg = "there are no rows, and so no partition to write"
+        raise ValueError(msg)
+    for part in written:
+        _rename(part, folder / number.folders[int(part.name.partition("=")[2])])
+
+
+def _by_part(folder: Path) -> Any:
+    """Where Polars writes a file per part; the class was renamed between its releases."""
+    polars: Any = pl
+    if hasattr(pl, "PartitionBy"):
+        return polars.PartitionBy(folder, key=_PART, include_key=False)
+    return polars.PartitionByKey(folder, by=_PART, include_key=False)
+
+
+def _rename(part: Path, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        msg = f"parameter `partition_by`: {path.name[:60]}... is too long for the name of a folder"
+        raise ValueError(msg) from error
+
+
+class _Numbers:
+    """Numbers the values of keys, in batches of rows."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self.folders: list[str] = []
+        self._numbers: dict[tuple[str | None, ...], int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, values: pl.Series) -> pl.Series:
+        """The number of each row's values, as text."""
+        rows = values.struct.unnest()
+        different = rows.unique(maintain_order=True)
+        numbers = [str(self._number(row)) for row in different.iter_rows()]
+        different = different.with_columns(pl.Series(_PART, numbers, dtype=pl.String))
+        on = rows.columns
+        found = rows.join(different, on=on, how="left", nulls_equal=True, maintain_order="left")
+        return found[_PART].alias(values.name)
+
+    def _number(self, row: tuple[str | None, ...]) -> int:
+        with self._lock:
+            if row not in self._numbers:
+                self._numbers[row] = len(self.folders)
+                parts = [_keys.folder(k, value) for k, value in zip(self.keys, row, strict=True)]
+                self.folders.append(str(Path(*parts)))
+            return self._numbers[row]
+
+
+def check_layout(folder: Path, keys: Sequence[str]) -> None:
+    """Raises ValueError for a folder whose files are not partitioned by these keys."""
+    for found in files_in(folder):
+        here = list(_keys.keys_in(str(found.relative_to(folder))))
+        if found.suffix == ".parquet" and not found.name.startswith(".") and here != list(keys):
+            msg = f"{found}: the folder is not partitioned by {', '.join(keys)}; write to another"
+            raise ValueError(msg)
+
+
+def carry(old: Path, new: Path, keys: Sequence[str], *, hidden_only: bool) -> None:
+    """Takes over from the old folder what the new one does not replace.
+
+    That is everything outside the partitions that are in the new folder; with `hidden_only`, hidden
+    files. What a killed process has left stays behind. Files are linked, not copied.
+
+    Raises
+    ------
+    ValueError
+        For a partition that holds other files than Parquet.
+    """
+    if not old.is_dir():
+        return
+    replaced = {_values(found.relative_to(new)) for found in files_in(new)}
+    for found in files_in(old):
+        inside = found.relative_to(old)
+        if any(_REMAINS.fullmatch(part) for part in inside.parts):
+            continue
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden_only and not hidden:
+            continue
+        if not hidden and not hidden_only and _values(inside) in replaced and keys:
+            if found.suffix == ".parquet":
+                continue
+            msg = f"{found.parent} is not replaced: it holds {found.name}"
+            raise ValueError(msg)
+        _link(found, new / inside)
+
+
+def _values(inside: Path) -> tuple[tuple[str, str | None], ...]:
+    return tuple(_keys.keys_in(str(inside)).items())
+
+
+def _link(old: Path, new: Path) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
+    if old.is_symlink():
+        new.symlink_to(old.readlink())
+        return
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copy2(old, new)

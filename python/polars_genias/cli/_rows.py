@@ -1,0 +1,46 @@
+"""The rows that a command line names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from polars_genias.cli import _inputs
+from polars_genias.cli._errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def read(sources: Sequence[_inputs.Source], given: argparse.Namespace) -> pl.LazyFrame:
+    """The rows of all inputs for which ``--where`` holds."""
+    return _inputs.scan(sources, condition(given.where), key_types(given))
+
+
+def key_types(given: argparse.Namespace) -> dict[str, pl.DataType]:
+    """The types of keys that are on the command line."""
+    return dict(given.key_types)
+
+
+def condition(where: str | None) -> pl.Expr | None:
+    """``--where`` as an expression.
+
+    Raises
+    ------
+    UsageError
+        For what is no SQL, and for names that Polars would read as patterns.
+    """
+    if where is None:
+        return None
+    try:
+        found = pl.sql_expr(where)
+        patterns = found.meta.has_multiple_outputs()
+    except pl.exceptions.PolarsError as error:
+        msg = f"--where {where!r}: {error}"
+        raise UsageError(msg) from error
+    if patterns:
+        msg = f"--where {where!r}: Polars reads * and ^...$ as patterns; rename the column"
+        raise UsageError(msg)
+    return found

@@ -1,0 +1,41 @@
+//! What a kind makes of a segment.
+
+use super::stretch::{Amount, Stretch};
+use super::{level, points, shape, tempo};
+use crate::config::Kind;
+use crate::runtime::rng::Rng;
+use crate::stats::rms_f64;
+
+/// Root mean square below which a change counts as none, in training deviations.
+pub(super) const INERT: f64 = 1e-2;
+
+/// The values of a segment after an anomaly of this kind.
+///
+/// Never those before it: where the kind finds nothing to change (most kinds need a stretch that
+/// moves, and more than one row), the rows are shifted by the strength, as `mean` does.
+pub(super) fn changed(
+    kind: Kind,
+    stretch: &Stretch<'_>,
+    amount: &Amount,
+    rng: &mut Rng,
+) -> Vec<f64> {
+    let &Amount { strength, factor, shift, up } = amount;
+    let values = match kind {
+        Kind::Global => points::global(stretch, strength, up),
+        Kind::Contextual => points::contextual(stretch, strength),
+        Kind::Extremum => points::extremum(stretch, strength, up),
+        Kind::Mean => level::mean(stretch, strength, up),
+        Kind::Trend => level::trend(stretch, strength, up),
+        Kind::Variance => level::variance(stretch, strength, rng),
+        Kind::Amplitude => level::amplitude(stretch, factor),
+        Kind::Platform => level::platform(stretch, rng),
+        Kind::Seasonal => tempo::seasonal(stretch, factor),
+        Kind::Frequency => tempo::frequency(stretch, factor),
+        Kind::PatternShift => tempo::pattern_shift(stretch, shift, up),
+        Kind::Shapelet => shape::shapelet(stretch, rng),
+        Kind::Pattern => shape::pattern(stretch, factor),
+        Kind::ModeCorrelation => shape::mode_correlation(stretch),
+    };
+    let moved: Vec<f64> = values.iter().zip(stretch.own()).map(|(new, old)| new - old).collect();
+    if rms_f64(&moved) < INERT.min(strength) { level::mean(stretch, strength, up) } else { values }
+}

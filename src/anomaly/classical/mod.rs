@@ -1,0 +1,15 @@
+//! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021) and
+//! those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), put into existing series.
+
+mod changed;
+mod level;
+mod points;
+mod series;
+mod shape;
+mod stretch;
+mod tempo;
+mod window;
+
+pub use crate::config::{InjectConfig, Kind, Kinds};
+pub use series::inject;
+pub(crate) use window::ClassicalSource;

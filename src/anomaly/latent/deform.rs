@@ -1,0 +1,316 @@
+//! Deformations of what the VAE decodes from normal windows: anomalies that a model makes of what
+//! it knows, for `form = "deformed"` and `negatives = "deformed"`.
+//!
+//! Each is the change of one feature over a segment of a window: X' - X, where X' is X with its
+//! decoding replaced by something else that was decoded. So the texture that a VAE smooths away
+//! stays, unless the texture is what is deformed.
+
+use std::ops::Range;
+
+use crate::runtime::rng::Rng;
+use crate::stats::reflect;
+
+/// Tempo and amplitude: this factor, or one over it (log-uniform).
+const FACTOR: (f64, f64) = (1.5, 4.0);
+/// Share of the way to another window's decoding (log-uniform).
+const SHARE: (f64, f64) = (0.5, 1.5);
+/// How much louder a texture is (log-uniform).
+const LOUDER: (f64, f64) = (2.0, 8.0);
+/// Most decoded windows on a walk, beside the first; at least two.
+const KNOTS: usize = 8;
+
+/// Decodings of normal windows, flat [n, W, D_live], in z-scores.
+#[derive(Clone, Copy)]
+pub(crate) struct Decodings<'a> {
+    pub values: &'a [f32],
+    /// W, at least 2.
+    pub window: usize,
+    /// D_live.
+    pub features: usize,
+}
+
+impl Decodings<'_> {
+    /// Number of windows.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() / (self.window * self.features)
+    }
+
+    /// Row `t` of feature `d` of window `i`.
+    fn at(&self, i: usize, t: usize, d: usize) -> f32 {
+        self.values[(i * self.window + t) * self.features + d]
+    }
+
+    /// Feature `d` of window `i`, [W].
+    pub(crate) fn column(&self, i: usize, d: usize) -> Vec<f32> {
+        (0..self.window).map(|t| self.at(i, t, d)).collect()
+    }
+}
+
+/// One feature of the window that is deformed, in z-scores.
+pub(crate) struct Feature<'a> {
+    /// Position among the live features.
+    pub d: usize,
+    /// As it is, [W].
+    pub own: &'a [f32],
+    /// As it is decoded, [W].
+    pub plain: &'a [f32],
+    /// What a perturbation changes, [W].
+    pub residual: &'a [f32],
+}
+
+/// One deformation, which hits all features of an anomaly alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Deformation {
+    /// The residual of a perturbation: no deformation.
+    Residual,
+    /// A walk along time through so many random decodings and one more, in straight lines.
+    Walk { knots: usize },
+    /// Part of the way to the decoding of window `other`, at once or slowly.
+    Other { other: usize, share: f32, slow: bool },
+    /// So many times as fast from the start of the segment on; to and fro at the window's ends.
+    Tempo { factor: f64 },
+    /// The values of so many rows later; to and fro at the window's ends.
+    Phase { rows: f64 },
+    /// A level that stays, with the input's own texture on it or without.
+    Hold { level: Level, textured: bool },
+    /// So many times the distance of the input from its decoding; 0: a smooth input.
+    Texture { factor: f32 },
+    /// So many times the distance of the decoding from its mean over the segment; -1: mirrored.
+    Amplitude { factor: f32 },
+}
+
+/// Where a feature is held.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Level {
+    /// At its decoded value at the start of the segment.
+    First,
+    /// At its decoded mean over the segment.
+    Mean,
+    /// At row `moment` of the decoding of window `other`.
+    Of { other: usize, moment: usize },
+}
+
+impl Deformation {
+    /// Its number among the kinds of generated anomalies, from 1.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Residual => 1,
+            Self::Walk { .. } => 2,
+            Self::Other { .. } => 3,
+            Self::Tempo { .. } => 4,
+            Self::Phase { .. } => 5,
+            Self::Hold { .. } => 6,
+            Self::Texture { .. } => 7,
+            Self::Amplitude { .. } => 8,
+        }
+    }
+
+    /// A random one, for windows of `window` rows, of which `count` are decoded. Walks are three of
+    /// ten: of what was tried they alone are slow enough to look like a drift.
+    pub(crate) fn draw(window: usize, count: usize, rng: &mut Rng) -> Self {
+        let factor = rng.log_uniform(FACTOR.0, FACTOR.1);
+        let either = if rng.below(2) == 0 { factor } else { 1.0 / factor };
+        let other = rng.below(count);
+        match rng.below(10) {
+            0 => Self::Residual,
+            1 => {
+                let share = rng.log_uniform(SHARE.0, SHARE.1) as f32;
+                Self::Other { other, share, slow: rng.uniform() < 0.3 }
+            }
+            2 => Self::Tempo { factor: either },
+            3 => {
+                let rows = rng.log_uniform(2.0, window as f64 / 2.0);
+                Self::Phase { rows: if rng.below(2) == 0 { rows } else { -rows } }
+            }
+            4 => {
+                let level = match rng.below(4) {
+                    0 => Level::First,
+                    1 => Level::Mean,
+                    _ => Level::Of { other, moment: rng.below(window) },
+                };
+                Self::Hold { level, textured: rng.below(2) == 0 }
+            }
+            5 if rng.uniform() < 0.3 => Self::Texture { factor: 0.0 },
+            5 => Self::Texture { factor: rng.log_uniform(LOUDER.0, LOUDER.1) as f32 },
+            6 if rng.uniform() < 0.3 => Self::Amplitude { factor: -1.0 },
+            6 => Self::Amplitude { factor: either as f32 },
+            _ => Self::Walk { knots: 2 + rng.below(KNOTS - 2) },
+        }
+    }
+
+    /// The change of a feature over `segment`.
+    pub(crate) fn change(
+        self,
+        decodings: Decodings,
+        feature: &Feature,
+        segment: Range<usize>,
+        rng: &mut Rng,
+    ) -> Vec<f32> {
+        let &Feature { d, own, plain, residual } = feature;
+        let length = segment.len() as f32;
+        let mean = plain[segment.clone()].iter().sum::<f32>() / length;
+        let over = |value: &dyn Fn(usize) -> f32| segment.clone().map(value).collect::<Vec<f32>>();
+        match self {
+            Self::Residual => residual[segment].to_vec(),
+            Self::Walk { knots } => {
+                let stops: Vec<usize> = (0..=knots).map(|_| rng.below(decodings.len())).collect();
+                over(&|t| {
+                    let (leg, share) = leg((t - segment.start) as f32 / length, knots);
+                    let [from, to] = [leg, leg + 1].map(|stop| decodings.at(stops[stop], t, d));
+                    from + share * (to - from) - plain[t]
+                })
+            }
+            Self::Other { other, share, slow } => over(&|t| {
+                let done = if slow { (t - segment.start + 1) as f32 / length } else { 1.0 };
+                done * share * (decodings.at(other, t, d) - plain[t])
+            }),
+            Self::Tempo { factor } => {
+                let start = segment.start as f64;
+                over(&|t| value_at(plain, start + (t as f64 - start) * factor) - plain[t])
+            }
+            Self::Phase { rows } => over(&|t| value_at(plain, t as f64 + rows) - plain[t]),
+            Self::Hold { level, textured } => {
+                let level = match level {
+                    Level::First => plain[segment.start],
+                    Level::Mean => mean,
+                    Level::Of { other, moment } => decodings.at(other, moment, d),
+                };
+                over(&|t| level - if textured { plain[t] } else { own[t] })
+            }
+            Self::Texture { factor } => over(&|t| (factor - 1.0) * (own[t] - plain[t])),
+            Self::Amplitude { factor } => over(&|t| (factor - 1.0) * (plain[t] - mean)),
+        }
+    }
+}
+
+/// Which of `legs` equal legs `share` of the way lies on, and the share of that leg.
+fn leg(share: f32, legs: usize) -> (usize, f32) {
+    let place = share * legs as f32;
+    let leg = (place as usize).min(legs - 1);
+    (leg, place - leg as f32)
+}
+
+/// The value at `place` between the rows, in a line; mirrored at both ends.
+fn value_at(values: &[f32], place: f64) -> f32 {
+    let place = reflect(place, (0, values.len() - 1));
+    let row = (place as usize).min(values.len() - 2);
+    values[row] + (place - row as f64) as f32 * (values[row + 1] - values[row])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::rng::Purpose;
+
+    const WINDOW: usize = 16;
+    const SEGMENT: Range<usize> = 4..12;
+
+    /// Three windows of two features: t, 10 and 20 + t, the second feature negative.
+    fn decodings() -> Vec<f32> {
+        let window = |values: fn(usize) -> f32| (0..WINDOW).map(values).flat_map(|v| [v, -v]);
+        let mut all: Vec<f32> = window(|t| t as f32).collect();
+        all.extend(window(|_| 10.0));
+        all.extend(window(|t| 20.0 + t as f32));
+        all
+    }
+
+    /// What feature `d` of the first window becomes over the segment; its own texture is +-0.5.
+    fn deformed(deformation: Deformation, d: usize) -> Vec<f32> {
+        let values = decodings();
+        let all = Decodings { values: &values, window: WINDOW, features: 2 };
+        let texture = |t: usize| if t.is_multiple_of(2) { 0.5 } else { -0.5 };
+        let own: Vec<f32> = (0..WINDOW).map(|t| all.at(0, t, d) + texture(t)).collect();
+        let mut rng = Rng::new(3, Purpose::Negative, [0, 0]);
+        let residual = vec![7.0 - 14.0 * d as f32; WINDOW];
+        let feature = Feature { d, own: &own, plain: &all.column(0, d), residual: &residual };
+        let change = deformation.change(all, &feature, SEGMENT, &mut rng);
+        own[SEGMENT].iter().zip(change).map(|(x, delta)| x + delta).collect()
+    }
+
+    /// The texture over the segment, around `level`.
+    fn textured(level: impl Fn(usize) -> f32) -> Vec<f32> {
+        SEGMENT.map(|t| level(t) + if t.is_multiple_of(2) { 0.5 } else { -0.5 }).collect()
+    }
+
+    fn assert_close(found: Vec<f32>, expected: Vec<f32>) {
+        assert_eq!(found.len(), expected.len());
+        for (x, y) in found.iter().zip(&expected) {
+            assert!((x - y).abs() < 1e-4, "{found:?} is not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn each_deformation_replaces_the_decoding_and_keeps_the_texture() {
+        for d in [0, 1] {
+            let sign = if d == 0 { 1.0 } else { -1.0 };
+            let becomes = |deformation, level: &dyn Fn(usize) -> f32| {
+                assert_close(deformed(deformation, d), textured(|t| sign * level(t)));
+            };
+            becomes(Deformation::Residual, &|t| t as f32 + 7.0);
+            becomes(Deformation::Other { other: 1, share: 0.5, slow: false }, &|t| {
+                0.5 * (t as f32 + 10.0)
+            });
+            becomes(Deformation::Other { other: 2, share: 1.0, slow: true }, &|t| {
+                t as f32 + 20.0 * (t - 3) as f32 / 8.0
+            });
+            becomes(Deformation::Tempo { factor: 0.5 }, &|t| 4.0 + 0.5 * (t - 4) as f32);
+            becomes(Deformation::Phase { rows: 2.5 }, &|t| t as f32 + 2.5);
+            let of = Level::Of { other: 2, moment: 5 };
+            becomes(Deformation::Hold { level: of, textured: true }, &|_| 25.0);
+            becomes(Deformation::Hold { level: Level::Mean, textured: true }, &|_| 7.5);
+            becomes(Deformation::Amplitude { factor: -1.0 }, &|t| 15.0 - t as f32);
+        }
+    }
+
+    #[test]
+    fn a_texture_goes_or_grows_and_a_hold_may_lose_it() {
+        let smooth: Vec<f32> = SEGMENT.map(|t| t as f32).collect();
+        assert_close(deformed(Deformation::Texture { factor: 0.0 }, 0), smooth.clone());
+        let loud = smooth
+            .iter()
+            .enumerate()
+            .map(|(t, x)| x + if t.is_multiple_of(2) { 1.5 } else { -1.5 });
+        assert_close(deformed(Deformation::Texture { factor: 3.0 }, 0), loud.collect());
+        let flat = Deformation::Hold { level: Level::First, textured: false };
+        assert_close(deformed(flat, 0), vec![4.0; 8]);
+    }
+
+    #[test]
+    fn a_walk_goes_in_lines_from_one_decoding_to_the_next() {
+        assert_eq!(
+            [0.0, 0.25, 0.5, 0.75].map(|x| leg(x, 2)),
+            [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5)]
+        );
+        let walk = deformed(Deformation::Walk { knots: 4 }, 0);
+        let level: Vec<f32> = walk.iter().zip(textured(|_| 0.0)).map(|(x, e)| x - e).collect();
+        for (i, t) in SEGMENT.enumerate().step_by(2) {
+            let stops = [t as f32, 10.0, 20.0 + t as f32];
+            assert!(stops.iter().any(|stop| (level[i] - stop).abs() < 1e-4), "{level:?}");
+        }
+        assert!(level.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 12.0), "{level:?}");
+    }
+
+    #[test]
+    fn places_outside_the_window_are_mirrored() {
+        let values: Vec<f32> = (0..WINDOW).map(|t| t as f32).collect();
+        let places = [-2.0, 0.0, 7.5, 15.0, 16.5, 31.0];
+        assert_eq!(places.map(|x| value_at(&values, x)), [2.0, 0.0, 7.5, 15.0, 13.5, 1.0]);
+    }
+
+    #[test]
+    fn every_deformation_is_drawn_and_walks_three_times_as_often() {
+        let mut rng = Rng::new(0, Purpose::Negative, [0, 0]);
+        let mut counts = std::collections::HashMap::new();
+        for _ in 0..2000 {
+            let drawn = Deformation::draw(WINDOW, 3, &mut rng);
+            if let Deformation::Walk { knots } = drawn {
+                assert!((2..KNOTS).contains(&knots));
+            }
+            *counts.entry(std::mem::discriminant(&drawn)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 8);
+        let walks = counts[&std::mem::discriminant(&Deformation::Walk { knots: 2 })];
+        assert!((520..680).contains(&walks), "{walks}");
+        assert!(counts.values().all(|&n| n > 140), "{counts:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! Anomalies: what they are, where they go, how they are spliced in.
+
+pub(crate) mod blend;
+pub(crate) mod change;
+pub mod classical;
+pub(crate) mod constant;
+pub mod latent;
+pub(crate) mod noise;
+pub(crate) mod place;
+mod placed;
+pub(crate) mod possible;
+pub(crate) mod source;
+pub(crate) mod synthetic;
+
+pub(crate) use placed::strength;
+pub use placed::{Anomaly, AnomalyKind, Origin, Pair};
+pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

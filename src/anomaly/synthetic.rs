@@ -1,0 +1,144 @@
+//! A frame with its anomalies in it, and the labels beside it.
+
+use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use rayon::prelude::*;
+
+use super::placed::{Anomaly, AnomalyKind, Pair};
+use crate::data::columns::{Columns, Copied};
+use crate::data::series::Series;
+use crate::error::Result;
+
+/// Columns of a whole frame after generation: what [`Synthetic::finish`] gives.
+pub struct Synthetic {
+    features: Vec<Copied>,
+    ids: Vec<u32>,
+    kinds: Vec<Option<AnomalyKind>>,
+    strengths: Vec<f32>,
+    known: Vec<bool>,
+}
+
+/// One finished frame.
+pub struct SyntheticColumns {
+    /// Per feature: values with the anomalies in them, of the input's dtype.
+    pub values: Vec<ArrayRef>,
+    /// Per feature: in which rows an anomaly changed the value; null where nothing could be generated.
+    pub masks: Vec<BooleanArray>,
+    /// Whether a row belongs to an anomaly.
+    pub is_anomaly: BooleanArray,
+    /// Number of the anomaly within its series, from 1; null elsewhere.
+    pub anomaly_id: UInt32Array,
+    /// [`Anomaly::strength`] of the anomaly of a row; null elsewhere.
+    pub anomaly_strength: Float32Array,
+}
+
+impl Synthetic {
+    /// Starts with the input itself; rows of series that get no answer stay null.
+    pub fn new(columns: &Columns) -> Self {
+        let rows = columns.rows();
+        Self {
+            features: (0..columns.width()).map(|d| columns.copy(d)).collect(),
+            ids: vec![0; rows],
+            kinds: vec![None; rows],
+            strengths: vec![0.0; rows],
+            known: vec![false; rows],
+        }
+    }
+
+    /// Adds the anomalies of one series.
+    pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
+        (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
+        for (number, anomaly) in anomalies.iter().enumerate() {
+            for row in anomaly.rows.clone().map(|t| series.row(t)) {
+                self.ids[row] = number as u32 + 1;
+                self.kinds[row] = Some(anomaly.kind);
+                self.strengths[row] = anomaly.strength as f32;
+            }
+        }
+        for anomaly in anomalies {
+            for (d, values) in &anomaly.values {
+                let rows = anomaly.rows.clone().map(|t| series.row(t));
+                rows.zip(values).for_each(|(row, value)| self.features[*d].set(row, *value));
+            }
+        }
+    }
+
+    /// Name of the injected kind of the anomaly of each row; null where there is none.
+    pub fn anomaly_kind(&self) -> StringArray {
+        self.kinds.iter().map(|kind| kind.and_then(AnomalyKind::name)).collect()
+    }
+
+    /// Number of the generated kind of the anomaly of each row; null where there is none.
+    pub fn kind_number(&self) -> UInt32Array {
+        self.kinds.iter().map(|kind| kind.and_then(AnomalyKind::number)).collect()
+    }
+
+    /// The columns, made in the pool of the caller.
+    pub fn finish(self) -> SyntheticColumns {
+        let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
+        let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
+        let features = self.features.into_par_iter().map(|feature| {
+            let (values, changed) = feature.finish();
+            (values, BooleanArray::new(changed, Some(known.clone())))
+        });
+        let (values, masks) = features.unzip();
+        SyntheticColumns {
+            values,
+            masks,
+            is_anomaly: BooleanArray::new(hit.clone(), Some(known)),
+            anomaly_strength: Float32Array::new(
+                self.strengths.into(),
+                Some(NullBuffer::new(hit.clone())),
+            ),
+            anomaly_id: UInt32Array::new(self.ids.into(), Some(NullBuffer::new(hit))),
+        }
+    }
+}
+
+/// The pairs of a frame, feature by feature.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs {
+    rows: Vec<u32>,
+    /// Feature, position in `rows`, new value.
+    changes: Vec<(usize, usize, f64)>,
+}
+
+/// One feature of all pairs, window after window.
+pub struct PairColumns {
+    /// The values as they are, of the input's dtype.
+    pub normal: ArrayRef,
+    /// The same with anomalies.
+    pub anomalous: ArrayRef,
+    /// Which of them differ.
+    pub mask: BooleanArray,
+}
+
+impl Pairs {
+    /// Adds the pairs of one series.
+    pub fn add(&mut self, series: &Series<'_>, pairs: &[Pair]) {
+        for Pair { rows, anomaly } in pairs {
+            let first = self.rows.len() + anomaly.rows.start - rows.start;
+            self.rows.extend(rows.clone().map(|t| series.row(t) as u32));
+            for (d, values) in &anomaly.values {
+                self.changes.extend((first..).zip(values).map(|(at, value)| (*d, at, *value)));
+            }
+        }
+    }
+
+    /// The columns, made in the pool of the caller; `columns` are those of the series.
+    ///
+    /// # Errors
+    /// When an Arrow operation fails.
+    pub fn finish(self, columns: &Columns) -> Result<Vec<PairColumns>> {
+        let rows = UInt32Array::from(self.rows);
+        let column = |d: usize| {
+            let mut copy = columns.copy_rows(d, &rows)?;
+            let (normal, _) = copy.clone().finish();
+            let own = self.changes.iter().filter(|change| change.0 == d);
+            own.for_each(|&(_, at, value)| copy.set(at, value));
+            let (anomalous, changed) = copy.finish();
+            Ok(PairColumns { normal, anomalous, mask: BooleanArray::new(changed, None) })
+        };
+        (0..columns.width()).into_par_iter().map(column).collect()
+    }
+}

@@ -1,0 +1,27 @@
+//! Every option of the product: names, defaults, presets, ranges.
+//!
+//! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
+//! flat map of them, as the plugin receives it, over the values of a [`Preset`].
+
+mod check;
+mod detect;
+mod fit;
+mod generate;
+mod inject;
+mod options;
+mod parse;
+mod preset;
+mod score;
+
+pub use check::OneOrRange;
+pub use detect::{DetectConfig, DetectorKind, Negatives};
+pub use fit::{
+    FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
+};
+pub use generate::{Distance, Form, GenerateConfig, Noise, PAPER_TAU, Patch};
+pub(crate) use inject::Ranges;
+pub use inject::{InjectConfig, Kind, Kinds};
+pub use options::Options;
+pub use preset::Preset;
+pub(crate) use score::per_feature_error;
+pub use score::{Aggregate, ScoreConfig, Threshold};

@@ -1,0 +1,100 @@
+//! A copy of a feature with other values at some rows.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{
+    DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type, i256,
+};
+
+use super::feature::Feature;
+
+/// A copy of a feature, in its own dtype; everything that is not set keeps its bits, nulls and NaN
+/// included.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    pub(super) feature: Feature,
+    pub(super) changes: Vec<(usize, f64)>,
+}
+
+impl Copied {
+    /// Sets the value at `row`, which the dtype is to hold (see [`Domain::nearest`]); a null stays one.
+    pub fn set(&mut self, row: usize, value: f64) {
+        // The value before may have more digits than the float that it is read as.
+        if self.feature.floats.value(row).is_some_and(|before| before != value) {
+            self.changes.push((row, value));
+        }
+    }
+
+    /// As an Arrow array of the dtype that the feature came as, and which values have changed.
+    pub fn finish(self) -> (ArrayRef, BooleanBuffer) {
+        changed(&self.feature.source, &self.changes)
+    }
+}
+
+/// An array with other values at some rows, and which of them differ from those before.
+fn changed(array: &ArrayRef, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuffer) {
+    type F16 = <Float16Type as ArrowPrimitiveType>::Native;
+    // Conversions of floats to integers keep to the range.
+    let units = |value: f64, scale: i8| (value * 10f64.powi(scale.into())).round();
+    match *array.data_type() {
+        DataType::Int8 => replaced::<Int8Type>(array, changes, |v| v as i8),
+        DataType::Int16 => replaced::<Int16Type>(array, changes, |v| v as i16),
+        DataType::Int32 => replaced::<Int32Type>(array, changes, |v| v as i32),
+        DataType::Int64 => replaced::<Int64Type>(array, changes, |v| v as i64),
+        DataType::UInt8 => replaced::<UInt8Type>(array, changes, |v| v as u8),
+        DataType::UInt16 => replaced::<UInt16Type>(array, changes, |v| v as u16),
+        DataType::UInt32 => replaced::<UInt32Type>(array, changes, |v| v as u32),
+        DataType::UInt64 => replaced::<UInt64Type>(array, changes, |v| v as u64),
+        DataType::Float16 => replaced::<Float16Type>(array, changes, F16::from_f64),
+        DataType::Float32 => replaced::<Float32Type>(array, changes, |v| v as f32),
+        DataType::Float64 => replaced::<Float64Type>(array, changes, |v| v),
+        DataType::Decimal32(_, scale) => {
+            replaced::<Decimal32Type>(array, changes, |v| units(v, scale) as i32)
+        }
+        DataType::Decimal64(_, scale) => {
+            replaced::<Decimal64Type>(array, changes, |v| units(v, scale) as i64)
+        }
+        DataType::Decimal128(_, scale) => {
+            replaced::<Decimal128Type>(array, changes, |v| units(v, scale) as i128)
+        }
+        DataType::Decimal256(_, scale) => {
+            let native = |v| i256::from_i128(units(v, scale) as i128);
+            replaced::<Decimal256Type>(array, changes, native)
+        }
+        DataType::Boolean => flipped(array.as_boolean(), changes),
+        // A column of nulls.
+        _ => (array.clone(), BooleanBuffer::new_unset(array.len())),
+    }
+}
+
+fn replaced<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    changes: &[(usize, f64)],
+    native: impl Fn(f64) -> T::Native,
+) -> (ArrayRef, BooleanBuffer) {
+    let array = array.as_primitive::<T>();
+    let mut values = array.values().to_vec();
+    let mut differs = vec![false; values.len()];
+    for &(row, value) in changes {
+        let value = native(value);
+        if value != values[row] {
+            (values[row], differs[row]) = (value, true);
+        }
+    }
+    let new = PrimitiveArray::<T>::new(values.into(), array.nulls().cloned());
+    (Arc::new(new.with_data_type(array.data_type().clone())), differs.into())
+}
+
+fn flipped(array: &BooleanArray, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuffer) {
+    let mut values: Vec<bool> = array.values().iter().collect();
+    let mut differs = vec![false; values.len()];
+    for &(row, value) in changes {
+        let value = value >= 0.5;
+        (values[row], differs[row]) = (value, value != values[row]);
+    }
+    (Arc::new(BooleanArray::new(values.into(), array.nulls().cloned())), differs.into())
+}

@@ -1,0 +1,214 @@
+//! One group of a frame, in time order, without copying a value.
+
+use std::ops::Range;
+
+use arrow::array::{Array, BooleanArray};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::columns::Columns;
+use super::feature::BLOCK;
+pub use super::feature::Rows;
+use super::positions::{Positions, mixed};
+
+/// One series: features, its rows in time order, and which of them can be used.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    columns: &'a Columns,
+    rows: Rows,
+    usable: Vec<bool>,
+    labelled: Vec<bool>,
+    gaps: Vec<usize>,
+    positions: Positions,
+}
+
+impl<'a> Series<'a> {
+    /// A series of `rows` of `columns`.
+    pub fn new(columns: &'a Columns, rows: Rows) -> Self {
+        let mut series = Self {
+            columns,
+            usable: vec![true; rows.len()],
+            rows,
+            labelled: Vec::new(),
+            gaps: Vec::new(),
+            positions: Positions::default(),
+        };
+        let mut usable = std::mem::take(&mut series.usable);
+        for d in 0..columns.width() {
+            series.read_blocks(d, |start, values| {
+                let usable = &mut usable[start..start + values.len()];
+                usable.iter_mut().zip(values).for_each(|(usable, x)| *usable &= !x.is_nan());
+            });
+        }
+        series.usable = usable;
+        series
+    }
+
+    /// Every row of `columns` as one series.
+    pub fn whole(columns: &'a Columns) -> Self {
+        Self::new(columns, Rows::All(columns.rows()))
+    }
+
+    /// Marks known anomalies (frame positions; null counts as normal): they are left out of
+    /// training and no anomaly is generated onto them.
+    pub fn with_labels(mut self, labels: &BooleanArray) -> Self {
+        self.labelled = (0..self.len())
+            .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
+            .collect();
+        self
+    }
+
+    /// Marks the rows (series positions, ascending) before which time jumps: no window crosses one.
+    pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
+        self.gaps = gaps;
+        self
+    }
+
+    /// Says which windows score a row.
+    pub fn with_positions(mut self, positions: Positions) -> Self {
+        self.positions = positions;
+        self
+    }
+
+    /// The same series with the values of `columns`, whose rows are those of the series in its order.
+    pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
+        let series = Series::whole(columns).with_gaps(self.gaps.clone());
+        Series { labelled: self.labelled.clone(), ..series }
+    }
+
+    /// The frame's columns.
+    pub fn columns(&self) -> &'a Columns {
+        self.columns
+    }
+
+    /// Number of rows T.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether the series has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Position in the frame of the series' row `t`.
+    pub fn row(&self, t: usize) -> usize {
+        self.rows.at(t)
+    }
+
+    /// Value of feature `d` at the series' row `t`; `None` for null and NaN.
+    pub fn value(&self, d: usize, t: usize) -> Option<f64> {
+        self.columns.value(d, self.rows.at(t))
+    }
+
+    /// Values of feature `d` from the series' row `start` on, NaN for null and NaN.
+    ///
+    /// `start` and the rows of `out` must lie within the series.
+    pub fn read(&self, d: usize, start: usize, out: &mut [f64]) {
+        self.columns.feature(d).floats.read(&self.rows, start, out);
+    }
+
+    /// All values of feature `d`, block by block: first row and values of each.
+    fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
+        let mut values = [0.0; BLOCK];
+        for start in (0..self.len()).step_by(BLOCK) {
+            let block = &mut values[..BLOCK.min(self.len() - start)];
+            self.read(d, start, block);
+            take(start, block);
+        }
+    }
+
+    /// Whether row `t` has a value in every feature.
+    pub fn is_usable(&self, t: usize) -> bool {
+        self.usable[t]
+    }
+
+    /// Number of features without a value at row `t`.
+    pub fn missing(&self, t: usize) -> usize {
+        if self.usable[t] {
+            return 0;
+        }
+        (0..self.columns.width()).filter(|&d| self.value(d, t).is_none()).count()
+    }
+
+    /// Whether every row has a value in every feature.
+    pub fn is_complete(&self) -> bool {
+        self.usable.iter().all(|usable| *usable)
+    }
+
+    /// Whether row `t` is a known anomaly.
+    pub fn is_labelled(&self, t: usize) -> bool {
+        self.labelled.get(t).copied().unwrap_or(false)
+    }
+
+    /// Whether row `t` has a value in every feature and is not a known anomaly.
+    pub fn is_clean(&self, t: usize) -> bool {
+        self.usable[t] && !self.is_labelled(t)
+    }
+
+    /// Start rows of the windows of `size` rows, about `stride` apart, that score some stretches of
+    /// the series.
+    pub(crate) fn scored_starts(
+        &self,
+        stretches: &[Range<usize>],
+        size: usize,
+        stride: usize,
+    ) -> Vec<usize> {
+        self.positions.starts(|| self.row_hashes(), stretches, size, stride)
+    }
+
+    /// A hash of the values of every row.
+    pub(super) fn row_hashes(&self) -> Vec<u64> {
+        let mut hashes = vec![0u64; self.len()];
+        let mut column = vec![0.0; self.len()];
+        for d in 0..self.columns.width() {
+            self.read(d, 0, &mut column);
+            for (hash, value) in hashes.iter_mut().zip(&column) {
+                let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
+                *hash = mixed(*hash ^ bits);
+            }
+        }
+        hashes
+    }
+
+    /// Which windows score a row.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Row positions before which time jumps.
+    pub fn gaps(&self) -> &[usize] {
+        &self.gaps
+    }
+
+    /// Names the random streams of a series, by its content.
+    pub(crate) fn stream_key(&self) -> [u64; 2] {
+        let hash = self.content_hash();
+        [hash as u64, (hash >> 64) as u64]
+    }
+
+    /// Hash of everything that a result can depend on: names, values, labels and gaps. It names the
+    /// random streams of a series and its place in a fit cache; it does not depend on where the
+    /// rows lie in the frame.
+    pub fn content_hash(&self) -> u128 {
+        let mut hash = Xxh3::new();
+        hash.update(&(self.len() as u64).to_le_bytes());
+        for (d, name) in self.columns.names().iter().enumerate() {
+            hash.update(name.as_bytes());
+            let mut bytes = [0; BLOCK * size_of::<u64>()];
+            self.read_blocks(d, |_, values| {
+                let (words, _) = bytes.as_chunks_mut();
+                for (word, value) in words.iter_mut().zip(values) {
+                    let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
+                    *word = bits.to_le_bytes();
+                }
+                hash.update(&bytes[..size_of_val(values)]);
+            });
+        }
+        let clean: Vec<u8> = (0..self.len()).map(|t| u8::from(self.is_clean(t))).collect();
+        hash.update(&clean);
+        for gap in &self.gaps {
+            hash.update(&(*gap as u64).to_le_bytes());
+        }
+        hash.digest128()
+    }
+}

@@ -1,0 +1,225 @@
+//! Wild values: a few training values so far from all others that they would set a feature's scale, and
+//! leave nothing of its real movement.
+//!
+//! A feature is measured by its core, the values without the outermost 2 % at either end. What lies
+//! more than a thousand times the width of the core away from its median is left out of the fit, as if
+//! it were null; of a feature whose core is constant, what lies a million times its size away. The data
+//! of a heavy tail stays: of 100,000 values whose logarithm is normal with a deviation of 2.5, the
+//! largest is some 350 widths away.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array};
+
+use super::columns::Columns;
+use super::normalise::CONSTANT_RANGE;
+use super::series::Series;
+use crate::error::Result;
+
+/// Share of the values at either end that are not of the core; at least one is not.
+const OUTER: f64 = 0.02;
+/// Fewest values that have a core.
+const FEWEST: usize = 8;
+/// Distance from the median, in widths of the core, beyond which a value is left out.
+const FAR: f64 = 1e3;
+/// The same for a constant core, in units of its size, or of 1; and where such a value is named.
+const FAR_FROM_CONSTANT: f64 = 1e6;
+const NAMED_FROM_CONSTANT: f64 = 1e2;
+/// How many times the variance of the core all values together may have before they are named.
+const NAMED: f64 = 100.0;
+
+/// The wild values of the rows of a series that are no known anomalies.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Wild {
+    /// Features and rows that are left out.
+    left_out: Vec<(usize, usize)>,
+    /// Whether a feature has values that are kept, but make up nearly all of its variance.
+    dominated: bool,
+}
+
+/// The middle of some values.
+struct Core {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Wild {
+    pub(crate) fn find(series: &Series<'_>) -> Self {
+        let mut found = Self::default();
+        let mut values = vec![0.0; series.len()];
+        for d in 0..series.columns().width() {
+            series.read(d, 0, &mut values);
+            let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
+            let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
+            let Some(core) = Core::of(training().map(|row| row.1).collect()) else { continue };
+            let (far, near): (Vec<_>, Vec<_>) = training().partition(|row| core.is_far(row.1));
+            found.left_out.extend(far.into_iter().map(|(t, _)| (d, t)));
+            found.dominated |= core.is_dominated(near.into_iter().map(|row| row.1));
+        }
+        found
+    }
+
+    /// Whether there is anything to warn of.
+    pub(crate) fn is_any(&self) -> bool {
+        self.dominated || !self.left_out.is_empty()
+    }
+
+    /// The rows of the series with nulls in place of what is left out; `None` where nothing is.
+    pub(crate) fn left_out(&self, series: &Series<'_>) -> Result<Option<Columns>> {
+        if self.left_out.is_empty() {
+            return Ok(None);
+        }
+        let field = |(d, name): (usize, &String)| -> (String, ArrayRef) {
+            let mut values = vec![0.0; series.len()];
+            series.read(d, 0, &mut values);
+            let own = self.left_out.iter().filter(|(feature, _)| *feature == d);
+            own.for_each(|(_, t)| values[*t] = f64::NAN);
+            (name.clone(), Arc::new(Float64Array::from(values)))
+        };
+        let columns =
+            Columns::new(series.columns().names().iter().enumerate().map(field).collect())?;
+        Ok(Some(columns.with_domains_of(series.columns())))
+    }
+}
+
+impl Core {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        let n = values.len();
+        let outer = ((OUTER * n as f64) as usize).max(1);
+        let mut at = |i: usize| *values.select_nth_unstable_by(i, f64::total_cmp).1;
+        (n >= FEWEST).then(|| Self { low: at(outer), median: at(n / 2), high: at(n - 1 - outer) })
+    }
+
+    fn is_constant(&self) -> bool {
+        self.half_width() <= 0.5 * CONSTANT_RANGE * self.low.abs().max(self.high.abs())
+    }
+
+    /// Halves stay finite for any finite values.
+    fn half_width(&self) -> f64 {
+        self.high / 2.0 - self.low / 2.0
+    }
+
+    /// Half the distance of a value from the median.
+    fn half_distance(&self, value: f64) -> f64 {
+        (value / 2.0 - self.median / 2.0).abs()
+    }
+
+    /// Whether a value is beyond this many sizes of a constant core.
+    fn is_beyond(&self, value: f64, sizes: f64) -> bool {
+        self.half_distance(value) / sizes > 0.5 * self.median.abs().max(1.0)
+    }
+
+    fn is_far(&self, value: f64) -> bool {
+        match self.is_constant() {
+            true => self.is_beyond(value, FAR_FROM_CONSTANT),
+            false => self.half_distance(value) / FAR > self.half_width(),
+        }
+    }
+
+    /// Whether some of the values that are not far make up nearly all of their variance.
+    fn is_dominated(&self, mut near: impl Iterator<Item = f64> + Clone) -> bool {
+        if self.is_constant() {
+            return near.any(|value| self.is_beyond(value, NAMED_FROM_CONSTANT));
+        }
+        let square = |value: f64| (self.half_distance(value) / self.half_width()).powi(2);
+        let mean = |values: &mut dyn Iterator<Item = f64>| {
+            let (sum, n) = values.map(square).fold((0.0, 0), |(sum, n), x| (sum + x, n + 1));
+            sum / f64::from(n.max(1))
+        };
+        let inside = |value: &f64| (self.low..=self.high).contains(value);
+        mean(&mut near.clone()) > NAMED * mean(&mut near.filter(inside))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::runtime::rng::{Purpose, Rng};
+
+    fn columns(values: &[f64]) -> Columns {
+        Columns::new(vec![("x".into(), Arc::new(Float64Array::from(values.to_vec())))]).unwrap()
+    }
+
+    fn find(values: &[f64]) -> Wild {
+        Wild::find(&Series::whole(&columns(values)))
+    }
+
+    fn noise(n: usize) -> Vec<f64> {
+        let noise = Rng::new(1, Purpose::Place, [0, 0]).normals(n);
+        noise.into_iter().map(f64::from).collect()
+    }
+
+    #[test]
+    fn far_values_are_left_out_and_others_stay() {
+        for wild in [1e12, -1e12, 1e300, -f64::MAX, f64::from(f32::MAX), -99_999.0] {
+            let mut values = noise(700);
+            values[300] = wild;
+            values[301] = 0.9 * wild;
+            assert_eq!(find(&values).left_out, [(0, 300), (0, 301)], "{wild}");
+            let kept = find(&values).left_out(&Series::whole(&columns(&values))).unwrap().unwrap();
+            let missing: Vec<usize> = (0..700).filter(|t| kept.value(0, *t).is_none()).collect();
+            assert_eq!(missing, [300, 301]);
+        }
+    }
+
+    #[test]
+    fn constants_have_a_size_of_their_own() {
+        for (constant, wild) in [(0.0, 1e12), (5.0, -1e9), (1e-9, 2e6), (3e9, 1e300)] {
+            let mut values = vec![constant; 100];
+            values[7] = wild;
+            assert_eq!(find(&values).left_out, [(0, 7)], "{constant} {wild}");
+        }
+        let mut flag = vec![0.0; 700];
+        flag[60..64].fill(1.0);
+        assert_eq!(find(&flag), Wild::default());
+        flag[60] = 5000.0;
+        assert_eq!(find(&flag), Wild { left_out: vec![], dominated: true });
+    }
+
+    #[test]
+    fn values_that_make_the_variance_are_named() {
+        let mut values = noise(700);
+        values[300] = 500.0;
+        assert_eq!(find(&values), Wild { left_out: vec![], dominated: true });
+        values[300] = 20.0;
+        assert_eq!(find(&values), Wild::default());
+    }
+
+    #[test]
+    fn heavy_tails_are_no_wild_values() {
+        let tail = |deviation: f64| noise(100_000).into_iter().map(move |x| (deviation * x).exp());
+        assert_eq!(find(&tail(1.5).collect::<Vec<_>>()), Wild::default());
+        assert!(find(&tail(2.5).collect::<Vec<_>>()).left_out.is_empty());
+    }
+
+    #[test]
+    fn known_anomalies_and_few_values_are_not_looked_at() {
+        let mut values = noise(100);
+        values[50] = 1e12;
+        let columns = columns(&values);
+        let labels = (0..100).map(|t| Some(t == 50)).collect();
+        let labelled = Series::whole(&columns).with_labels(&labels);
+        assert_eq!(Wild::find(&labelled), Wild::default());
+        assert_eq!(find(&values[47..54]), Wild::default());
+        assert_eq!(find(&[]), Wild::default());
+    }
+
+    proptest! {
+        /// What is ordinary stays as it is, whatever its unit.
+        #[test]
+        fn ordinary_data_is_left_alone(
+            seed in 0u64..1000,
+            rows in 8usize..400,
+            scale in prop::sample::select(vec![1e-300, 1e-6, 1.0, 1e9, 1e300]),
+            offset in -10.0f64..10.0,
+        ) {
+            let noise = Rng::new(seed, Purpose::Place, [0, 0]).normals(rows);
+            let values: Vec<f64> =
+                noise.into_iter().map(|x| scale * (f64::from(x) + offset)).collect();
+            prop_assert_eq!(find(&values), Wild::default());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The detectors of a model.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::amplitude::Amplitude;
+use super::reconstruction::Errors;
+use super::score_rows::Detector;
+use super::threshold::Calibration;
+use super::trained::{Trained, build};
+use crate::config::{DetectorKind, ScoreConfig, Threshold, per_feature_error};
+use crate::data::batches::covering_windows;
+use crate::data::overlap::Overlap;
+use crate::data::series::Series;
+use crate::error::{Error, Result};
+use crate::generator::Generator;
+use crate::runtime::control::Control;
+
+/// Detectors that need no training.
+pub(super) const UNTRAINED: [DetectorKind; 2] =
+    [DetectorKind::Reconstruction, DetectorKind::Amplitude];
+
+/// The detectors of a model: what was trained, and where labels draw the line.
+#[derive(Clone, Debug, Default)]
+pub struct Detectors {
+    /// Those that were trained.
+    pub(crate) trained: BTreeMap<DetectorKind, Trained>,
+    /// Thresholds of those that were asked for.
+    pub calibrations: BTreeMap<DetectorKind, Calibration>,
+    /// The one that was asked for last; what scores where none is named.
+    pub default: Option<DetectorKind>,
+}
+
+impl Detectors {
+    /// Those that can score: the trained ones, and those that need no training.
+    pub fn kinds(&self) -> Vec<DetectorKind> {
+        UNTRAINED.into_iter().chain(self.trained.keys().copied()).collect()
+    }
+
+    /// What scores where none is named: the one that was asked for last, else the VAE's error.
+    pub fn default_kind(&self) -> DetectorKind {
+        self.default.unwrap_or(DetectorKind::Reconstruction)
+    }
+
+    /// Thresholds of a detector, of the default one where `kind` is `None`.
+    pub fn calibration(&self, kind: Option<DetectorKind>) -> Option<&Calibration> {
+        self.calibrations.get(&kind.unwrap_or_else(|| self.default_kind()))
+    }
+
+    /// Tensors of the trained ones.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.trained.values().flat_map(|trained| trained.parameters.values())
+    }
+
+    /// The detector `kind`, on top of `generator`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for one that is not there.
+    pub(crate) fn build<'a>(
+        &'a self,
+        kind: DetectorKind,
+        generator: &'a Generator,
+    ) -> Result<Box<dyn Detector + 'a>> {
+        match (kind, self.trained.get(&kind)) {
+            (DetectorKind::Reconstruction, _) => Ok(Box::new(Errors::new(generator))),
+            (DetectorKind::Amplitude, _) => Ok(Box::new(Amplitude)),
+            (_, Some(trained)) => build(kind, trained, generator.normaliser.features.len()),
+            (_, None) => Err(self.missing(kind)),
+        }
+    }
+
+    fn missing(&self, kind: DetectorKind) -> Error {
+        let known: Vec<&str> = self.kinds().into_iter().map(DetectorKind::name).collect();
+        let known = known.join(", ");
+        let allowed =
+            format!("one that the model holds ({known}); fit(model, detector=...) adds one");
+        Error::parameter("detector", kind.name(), allowed)
+    }
+
+    /// Score of every row: the windows at every `stride` rows of each stretch that holds no gap and
+    /// few enough nulls ([`Series::positions`] says which), its first and its last one, are scored row
+    /// by row; what covers a row is put together as `aggregate` says. `None` where a row lacks a
+    /// value, or no window covers it.
+    ///
+    /// # Errors
+    /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`], and
+    /// [`Error::Parameter`] for a detector that is not there.
+    pub(crate) fn score(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f32>>> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        let detector = self.build(kind, generator)?;
+        let work = |x: &Tensor| detector.rows(x);
+        let rows = overlap(generator, series, config, 1, control, work)?;
+        Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
+    }
+
+    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
+    /// absolute z-score. A constant feature counts with its distance from the constant.
+    ///
+    /// # Errors
+    /// As [`Detectors::score`], and [`Error::Parameter`] for another detector: a net has no
+    /// score per feature.
+    pub(crate) fn score_features(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Vec<Option<f32>>>> {
+        let kind = config.detector.unwrap_or(DetectorKind::Reconstruction);
+        let errors = Errors::new(generator);
+        let width = series.columns().width();
+        let work = |x: &Tensor| match kind {
+            DetectorKind::Reconstruction => errors.features(x),
+            DetectorKind::Amplitude => Ok(x.abs()?.flatten_all()?.to_vec1()?),
+            kind => Err(per_feature_error(kind)),
+        };
+        let rows = overlap(generator, series, config, width, control, work)?;
+        let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
+        Ok((0..width).map(feature).collect())
+    }
+
+    /// The score above which rows are anomalous.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a detector without thresholds.
+    pub(crate) fn threshold(
+        &self,
+        threshold: Threshold,
+        kind: Option<DetectorKind>,
+    ) -> Result<f64> {
+        match (threshold, self.calibration(kind)) {
+            (Threshold::Number(number), _) => Ok(number),
+            (threshold, Some(calibration)) => Ok(calibration.threshold(threshold)),
+            (_, None) => {
+                let kind = kind.unwrap_or_else(|| self.default_kind());
+                let allowed = "one with thresholds; fit(model, detector=...) sets them, or give \
+                               `threshold` a number";
+                Err(Error::parameter("detector", kind.name(), allowed))
+            }
+        }
+    }
+}
+
+/// What `work` gives for the rows of covering windows, `width` values each, put together.
+fn overlap(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &ScoreConfig,
+    width: usize,
+    control: &dyn Control,
+    work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
+) -> Result<Overlap> {
+    let mut rows = Overlap::new(series.len(), width, config.aggregate);
+    let matrix = generator.normaliser.apply_all(series, control)?;
+    let stretches = generator.stretches(series, |_| true)?;
+    let windows = (generator.config.window, config.score_stride);
+    covering_windows((series, &matrix), &stretches, windows, control, work, |at, scores| {
+        rows.add(at, scores)
+    })?;
+    Ok(rows)
+}

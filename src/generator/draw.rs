@@ -1,0 +1,491 @@
+//! What an anomaly changes, in z-scores, for a share of the sites of a series.
+//!
+//! Noise is drawn and decoded, or a decoding deformed, until some feature deviates; psi is then solved
+//! for the strength, and the ends are blended into the series.
+
+use std::ops::Range;
+
+use super::fitted::Generator;
+use super::site::{Site, Size, random_start};
+use crate::anomaly::blend::{Around, slow_onset, weights};
+use crate::anomaly::change::Change;
+use crate::anomaly::latent::correlation::{Correlation, Group};
+use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
+use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
+use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
+use crate::anomaly::latent::psi::Search;
+use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::data::normalise::Matrix;
+use crate::data::series::Series;
+use crate::error::Result;
+use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::rms;
+use crate::vae::Vae;
+use crate::vae::posterior::{Latent, Posterior};
+
+/// How often an anomaly is drawn again when no feature deviates.
+const REDRAWS: u32 = 3;
+/// Rounds of decoding in the search for psi.
+const ROUNDS: usize = 3;
+/// What is left of the largest step when values are rounded to 32 bits.
+const ROUNDED: f64 = 0.999;
+
+/// What one anomaly comes to.
+pub(crate) struct Drawn {
+    pub changes: Vec<Change>,
+    /// Scale of its latent noise.
+    pub psi: f64,
+    /// Deviation of the feature that deviated most of those that it hits, in the units of tau.
+    pub distance: f64,
+    /// How often it was drawn again.
+    pub redraws: u32,
+    /// Whether no draw had a feature that passed tau.
+    pub fallback: bool,
+    /// What was done to the decoding, with form "deformed".
+    pub deformation: Option<Deformation>,
+}
+
+/// Everything that the sites of a series have in common.
+pub(crate) struct Drawer<'a> {
+    pub generator: &'a Generator,
+    /// Its psi.
+    pub psi: f64,
+    pub vae: &'a Vae,
+    pub series: &'a Series<'a>,
+    pub matrix: &'a Matrix,
+    pub config: &'a GenerateConfig,
+    /// Clean rows, in stretches of at least a window.
+    pub runs: &'a [Range<usize>],
+    /// Names the series among random streams.
+    pub key: u64,
+    /// Decodings of normal windows, flat [n, W, D]; only with form "deformed".
+    pub decoded: Vec<f32>,
+}
+
+/// One draw of one anomaly.
+struct Attempt {
+    eps: Vec<f32>,
+    psi: f64,
+    /// X^ and X~, flat [W, D].
+    plain: Vec<f32>,
+    perturbed: Vec<f32>,
+    deviations: Vec<f32>,
+    features: Vec<usize>,
+    redraws: u32,
+    fallback: bool,
+    deformation: Option<Deformation>,
+}
+
+impl Attempt {
+    /// Largest deviation of the features that it hits; of all where it hits none.
+    fn distance(&self) -> f32 {
+        let of = |d: &usize| self.deviations[*d];
+        let hit = self.features.iter().map(of).fold(f32::NEG_INFINITY, f32::max);
+        if self.features.is_empty() { of(&most_deviating(&self.deviations)) } else { hit }
+    }
+}
+
+/// The sites of one share, and their windows.
+struct Share<'a> {
+    sites: &'a [Site],
+    windows: Vec<f32>,
+    posterior: Posterior<'a>,
+}
+
+impl Drawer<'_> {
+    /// The anomalies of a share of sites, each from its own stream; `first` is the number of the first
+    /// of them.
+    pub(crate) fn draw(
+        &self,
+        sites: &[Site],
+        first: u64,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Drawn>> {
+        let starts: Vec<usize> = sites.iter().map(|site| site.window).collect();
+        let windows = self.matrix.gather(&starts, self.generator.config.window);
+        if let (Patch::Correlation, Some(correlation)) =
+            (self.config.patch, &self.generator.correlation)
+        {
+            let groups = correlation.groups();
+            let sites = sites.iter().zip(windows.chunks_exact(windows.len() / sites.len()));
+            let one =
+                |((site, window), rng)| self.breach(correlation, &groups, (site, window), rng);
+            return Ok(sites.zip(streams).map(one).collect());
+        }
+        let posterior =
+            Posterior::new(self.vae, &windows, self.psi, self.generator.config.perturbation)?;
+        let share = Share { sites, windows, posterior };
+        let mut attempts = self.attempts(&share, first, streams)?;
+        let sizes: Vec<Size> = attempts
+            .iter()
+            .zip(sites)
+            .zip(streams)
+            .enumerate()
+            .map(|(i, ((attempt, site), rng))| self.size(&share, i, attempt, site, rng))
+            .collect();
+        self.reach(&share, &mut attempts, &sizes)?;
+        let drawn = attempts.iter().zip(&sizes).enumerate();
+        Ok(drawn.map(|(i, (attempt, size))| self.drawn(&share, i, attempt, size)).collect())
+    }
+
+    /// Draws every site until a feature deviates, the best of its draws where none does.
+    fn attempts(&self, share: &Share<'_>, first: u64, streams: &mut [Rng]) -> Result<Vec<Attempt>> {
+        let all: Vec<usize> = (0..share.sites.len()).collect();
+        let mut attempts = self.first_attempts(share, &all, first, streams)?;
+        let mut open = missed(&attempts, all);
+        for round in 1..=REDRAWS {
+            let noise = self.independent(&open, streams);
+            let drawn = self.attempt(share, &open, noise, streams)?;
+            for (&i, attempt) in open.iter().zip(drawn) {
+                let better = attempt.distance() > attempts[i].distance();
+                if !attempt.features.is_empty() || better {
+                    attempts[i] = attempt;
+                }
+                attempts[i].redraws = round;
+            }
+            open = missed(&attempts, open);
+        }
+        for i in open {
+            let attempt = &mut attempts[i];
+            attempt.features = vec![most_deviating(&attempt.deviations)];
+            attempt.fallback = true;
+        }
+        Ok(attempts)
+    }
+
+    /// The first draw of every site, or the one of several that makes the share most diverse.
+    fn first_attempts(
+        &self,
+        share: &Share<'_>,
+        all: &[usize],
+        first: u64,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Attempt>> {
+        let (n, units, draws) = (all.len(), self.generator.latent(), self.config.draws);
+        let mut stratified = match self.config.noise {
+            Noise::Independent => Vec::new(),
+            Noise::Stratified => {
+                let key = [self.key, first];
+                let mut rng = Rng::new(self.config.seed, Purpose::Stratified, key);
+                latin_normals(n * draws, units, &mut rng)
+            }
+        };
+        let mut candidates: Vec<Vec<Attempt>> = (0..n).map(|_| Vec::new()).collect();
+        for _ in 0..draws {
+            let noise = match self.config.noise {
+                Noise::Independent => self.independent(all, streams),
+                Noise::Stratified => {
+                    let taken: Vec<f32> = stratified.drain(..n * units).collect();
+                    taken.chunks_exact(units).map(<[f32]>::to_vec).collect()
+                }
+            };
+            let drawn = self.attempt(share, all, noise, streams)?;
+            candidates.iter_mut().zip(drawn).for_each(|(of, attempt)| of.push(attempt));
+        }
+        let mut coverage = Coverage::default();
+        let chosen = candidates.into_iter().enumerate().map(|(i, mut of)| {
+            let taken = if draws > 1 { coverage.choose(&self.described(share, i, &of)) } else { 0 };
+            of.swap_remove(taken)
+        });
+        Ok(chosen.collect())
+    }
+
+    /// What the draws of site `i` look like, and whether a feature of each passes tau.
+    fn described(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        draws: &[Attempt],
+    ) -> Vec<([f32; crate::anomaly::latent::descriptor::WIDTH], bool)> {
+        let one = |attempt: &Attempt| {
+            let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
+            let found = descriptor(&deltas, self.matrix.features());
+            (found, !attempt.features.is_empty())
+        };
+        draws.iter().map(one).collect()
+    }
+
+    /// Noise of the sites `which`, from their streams.
+    fn independent(&self, which: &[usize], streams: &mut [Rng]) -> Vec<Vec<f32>> {
+        which.iter().map(|&i| streams[i].normals(self.generator.latent())).collect()
+    }
+
+    /// One more draw of the sites `which`.
+    fn attempt(
+        &self,
+        share: &Share<'_>,
+        which: &[usize],
+        noise: Vec<Vec<f32>>,
+        streams: &mut [Rng],
+    ) -> Result<Vec<Attempt>> {
+        if which.is_empty() {
+            return Ok(Vec::new());
+        }
+        // What is deformed is the decoding of the mean.
+        let deform = self.config.form == Form::Deformed;
+        let none = vec![0.0; self.generator.latent()];
+        let draws = || which.iter().zip(&noise);
+        let plain = draws().map(|(&window, eps)| {
+            let eps = if deform { &none } else { eps };
+            Latent { window, eps, psi: 1.0 }
+        });
+        let perturbed =
+            draws().map(|(&window, eps)| Latent { window, eps, psi: share.posterior.psi[window] });
+        let decoded = share.posterior.decode(&plain.chain(perturbed).collect::<Vec<_>>())?;
+        let (plain, perturbed) = decoded.split_at(decoded.len() / 2);
+        let values = plain.len() / which.len();
+        let rule = self.generator.rule(self.config);
+        let mut attempts = Vec::with_capacity(which.len());
+        for (at, (&i, eps)) in which.iter().zip(noise).enumerate() {
+            let own = at * values..(at + 1) * values;
+            let (plain, mut perturbed) = (plain[own.clone()].to_vec(), perturbed[own].to_vec());
+            let deformation =
+                deform.then(|| self.deform(share, i, (&plain, &mut perturbed), &mut streams[i]));
+            let decoded = share.decoded(i, &plain, &perturbed, self.matrix.features());
+            let rows = share.sites[i].rows();
+            let deviations = rule.deviations(decoded, rows, self.config.form);
+            let mut features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
+            // Some deformations leave short segments as they are.
+            if features.iter().all(|&d| deviations[d] == 0.0) {
+                features.clear();
+            }
+            let (redraws, fallback) = (0, false);
+            attempts.push(Attempt {
+                eps,
+                psi: if has_noise(deformation) { share.posterior.psi[i] } else { 1.0 },
+                plain,
+                perturbed,
+                deviations,
+                features,
+                redraws,
+                fallback,
+                deformation,
+            });
+        }
+        Ok(attempts)
+    }
+
+    /// Makes a random deformation of the `plain` decoding of site `i`, on a random subset of the
+    /// features where the patch is to choose; the others become as they were.
+    fn deform(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        (plain, perturbed): (&[f32], &mut [f32]),
+        rng: &mut Rng,
+    ) -> Deformation {
+        let (window, features) = (self.generator.config.window, self.matrix.features());
+        let decodings = Decodings { values: &self.decoded, window, features };
+        let deformation = Deformation::draw(window, decodings.len(), rng);
+        let decoding = Decodings { values: plain, ..decodings };
+        let (rows, start) = (share.sites[i].rows(), share.sites[i].window);
+        let drawn = perturbed.to_vec();
+        perturbed.copy_from_slice(plain);
+        let hit = match self.config.patch {
+            Patch::Deviation => rng.few_of(features),
+            _ => (0..features).collect(),
+        };
+        for d in hit {
+            let (own, plain) = (self.column(d, start..start + window), decoding.column(0, d));
+            let residual: Vec<f32> =
+                (0..window).map(|t| drawn[t * features + d] - plain[t]).collect();
+            let feature = Feature { d, own: &own, plain: &plain, residual: &residual };
+            let change = deformation.change(decodings, &feature, rows.clone(), rng);
+            for (t, delta) in rows.clone().zip(change) {
+                perturbed[t * features + d] += delta;
+            }
+        }
+        deformation
+    }
+
+    /// The size of an anomaly: asked for, or what psi made of it.
+    fn size(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        attempt: &Attempt,
+        site: &Site,
+        rng: &mut Rng,
+    ) -> Size {
+        let strength = self.config.strength.map(|strength| {
+            let (low, high) = strength.bounds();
+            rng.log_uniform(low, high) as f32
+        });
+        let up = rng.below(2) == 0;
+        let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
+        let length = site.segment.len();
+        let creep = self.config.creep_rows(length);
+        let weights =
+            attempt.features.iter().zip(&deltas).map(|(&d, delta)| match self.config.form {
+                Form::Residual | Form::Deformed => {
+                    let height = strength.unwrap_or_else(|| rms(delta));
+                    weights(length, height, self.step(d), creep)
+                }
+                Form::Decoded => {
+                    let mut weights = vec![1.0; length];
+                    slow_onset(&mut weights, creep);
+                    weights
+                }
+            });
+        let mut size = Size { target: strength, weights: weights.collect(), up };
+        // A smaller one is made that large.
+        if strength.is_none() && size.of(&deltas) < LEAST {
+            size.target = Some(LEAST);
+        }
+        size
+    }
+
+    /// Solves psi for the sizes that are asked for, all anomalies of the share at once.
+    fn reach(&self, share: &Share<'_>, attempts: &mut [Attempt], sizes: &[Size]) -> Result<()> {
+        let mut searches: Vec<Option<Search>> = attempts
+            .iter()
+            .zip(sizes)
+            .enumerate()
+            .map(|(i, (attempt, size))| {
+                let of = |decoded: &[f32]| size.of(&self.deltas(share, i, attempt, decoded)).into();
+                let target = size.target.filter(|_| has_noise(attempt.deformation))?;
+                let mut search = Search::new(target.into(), of(&attempt.plain));
+                search.tell(attempt.psi, of(&attempt.perturbed));
+                Some(search)
+            })
+            .collect();
+        for _ in 0..ROUNDS {
+            let next = |(i, search): (usize, &Option<Search>)| Some((i, search.as_ref()?.next()?));
+            let open: Vec<(usize, f64)> = searches.iter().enumerate().filter_map(next).collect();
+            if open.is_empty() {
+                break;
+            }
+            let latents: Vec<Latent<'_>> = open
+                .iter()
+                .map(|&(window, psi)| Latent { window, eps: &attempts[window].eps, psi })
+                .collect();
+            let decoded = share.posterior.decode(&latents)?;
+            let values = decoded.len() / open.len();
+            for (&(i, psi), perturbed) in open.iter().zip(decoded.chunks_exact(values)) {
+                let found = sizes[i].of(&self.deltas(share, i, &attempts[i], perturbed));
+                if searches[i].as_mut().is_some_and(|search| search.tell(psi, found.into())) {
+                    attempts[i].psi = psi;
+                    attempts[i].perturbed = perturbed.to_vec();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an anomaly adds to each feature that it hits, before blending.
+    fn deltas(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        attempt: &Attempt,
+        perturbed: &[f32],
+    ) -> Vec<Vec<f32>> {
+        let decoded = share.decoded(i, &attempt.plain, perturbed, self.matrix.features());
+        let delta = |&d: &usize| decoded.delta(d, share.sites[i].rows(), self.config.form);
+        attempt.features.iter().map(delta).collect()
+    }
+
+    /// Blends the ends, and sets the size where it is asked for.
+    fn drawn(&self, share: &Share<'_>, i: usize, attempt: &Attempt, size: &Size) -> Drawn {
+        let segment = &share.sites[i].segment;
+        let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
+        let changes = attempt
+            .features
+            .iter()
+            .zip(deltas)
+            .zip(&size.weights)
+            .map(|((&feature, mut delta), weights)| {
+                delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta *= weight);
+                let input = self.column(feature, segment.clone());
+                let around = self.around(feature, segment, &input);
+                match size.target {
+                    Some(target) => around.fit(&mut delta, weights, target, size.up),
+                    None => around.bound(&mut delta),
+                }
+                Change { feature, delta }
+            })
+            .collect();
+        Drawn {
+            changes,
+            psi: attempt.psi,
+            distance: attempt.distance().into(),
+            redraws: attempt.redraws,
+            fallback: attempt.fallback,
+            deformation: attempt.deformation,
+        }
+    }
+
+    /// An anomaly between features; its distance is the joint one over the largest normal one.
+    fn breach(
+        &self,
+        correlation: &Correlation,
+        groups: &[Group],
+        (site, window): (&Site, &[f32]),
+        rng: &mut Rng,
+    ) -> Drawn {
+        let length = site.segment.len();
+        let creep = self.config.creep_rows(length);
+        let weigh = |d: usize, delta: &[f32]| weights(length, rms(delta), self.step(d), creep);
+        let size = self.generator.config.window;
+        let donor = |rng: &mut Rng| {
+            let start = random_start(self.runs, size, rng).unwrap_or(site.window);
+            self.matrix.window(start, size)
+        };
+        let (changes, distance) =
+            correlation.breach(window, &site.rows(), groups, donor, weigh, rng);
+        let distance = distance / f64::from(correlation.limit.max(f32::MIN_POSITIVE));
+        let fallback = distance <= 1.0;
+        Drawn { changes, psi: 1.0, distance, redraws: 0, fallback, deformation: None }
+    }
+
+    /// Feature `d` around a segment; the ends of the decoded form are not bounded.
+    fn around<'b>(&self, d: usize, segment: &Range<usize>, input: &'b [f32]) -> Around<'b> {
+        let (start, end) = (segment.start, segment.end);
+        let bounded = self.config.form != Form::Decoded;
+        let beside = |t: usize, behind: usize| {
+            let jump = self.series.gaps().binary_search(&behind).is_ok();
+            let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
+            there.then(|| self.matrix.rows(t, 1)[d])
+        };
+        Around {
+            input,
+            before: start.checked_sub(1).and_then(|t| beside(t, start)),
+            after: beside(end, end),
+            step: self.step(d),
+        }
+    }
+
+    /// z-scores of feature `d` over some rows.
+    fn column(&self, d: usize, rows: Range<usize>) -> Vec<f32> {
+        let rows = self.matrix.window(rows.start, rows.len());
+        rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
+    }
+
+    /// Largest step that an end may make.
+    fn step(&self, d: usize) -> f32 {
+        (ROUNDED * self.generator.normal_range.step[d]) as f32
+    }
+}
+
+impl Share<'_> {
+    fn decoded<'a>(
+        &'a self,
+        i: usize,
+        plain: &'a [f32],
+        perturbed: &'a [f32],
+        features: usize,
+    ) -> Decoded<'a> {
+        let input = &self.windows[i * plain.len()..(i + 1) * plain.len()];
+        Decoded { input, plain, perturbed, features }
+    }
+}
+
+/// Whether an anomaly is made of noise, of which more makes it larger.
+fn has_noise(deformation: Option<Deformation>) -> bool {
+    matches!(deformation, None | Some(Deformation::Residual))
+}
+
+/// Those of `open` that hit no feature.
+fn missed(attempts: &[Attempt], open: Vec<usize>) -> Vec<usize> {
+    open.into_iter().filter(|&i| attempts[i].features.is_empty()).collect()
+}

@@ -1,0 +1,286 @@
+//! Anomalies in place of selected rows, or as pairs of windows.
+
+use std::ops::Range;
+
+use super::draw::{Drawer, Drawn};
+use super::fitted::Generator;
+use super::site::{Site, decodings};
+use crate::anomaly::blend::blend_weights;
+use crate::anomaly::change::Change;
+use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
+use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
+use crate::anomaly::latent::descriptor::descriptor;
+use crate::anomaly::place::place;
+use crate::anomaly::possible::possible;
+use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
+use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
+use crate::data::normalise::Matrix;
+use crate::data::series::Series;
+use crate::data::wild::Wild;
+use crate::data::windows;
+use crate::error::{Error, Result};
+use crate::runtime::control::Control;
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
+use crate::runtime::rng::{Purpose, Rng};
+
+/// Shares of anomalies that are in memory at a time.
+const SHARES: usize = 8;
+
+/// What one anomaly changes, and how it came of the model.
+#[derive(Default)]
+struct Made {
+    hits: Vec<Hit>,
+    /// Number of its kind; 0 where only constant features are hit.
+    kind: u32,
+    origin: Option<Origin>,
+}
+
+/// A change in z-scores of live features, or in units of `height` of constant ones.
+enum Hit {
+    Live(Change),
+    Constant { feature: usize, delta: Vec<f32>, height: f64 },
+}
+
+/// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
+/// nor where windows hold more nulls than the model allows. Nulls inside an anomaly stay.
+///
+/// The positions and shapes depend on the seed and the content of the series only.
+///
+/// # Errors
+/// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
+/// [`Error::DoesNotFit`], [`Error::ModelFeatures`], [`Error::Parameter`]; with `patch`
+/// "correlation" [`Error::NoCorrelation`].
+pub(crate) fn generate(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
+    let size = generator.config.window;
+    config.validate(size)?;
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
+    let matrix = generator.normaliser.apply(series, control)?;
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    let runs = windows::apart(runs, size);
+    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
+    let length = lengths(config, size);
+    let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
+    let sites: Vec<Site> =
+        segments.into_iter().filter_map(|segment| site(segment, &runs, size, &mut rng)).collect();
+    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
+    let made = maker.made(&sites, control)?;
+    let anomalies = spread_over_pool(sites.len(), control, |i| {
+        Ok(maker.anomaly(sites[i].segment.clone(), &made[i]))
+    })?;
+    Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
+}
+
+/// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+/// a random place in it.
+///
+/// # Errors
+/// As [`generate`], but for [`Error::DoesNotFit`].
+pub(crate) fn pairs(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Vec<Pair>> {
+    let size = generator.config.window;
+    config.validate(size)?;
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
+    let matrix = generator.normaliser.apply(series, control)?;
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    let stride =
+        config.stride.unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
+    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
+    let (low, high) = lengths(config, size);
+    let sites: Vec<Site> = windows::starts(&runs, size, stride)
+        .into_iter()
+        .map(|window| {
+            let length = low + rng.below(high - low + 1);
+            let start = window + rng.below(size - length + 1);
+            Site { window, segment: start..start + length }
+        })
+        .collect();
+    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
+    let made = maker.made(&sites, control)?;
+    let pair = |(site, made): (Site, Made)| Pair {
+        rows: site.window..site.window + size,
+        anomaly: maker.anomaly(site.segment, &made),
+    };
+    Ok(sites.into_iter().zip(made).map(pair).collect())
+}
+
+/// Whether there is a correlation to break.
+fn check_correlation(generator: &Generator) -> Result<()> {
+    if generator.normaliser.features.len() < 2 {
+        let allowed = "used with two features or more";
+        return Err(Error::parameter("patch", "correlation", allowed));
+    }
+    let breakable = |correlation: &Correlation| !correlation.groups().is_empty();
+    if generator.correlation.as_ref().is_some_and(breakable) {
+        return Ok(());
+    }
+    let strongest = generator.strongest_correlation().unwrap_or(0.0);
+    Err(Error::NoCorrelation { strongest, least: PARTNERS })
+}
+
+/// Makes the anomalies of one series.
+struct Maker<'a> {
+    generator: &'a Generator,
+    series: &'a Series<'a>,
+    config: &'a GenerateConfig,
+    /// Positions of the live features.
+    live: Vec<usize>,
+    /// Positions of the constant ones.
+    constant: Vec<usize>,
+    /// `None` where no feature is live.
+    drawer: Option<Drawer<'a>>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(
+        generator: &'a Generator,
+        (series, matrix, runs): (&'a Series<'a>, &'a Matrix, &'a [Range<usize>]),
+        config: &'a GenerateConfig,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        if config.patch == Patch::Correlation {
+            check_correlation(generator)?;
+        }
+        let [key, _] = series.stream_key();
+        let drawer = match (&generator.vae, generator.psi()?) {
+            (Some(vae), Some(psi)) => {
+                let decoded = if config.form == Form::Deformed {
+                    let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
+                    decodings(vae, matrix, runs, &mut rng, control)?
+                } else {
+                    Vec::new()
+                };
+                Some(Drawer { generator, psi, vae, series, matrix, config, runs, key, decoded })
+            }
+            _ => None,
+        };
+        let (live, constant) =
+            (generator.normaliser.live_features(), generator.normaliser.constant_features());
+        Ok(Self { generator, series, config, live, constant, drawer })
+    }
+
+    /// What the anomaly at each site changes.
+    fn made(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<Made>> {
+        let [key, _] = self.series.stream_key();
+        let mut made = Vec::with_capacity(sites.len());
+        for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
+            if control.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
+            let done = spread_over_pool(shares.len(), control, |i| {
+                let first = (block * SHARES + i) * INFERENCE_SHARE;
+                let mut streams: Vec<Rng> = (first..first + shares[i].len())
+                    .map(|number| {
+                        Rng::new(self.config.seed, Purpose::Anomaly, [key, number as u64])
+                    })
+                    .collect();
+                self.share(shares[i], first as u64, &mut streams)
+            })?;
+            made.extend(done.into_iter().flatten());
+        }
+        Ok(made)
+    }
+
+    /// The same for one share of sites.
+    fn share(&self, sites: &[Site], first: u64, streams: &mut [Rng]) -> Result<Vec<Made>> {
+        let mut made: Vec<Made> = match &self.drawer {
+            None => sites.iter().map(|_| Made::default()).collect(),
+            Some(drawer) => {
+                let drawn = drawer.draw(sites, first, streams)?;
+                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect()
+            }
+        };
+        for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
+            let also = self.drawer.is_none()
+                || (self.config.hit_constant && rng.uniform() < CONSTANT_RATE);
+            if also {
+                made.hits.extend(self.constant_hits(site.segment.len(), rng));
+            }
+        }
+        Ok(made)
+    }
+
+    /// An anomaly with the number of its kind: of its deformation, or of those like it.
+    fn numbered(&self, drawn: Drawn) -> Made {
+        if let Some(deformation) = drawn.deformation {
+            return Made { kind: deformation.number(), ..Made::from(drawn) };
+        }
+        let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
+        let found = descriptor(&deltas, self.live.len());
+        Made { kind: self.generator.kinds.of(&found), ..Made::from(drawn) }
+    }
+
+    /// A pulse on one to three of the features that were constant in training.
+    fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
+        let mut chosen = constants(&self.constant, rng);
+        chosen.sort_unstable();
+        let hit = |feature: usize| {
+            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
+            Hit::Constant { feature, delta: blend_weights(length), height }
+        };
+        chosen.into_iter().map(hit).collect()
+    }
+
+    /// The new values of an anomaly, in input units.
+    fn anomaly(&self, rows: Range<usize>, made: &Made) -> Anomaly {
+        let values = made.hits.iter().map(|hit| self.values(&rows, hit)).collect();
+        let values = possible(self.series, &self.generator.normaliser.std, &rows, values);
+        let strength = strength(self.series, &self.generator.normaliser, &rows, &values);
+        let kind = AnomalyKind::Generated(made.kind);
+        Anomaly { kind, rows, values, strength, origin: made.origin }
+    }
+
+    /// The new values of one feature.
+    fn values(&self, rows: &Range<usize>, hit: &Hit) -> (usize, Vec<f64>) {
+        let (feature, delta, unit) = match hit {
+            Hit::Live(change) => {
+                let feature = self.live[change.feature];
+                (feature, &change.delta, self.generator.normaliser.std[feature])
+            }
+            Hit::Constant { feature, delta, height } => (*feature, delta, *height),
+        };
+        let changed = rows.clone().zip(delta).map(|(t, delta)| {
+            let value = self.series.value(feature, t).unwrap_or(f64::NAN);
+            value + f64::from(*delta) * unit
+        });
+        (feature, changed.collect())
+    }
+}
+
+impl From<Drawn> for Made {
+    fn from(drawn: Drawn) -> Self {
+        let Drawn { changes, psi, distance, redraws, fallback, .. } = drawn;
+        let hits = changes.into_iter().map(Hit::Live).collect();
+        Self { hits, kind: 0, origin: Some(Origin { psi, distance, redraws, fallback }) }
+    }
+}
+
+/// Shortest and longest anomaly; with the length-driven patch any length up to the window.
+fn lengths(config: &GenerateConfig, window: usize) -> (usize, usize) {
+    match (config.patch, config.length) {
+        (Patch::Length, None) => (1, window),
+        _ => config.length_bounds(window),
+    }
+}
+
+/// A window, drawn from those of the segment's run that contain it.
+fn site(segment: Range<usize>, runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<Site> {
+    let run = runs.iter().find(|run| run.start <= segment.start && segment.end <= run.end)?;
+    let low = run.start.max(segment.end.saturating_sub(size));
+    let high = segment.start.min(run.end - size);
+    let window = low + rng.below(high - low + 1);
+    Some(Site { window, segment })
+}

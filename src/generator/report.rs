@@ -1,0 +1,73 @@
+//! What a fit was worth: numbers that nothing reads at inference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::vae::train::{Progress, StopReason};
+
+/// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// 1 - squared error / squared z-score on held-out windows, decoded from the mean.
+    pub r2: Option<f64>,
+    /// The same for PCA of the same rank on the same windows.
+    pub r2_pca: Option<f64>,
+    /// Latent units whose mean varies (variance > 0.01) over training windows.
+    pub active_units: usize,
+    /// Mean KL divergence per latent unit (exact form), in nats.
+    pub kl: Option<f64>,
+    /// Share of (held-out window, live feature) pairs that the deviation patch replaces, with other
+    /// noise than tau was set on.
+    pub patch_rate: Option<f64>,
+    /// Share of held-out windows whose perturbation distance is within [delta_min, delta_max].
+    pub in_band: Option<f64>,
+    /// Lowest validation loss.
+    pub loss: Option<f64>,
+    /// Windows trained on.
+    pub train_windows: usize,
+    /// Windows held out.
+    pub validation_windows: usize,
+    /// Optimiser steps taken.
+    pub steps: usize,
+    /// Why training ended.
+    pub stop_reason: Option<StopReason>,
+    /// Named warnings.
+    pub health: Vec<Health>,
+    /// Validations during training.
+    pub history: Vec<Progress>,
+}
+
+/// A named warning about a fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No latent unit carries information: the KL weight is too high, or the data is noise.
+    PosteriorCollapse,
+    /// psi stayed at 1: perturbed windows equal plain reconstructions.
+    PsiAtOne,
+    /// The deviation patch replaces almost nothing (below 1 %).
+    PatchInert,
+    /// The deviation patch replaces everything (above 99 %).
+    PatchTotal,
+    /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
+    Underfit,
+    /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
+    CopiesInput,
+    /// A few training values are so far away that they were left out, or that they make up nearly all
+    /// of a feature's variance.
+    WildValues,
+}
+
+impl Health {
+    /// Its name in `describe()`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PosteriorCollapse => "posterior_collapse",
+            Self::PsiAtOne => "psi_at_one",
+            Self::PatchInert => "patch_inert",
+            Self::PatchTotal => "patch_total",
+            Self::Underfit => "underfit",
+            Self::CopiesInput => "copies_input",
+            Self::WildValues => "wild_values",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where an anomaly is made, and how large.
+
+use std::ops::Range;
+
+use crate::data::batches::map_windows;
+use crate::data::normalise::Matrix;
+use crate::error::Result;
+use crate::runtime::control::Control;
+use crate::runtime::rng::Rng;
+use crate::stats::rms;
+use crate::vae::Vae;
+
+/// Windows of a series whose decodings deform others.
+const DECODED: usize = 64;
+/// A segment to hit and the window that it is decoded in.
+pub(crate) struct Site {
+    pub window: usize,
+    pub segment: Range<usize>,
+}
+
+impl Site {
+    /// The rows of the segment within the window.
+    pub(super) fn rows(&self) -> Range<usize> {
+        self.segment.start - self.window..self.segment.end - self.window
+    }
+}
+
+/// The size that an anomaly is to have, and how its ends are blended.
+pub(super) struct Size {
+    /// RMS of the change of each feature; `None`: as it was decoded.
+    pub target: Option<f32>,
+    /// Per feature that it hits, one weight per row.
+    pub weights: Vec<Vec<f32>>,
+    /// Which way a change without a shape goes.
+    pub up: bool,
+}
+
+impl Size {
+    /// RMS of blended changes, over all of their values.
+    pub(super) fn of(&self, deltas: &[Vec<f32>]) -> f32 {
+        let pairs = deltas.iter().zip(&self.weights);
+        let weighted = pairs.flat_map(|(delta, weights)| delta.iter().zip(weights));
+        rms(&weighted.map(|(delta, weight)| delta * weight).collect::<Vec<_>>())
+    }
+}
+
+/// Where a random window of `size` rows starts, among those that lie in a run of at least that many;
+/// `None` where there is no run.
+pub(super) fn random_start(runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<usize> {
+    let free = |run: &Range<usize>| run.len() + 1 - size;
+    let mut at = rng.below(runs.iter().map(free).sum());
+    for run in runs {
+        if at < free(run) {
+            return Some(run.start + at);
+        }
+        at -= free(run);
+    }
+    None
+}
+
+/// dec(mu) of some random windows of a series, flat [n, W, D].
+pub(crate) fn decodings(
+    vae: &Vae,
+    matrix: &Matrix,
+    runs: &[Range<usize>],
+    rng: &mut Rng,
+    control: &dyn Control,
+) -> Result<Vec<f32>> {
+    let window = vae.architecture().window;
+    let starts: Vec<usize> = (0..DECODED).filter_map(|_| random_start(runs, window, rng)).collect();
+    let parts = map_windows(matrix, &starts, window, control, |x| vae.decode_mean(x))?;
+    Ok(parts.concat())
+}

@@ -1,0 +1,364 @@
+//! Model to bytes and back: safetensors with JSON metadata, never code.
+//!
+//! The metadata holds one entry, `genias`: a JSON text with format version, normaliser,
+//! configuration, report and a checksum over all of it and the tensors. Reading trusts nothing:
+//! sizes are checked against the bytes that are there before anything is allocated.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::anomaly::latent::correlation::Correlation;
+use crate::anomaly::latent::descriptor::Clusters;
+use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
+use crate::config::{DetectConfig, DetectorKind, Distance, FitConfig};
+use crate::data::normalise::Normaliser;
+use crate::detector::{Calibration, Detectors, Learned, Trained};
+use crate::error::{Error, Result};
+use crate::generator::{Generator, Health, Report};
+use crate::kernels::with_slices;
+use crate::nn::Parameters;
+use crate::vae::train::{Progress, StopReason};
+use crate::vae::{Architecture, Vae};
+
+/// Version of the format that this crate writes and reads.
+pub const FORMAT_VERSION: u32 = 3;
+const ENTRY: &str = "genias";
+
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    format_version: u32,
+    checksum: String,
+    normaliser: Normaliser,
+    config: FitConfig,
+    report: Findings,
+    detectors: BTreeMap<DetectorKind, DetectorEntry>,
+}
+
+/// What a fit found, as the format lists it: what generation reads, thresholds and report in one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Findings {
+    psi: Option<f64>,
+    r2: Option<f64>,
+    r2_pca: Option<f64>,
+    active_units: usize,
+    kl: Option<f64>,
+    tau: BTreeMap<Distance, f64>,
+    local_tau: Option<LocalTau>,
+    variation: NormalRange,
+    kinds: Clusters,
+    patch_rate: Option<f64>,
+    in_band: Option<f64>,
+    loss: Option<f64>,
+    detector: Option<DetectorKind>,
+    calibrations: BTreeMap<DetectorKind, Calibration>,
+    train_windows: usize,
+    validation_windows: usize,
+    steps: usize,
+    stop_reason: Option<StopReason>,
+    health: Vec<Health>,
+    history: Vec<Progress>,
+}
+
+/// One trained detector, but for its tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetectorEntry {
+    config: DetectConfig,
+    learned: Learned,
+}
+
+/// What can be read of any version.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+/// A tensor on its way to bytes: name, shape and values.
+type Packed = (String, Vec<usize>, Vec<u8>);
+
+impl Findings {
+    fn new(generator: &Generator, detectors: &Detectors, report: &Report) -> Result<Self> {
+        let report = report.clone();
+        Ok(Self {
+            psi: generator.psi()?,
+            r2: report.r2,
+            r2_pca: report.r2_pca,
+            active_units: report.active_units,
+            kl: report.kl,
+            tau: generator.tau.clone(),
+            local_tau: generator.local_tau.clone(),
+            variation: generator.normal_range.clone(),
+            kinds: generator.kinds.clone(),
+            patch_rate: report.patch_rate,
+            in_band: report.in_band,
+            loss: report.loss,
+            detector: detectors.default,
+            calibrations: detectors.calibrations.clone(),
+            train_windows: report.train_windows,
+            validation_windows: report.validation_windows,
+            steps: report.steps,
+            stop_reason: report.stop_reason,
+            health: report.health,
+            history: report.history,
+        })
+    }
+}
+
+/// A model as bytes, the same for the same fit.
+///
+/// # Errors
+/// When a tensor cannot be read.
+pub(super) fn write(
+    generator: &Generator,
+    detectors: &Detectors,
+    report: &Report,
+) -> Result<Vec<u8>> {
+    let tensors = packed(generator, detectors)?;
+    let entry = |(kind, trained): (&DetectorKind, &Trained)| {
+        let Trained { config, learned, .. } = trained.clone();
+        (*kind, DetectorEntry { config, learned })
+    };
+    let mut metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        checksum: String::new(),
+        normaliser: generator.normaliser.clone(),
+        config: generator.config.clone(),
+        report: Findings::new(generator, detectors, report)?,
+        detectors: detectors.trained.iter().map(entry).collect(),
+    };
+    let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
+    metadata.checksum = checksum(&to_json(&metadata)?, views);
+    let info = HashMap::from([(ENTRY.to_string(), to_json(&metadata)?)]);
+    let views = tensors.iter().map(view).collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, Some(info)).map_err(broken)
+}
+
+fn view((name, shape, bytes): &Packed) -> Result<(&str, TensorView<'_>)> {
+    let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?;
+    Ok((name.as_str(), view))
+}
+
+/// Every tensor, by its name in the file.
+fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let pack = |name: String, tensor: &Tensor| -> Result<Packed> {
+        let values = with_slices([tensor], |[values]| Ok(bytes(values)))?;
+        Ok((name, tensor.dims().to_vec(), values))
+    };
+    let mut tensors = Vec::new();
+    for (name, tensor) in generator.vae.iter().flat_map(Vae::parameters) {
+        tensors.push(pack(name.clone(), tensor)?);
+    }
+    for (kind, trained) in &detectors.trained {
+        for (name, tensor) in &trained.parameters {
+            tensors.push(pack(tensor_name(*kind, name), tensor)?);
+        }
+    }
+    for (name, shape, values) in generator.correlation.iter().flat_map(Correlation::parts) {
+        tensors.push((name.to_string(), shape, bytes(&values)));
+    }
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(tensors)
+}
+
+/// Reads a model.
+///
+/// # Errors
+/// [`Error::Model`], which says whether the bytes are no model, of another version, cut short,
+/// changed, or inconsistent.
+pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
+    let (metadata, mut parameters) = unpacked(bytes)?;
+    let Metadata { config, normaliser, report, detectors, .. } = metadata;
+    let mut trained = BTreeMap::new();
+    for (kind, DetectorEntry { config, learned }) in detectors {
+        let parameters = taken(&mut parameters, &tensor_name(kind, ""));
+        trained.insert(kind, Trained { config, learned, parameters });
+    }
+    let live = normaliser.live_features().len();
+    let correlation = correlation(&mut parameters, live)?;
+    let vae =
+        (live > 0).then(|| Vae::new(&Architecture::new(&config, live), parameters)).transpose()?;
+    let detectors =
+        Detectors { trained, calibrations: report.calibrations, default: report.detector };
+    let generator = Generator {
+        config,
+        normaliser,
+        vae,
+        tau: report.tau,
+        local_tau: report.local_tau,
+        normal_range: report.variation,
+        correlation,
+        kinds: report.kinds,
+    };
+    let report = Report {
+        r2: report.r2,
+        r2_pca: report.r2_pca,
+        active_units: report.active_units,
+        kl: report.kl,
+        patch_rate: report.patch_rate,
+        in_band: report.in_band,
+        loss: report.loss,
+        train_windows: report.train_windows,
+        validation_windows: report.validation_windows,
+        steps: report.steps,
+        stop_reason: report.stop_reason,
+        health: report.health,
+        history: report.history,
+    };
+    Ok((generator, detectors, report))
+}
+
+/// Metadata and tensors, checked.
+fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let json = header
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(ENTRY))
+        .ok_or_else(|| Error::Model("safetensors without a `genias` entry".into()))?;
+    let version: VersionOnly = serde_json::from_str(json).map_err(broken)?;
+    if version.format_version != FORMAT_VERSION {
+        return Err(Error::Model(format!(
+            "format version {}, this version reads {FORMAT_VERSION}",
+            version.format_version
+        )));
+    }
+    let mut metadata: Metadata = serde_json::from_str(json).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let mut named = tensors.tensors();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = std::mem::take(&mut metadata.checksum);
+    let views = named.iter().map(|(name, view)| (name.as_str(), view.data()));
+    if checksum(&to_json(&metadata)?, views) != expected {
+        return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
+    }
+    check(&metadata)?;
+    let parameters = parameters(&metadata, &tensors)?;
+    Ok((metadata, parameters))
+}
+
+/// Takes the tensors whose names begin with `prefix`, under what follows it.
+fn taken(parameters: &mut Parameters, prefix: &str) -> Parameters {
+    let mut taken = Parameters::new();
+    parameters.retain(|name, tensor| match name.strip_prefix(prefix) {
+        None => true,
+        Some(name) => {
+            taken.insert(name.to_string(), tensor.clone());
+            false
+        }
+    });
+    taken
+}
+
+/// Takes the tensors that say how features go together.
+fn correlation(parameters: &mut Parameters, live: usize) -> Result<Option<Correlation>> {
+    if live < 2 {
+        return Ok(None);
+    }
+    let mut take = |name: &str| -> Result<Vec<f32>> {
+        let missing = || Error::Model(format!("tensor `{name}` is missing"));
+        Ok(parameters.remove(name).ok_or_else(missing)?.flatten_all()?.to_vec1()?)
+    };
+    let [covariance, range, limit] = Correlation::shapes(live).map(|(name, _)| take(name));
+    let (mut low, limit) = (range?, limit?);
+    let high = low.split_off(low.len() / 2);
+    Correlation::new(low, high, covariance?, limit.first().copied().unwrap_or_default()).map(Some)
+}
+
+/// Refuses metadata that no fit writes.
+fn check(metadata: &Metadata) -> Result<()> {
+    metadata.config.validate()?;
+    let Normaliser { features, mean, std, live } = &metadata.normaliser;
+    let n = features.len();
+    let sized = n > 0 && mean.len() == n && std.len() == n && live.len() == n;
+    if !sized
+        || !mean.iter().all(|x| x.is_finite())
+        || !std.iter().all(|x| x.is_finite() && *x > 0.0)
+    {
+        return Err(Error::Model("the normaliser is inconsistent".into()));
+    }
+    let report = &metadata.report;
+    let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
+    let sound = sound && report.local_tau.iter().all(LocalTau::is_sound) && report.kinds.is_sound();
+    if !sound || !report.variation.fits(metadata.normaliser.live_features().len()) {
+        return Err(Error::Model("the normal variation is inconsistent".into()));
+    }
+    for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
+        config.validate()?;
+        if !kind.is_trained() || !learned.fits(*kind, config) {
+            return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
+        }
+    }
+    let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
+    if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
+        || !report.detector.iter().all(holds)
+    {
+        return Err(Error::Model("the thresholds are inconsistent".into()));
+    }
+    Ok(())
+}
+
+/// Name of a detector's tensor in the file.
+fn tensor_name(kind: DetectorKind, name: &str) -> String {
+    format!("detector.{}.{name}", kind.name())
+}
+
+/// Exactly the tensors of the architecture and of the detectors, with their shapes.
+fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Parameters> {
+    let live = metadata.normaliser.live_features().len();
+    let architecture = Architecture::new(&metadata.config, live);
+    let mut shapes = if live > 0 { Vae::shapes(&architecture)? } else { Vec::new() };
+    if live > 1 {
+        shapes.extend(Correlation::shapes(live).map(|(name, shape)| (name.to_string(), shape)));
+    }
+    let features = metadata.normaliser.features.len();
+    for (kind, entry) in &metadata.detectors {
+        let own = Trained::shapes(*kind, features, &entry.config)?.into_iter();
+        shapes.extend(own.map(|(name, shape)| (tensor_name(*kind, &name), shape)));
+    }
+    if tensors.len() != shapes.len() {
+        let found = tensors.len();
+        return Err(Error::Model(format!("{found} tensors, {} expected", shapes.len())));
+    }
+    let mut parameters = Parameters::new();
+    for (name, shape) in shapes {
+        let view = tensors.tensor(&name).map_err(broken)?;
+        if view.dtype() != Dtype::F32 || view.shape() != shape {
+            return Err(Error::Model(format!("tensor `{name}` is not f32 of shape {shape:?}")));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::Model(format!("tensor `{name}` holds a value that is not finite")));
+        }
+        parameters.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
+    }
+    Ok(parameters)
+}
+
+fn to_json(metadata: &Metadata) -> Result<String> {
+    serde_json::to_string(metadata).map_err(broken)
+}
+
+fn broken(error: impl std::fmt::Display) -> Error {
+    Error::Model(format!("not a readable model: {error}"))
+}
+
+/// Hash of the metadata (with an empty checksum) and of every tensor's name and bytes, by name.
+fn checksum<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(json.as_bytes());
+    for (name, bytes) in tensors {
+        hash.update(name.as_bytes());
+        hash.update(bytes);
+    }
+    format!("{:032x}", hash.digest128())
+}

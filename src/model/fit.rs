@@ -1,0 +1,23 @@
+//! Columns to model.
+
+use super::Model;
+use crate::config::FitConfig;
+use crate::data::series::Series;
+use crate::detector::Detectors;
+use crate::error::Result;
+use crate::generator;
+use crate::runtime::control::Control;
+
+/// Fits a model to the clean rows of a series: what generates. A detector is trained and calibrated
+/// when one is asked for ([`Model::fit_detector`]).
+///
+/// # Errors
+/// [`crate::Error::Parameter`] for options out of range; [`crate::Error::TooShort`] and
+/// [`crate::Error::NoWindow`] for a series with no clean window; [`crate::Error::Diverged`];
+/// [`crate::Error::Interrupted`].
+pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
+    let started = std::time::Instant::now();
+    let (generator, report) = generator::fit::fit(series, config, control)?;
+    let seconds = Some(started.elapsed().as_secs_f64());
+    Ok(Model { generator, detectors: Detectors::default(), report, seconds })
+}

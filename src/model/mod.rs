@@ -1,0 +1,221 @@
+//! A fitted model: a generator, its detectors, and the report of the fit.
+
+pub mod artifact;
+pub mod fit;
+pub(crate) mod trainer;
+
+use candle_core::Tensor;
+
+use crate::anomaly::{Anomaly, Pair};
+use crate::config::{DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold};
+use crate::data::series::Series;
+use crate::detector::training::fit_detector;
+use crate::detector::{Calibration, Detectors};
+use crate::error::Result;
+use crate::generator::{Generator, Reconstruction, generate, reconstruct};
+pub use crate::generator::{Health, Report};
+use crate::runtime::control::Control;
+
+/// A fitted GenIAS model of one series.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What makes anomalies.
+    pub generator: Generator,
+    /// What scores rows.
+    pub detectors: Detectors,
+    /// What the fit was worth.
+    pub report: Report,
+    /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
+    pub seconds: Option<f64>,
+}
+
+impl Model {
+    /// Number of parameters, those of detectors included.
+    pub fn parameter_count(&self) -> usize {
+        let own = self.generator.vae.iter().flat_map(|vae| vae.parameters().values());
+        own.chain(self.detectors.tensors()).map(Tensor::elem_count).sum()
+    }
+
+    /// The model as bytes, the same for the same fit.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        artifact::write(&self.generator, &self.detectors, &self.report)
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`], which says whether the bytes are no model, of another version, cut
+    /// short, changed, or inconsistent.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (generator, detectors, report) = artifact::read(bytes)?;
+        Ok(Self { generator, detectors, report, seconds: None })
+    }
+
+    /// Places non-overlapping anomalies on the rows of a series, in time order: not on known
+    /// anomalies, nor where windows hold more nulls than the model allows. Nulls inside an anomaly
+    /// stay.
+    ///
+    /// The positions and shapes depend on the seed and the content of the series only.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] for a series with no clean window,
+    /// [`crate::Error::DoesNotFit`], [`crate::Error::ModelFeatures`], [`crate::Error::Parameter`];
+    /// with `patch` "correlation" [`crate::Error::NoCorrelation`].
+    pub fn generate(
+        &self,
+        series: &Series<'_>,
+        config: &GenerateConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Anomaly>> {
+        generate::generate(&self.generator, series, config, control)
+    }
+
+    /// A pair of windows at every `stride` rows: as it is, and with an anomaly of `length` rows at
+    /// a random place in it.
+    ///
+    /// # Errors
+    /// As [`Model::generate`], but for [`crate::Error::DoesNotFit`].
+    pub fn pairs(
+        &self,
+        series: &Series<'_>,
+        config: &GenerateConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Pair>> {
+        generate::pairs(&self.generator, series, config, control)
+    }
+
+    /// X^ in input units, mean over the windows that cover a row; a feature that was constant in
+    /// training comes back as that constant.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn reconstruct(
+        &self,
+        series: &Series<'_>,
+        control: &dyn Control,
+    ) -> Result<Reconstruction> {
+        reconstruct::reconstruct(&self.generator, series, control)
+    }
+
+    /// The latent mean of the windows every `stride` rows: start row and mu [L] of each.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn embed(
+        &self,
+        series: &Series<'_>,
+        stride: Option<usize>,
+        control: &dyn Control,
+    ) -> Result<Vec<(usize, Vec<f32>)>> {
+        reconstruct::embed(&self.generator, series, stride, control)
+    }
+
+    /// This model with one more detector (or with that of the same kind trained anew), which
+    /// scores by default from then on, and with its thresholds. Trains on the clean windows of
+    /// `series`, as the VAE did.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`], [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`],
+    /// [`crate::Error::NoWindow`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
+    pub fn fit_detector(
+        &self,
+        series: &Series<'_>,
+        config: &DetectConfig,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let started = std::time::Instant::now();
+        let detectors = fit_detector(&self.detectors, &self.generator, series, config, control)?;
+        let seconds = self.seconds.map(|seconds| seconds + started.elapsed().as_secs_f64());
+        Ok(Self { detectors, seconds, ..self.clone() })
+    }
+
+    /// Score of every row by the default detector: [`Model::score_with`].
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn score(&self, series: &Series<'_>, control: &dyn Control) -> Result<Vec<Option<f32>>> {
+        self.score_with(series, &ScoreConfig::default(), control)
+    }
+
+    /// Score of every row by one detector: the windows at every `stride` rows of each stretch that
+    /// holds no gap and few enough nulls ([`Series::positions`] says which), its first and its last
+    /// one, are scored row by row; what covers a row is put together as `aggregate` says. `None` where
+    /// a row lacks a value, or no window covers it.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`], and
+    /// [`crate::Error::Parameter`] for a detector that the model does not hold.
+    pub fn score_with(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f32>>> {
+        self.detectors.score(&self.generator, series, config, control)
+    }
+
+    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
+    /// absolute z-score. A constant feature counts with its distance from the constant.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for another detector: a net has no
+    /// score per feature.
+    pub fn score_features(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Vec<Option<f32>>>> {
+        self.detectors.score_features(&self.generator, series, config, control)
+    }
+
+    /// Whether the score of every row by the default detector is above `threshold`:
+    /// [`Model::label_with`].
+    ///
+    /// # Errors
+    /// As [`Model::label_with`].
+    pub fn label(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<bool>>> {
+        self.label_with(series, threshold, &ScoreConfig::default(), control)
+    }
+
+    /// Whether the score of each row is above `threshold`. `None` where there is no score.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector that has no
+    /// thresholds of its own.
+    pub fn label_with(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<bool>>> {
+        let threshold = self.detectors.threshold(threshold, config.detector)?;
+        let scores = self.score_with(series, config, control)?;
+        Ok(scores.into_iter().map(|score| score.map(|s| f64::from(s) > threshold)).collect())
+    }
+
+    /// What scores by default: the detector that was asked for last, else the VAE's error.
+    pub fn detector(&self) -> DetectorKind {
+        self.detectors.default_kind()
+    }
+
+    /// Thresholds of a detector, of the default one where `kind` is `None`.
+    pub fn calibration(&self, kind: Option<DetectorKind>) -> Option<&Calibration> {
+        self.detectors.calibration(kind)
+    }
+
+    /// psi, 1 where there is no VAE.
+    pub fn psi(&self) -> f64 {
+        self.generator.psi().ok().flatten().unwrap_or(1.0)
+    }
+}

@@ -1,0 +1,8 @@
+//! Nets: parameters, Adam, and the loop that trains them.
+
+pub(crate) mod adam;
+pub(crate) mod descent;
+pub(crate) mod parameters;
+pub(crate) mod training;
+
+pub use parameters::Parameters;

@@ -1,0 +1,250 @@
+//! The parameters of a net, each declared once: by the constructor that uses it, with name, shape,
+//! start and group. The same constructor starts a net, loads one, and lists what it holds.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::kernels::{Conv, Layer, linear};
+use crate::runtime::rng::Rng;
+
+/// Parameters by name.
+pub type Parameters = BTreeMap<String, Tensor>;
+
+/// Which learning rate a parameter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// That of weights.
+    Weights,
+    /// That of psi, which stays at 1 or above.
+    Psi,
+    /// That of a head on psi.
+    Head,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Uniform within `scale` / sqrt(`fan_in`).
+    Uniform { fan_in: usize, scale: f64 },
+    /// With these values.
+    Values(&'a dyn Fn() -> Vec<f32>),
+}
+
+/// One parameter.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub group: Group,
+    /// Its variable, where it is trained.
+    pub var: Option<Var>,
+}
+
+/// The stream of random numbers of parameter number i.
+pub(crate) type Stream<'a> = dyn Fn(u64) -> Rng + 'a;
+
+/// Where the values come from.
+enum Origin<'a> {
+    /// From nowhere: only names and shapes are asked for.
+    Nowhere,
+    /// From named tensors, as constants.
+    Named(&'a Parameters),
+    /// From copies of named tensors, which are trained on.
+    Resumed(&'a Parameters),
+    /// From random numbers, but for those that are named; all are trained.
+    Started { stream: &'a Stream<'a>, named: &'a Parameters },
+}
+
+/// The parameters of one net, while it is put together.
+pub(crate) struct Store<'a> {
+    origin: Origin<'a>,
+    declared: Vec<Declared>,
+}
+
+impl<'a> Store<'a> {
+    fn new(origin: Origin<'a>) -> Self {
+        Self { origin, declared: Vec::new() }
+    }
+
+    /// Names and shapes of what `build` declares.
+    pub(crate) fn shapes<T>(
+        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
+    ) -> Result<Vec<(String, Vec<usize>)>> {
+        let mut store = Self::new(Origin::Nowhere);
+        build(&mut store.root())?;
+        Ok(store.declared.into_iter().map(|declared| (declared.name, declared.shape)).collect())
+    }
+
+    /// A net of constant parameters.
+    pub(crate) fn load<T>(
+        parameters: &'a Parameters,
+        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
+        build(&mut Store::new(Origin::Named(parameters)).root())
+    }
+
+    /// A net to go on training, and its parameters.
+    pub(crate) fn resume<T>(
+        parameters: &'a Parameters,
+        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
+    ) -> Result<(T, Vec<Declared>)> {
+        let mut store = Store::new(Origin::Resumed(parameters));
+        let net = build(&mut store.root())?;
+        Ok((net, store.declared))
+    }
+
+    /// An untrained net, and its parameters; those in `named` have the values there.
+    pub(crate) fn start<T>(
+        stream: &'a Stream<'a>,
+        named: &'a Parameters,
+        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
+    ) -> Result<(T, Vec<Declared>)> {
+        let mut store = Store::new(Origin::Started { stream, named });
+        let net = build(&mut store.root())?;
+        Ok((net, store.declared))
+    }
+
+    fn root<'b>(&'b mut self) -> Scope<'b, 'a> {
+        Scope { store: self, prefix: String::new() }
+    }
+
+    fn declare(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        start: Start<'_>,
+        group: Group,
+    ) -> Result<Tensor> {
+        let trained = |tensor: &Tensor| Var::from_tensor(tensor).map(Some);
+        let (tensor, var) = match &self.origin {
+            Origin::Nowhere => (Tensor::zeros(0, DType::F32, &Device::Cpu)?, None),
+            Origin::Named(named) => (named_tensor(named, &name, shape)?, None),
+            Origin::Resumed(named) => {
+                let var = trained(&named_tensor(named, &name, shape)?.copy()?)?;
+                (Tensor::zeros(0, DType::F32, &Device::Cpu)?, var)
+            }
+            Origin::Started { stream, named } => {
+                let value = match named.get(&name) {
+                    Some(tensor) => tensor.clone(),
+                    None => {
+                        let number = self.declared.len() as u64;
+                        Tensor::from_vec(start.values(shape, number, stream), shape, &Device::Cpu)?
+                    }
+                };
+                (Tensor::zeros(0, DType::F32, &Device::Cpu)?, trained(&value)?)
+            }
+        };
+        let tensor = var.as_ref().map_or(tensor, |var| var.as_tensor().clone());
+        self.declared.push(Declared { name, shape: shape.to_vec(), group, var });
+        Ok(tensor)
+    }
+}
+
+impl Start<'_> {
+    fn values(self, shape: &[usize], number: u64, stream: &Stream<'_>) -> Vec<f32> {
+        match self {
+            Self::Values(values) => values(),
+            Self::Uniform { fan_in, scale } => {
+                let bound = scale / (fan_in.max(1) as f64).sqrt();
+                stream(number).symmetric(shape.iter().product(), bound)
+            }
+        }
+    }
+}
+
+fn named_tensor(named: &Parameters, name: &str, shape: &[usize]) -> Result<Tensor> {
+    let missing = || Error::Model(format!("tensor `{name}` is missing"));
+    let tensor = named.get(name).ok_or_else(missing)?;
+    if tensor.dims() != shape {
+        let found = tensor.dims();
+        return Err(Error::Model(format!("tensor `{name}` is {found:?}, expected {shape:?}")));
+    }
+    Ok(tensor.clone())
+}
+
+/// A part of a net: declares parameters under a common prefix.
+pub(crate) struct Scope<'b, 'a> {
+    store: &'b mut Store<'a>,
+    prefix: String,
+}
+
+impl<'a> Scope<'_, 'a> {
+    /// The part `name`.
+    pub(crate) fn part(&mut self, name: impl std::fmt::Display) -> Scope<'_, 'a> {
+        Scope { prefix: format!("{}{name}.", self.prefix), store: self.store }
+    }
+
+    /// The parameter `name`.
+    pub(crate) fn parameter(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start<'_>,
+        group: Group,
+    ) -> Result<Tensor> {
+        self.store.declare(format!("{}{name}", self.prefix), shape, start, group)
+    }
+
+    /// The weight and bias of a layer, each with its start.
+    pub(crate) fn pair(
+        &mut self,
+        name: &str,
+        weight: &[usize],
+        starts: [Start<'_>; 2],
+    ) -> Result<(Tensor, Tensor)> {
+        let outputs = weight.last().copied().unwrap_or(1);
+        let mut part = self.part(name);
+        let bias = [outputs];
+        Ok((
+            part.parameter("weight", weight, starts[0], Group::Weights)?,
+            part.parameter("bias", &bias, starts[1], Group::Weights)?,
+        ))
+    }
+
+    /// A convolution from `inputs` to `outputs` channels.
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        geometry: Conv,
+    ) -> Result<Layer> {
+        let fan_in = geometry.kernel * inputs;
+        let start = Start::Uniform { fan_in, scale: 1.0 };
+        let (weight, bias) =
+            self.pair(name, &[geometry.kernel, inputs, outputs], [start, start])?;
+        Ok(Layer { weight, bias, geometry })
+    }
+
+    /// A linear layer from `inputs` to `outputs` values.
+    pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
+        let start = Start::Uniform { fan_in: inputs, scale: 1.0 };
+        Ok(self.pair(name, &[inputs, outputs], [start, start])?.into())
+    }
+}
+
+/// x W + b.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl From<(Tensor, Tensor)> for Linear {
+    fn from((weight, bias): (Tensor, Tensor)) -> Self {
+        Self { weight, bias }
+    }
+}
+
+impl Linear {
+    /// [B, inputs] -> [B, outputs].
+    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        linear(x, &self.weight, &self.bias, false)
+    }
+
+    /// relu(x W + b).
+    pub(crate) fn forward_relu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        linear(x, &self.weight, &self.bias, true)
+    }
+}

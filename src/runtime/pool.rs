@@ -1,0 +1,31 @@
+//! The one way to spread work over the rayon pool.
+//!
+//! Work is cut into shares whose size does not depend on the number of threads, and results come
+//! back in order: so they are the same for any number of threads.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::runtime::control::Control;
+
+/// Windows of a batch that one task works on.
+pub(crate) const SHARE: usize = 8;
+/// The same where nothing is learned: the wider, the less often weights are read.
+pub(crate) const INFERENCE_SHARE: usize = 16;
+
+/// Runs `work` for 0..n, in the pool where `control` has it to itself; results in order.
+///
+/// # Errors
+/// [`Error::Interrupted`], asked for before each; those of `work`.
+pub(crate) fn spread_over_pool<T: Send>(
+    n: usize,
+    control: &dyn Control,
+    work: impl Fn(usize) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    let work = |i| if control.cancelled() { Err(Error::Interrupted) } else { work(i) };
+    if control.alone() && n > 1 {
+        (0..n).into_par_iter().map(work).collect()
+    } else {
+        (0..n).map(work).collect()
+    }
+}

@@ -1,0 +1,10 @@
+//! Statistics that belong to no step: sizes, moments, quantiles, distances, k-means, PCA.
+
+pub(crate) mod kmeans;
+mod moments;
+mod normal;
+pub mod pca;
+pub(crate) mod shape;
+
+pub(crate) use moments::{mean_std, median, range, reflect, rms, rms_f64};
+pub(crate) use normal::normal_quantile;

@@ -1,0 +1,47 @@
+//! Sizes, moments and order statistics of a few numbers.
+
+/// Root mean square.
+pub(crate) fn rms(values: &[f32]) -> f32 {
+    let sum: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
+    (sum / values.len().max(1) as f64).sqrt() as f32
+}
+
+/// The same of 64-bit floats.
+pub(crate) fn rms_f64(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+/// Smallest and largest value.
+pub(crate) fn range(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &z| (low.min(z), high.max(z)))
+}
+
+/// Mean and standard deviation (divided by n).
+pub(crate) fn mean_std(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
+}
+
+/// Median of some numbers; NaN for none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+}
+
+/// A position folded into `low..=high`, turning round at either end.
+pub(crate) fn reflect(position: f64, (low, high): (usize, usize)) -> f64 {
+    let (low, span) = (low as f64, (high - low) as f64);
+    if span == 0.0 {
+        return low;
+    }
+    let folded = (position - low).rem_euclid(2.0 * span);
+    low + if folded > span { 2.0 * span - folded } else { folded }
+}

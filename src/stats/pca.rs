@@ -1,0 +1,143 @@
+//! Principal components of the training windows: start of the linear path, and the yardstick of
+//! the reconstruction.
+
+use nalgebra::{DMatrix, SymmetricEigen};
+
+use crate::error::Result;
+use crate::kernels::{View, matmul};
+use crate::runtime::rng::{Purpose, Rng};
+
+/// Up to this size a Gram matrix is decomposed exactly, above it by subspace iteration.
+const EXACT: usize = 256;
+/// Vectors beyond the rank that the subspace iteration carries.
+const OVERSAMPLING: usize = 16;
+/// Rounds of the subspace iteration.
+const ROUNDS: usize = 8;
+
+/// Principal components of a set of windows, by falling variance.
+#[derive(Clone, Debug)]
+pub struct Pca {
+    /// Mean of the windows, [F].
+    pub mean: Vec<f64>,
+    /// Orthonormal components, each [F].
+    pub components: Vec<Vec<f64>>,
+    /// Variance (divided by n) along each.
+    pub variances: Vec<f64>,
+}
+
+impl Pca {
+    /// Components of `n` windows of `width` values, row-major; at most `rank` of them.
+    ///
+    /// # Errors
+    /// When the sizes do not agree.
+    pub fn fit(windows: &[f32], n: usize, width: usize, rank: usize) -> Result<Self> {
+        let mut mean = vec![0f64; width];
+        for window in windows.chunks_exact(width) {
+            mean.iter_mut().zip(window).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        mean.iter_mut().for_each(|sum| *sum /= n.max(1) as f64);
+        let mut centred = windows.to_vec();
+        for window in centred.chunks_exact_mut(width) {
+            window.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= *mean as f32);
+        }
+        let data = View::new(&centred, n, width);
+        let by_feature = width <= n;
+        let gram = if by_feature { matmul(data.t(), data)? } else { matmul(data, data.t())? };
+        let side = width.min(n);
+        let gram = DMatrix::from_iterator(side, side, gram.into_iter().map(f64::from));
+        let (values, vectors) = leading(gram, rank);
+        let mut pca = Self { mean, components: Vec::new(), variances: Vec::new() };
+        // Directions whose variance is rounding noise of the first are no components.
+        let floor = values.first().copied().unwrap_or(0.0) * 1e-7;
+        let kept = values.iter().take_while(|value| **value > floor).count();
+        pca.variances = values[..kept].iter().map(|value| value / n as f64).collect();
+        pca.components = if by_feature {
+            vectors.into_iter().take(kept).collect()
+        } else {
+            project(data, &vectors[..kept], &values)?
+        };
+        Ok(pca)
+    }
+
+    /// Squared error of reconstructing some windows, each [F], all together.
+    ///
+    /// # Errors
+    /// When the sizes do not agree.
+    pub fn squared_errors(&self, windows: &[f32]) -> Result<f64> {
+        let (width, rank) = (self.mean.len(), self.components.len());
+        let n = windows.len() / width.max(1);
+        let mean = self.mean.iter().cycle();
+        let centred: Vec<f32> =
+            windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
+        if rank == 0 {
+            return Ok(centred.iter().map(|x| f64::from(*x).powi(2)).sum());
+        }
+        let components = single(&self.components);
+        let components = View::new(&components, rank, width);
+        let scores = matmul(View::new(&centred, n, width), components.t())?;
+        let found = matmul(View::new(&scores, n, rank), components)?;
+        Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
+    }
+
+    /// Squared error of reconstructing one window [F].
+    pub fn squared_error(&self, window: &[f32]) -> f64 {
+        let mut rest: Vec<f64> =
+            window.iter().zip(&self.mean).map(|(value, mean)| f64::from(*value) - mean).collect();
+        for component in &self.components {
+            let dot: f64 = component.iter().zip(&rest).map(|(c, r)| c * r).sum();
+            rest.iter_mut().zip(component).for_each(|(r, c)| *r -= dot * c);
+        }
+        rest.iter().map(|r| r * r).sum()
+    }
+}
+
+/// X^T u / s: the components that belong to the left singular vectors `u`, for `s` squared.
+fn project(data: View<'_>, vectors: &[Vec<f64>], squares: &[f64]) -> Result<Vec<Vec<f64>>> {
+    if vectors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let left = single(vectors);
+    let side = vectors.first().map_or(0, Vec::len);
+    let products = matmul(View::new(&left, vectors.len(), side), data)?;
+    let width = products.len() / vectors.len().max(1);
+    let rows = products.chunks_exact(width.max(1)).zip(squares);
+    Ok(rows.map(|(row, s)| row.iter().map(|x| f64::from(*x) / s.sqrt()).collect()).collect())
+}
+
+/// Rows one behind the other, in 32 bits.
+fn single(rows: &[Vec<f64>]) -> Vec<f32> {
+    rows.iter().flatten().map(|x| *x as f32).collect()
+}
+
+/// The `rank` largest eigenvalues of a symmetric matrix and their vectors, by falling value.
+fn leading(gram: DMatrix<f64>, rank: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let side = gram.nrows();
+    let carried = rank + OVERSAMPLING;
+    let (values, vectors) = if side <= EXACT || carried >= side {
+        let eigen = SymmetricEigen::new(gram);
+        (eigen.eigenvalues, eigen.eigenvectors)
+    } else {
+        let mut rng = Rng::new(0, Purpose::Subspace, [0, 0]);
+        let start = rng.normals(side * carried).into_iter().map(f64::from);
+        let mut basis = DMatrix::from_iterator(side, carried, start);
+        for _ in 0..ROUNDS {
+            basis = (&gram * basis).qr().q();
+        }
+        let eigen = SymmetricEigen::new(basis.transpose() * &gram * &basis);
+        (eigen.eigenvalues, basis * eigen.eigenvectors)
+    };
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&i, &j| values[j].total_cmp(&values[i]));
+    order.truncate(rank);
+    let column = |&i: &usize| signed(vectors.column(i).iter().copied().collect());
+    (order.iter().map(|&i| values[i]).collect(), order.iter().map(column).collect())
+}
+
+/// The sign of an eigenvector is arbitrary: its largest entry is made positive.
+fn signed(vector: Vec<f64>) -> Vec<f64> {
+    let largest = vector
+        .iter()
+        .copied()
+        .fold(0.0, |best: f64, x| if x.abs() > best.abs() { x } else { best });
+    if largest < 0.0 { vector.into_iter().map(|x| -x).collect() } else { vector }
+}
