@@ -168,7 +168,7 @@ impl Default for FitConfig {
             psi_learning_rate: 0.05,
             schedule: Schedule::Cosine,
             clip: Some(5.0),
-            patience: Some(50),
+            patience: Some(75),
             min_gain: 0.002,
             validation: 0.1,
             seed: 0,

@@ -60,7 +60,7 @@ DEFAULTS: dict[str, Any] = {
     "psi_learning_rate": 0.05,
     "schedule": "cosine",
     "clip": 5,
-    "patience": 50,
+    "patience": 75,
     "min_gain": 0.002,
     "validation": 0.1,
     "seed": 0,
