@@ -139,7 +139,7 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
             continue
         for last in range(first, len(lines)):
             end = lines[last].rstrip()
-            if end.endswith(";") and last == first or end == f"{found[1]}) -> Result<Self>;":
+            if (end.endswith(";") and last == first) or end == f"{found[1]}) -> Result<Self>;":
                 break
             if end == found[1] + "}" or (last == first and end.endswith("}")):
                 yield last - first + 1, f"{path}:{found[2]}"

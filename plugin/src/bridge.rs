@@ -26,6 +26,8 @@ pub fn feature_to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
         DataType::UInt128 => {
             series.strict_cast(&DataType::Int128).map_err(|_| too_large(series))?
         }
+        // A column of nulls has no buffers that could be handed over.
+        DataType::Null => return to_arrow(&series.cast(&DataType::Float64)?),
         _ => return to_arrow(series),
     };
     let integers = signed.rechunk().i128()?.downcast_as_array().clone();
@@ -60,6 +62,7 @@ pub fn to_feature(
     match dtype {
         DataType::Int128 => Ok(series.to_physical_repr().into_owned()),
         DataType::UInt128 => series.to_physical_repr().strict_cast(dtype),
+        DataType::Null => series.cast(dtype),
         _ => Ok(series),
     }
 }

@@ -39,6 +39,15 @@ pub enum MaxGap {
     Microseconds(f64),
 }
 
+impl std::fmt::Display for MaxGap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Microseconds(us) => write!(f, "{} seconds", us / 1e6),
+        }
+    }
+}
+
 impl Call {
     /// The options of the core, and what only the plugin looks at.
     pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {

@@ -345,13 +345,23 @@ fn groups(rows: usize, order: Option<Vec<u32>>, by: &[&Series]) -> PolarsResult<
 
 /// Values of the order column, and the largest step that a window may hold.
 struct Steps {
-    values: Vec<Option<f64>>,
+    values: Times,
     largest: f64,
+}
+
+/// Values in the units of the column's physical type; whole ones stay whole, since differences of
+/// nanoseconds get lost in floats.
+enum Times {
+    Whole(Vec<Option<i128>>),
+    Floats(Vec<Option<f64>>),
 }
 
 impl Steps {
     fn new(key: &Series, gap: MaxGap) -> PolarsResult<Self> {
         let largest = match (gap, key.dtype()) {
+            (MaxGap::Number(number), DataType::Decimal(_, scale)) => {
+                number * 10f64.powi(*scale as i32)
+            }
             (MaxGap::Number(number), dtype) if dtype.is_numeric() => number,
             (MaxGap::Microseconds(us), DataType::Datetime(unit, _) | DataType::Duration(unit)) => {
                 match unit {
@@ -364,24 +374,43 @@ impl Steps {
             (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
             (_, dtype) => {
                 let allowed = format!(
-                    "a number for a numeric, a timedelta for a temporal `order_by`, not {dtype}"
+                    "a number for a numeric, a timedelta for a temporal `order_by`, and column `{}` is {dtype}",
+                    key.name()
                 );
-                return Err(to_polars(Error::parameter("max_gap", format!("{gap:?}"), allowed)));
+                return Err(to_polars(Error::parameter("max_gap", gap, allowed)));
             }
         };
-        let values = key.to_physical_repr().cast(&DataType::Float64)?;
-        let values = values.f64()?.iter().collect();
-        Ok(Self { values, largest })
+        Ok(Self { values: Times::new(key)?, largest })
     }
 
     /// Rows before which time jumps by more than the largest step, or is unknown.
     fn gaps(&self, rows: &Rows) -> Vec<usize> {
-        let at = |t: usize| self.values[rows.at(t)];
-        (1..rows.len())
-            .filter(|&t| match (at(t - 1), at(t)) {
-                (Some(before), Some(after)) => after - before > self.largest,
-                _ => true,
-            })
-            .collect()
+        let jumps = |t: &usize| match self.values.step(rows.at(*t - 1), rows.at(*t)) {
+            Some(step) => step > self.largest,
+            None => true,
+        };
+        (1..rows.len()).filter(jumps).collect()
+    }
+}
+
+impl Times {
+    fn new(key: &Series) -> PolarsResult<Self> {
+        let physical = key.to_physical_repr();
+        if physical.dtype().is_float() {
+            let values = physical.cast(&DataType::Float64)?;
+            return Ok(Self::Floats(values.f64()?.iter().collect()));
+        }
+        let values = physical.cast(&DataType::Int128)?;
+        Ok(Self::Whole(values.i128()?.iter().collect()))
+    }
+
+    /// What lies between two rows; `None` where one of them has no value.
+    fn step(&self, before: usize, after: usize) -> Option<f64> {
+        match self {
+            Self::Whole(values) => {
+                Some(values[after]?.checked_sub(values[before]?).map_or(f64::MAX, |n| n as f64))
+            }
+            Self::Floats(values) => Some(values[after]? - values[before]?),
+        }
     }
 }

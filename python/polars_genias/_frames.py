@@ -75,6 +75,8 @@ def inputs(
         for name in given:
             require(schema, role, name)
         names.refuse_twice(role, given)
+    for role in ("by", "order_by"):
+        comparable(schema, role, keys[role])
     if label is not None:
         boolean(schema, "label", label)
     taken = {name for given in keys.values() for name in given}
@@ -103,6 +105,14 @@ def boolean(schema: pl.Schema, role: str, name: str) -> None:
     if schema[name] != pl.Boolean:
         msg = f"parameter `{role}` = {name!r}: must be a Boolean column, not {schema[name]}"
         raise ValueError(msg)
+
+
+def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
+    """Raises ValueError for a column of Python objects, which have no order and are no keys."""
+    for name in columns:
+        if schema[name] == pl.Object:
+            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it to another first"
+            raise ValueError(msg)
 
 
 def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> dict[str, str]:
@@ -204,13 +214,27 @@ def per_group(
     return table.unnest(_RESULT) if at.by else table
 
 
-def _keyed(at: Inputs, table: pl.LazyFrame, own: Sequence[str], what: str) -> pl.LazyFrame:
-    """The table with its keys under their names, which none of its own columns may have."""
+def _keyed(
+    at: Inputs,
+    table: pl.LazyFrame,
+    own: Sequence[str],
+    what: str,
+    copies: Mapping[str, str] | None = None,
+) -> pl.LazyFrame:
+    """The table with its keys under their names, which none of its own columns may have.
+
+    The plugin gives an extension type as what it is stored as: keys, and the `copies` of a column
+    of the input each, get their dtypes back.
+    """
     clash = [name for name in at.by if name in own]
     if clash:
         msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
         raise ValueError(msg)
-    return table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
+    table = table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
+    sources = {key: key for key in at.by} | dict(copies or {})
+    dtypes = {name: at.schema[source] for name, source in sources.items()}
+    extended = {name: dtype for name, dtype in dtypes.items() if hasattr(dtype, "ext_name")}
+    return table.with_columns(names.column(name).ext.to(d) for name, d in extended.items())
 
 
 def fit_frame(
@@ -259,4 +283,5 @@ def events_frame(
             raise ValueError(msg)
     table = per_group(verb, at, options, models=models, strict=strict)
     table = table if at.by else table.unnest(_RESULT)
-    return _keyed(at, table, own, "the event table")
+    ends = {f"{key}{end}": key for end in ("_start", "_end") for key in at.order_by}
+    return _keyed(at, table, own, "the event table", ends)

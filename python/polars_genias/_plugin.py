@@ -70,4 +70,9 @@ def aggregate(
 
 def _columns(args: Sequence[IntoColumn]) -> list[IntoColumn]:
     """The arguments, in which a name is that of one column."""
-    return [column(given) if isinstance(given, str) else given for given in args]
+    return [stored(column(given) if isinstance(given, str) else given) for given in args]
+
+
+def stored(argument: pl.Expr | pl.Series) -> pl.Expr | pl.Series:
+    """The column; of an extension type, which no plugin can read, what it is stored as."""
+    return argument.ext.storage() if hasattr(argument, "ext") else argument

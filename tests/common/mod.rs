@@ -5,6 +5,7 @@
 
 pub mod bytes;
 pub mod mutation;
+pub mod stages;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
