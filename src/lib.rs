@@ -86,7 +86,7 @@ pub use data::positions::Positions;
 pub use data::series::{Rows, Series};
 pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
-pub use model::fit::fit;
+pub use model::fit::{fit, fit_scorer};
 pub use model::{Model, artifact};
 pub use runtime::control::{Control, Phase, RunToEnd, Status};
 pub use runtime::{control, rng};

@@ -28,6 +28,13 @@ struct Answers {
     embedding: Vec<(usize, Vec<f32>)>,
 }
 
+impl Answers {
+    /// What does not depend on the values that the dtype of a column can hold.
+    fn of_model(&self) -> impl PartialEq + '_ {
+        (&self.model, &self.scores, &self.labels, &self.reconstruction, &self.embedding)
+    }
+}
+
 fn answers(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Answers {
     let model = with_thresholds(series, config, control);
     let generate = GenerateConfig {
@@ -190,9 +197,9 @@ fn slices_answer_as_copies_do() {
     let slices = answers_of(narrow(&a).slice(3, rows), narrow(&b).slice(13, rows));
     assert!(slices == expected, "32 bits, sliced");
     let copies = answers_of(wide(short_a), wide(short_b));
-    assert!(copies == expected, "64 bits");
+    assert!(copies.of_model() == expected.of_model(), "64 bits");
     let slices = answers_of(wide(&a).slice(3, rows), wide(&b).slice(13, rows));
-    assert!(slices == expected, "64 bits, sliced");
+    assert!(slices == copies, "64 bits, sliced");
 }
 
 /// A slice goes out with the anomalies in it, of the slice's own length and type.

@@ -40,13 +40,18 @@ fn ways() -> Vec<GenerateConfig> {
     ways
 }
 
-/// One segment of rows, hit in the same features all through.
+/// One segment of rows, hit in the same features all through, but for new values that are the old
+/// ones: where an anomaly begins or ends in the input, or after rounding to 32 bits.
 fn assert_mask(mask: &[bool], longest: usize) {
     let rows: Vec<&[bool]> = mask.chunks(2).collect();
     let hit: Vec<usize> = (0..rows.len()).filter(|&t| rows[t].contains(&true)).collect();
-    assert!(!hit.is_empty() && hit.len() <= longest);
-    assert_eq!(hit[hit.len() - 1] - hit[0] + 1, hit.len());
-    assert!(hit.iter().all(|&t| rows[t] == rows[hit[0]]));
+    assert!(!hit.is_empty());
+    let segment = &rows[hit[0]..=hit[hit.len() - 1]];
+    assert!(segment.len() <= longest);
+    for feature in 0..2 {
+        let moved = segment.iter().filter(|row| row[feature]).count();
+        assert!(moved == 0 || moved + 2 >= segment.len(), "{moved} of {}", segment.len());
+    }
 }
 
 #[test]

@@ -337,7 +337,8 @@ fn other_numeric_types_work() {
     let mut synthetic = Synthetic::new(&columns);
     synthetic.add(&series, &found);
     let values = synthetic.finish().values;
-    assert!(values.iter().all(|values| *values.data_type() == DataType::Float64));
+    let types: Vec<&DataType> = values.iter().map(|values| values.data_type()).collect();
+    assert_eq!(types, [&DataType::Int32, &DataType::Boolean]);
 }
 
 /// Series that get no answer: nulls beside values that are as they were.

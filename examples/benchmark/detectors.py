@@ -52,6 +52,7 @@ these were spread evenly by name over what development had not looked at."""
 
 SOURCES = ("genias", "classical", "mixed", "noise")
 METHODS: dict[str, dict[str, str]] = {
+    "evidence": {"detector": "evidence"},
     "ensemble": {"detector": "ensemble"},
     "reconstruction": {"detector": "reconstruction"},
     "amplitude": {"detector": "amplitude"},
@@ -133,7 +134,9 @@ def vaes(train: pl.LazyFrame, args: dict, seed: int, kept: Path | None) -> pl.Da
     """A model without a trained detector per series; read from `kept` where that exists."""
     if kept is not None and kept.exists():
         return pl.read_parquet(kept)
-    models = train.genias.fit(**args, label="label", detector="reconstruction", seed=seed).collect()
+    # The windows of the probes lie between rows of nulls, which no window may hold.
+    options = {"detector": "reconstruction", "max_null": 0.0, "seed": seed}
+    models = train.genias.fit(**args, label="label", **options).collect()
     if kept is not None:
         pg.sink_parquet(models.lazy(), kept)
     return models

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use genias::{Control, Error, Model, Phase, Series as TimeSeries};
+use genias::{Control, DetectorKind, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_128, Xxh3};
@@ -49,13 +49,19 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
         Detector::Added => true,
     };
     let mut phases = Vec::new();
-    if !handed_in {
+    if !handed_in && !scores_only(frame, detector) {
         phases.push(Phase::Vae);
     }
     if trains && frame.options.detect.detector.is_trained() {
         phases.push(Phase::Detector);
     }
     Plan::new(frame.groups.len(), &phases)
+}
+
+/// Whether nothing is needed of a model but a detector that needs no VAE.
+fn scores_only(frame: &Frame, detector: Detector) -> bool {
+    let kind = frame.options.detect.detector;
+    frame.models.is_none() && detector == Detector::Trained && kind == DetectorKind::Evidence
 }
 
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the
@@ -73,9 +79,11 @@ pub fn for_each_group<T: Send>(
         let series = series(frame, block)?;
         let models = match &frame.models {
             Some(models) => read(models, block),
+            None if scores_only(frame, detector) => fit_scorers(frame, &series, strict, &plan),
             None => fit(frame, &series, strict, &plan),
         };
         let models = match (models, detector) {
+            (models, _) if scores_only(frame, detector) => models,
             (Ok(models), Detector::Trained) if frame.models.is_none() => {
                 add_detectors(frame, &series, models, strict, &plan)
             }
@@ -156,15 +164,44 @@ fn fit(
     plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.fit;
+    let make =
+        |position: usize, control: &dyn Control| genias::fit(&series[position], config, control);
+    let parts = vec![settings(config)?];
+    fit_each(frame, series, parts, make, (strict, plan, Phase::Vae))
+}
+
+/// Fits what the series of a block are scored with, each once.
+fn fit_scorers(
+    frame: &Frame,
+    series: &[TimeSeries<'_>],
+    strict: bool,
+    plan: &Plan,
+) -> genias::Result<Vec<Fitted>> {
+    let (config, detect) = (&frame.options.fit, &frame.options.detect);
+    let make = |position: usize, control: &dyn Control| {
+        genias::fit_scorer(&series[position], config, detect, control)
+    };
+    let parts = vec![settings(config)?, settings(detect)?, b"scorer".to_vec()];
+    fit_each(frame, series, parts, make, (strict, plan, Phase::Detector))
+}
+
+/// What `make` fits to the series of a block, each once; `parts` name how.
+fn fit_each(
+    frame: &Frame,
+    series: &[TimeSeries<'_>],
+    mut parts: Vec<Vec<u8>>,
+    make: impl Fn(usize, &dyn Control) -> genias::Result<Model> + Sync,
+    (strict, plan, phase): (bool, &Plan, Phase),
+) -> genias::Result<Vec<Fitted>> {
     let made = |position: usize, control: &dyn Control| {
-        let fitted = genias::fit(&series[position], config, control);
+        let fitted = make(position, control);
         if fitted.is_ok() {
             cache::count_fit();
         }
         usable(fitted, strict)
     };
-    let parts = vec![settings(config)?, vec![u8::from(strict)]];
-    let models = each_once(series, |_| Ok(parts.clone()), made, (plan, Phase::Vae))?;
+    parts.push(vec![u8::from(strict)]);
+    let models = each_once(series, |_| Ok(parts.clone()), made, (plan, phase))?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
     Ok(models)

@@ -58,9 +58,18 @@ class ModelOptions(TypedDict, total=False):
 
 
 class FitOptions(ModelOptions, total=False):
-    """How a VAE and the detector on top of it are fitted."""
+    """How a VAE and the detector beside it are fitted."""
 
-    detector: Literal["ensemble", "classifier", "carla", "reconstruction", "amplitude"]
+    detector: Literal[
+        "default",
+        "fast",
+        "evidence",
+        "ensemble",
+        "classifier",
+        "carla",
+        "reconstruction",
+        "amplitude",
+    ]
     negatives: Literal["genias", "deformed", "classical", "mixed", "noise", "all"]
     detector_steps: int | None
     detector_batch_size: int

@@ -255,8 +255,8 @@ def generate(
 ) -> Any:
     """Put anomalies into the rows, and say where.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values that are not
-    hit are those of the input, bit by bit.
+    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
+    of their column; those that are not hit are those of the input, bit by bit.
 
     Parameters
     ----------
@@ -286,8 +286,8 @@ def generate(
         there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
         frequent, or of the deformation, see ``docs/generator.md``; 0 where only constant features
         are hit), ``anomaly_strength`` (Float32: root mean square of the change in standard
-        deviations) and per feature ``{feature}_mask`` (whether it was hit). Columns: a struct of
-        these.
+        deviations) and per feature ``{feature}_mask`` (whether the value differs from the
+        input). Columns: a struct of these.
 
     Examples
     --------
@@ -365,8 +365,9 @@ def inject(
 ) -> Any:
     """Put classical anomalies into the rows, without a model, and say where and which.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values that are not
-    hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
+    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
+    of their column; those that are not hit are those of the input, bit by bit. Fewer anomalies
+    than asked for are an error.
 
     Parameters
     ----------
@@ -621,8 +622,9 @@ def pairs(
     -------
     DataFrame, LazyFrame or Expr
         One row per window: ``start`` (its first row in the series), ``normal`` and ``anomalous``
-        (``Array(Float32, W)``; of several features, and always for frames, ``(W, D)``) and
-        ``mask`` (Boolean, of the same shape). Columns: a struct of these.
+        (Arrays of shape ``W``; of several features, and always for frames, ``(W, D)``; of the dtype
+        of the features, or of Float64 where they have several) and ``mask`` (Boolean, of the same
+        shape: which values differ). Columns: a struct of these.
 
     Examples
     --------

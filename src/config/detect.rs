@@ -19,7 +19,12 @@ pub enum DetectorKind {
     /// CARLA: contrastive representations, then self-supervised classes.
     Carla,
     /// Three classifiers, weighted by what they find of held-out generated anomalies.
+    #[serde(alias = "default")]
     Ensemble,
+    /// How far the windows that cover a row are from the nearest normal ones: several sizes of windows,
+    /// seen in several ways. Nothing is trained.
+    #[serde(alias = "fast")]
+    Evidence,
 }
 
 /// Where the anomalies come from that a detector is trained on.
@@ -88,10 +93,11 @@ impl DetectorKind {
             Self::Classifier => "classifier",
             Self::Carla => "carla",
             Self::Ensemble => "ensemble",
+            Self::Evidence => "evidence",
         }
     }
 
-    /// Whether it has to be trained before it can score.
+    /// Whether a model has to hold something of it before it can score.
     pub fn is_trained(self) -> bool {
         !matches!(self, Self::Reconstruction | Self::Amplitude)
     }

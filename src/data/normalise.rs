@@ -95,6 +95,15 @@ impl Normaliser {
         self.mean[d] + z * self.std[d]
     }
 
+    /// Refuses a series of other features.
+    pub(crate) fn check(&self, series: &Series<'_>) -> Result<()> {
+        if self.features == series.columns().names() {
+            return Ok(());
+        }
+        let found = series.columns().names().to_vec();
+        Err(Error::ModelFeatures { expected: self.features.clone(), found })
+    }
+
     /// The live features of a series as z-scores, [T, D_live].
     ///
     /// # Errors
@@ -119,12 +128,7 @@ impl Normaliser {
         chosen: Vec<usize>,
         control: &dyn Control,
     ) -> Result<Matrix> {
-        if self.features != series.columns().names() {
-            return Err(Error::ModelFeatures {
-                expected: self.features.clone(),
-                found: series.columns().names().to_vec(),
-            });
-        }
+        self.check(series)?;
         let mut values = vec![0.0; series.len() * chosen.len()];
         let fill = |(block, rows): (usize, &mut [f32])| {
             self.fill(series, &chosen, block * BLOCK, rows);

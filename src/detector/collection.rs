@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::amplitude::Amplitude;
+use super::evidence::Evidence;
 use super::reconstruction::Errors;
 use super::score_rows::Detector;
 use super::threshold::Calibration;
@@ -63,11 +64,21 @@ impl Detectors {
         generator: &'a Generator,
     ) -> Result<Box<dyn Detector + 'a>> {
         match (kind, self.trained.get(&kind)) {
-            (DetectorKind::Reconstruction, _) => Ok(Box::new(Errors::new(generator))),
+            (DetectorKind::Reconstruction, _) => {
+                generator.require_vae()?;
+                Ok(Box::new(Errors::new(generator)))
+            }
             (DetectorKind::Amplitude, _) => Ok(Box::new(Amplitude)),
             (_, Some(trained)) => build(kind, trained, generator.normaliser.features.len()),
             (_, None) => Err(self.missing(kind)),
         }
+    }
+
+    fn evidence(&self) -> Result<&Evidence> {
+        let kind = DetectorKind::Evidence;
+        let trained = self.trained.get(&kind).ok_or_else(|| self.missing(kind))?;
+        let kept = trained.learned.evidence.as_ref().ok_or_else(|| self.missing(kind))?;
+        trained.built.get(kept, &trained.parameters)
     }
 
     fn missing(&self, kind: DetectorKind) -> Error {
@@ -94,6 +105,10 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        if kind == DetectorKind::Evidence {
+            generator.normaliser.check(series)?;
+            return self.evidence()?.score(series, config, control);
+        }
         let detector = self.build(kind, generator)?;
         let work = |x: &Tensor| detector.rows(x);
         let rows = overlap(generator, series, config, 1, control, work)?;
@@ -115,6 +130,7 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Vec<Vec<Option<f32>>>> {
         let kind = config.detector.unwrap_or(DetectorKind::Reconstruction);
+        generator.require_vae()?;
         let errors = Errors::new(generator);
         let width = series.columns().width();
         let work = |x: &Tensor| match kind {

@@ -10,6 +10,7 @@ mod carla;
 mod classifier;
 mod collection;
 mod ensemble;
+mod evidence;
 mod negatives;
 mod normal;
 mod reconstruction;

@@ -11,6 +11,8 @@ const NORMAL_QUANTILE: f64 = 0.99;
 const TAIL_QUANTILE: f64 = 0.98;
 /// Probability that a normal row scores above the threshold "pot".
 const RISK: f64 = 1e-3;
+/// The same for "auto" where no generated anomaly says where to draw the line.
+const QUIET: f64 = 1e-4;
 /// Fewest scores in the tail for a fit; with fewer the largest score is taken.
 const FEWEST: usize = 10;
 /// Steps between the quantiles that are kept.
@@ -41,7 +43,17 @@ impl Calibration {
         let rows = sorted.iter().map(|score| (*score, false)).chain(hit);
         let (auto, synthetic_f1) = best_f1(rows.collect(), at(&sorted, NORMAL_QUANTILE));
         let quantiles = (0..=STEPS).map(|i| at(&sorted, level(i)) as f32).collect();
-        Self { auto, pot: peaks_over_threshold(&sorted), synthetic_f1, quantiles }
+        Self { auto, pot: peaks_over_threshold(&sorted, RISK), synthetic_f1, quantiles }
+    }
+
+    /// From scores of normal rows alone: `auto` is above all of them, and above what one row in
+    /// ten thousand passes by their tail.
+    pub(crate) fn of_normal(normal: &[f32]) -> Self {
+        let mut sorted: Vec<f64> = normal.iter().map(|score| f64::from(*score)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let largest = sorted.last().copied().unwrap_or(0.0);
+        let auto = peaks_over_threshold(&sorted, QUIET).max(largest);
+        Self { auto, ..Self::new(normal, &[]) }
     }
 
     /// The score that `threshold` means.
@@ -110,9 +122,9 @@ fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
     best
 }
 
-/// t + sigma/gamma ((RISK n / n_t)^-gamma - 1), with gamma and sigma of the excesses over t by
+/// t + sigma/gamma ((risk n / n_t)^-gamma - 1), with gamma and sigma of the excesses over t by
 /// probability-weighted moments (Hosking & Wallis, Technometrics 1987).
-fn peaks_over_threshold(sorted: &[f64]) -> f64 {
+fn peaks_over_threshold(sorted: &[f64], risk: f64) -> f64 {
     let t = at(sorted, TAIL_QUANTILE);
     let excesses: Vec<f64> = sorted.iter().map(|x| x - t).filter(|x| *x > 0.0).collect();
     let n = excesses.len() as f64;
@@ -130,7 +142,7 @@ fn peaks_over_threshold(sorted: &[f64]) -> f64 {
     }
     let shape = 2.0 - first / ratio;
     let scale = 2.0 * first * second / ratio;
-    let rarer = RISK * sorted.len() as f64 / n;
+    let rarer = risk * sorted.len() as f64 / n;
     let beyond = if shape.abs() < 1e-6 {
         -scale * rarer.ln()
     } else {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::carla::Carla;
 use super::classifier::Classifier;
 use super::ensemble::{self, Ensemble, Weights};
+use super::evidence::{Built, Kept};
 use super::score_rows::Detector;
 use crate::config::{DetectConfig, DetectorKind};
 use crate::error::Result;
@@ -18,6 +19,8 @@ pub struct Trained {
     pub config: DetectConfig,
     pub(crate) learned: Learned,
     pub(crate) parameters: Parameters,
+    /// The evidence, where it has been put together.
+    pub(super) built: Built,
 }
 
 /// What training found beside parameters.
@@ -28,15 +31,20 @@ pub(crate) struct Learned {
     pub weights: Option<Weights>,
     /// The normal class of every net of CARLA.
     pub normal_classes: Vec<usize>,
+    /// Scales and references of the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Kept>,
 }
 
 impl Learned {
-    /// Whether training of a detector of this kind can have found this.
-    pub(crate) fn fits(&self, kind: DetectorKind, config: &DetectConfig) -> bool {
+    /// Whether training of a detector of this kind, of `features` features, can have found this.
+    pub(crate) fn fits(&self, kind: DetectorKind, config: &DetectConfig, features: usize) -> bool {
         let weighted = self.weights.as_ref().is_some_and(Weights::is_sound);
         let classes = self.normal_classes.iter().filter(|class| **class < config.classes).count();
         let nets = if kind == DetectorKind::Carla { config.nets } else { 0 };
         config.detector == kind
+            && self.evidence.is_some() == (kind == DetectorKind::Evidence)
+            && self.evidence.iter().all(|kept| kept.is_sound(features))
             && weighted == (kind == DetectorKind::Ensemble)
             && self.normal_classes.len() == nets
             && classes == nets
@@ -44,14 +52,22 @@ impl Learned {
 }
 
 impl Trained {
+    pub(crate) fn new(config: DetectConfig, learned: Learned, parameters: Parameters) -> Self {
+        Self { config, learned, parameters, built: Built::default() }
+    }
+
     /// Name and shape of the parameters of a detector of `features` features.
     pub(crate) fn shapes(
         kind: DetectorKind,
         features: usize,
         config: &DetectConfig,
+        learned: &Learned,
     ) -> Result<Vec<(String, Vec<usize>)>> {
+        if let Some(kept) = &learned.evidence {
+            return Ok(kept.shapes());
+        }
         let nets = match kind {
-            DetectorKind::Reconstruction | DetectorKind::Amplitude => 0,
+            DetectorKind::Reconstruction | DetectorKind::Amplitude | DetectorKind::Evidence => 0,
             DetectorKind::Classifier | DetectorKind::Carla => config.nets,
             DetectorKind::Ensemble => ensemble::SOURCES.len(),
         };

@@ -8,6 +8,7 @@ use super::carla::{self, Carla};
 use super::classifier::{self, Classifier};
 use super::collection::{Detectors, UNTRAINED};
 use super::ensemble::{Members, SOURCES, Weights};
+use super::evidence::{Built, Evidence};
 use super::negatives::NegativeSampler;
 use super::normal::{HeldOut, NormalWindows};
 use super::threshold::Calibration;
@@ -43,8 +44,15 @@ pub(crate) fn fit_detector(
     let series = tame.as_ref().unwrap_or(series);
     let config = &with_steps(config);
     let kind = config.detector;
-    let normal = NormalWindows::new(generator, series, control)?;
     let mut detectors = Detectors { default: Some(kind), ..detectors.clone() };
+    if kind == DetectorKind::Evidence {
+        fit_evidence(&mut detectors, generator, series, config, control)?;
+        if generator.require_vae().is_err() {
+            return Ok(detectors);
+        }
+    }
+    generator.require_vae()?;
+    let normal = NormalWindows::new(generator, series, control)?;
     if !UNTRAINED.iter().all(|kind| detectors.calibrations.contains_key(kind)) {
         let held_out = HeldOut::calibrating(&normal, Negatives::All, control)?;
         for kind in UNTRAINED {
@@ -52,7 +60,7 @@ pub(crate) fn fit_detector(
             detectors.calibrations.insert(kind, found);
         }
     }
-    if kind.is_trained() {
+    if kind.is_trained() && kind != DetectorKind::Evidence {
         let (trained, negatives) = match kind {
             DetectorKind::Ensemble => (train_ensemble(&normal, config, control)?, Negatives::All),
             _ => (train_nets(&normal, config, control)?, config.negatives),
@@ -63,6 +71,26 @@ pub(crate) fn fit_detector(
         detectors.calibrations.insert(kind, found);
     }
     Ok(detectors)
+}
+
+/// Adds the evidence to `detectors`: its thresholds come from normal rows alone.
+fn fit_evidence(
+    detectors: &mut Detectors,
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &DetectConfig,
+    control: &dyn Control,
+) -> Result<()> {
+    generator.normaliser.check(series)?;
+    let (evidence, scores) = Evidence::fit(series, &generator.config, control)?;
+    let (kept, parameters) = evidence.keep()?;
+    let learned = Learned { evidence: Some(kept), ..Learned::default() };
+    let trained = Trained::new(config.clone(), learned, parameters);
+    let trained = Trained { built: Built::new(evidence), ..trained };
+    let kind = DetectorKind::Evidence;
+    detectors.trained.insert(kind, trained);
+    detectors.calibrations.insert(kind, Calibration::of_normal(&scores));
+    Ok(())
 }
 
 /// The options with the number of steps that is meant where none is given.
@@ -98,7 +126,7 @@ fn train_nets(
         };
         store(&mut parameters, net, trained);
     }
-    Ok(Trained { config: config.clone(), learned, parameters })
+    Ok(Trained::new(config.clone(), learned, parameters))
 }
 
 fn train_net(
@@ -122,7 +150,7 @@ fn train_ensemble(
         let trained = train_net(normal, &source, (config, net as u64), &part)?;
         store(&mut parameters, net, trained);
     }
-    let mut trained = Trained { config: config.clone(), learned: Learned::default(), parameters };
+    let mut trained = Trained::new(config.clone(), Learned::default(), parameters);
     let features = normal.matrix.features();
     let nets = (0..SOURCES.len()).map(|i| trained.classifier(i, features));
     let members = Members::new(nets.collect::<Result<_>>()?);

@@ -36,6 +36,33 @@ pub(crate) fn fit(
     }
 }
 
+/// The scales of a series, and no VAE: for a model that only scores.
+///
+/// # Errors
+/// As [`fit`].
+pub(crate) fn fit_scales(series: &Series<'_>, config: &FitConfig) -> Result<(Generator, Report)> {
+    config.validate()?;
+    let wild = Wild::find(series);
+    let columns = wild.left_out(series)?;
+    let tame = columns.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
+    let report = Report {
+        train_windows: clean_starts(series, config)?.len(),
+        stop_reason: Some(StopReason::NotTrained),
+        health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
+        ..Report::default()
+    };
+    Ok((Generator::inert(config.clone(), normaliser(series, config)), report))
+}
+
+/// Statistics of the rows that are trained on.
+fn normaliser(series: &Series<'_>, config: &FitConfig) -> Normaliser {
+    Normaliser::fit(series, |t| match config.max_null > 0.0 {
+        true => !series.is_labelled(t),
+        false => series.is_clean(t),
+    })
+}
+
 /// Fits a generator to a series without wild values; `wild` says what was found of them.
 fn fit_tame(
     series: &Series<'_>,
@@ -44,10 +71,7 @@ fn fit_tame(
     control: &dyn Control,
 ) -> Result<(Generator, Report)> {
     let starts = clean_starts(series, config)?;
-    let normaliser = Normaliser::fit(series, |t| match config.max_null > 0.0 {
-        true => !series.is_labelled(t),
-        false => series.is_clean(t),
-    });
+    let normaliser = normaliser(series, config);
     let matrix = normaliser.apply(series, control)?;
     let (train, validation) = windows::split(&starts, config.window, config.validation);
     let report = Report {

@@ -11,7 +11,7 @@ use crate::config::{Distance, FitConfig, GenerateConfig};
 use crate::data::normalise::Normaliser;
 use crate::data::series::Series;
 use crate::data::windows::usable_stretches;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::vae::Vae;
 
 /// A fitted VAE, and what was learned of its anomalies.
@@ -21,7 +21,7 @@ pub struct Generator {
     pub config: FitConfig,
     /// Statistics of the training rows.
     pub normaliser: Normaliser,
-    /// The net, with the calibrated psi; `None` where no feature is live.
+    /// The net, with the calibrated psi; `None` where no feature is live, or none was asked for.
     pub(crate) vae: Option<Vae>,
     /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
     /// window, live feature) pairs, by distance.
@@ -49,6 +49,15 @@ impl Generator {
             correlation: None,
             kinds: Clusters::default(),
         }
+    }
+
+    /// Refuses a generator that was not trained, of features that move.
+    pub(crate) fn require_vae(&self) -> Result<()> {
+        if self.vae.is_some() || self.normaliser.live_features().is_empty() {
+            return Ok(());
+        }
+        let allowed = "one that `fit` made: this one was fitted to score only";
+        Err(Error::parameter("model", "a model without a VAE", allowed))
     }
 
     /// Latent units L.

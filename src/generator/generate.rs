@@ -58,6 +58,7 @@ pub(crate) fn generate(
 ) -> Result<Vec<Anomaly>> {
     let size = generator.config.window;
     config.validate(size)?;
+    generator.require_vae()?;
     let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
@@ -90,6 +91,7 @@ pub(crate) fn pairs(
 ) -> Result<Vec<Pair>> {
     let size = generator.config.window;
     config.validate(size)?;
+    generator.require_vae()?;
     let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);

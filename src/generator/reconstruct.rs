@@ -30,6 +30,7 @@ pub(crate) fn reconstruct(
     series: &Series<'_>,
     control: &dyn Control,
 ) -> Result<Reconstruction> {
+    generator.require_vae()?;
     let Generator { normaliser, vae, config, .. } = generator;
     let live = normaliser.live_features();
     let mut rows = Overlap::new(series.len(), live.len(), Aggregate::Mean);
@@ -62,6 +63,7 @@ pub(crate) fn embed(
     stride: Option<usize>,
     control: &dyn Control,
 ) -> Result<Vec<(usize, Vec<f32>)>> {
+    generator.require_vae()?;
     let size = generator.config.window;
     let matrix = generator.normaliser.apply(series, control)?;
     let runs = generator.stretches(series, |_| true)?;

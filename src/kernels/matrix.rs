@@ -80,7 +80,7 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
 }
 
 /// `a` * `b` into `out`, whose rows are `row_step` apart; added to what is there if `add`.
-pub(super) fn matmul_into(
+pub(crate) fn matmul_into(
     a: View<'_>,
     b: View<'_>,
     out: &mut [f32],

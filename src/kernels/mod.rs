@@ -35,7 +35,7 @@ pub use distances::{distances, row_squares};
 pub(crate) use elementwise::squared_differences;
 pub use gradients::{Gradients, Summed, backward};
 pub use linear::linear;
-pub(crate) use matrix::{View, matmul};
+pub(crate) use matrix::{View, matmul, matmul_into};
 pub use residual::add_relu;
 pub(crate) use storage::with_slices;
 pub use upsample::upsample;

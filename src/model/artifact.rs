@@ -177,9 +177,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let mut trained = BTreeMap::new();
     for (kind, DetectorEntry { config, learned }) in detectors {
         let parameters = taken(&mut parameters, &tensor_name(kind, ""));
-        trained.insert(kind, Trained { config, learned, parameters });
+        trained.insert(kind, Trained::new(config, learned, parameters));
     }
-    let live = normaliser.live_features().len();
+    let live = generated(&normaliser, report.stop_reason);
     let correlation = correlation(&mut parameters, live)?;
     let vae =
         (live > 0).then(|| Vae::new(&Architecture::new(&config, live), parameters)).transpose()?;
@@ -285,12 +285,12 @@ fn check(metadata: &Metadata) -> Result<()> {
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
     let sound = sound && report.local_tau.iter().all(LocalTau::is_sound) && report.kinds.is_sound();
-    if !sound || !report.variation.fits(metadata.normaliser.live_features().len()) {
+    if !sound || !report.variation.fits(generated(&metadata.normaliser, report.stop_reason)) {
         return Err(Error::Model("the normal variation is inconsistent".into()));
     }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
-        if !kind.is_trained() || !learned.fits(*kind, config) {
+        if !kind.is_trained() || !learned.fits(*kind, config, n) {
             return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
         }
     }
@@ -303,6 +303,14 @@ fn check(metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
+/// Number of features that the VAE generates; 0 where there is none.
+fn generated(normaliser: &Normaliser, stop_reason: Option<StopReason>) -> usize {
+    match stop_reason {
+        Some(StopReason::NotTrained) => 0,
+        _ => normaliser.live_features().len(),
+    }
+}
+
 /// Name of a detector's tensor in the file.
 fn tensor_name(kind: DetectorKind, name: &str) -> String {
     format!("detector.{}.{name}", kind.name())
@@ -310,7 +318,7 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
 
 /// Exactly the tensors of the architecture and of the detectors, with their shapes.
 fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Parameters> {
-    let live = metadata.normaliser.live_features().len();
+    let live = generated(&metadata.normaliser, metadata.report.stop_reason);
     let architecture = Architecture::new(&metadata.config, live);
     let mut shapes = if live > 0 { Vae::shapes(&architecture)? } else { Vec::new() };
     if live > 1 {
@@ -318,8 +326,8 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Paramete
     }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
-        let own = Trained::shapes(*kind, features, &entry.config)?.into_iter();
-        shapes.extend(own.map(|(name, shape)| (tensor_name(*kind, &name), shape)));
+        let own = Trained::shapes(*kind, features, &entry.config, &entry.learned)?;
+        shapes.extend(own.into_iter().map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
     if tensors.len() != shapes.len() {
         let found = tensors.len();

@@ -1,7 +1,7 @@
 //! Columns to model.
 
 use super::Model;
-use crate::config::FitConfig;
+use crate::config::{DetectConfig, DetectorKind, FitConfig};
 use crate::data::series::Series;
 use crate::detector::Detectors;
 use crate::error::Result;
@@ -20,4 +20,25 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     let (generator, report) = generator::fit::fit(series, config, control)?;
     let seconds = Some(started.elapsed().as_secs_f64());
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
+}
+
+/// Fits what a detector needs to score, and no more: for [`DetectorKind::Evidence`] there is no VAE, and
+/// nothing can be generated.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_scorer(
+    series: &Series<'_>,
+    config: &FitConfig,
+    detect: &DetectConfig,
+    control: &dyn Control,
+) -> Result<Model> {
+    if detect.detector != DetectorKind::Evidence {
+        return fit(series, config, control)?.fit_detector(series, detect, control);
+    }
+    let started = std::time::Instant::now();
+    let (generator, report) = generator::fit::fit_scales(series, config)?;
+    let model = Model { generator, detectors: Detectors::default(), report, seconds: None };
+    let model = model.fit_detector(series, detect, control)?;
+    Ok(Model { seconds: Some(started.elapsed().as_secs_f64()), ..model })
 }

@@ -78,17 +78,18 @@ impl Parts {
         Self { json, tensors: tensors.tensors().into_iter().map(part).collect() }
     }
 
-    fn checksum(&self) -> &str {
-        let (_, rest) = self.json.split_once("\"checksum\":\"").unwrap();
-        rest.split_once('"').unwrap().0
+    fn checksum(&self) -> Option<&str> {
+        let (_, rest) = self.json.split_once("\"checksum\":\"")?;
+        Some(rest.split_once('"')?.0)
     }
 
-    /// Bytes with the checksum that belongs to them.
+    /// Bytes with the checksum that belongs to them; as they are where a mutation has hit its entry.
     pub fn signed(&self) -> Vec<u8> {
+        let Some(checksum) = self.checksum() else { return self.bytes() };
         let mut parts = self.clone();
         parts.tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let entry = |sum: &str| format!("\"checksum\":\"{sum}\"");
-        let unsigned = self.json.replace(&entry(self.checksum()), &entry(""));
+        let unsigned = self.json.replace(&entry(checksum), &entry(""));
         let mut hash = Xxh3::new();
         hash.update(unsigned.as_bytes());
         for (name, _, _, data) in &parts.tensors {

@@ -127,8 +127,10 @@ pub fn assert_close(name: &str, found: &[f64], expected: &[f64], tolerance: f64)
 /// A value with its bits, so that NaN equals NaN and -0.0 differs from 0.0; `None` for null.
 pub fn bits(array: &ArrayRef) -> Vec<Option<u64>> {
     use arrow::array::AsArray;
-    use arrow::datatypes::{DataType, Float32Type, Float64Type};
+    use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type};
     let bits = |row: usize| match array.data_type() {
+        DataType::Boolean => u64::from(array.as_boolean().value(row)),
+        DataType::Int32 => array.as_primitive::<Int32Type>().value(row) as u64,
         DataType::Float32 => u64::from(array.as_primitive::<Float32Type>().value(row).to_bits()),
         _ => array.as_primitive::<Float64Type>().value(row).to_bits(),
     };

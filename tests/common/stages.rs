@@ -108,16 +108,19 @@ pub fn hit_and_same(columns: &Columns, series: &Series<'_>, found: &[Anomaly]) -
         let (before, after) = (bits(input), bits(output));
         for t in 0..series.len() {
             let row = series.row(t);
-            let hit = at(t).and_then(|number| found[number].values.iter().find(|(f, _)| *f == d));
-            assert_eq!(out.masks[d].value(row), hit.is_some(), "row {t}, feature {d}");
-            if hit.is_none() {
-                assert_eq!(after[row], before[row], "row {t}, feature {d}");
-            }
-            masked += usize::from(hit.is_some());
-            same += usize::from(hit.is_some() && after[row] == before[row]);
+            let hit = at(t).is_some_and(|number| is_hit(&found[number], d));
+            let moved = after[row] != before[row];
+            assert_eq!(out.masks[d].value(row), moved, "row {t}, feature {d}");
+            assert!(hit || !moved, "row {t}, feature {d}");
+            masked += usize::from(hit);
+            same += usize::from(hit && !moved);
         }
     }
     (masked, same)
+}
+
+fn is_hit(anomaly: &Anomaly, feature: usize) -> bool {
+    anomaly.values.iter().any(|(hit, _)| *hit == feature)
 }
 
 /// New values: finite, one per row, at least one feature, each feature once.

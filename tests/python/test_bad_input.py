@@ -100,7 +100,8 @@ def test_nulls_and_nan(series, missing):
     out = holes.genias.generate(features=["cpu", "mem"], contamination=0.3, **FAST)
     out = out.genias.score(features=["cpu", "mem"], **FAST)
     hole = pl.col("t").is_in(at)
-    assert not out.filter(hole)["is_anomaly"].any()
+    # A window may miss a few values; an anomaly in it hits the others.
+    assert not out.filter(hole)["cpu_mask"].any()
     assert out.filter(hole)["anomaly_score"].is_null().all()
     assert out.filter(~hole)["anomaly_score"].is_not_null().all()
     assert out.filter(hole)["cpu_synthetic"].equals(holes.filter(hole)["cpu"], null_equal=True)

@@ -10,6 +10,9 @@ import pytest
 import polars_genias as pg
 from conftest import FAST, both
 
+SHARED = {**FAST, "detector": "ensemble"}
+"""The VAE that generates is what the detector scores with."""
+
 
 def fits(run) -> int:
     before = pg.fit_count()
@@ -19,9 +22,9 @@ def fits(run) -> int:
 
 def test_generate_and_score_in_one_over_query_fit_once_per_group(hosts):
     query = hosts.lazy().with_columns(
-        both().genias.generate(**FAST).over("host", order_by="t").alias("generated"),
-        both().genias.score(**FAST).over("host", order_by="t").alias("score"),
-        both().genias.label(**FAST).over("host", order_by="t").alias("label"),
+        both().genias.generate(**SHARED).over("host", order_by="t").alias("generated"),
+        both().genias.score(**SHARED).over("host", order_by="t").alias("score"),
+        both().genias.label(**SHARED).over("host", order_by="t").alias("label"),
     )
     for engine in ("streaming", "in-memory"):
         pg.clear_cache()
@@ -34,8 +37,8 @@ def test_aggregations_fit_once_per_group(hosts):
         hosts.lazy()
         .group_by("host")
         .agg(
-            both().genias.fit(**FAST).alias("model"),
-            both().genias.score(**FAST).max().alias("score"),
+            both().genias.fit(**SHARED).alias("model"),
+            both().genias.score(**SHARED).max().alias("score"),
         )
     )
     assert fits(query.collect) == 3

@@ -1,4 +1,4 @@
-"""Values come back in their dtype; those that no anomaly hits are the input's to the last bit."""
+"""Values of every dtype come back in it; those that no anomaly hits to the last bit."""
 
 from __future__ import annotations
 
@@ -16,20 +16,10 @@ from conftest import FAST
 
 MODEL = {name: FAST[name] for name in ("steps", "channels", "latent", "batch_size")} | {"window": 8}
 INTEGERS = [
-    getattr(pl, name)
-    for name in [
-        "Int8",
-        "Int16",
-        "Int32",
-        "Int64",
-        "Int128",
-        "UInt8",
-        "UInt16",
-        "UInt32",
-        "UInt64",
-        "UInt128",
-    ]
-    if hasattr(pl, name)
+    getattr(pl, f"{kind}{size}")
+    for kind in ("Int", "UInt")
+    for size in (8, 16, 32, 64, 128)
+    if hasattr(pl, f"{kind}{size}")
 ]
 FLOATS = [getattr(pl, name) for name in ("Float16", "Float32", "Float64") if hasattr(pl, name)]
 DECIMALS = [pl.Decimal(38, 6), pl.Decimal(12, 0), pl.Decimal(5, 2)]

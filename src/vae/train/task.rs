@@ -18,6 +18,8 @@ pub enum StopReason {
     Plateau,
     /// No feature moves in training, so there is nothing to learn.
     NoLiveFeature,
+    /// Nothing was to be generated, so there was no training.
+    NotTrained,
 }
 
 impl StopReason {
@@ -27,6 +29,7 @@ impl StopReason {
             Self::Steps => "steps",
             Self::Plateau => "plateau",
             Self::NoLiveFeature => "no_live_feature",
+            Self::NotTrained => "not_trained",
         }
     }
 }

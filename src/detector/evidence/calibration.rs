@@ -1,0 +1,116 @@
+//! The scale of distances: what is usual between windows of normal rows.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// Distances per quarter that say how steady a member is: at least so many, where there are.
+const HELD: usize = 250;
+/// Parts of the training rows that are held out in turn, and fewest references that are left.
+const PARTS: usize = 4;
+const FEWEST: usize = 8;
+/// Quantile of the distances that is one unit above their median.
+const HIGH: f64 = 0.9;
+/// Least weight of a member.
+const LEAST_STEADY: f64 = 1e-6;
+
+/// Distance -> z = (distance - median) / unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scale {
+    /// Median of the leave-one-out distances.
+    pub median: f64,
+    /// Their 90 % quantile less the median.
+    pub unit: f64,
+    /// 90 % quantile of the leave-one-out distances / that of the held-out ones, at most 1: what cannot
+    /// foresee the training rows themselves has less to say.
+    pub steady: f64,
+}
+
+impl Scale {
+    /// From leave-one-out distances, and from held-out ones where there are `quarters`.
+    pub(super) fn fit(own: &[f32], held: &[f32], quarters: &[Option<Range<usize>>]) -> Self {
+        let own = sorted(own.iter().copied());
+        let (median, high) = (quantile(&own, 0.5), quantile(&own, HIGH));
+        let unit = (high - median).max(1e-3 * median.max(1e-6)).max(1e-9);
+        let held = sorted(thinned(held, quarters).into_iter());
+        let steady = match held.is_empty() {
+            true => 1.0,
+            false => (high / quantile(&held, HIGH).max(1e-9)).clamp(LEAST_STEADY, 1.0),
+        };
+        Self { median, unit, steady }
+    }
+
+    pub(super) fn z(&self, distance: f32) -> f64 {
+        (f64::from(distance) - self.median) / self.unit
+    }
+
+    /// Whether a fit can have written this.
+    pub(super) fn is_sound(&self) -> bool {
+        self.median.is_finite()
+            && self.median >= 0.0
+            && self.unit.is_finite()
+            && self.unit > 0.0
+            && (0.0..=1.0).contains(&self.steady)
+            && self.steady > 0.0
+    }
+}
+
+/// Some of the distances of every quarter.
+fn thinned(held: &[f32], quarters: &[Option<Range<usize>>]) -> Vec<f32> {
+    let with_quarter: Vec<(&f32, &Range<usize>)> =
+        held.iter().zip(quarters).filter_map(|(x, quarter)| Some((x, quarter.as_ref()?))).collect();
+    let of_quarter = |members: &[(&f32, &Range<usize>)]| {
+        let step = (members.len() / HELD).max(1);
+        members.iter().step_by(step).map(|(x, _)| **x).collect::<Vec<f32>>()
+    };
+    with_quarter.chunk_by(|a, b| a.1 == b.1).flat_map(of_quarter).collect()
+}
+
+/// For each reference, the references in the same quarter of `all` windows or less than `size` rows away
+/// from it; `None` where too few are left.
+pub(super) fn quarters(
+    starts: &[usize],
+    all: &[Range<usize>],
+    size: usize,
+) -> Vec<Option<Range<usize>>> {
+    let windows: usize = all.iter().map(Range::len).sum();
+    let edge = |part: usize| nth(all, (part * windows).div_ceil(PARTS));
+    let excluded = |part: usize| {
+        let (from, to) = (edge(part), edge(part + 1));
+        let first = starts.partition_point(|start| from.is_none_or(|from| start + size < from));
+        let end = starts.partition_point(|start| to.is_none_or(|to| *start < to + size));
+        let left = starts.len() - (end - first.min(end));
+        (left >= FEWEST).then_some(first..end)
+    };
+    let parts: Vec<Option<Range<usize>>> = (0..PARTS).map(excluded).collect();
+    let part = |start: &usize| {
+        (1..PARTS).rev().find(|part| edge(*part).is_some_and(|from| from <= *start)).unwrap_or(0)
+    };
+    starts.iter().map(|start| parts[part(start)].clone()).collect()
+}
+
+/// The window number `i` of some ranges of them.
+fn nth(ranges: &[Range<usize>], mut i: usize) -> Option<usize> {
+    for range in ranges {
+        if i < range.len() {
+            return Some(range.start + i);
+        }
+        i -= range.len();
+    }
+    None
+}
+
+fn sorted(values: impl Iterator<Item = f32>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.filter(|x| x.is_finite()).map(f64::from).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// Quantile of sorted values, linear between two; 0 of none.
+pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let at = q * sorted.len().saturating_sub(1) as f64;
+    let below = at as usize;
+    let value = |i: usize| sorted.get(i).or(sorted.last()).copied().unwrap_or(0.0);
+    value(below) + (at - below as f64) * (value(below + 1) - value(below))
+}

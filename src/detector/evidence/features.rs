@@ -1,0 +1,198 @@
+//! Features in the scale that distances are measured in, and what kind each is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::normalise::CONSTANT_RANGE;
+use crate::data::series::Series;
+use crate::error::{Error, Result};
+
+/// Largest absolute value of a scaled feature: distances of such rows still fit 32 bits.
+const LIMIT: f64 = 1e8;
+/// The deviation that a shape is divided by is at least this share of the feature's own, and this.
+const FLOOR_SHARE: f64 = 0.05;
+const FLOOR: f64 = 1e-3;
+
+/// What a feature does in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// It takes values other than 0 and 1.
+    Measurement,
+    /// It moves between 0 and 1.
+    Flag,
+    /// It does not move.
+    Constant,
+}
+
+/// How the features of a series are scaled: x -> (x - centre) / divisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Features {
+    /// Mean over the training rows.
+    centre: Vec<f64>,
+    /// Range over the training rows; 1 where it is none.
+    divisor: Vec<f64>,
+    kind: Vec<Kind>,
+    /// Least deviation of a window that its shape is divided by, in units of the divisor.
+    floor: Vec<f64>,
+}
+
+/// The values of a series as distances see them, feature by feature: [D][T].
+pub(crate) struct Values(Vec<Vec<f32>>);
+
+/// What one pass over the values of a feature finds; halves, so that no sum of finite values is not.
+#[derive(Default)]
+struct Extent {
+    low: f64,
+    high: f64,
+    binary: bool,
+    mean: f64,
+}
+
+impl Features {
+    /// Statistics over the values of the rows where `keep` holds.
+    pub(super) fn fit(series: &Series<'_>, keep: impl Fn(usize) -> bool) -> Self {
+        let mut features =
+            Self { centre: Vec::new(), divisor: Vec::new(), kind: Vec::new(), floor: Vec::new() };
+        let mut column = vec![0.0; series.len()];
+        for d in 0..series.columns().width() {
+            series.read(d, 0, &mut column);
+            let kept = |(t, x): (usize, &f64)| (keep(t) && !x.is_nan()).then_some(*x);
+            features.add(&column.iter().enumerate().filter_map(kept).collect::<Vec<f64>>());
+        }
+        features
+    }
+
+    fn add(&mut self, values: &[f64]) {
+        let Extent { low, high, binary, mean, .. } = Extent::of(values);
+        let moves = high / 2.0 - low / 2.0 > 0.5 * CONSTANT_RANGE * low.abs().max(high.abs());
+        let divisor = if moves { (high - low).min(f64::MAX) } else { 1.0 };
+        let n = values.len().max(1) as f64;
+        let square = |x: &f64| (x / divisor - mean / divisor).powi(2);
+        let deviation = (values.iter().map(square).sum::<f64>() / n).sqrt();
+        self.centre.push(mean);
+        self.divisor.push(divisor);
+        self.kind.push(match (moves, binary) {
+            (false, _) => Kind::Constant,
+            (true, true) => Kind::Flag,
+            (true, false) => Kind::Measurement,
+        });
+        self.floor.push((FLOOR_SHARE * deviation).max(FLOOR).min(LIMIT));
+    }
+
+    /// Number of features D.
+    pub(super) fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    /// The features of some kinds.
+    pub(super) fn of(&self, chosen: impl Fn(Kind) -> bool) -> Vec<usize> {
+        (0..self.len()).filter(|&d| chosen(self.kind[d])).collect()
+    }
+
+    pub(super) fn floor(&self, d: usize) -> f32 {
+        self.floor[d] as f32
+    }
+
+    /// Whether a fit can have written this, for `n` features.
+    pub(super) fn is_sound(&self, n: usize) -> bool {
+        let sizes = [self.centre.len(), self.divisor.len(), self.kind.len(), self.floor.len()];
+        let positive = |x: &f64| x.is_finite() && *x > 0.0;
+        sizes == [n; 4]
+            && self.centre.iter().all(|x| x.is_finite())
+            && self.divisor.iter().chain(&self.floor).all(positive)
+    }
+
+    /// A series in this scale. What is missing lies on the line between the values beside it.
+    pub(super) fn apply(&self, series: &Series<'_>) -> Result<Values> {
+        if series.columns().width() != self.len() {
+            let allowed = format!("a series of the model's {} features", self.len());
+            return Err(Error::parameter("features", series.columns().width(), allowed));
+        }
+        let mut column = vec![0.0; series.len()];
+        let scaled = |d: usize| {
+            series.read(d, 0, &mut column);
+            let mut values: Vec<f32> = column.iter().map(|x| self.scaled(d, *x)).collect();
+            let edges = [&[0], series.gaps(), &[series.len()]].concat();
+            if !series.is_complete() {
+                edges.windows(2).for_each(|edge| fill(&mut values[edge[0]..edge[1]]));
+            }
+            values
+        };
+        Ok(Values((0..self.len()).map(scaled).collect()))
+    }
+
+    fn scaled(&self, d: usize, x: f64) -> f32 {
+        let (centre, divisor) = (self.centre[d], self.divisor[d]);
+        let difference = x - centre;
+        let scaled = match difference.is_finite() || x.is_nan() {
+            true => difference / divisor,
+            false => x / divisor - centre / divisor,
+        };
+        scaled.clamp(-LIMIT, LIMIT) as f32
+    }
+}
+
+impl Extent {
+    fn of(values: &[f64]) -> Self {
+        let (Some(&first), n) = (values.first(), values.len() as f64) else {
+            return Self::default();
+        };
+        let low = values.iter().fold(first, |low, x| low.min(*x));
+        let high = values.iter().fold(first, |high, x| high.max(*x));
+        let binary = values.iter().all(|x| *x == 0.0 || *x == 1.0);
+        // About the first value, so that a small movement on a high level keeps its digits.
+        let about = if (high - low).is_finite() { first } else { 0.0 };
+        let mean = about + values.iter().map(|x| (x - about) / n).sum::<f64>();
+        Self { low, high, binary, mean }
+    }
+}
+
+impl Values {
+    /// Of rows that are scaled already.
+    pub(super) fn new(columns: Vec<Vec<f32>>) -> Self {
+        Self(columns)
+    }
+
+    /// The values of feature `d` in `size` rows from row `start` on.
+    pub(super) fn window(&self, d: usize, start: usize, size: usize) -> &[f32] {
+        &self.0[d][start..start + size]
+    }
+
+    /// Whether two windows of `size` rows are the same.
+    pub(super) fn alike(&self, a: usize, b: usize, size: usize) -> bool {
+        (0..self.0.len()).all(|d| self.window(d, a, size) == self.window(d, b, size))
+    }
+
+    /// Rows `pieces`, one behind the other.
+    pub(super) fn picked(&self, pieces: &[std::ops::Range<usize>]) -> Self {
+        let pick = |column: &Vec<f32>| -> Vec<f32> {
+            pieces.iter().flat_map(|piece| &column[piece.clone()]).copied().collect()
+        };
+        Self(self.0.iter().map(pick).collect())
+    }
+
+    /// Feature by feature, [D, T].
+    pub(super) fn flat(&self) -> Vec<f32> {
+        self.0.concat()
+    }
+}
+
+/// Draws lines between known values; outside of them the nearest one goes on. All missing: 0.
+fn fill(values: &mut [f32]) {
+    let known: Vec<usize> = (0..values.len()).filter(|&t| !values[t].is_nan()).collect();
+    let (Some(&first), Some(&last)) = (known.first(), known.last()) else {
+        values.fill(0.0);
+        return;
+    };
+    let (before, after) = (values[first], values[last]);
+    values[..first].fill(before);
+    values[last + 1..].fill(after);
+    for pair in known.windows(2).filter(|pair| pair[1] > pair[0] + 1) {
+        let (from, to) = (values[pair[0]], values[pair[1]]);
+        for t in pair[0] + 1..pair[1] {
+            let share = (t - pair[0]) as f32 / (pair[1] - pair[0]) as f32;
+            values[t] = from + (to - from) * share;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! From members to one score per row, by a fixed rule.
+
+use super::plan::Source;
+
+/// Weighted sums per row of what the members of each group say.
+pub(super) struct Fusion {
+    groups: [Sums; 3],
+}
+
+struct Sums {
+    values: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Sums {
+    fn add(&mut self, row: usize, weight: f64, value: f64) {
+        if self.values.is_empty() {
+            return;
+        }
+        self.values[row] += weight * value;
+        self.weights[row] += weight;
+    }
+
+    fn mean(&self, row: usize) -> Option<f64> {
+        let weight = self.weights.get(row).copied().filter(|weight| *weight > 0.0)?;
+        Some(self.values[row] / weight)
+    }
+}
+
+/// What a member says of a row: ln(1 + max(z, 0)).
+fn member(z: f64) -> f64 {
+    z.max(0.0).ln_1p()
+}
+
+impl Fusion {
+    /// For members of these sources.
+    pub(super) fn new(rows: usize, sources: impl Iterator<Item = Source> + Clone) -> Self {
+        let used = |group: usize| sources.clone().any(|source| position(source) == group);
+        let sums = |group: usize| {
+            let rows = if used(group) { rows } else { 0 };
+            Sums { values: vec![0.0; rows], weights: vec![0.0; rows] }
+        };
+        Self { groups: [0, 1, 2].map(sums) }
+    }
+
+    /// Adds what a member of weight `weight` says of a row.
+    pub(super) fn add(&mut self, source: Source, weight: f64, row: usize, z: f64) {
+        self.groups[position(source)].add(row, weight, member(z));
+    }
+
+    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none says anything.
+    pub(super) fn score(&self, row: usize) -> Option<f32> {
+        let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
+        let context = match (all, joint) {
+            (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
+            (all, joint) => all.or(joint),
+        };
+        let score = match (measured, context) {
+            (Some(measured), Some(context)) => Some(measured.max(context)),
+            (measured, context) => measured.or(context),
+        };
+        score.map(|score| score as f32)
+    }
+}
+
+fn position(source: Source) -> usize {
+    match source {
+        Source::Measured(_) => 0,
+        Source::All => 1,
+        Source::Joint => 2,
+    }
+}

@@ -1,0 +1,163 @@
+//! What a model keeps of the evidence: the normal rows, and of every member what cannot be computed
+//! from them at once.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Scale;
+use super::detector::Evidence;
+use super::features::{Features, Values};
+use super::member::Member;
+use super::plan::Plan;
+use super::projection::{COMPONENTS, Projection};
+use super::reference::Reference;
+use crate::error::{Error, Result};
+use crate::nn::Parameters;
+
+/// Most members that are read: more than a fit makes.
+const MOST_MEMBERS: usize = 64;
+/// Names and shapes of tensors.
+type Shapes = Vec<(String, Vec<usize>)>;
+/// Name of the tensor of the reference's rows.
+const ROWS: &str = "rows";
+
+/// Everything but tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    features: Features,
+    /// Runs of the kept rows in which windows may lie.
+    runs: Vec<Range<usize>>,
+    max_null: f64,
+    members: Vec<Entry>,
+}
+
+/// One member.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    plan: Plan,
+    /// Principal components.
+    rank: usize,
+    scale: Scale,
+}
+
+/// The evidence of a model, put together from what is kept when it is first used.
+#[derive(Clone, Default)]
+pub(crate) struct Built(Arc<OnceLock<Evidence>>);
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Built")
+    }
+}
+
+impl Built {
+    pub(crate) fn new(evidence: Evidence) -> Self {
+        Self(Arc::new(OnceLock::from(evidence)))
+    }
+
+    /// The evidence.
+    ///
+    /// # Errors
+    /// When a tensor is missing.
+    pub(crate) fn get(&self, kept: &Kept, parameters: &Parameters) -> Result<&Evidence> {
+        if let Some(evidence) = self.0.get() {
+            return Ok(evidence);
+        }
+        let evidence = kept.restore(parameters)?;
+        Ok(self.0.get_or_init(|| evidence))
+    }
+}
+
+impl Evidence {
+    /// What a model keeps.
+    ///
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub(crate) fn keep(&self) -> Result<(Kept, Parameters)> {
+        let entry = |member: &Member| Entry {
+            plan: member.plan,
+            rank: member.projection.rank,
+            scale: member.scale,
+        };
+        let kept = Kept {
+            features: self.features.clone(),
+            runs: self.reference.runs.clone(),
+            max_null: self.max_null,
+            members: self.members.iter().map(entry).collect(),
+        };
+        let projections = self.members.iter().map(|member| &member.projection);
+        let of_members = projections.flat_map(|p| [p.mean.clone(), p.directions.clone()]);
+        let mut values = [self.reference.values.flat()].into_iter().chain(of_members);
+        let mut tensors = Parameters::new();
+        for (name, shape) in kept.all_shapes() {
+            let values = values.next().unwrap_or_default();
+            if !values.is_empty() {
+                tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
+            }
+        }
+        Ok((kept, tensors))
+    }
+}
+
+impl Kept {
+    /// Name and shape of every tensor, in the order rows, (mean, directions) of each member.
+    fn all_shapes(&self) -> Shapes {
+        let rows = self.runs.last().map_or(0, |run| run.end);
+        let mut shapes = vec![(ROWS.to_string(), vec![self.features.len(), rows])];
+        for (i, Entry { plan, rank, .. }) in self.members.iter().enumerate() {
+            let width = plan.width(&self.features);
+            shapes.push((format!("{i}.mean"), vec![width]));
+            shapes.push((format!("{i}.directions"), vec![width, *rank]));
+        }
+        shapes
+    }
+
+    /// Name and shape of the tensors; those without values are not kept.
+    pub(crate) fn shapes(&self) -> Shapes {
+        self.all_shapes().into_iter().filter(|(_, shape)| !shape.contains(&0)).collect()
+    }
+
+    /// Whether a fit to `features` features can have written this.
+    pub(crate) fn is_sound(&self, features: usize) -> bool {
+        let longest = self.runs.iter().map(Range::len).max().unwrap_or(0);
+        let from = [0].into_iter().chain(self.runs.iter().map(|run| run.end));
+        let sound = |entry: &Entry| {
+            (2..=longest).contains(&entry.plan.size)
+                && entry.rank <= COMPONENTS
+                && entry.scale.is_sound()
+        };
+        self.features.is_sound(features)
+            && from.zip(&self.runs).all(|(from, run)| from == run.start && run.start < run.end)
+            && (0.0..1.0).contains(&self.max_null)
+            && (1..=MOST_MEMBERS).contains(&self.members.len())
+            && self.members.iter().all(sound)
+    }
+
+    fn restore(&self, parameters: &Parameters) -> Result<Evidence> {
+        let take = |name: &str| -> Result<Vec<f32>> {
+            let missing = || Error::Model(format!("tensor `{name}` is missing"));
+            Ok(parameters.get(name).ok_or_else(missing)?.flatten_all()?.to_vec1()?)
+        };
+        let rows = take(ROWS)?;
+        let length = (rows.len() / self.features.len().max(1)).max(1);
+        let values = Values::new(rows.chunks_exact(length).map(<[f32]>::to_vec).collect());
+        let reference = Reference { values: values.into(), runs: self.runs.clone() };
+        let member = |(i, entry): (usize, &Entry)| {
+            let directions = match entry.rank {
+                0 => Vec::new(),
+                _ => take(&format!("{i}.directions"))?,
+            };
+            let mean = take(&format!("{i}.mean"))?;
+            let projection = Projection { mean, directions, rank: entry.rank };
+            Member::restore(entry.plan, projection, entry.scale, &reference, &self.features)
+        };
+        let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
+        let (features, max_null) = (self.features.clone(), self.max_null);
+        Ok(Evidence { features, reference, members, max_null })
+    }
+}

@@ -1,0 +1,153 @@
+//! Exact search for the nearest reference, by products of blocks.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::kernels::{View, matmul_into};
+
+/// Queries that are looked up together, and references that they are compared with at a time: their
+/// products stay in a core's own cache.
+pub(super) const QUERIES: usize = 128;
+const REFERENCES: usize = 512;
+
+/// Reference windows in coordinates.
+#[derive(Clone, Debug)]
+pub(super) struct References {
+    /// [n, width].
+    rows: Vec<f32>,
+    width: usize,
+    /// The rows as columns, and ||r||^2 below them: [width + 1, n].
+    columns: Vec<f32>,
+}
+
+/// The nearest reference of a query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Neighbour {
+    /// Euclidean distance; infinite where no reference is allowed.
+    pub distance: f32,
+    pub index: usize,
+}
+
+impl References {
+    pub(super) fn new(rows: Vec<f32>, width: usize) -> Self {
+        let n = rows.len() / width.max(1);
+        let mut columns = vec![0.0; (width + 1) * n];
+        for (i, row) in rows.chunks_exact(width.max(1)).enumerate() {
+            row.iter().enumerate().for_each(|(j, x)| columns[j * n + i] = *x);
+            columns[width * n + i] = row.iter().map(|x| x * x).sum();
+        }
+        Self { rows, width, columns }
+    }
+
+    /// Number of references.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() / self.width.max(1)
+    }
+
+    /// Coordinates of reference `i`.
+    pub(super) fn row(&self, i: usize) -> &[f32] {
+        &self.rows[i * self.width..(i + 1) * self.width]
+    }
+
+    /// The nearest reference of every query, [n, width]; `excluded` are those that query `i` must not
+    /// find.
+    pub(super) fn nearest(
+        &self,
+        queries: &[f32],
+        excluded: impl Fn(usize) -> Range<usize>,
+    ) -> Result<Vec<Neighbour>> {
+        let mut found = Vec::with_capacity(queries.len() / self.width.max(1));
+        for (i, block) in queries.chunks(QUERIES * self.width).enumerate() {
+            found.extend(self.nearest_of_block(block, |query| excluded(i * QUERIES + query))?);
+        }
+        Ok(found)
+    }
+
+    /// The least of ||r||^2 - 2 q r, and the distance to that reference from the differences: the
+    /// products alone lose the digits of a small distance.
+    fn nearest_of_block(
+        &self,
+        queries: &[f32],
+        excluded: impl Fn(usize) -> Range<usize>,
+    ) -> Result<Vec<Neighbour>> {
+        let count = queries.len() / self.width;
+        let augmented = augmented(queries, self.width);
+        let augmented = View::new(&augmented, count, self.width + 1);
+        let mut best = vec![(f32::INFINITY, 0); count];
+        let mut tile = vec![0.0; count * REFERENCES.min(self.len())];
+        for first in (0..self.len()).step_by(REFERENCES) {
+            let cols = REFERENCES.min(self.len() - first);
+            let columns = &self.columns[first..];
+            let columns = View::strided(columns, self.width + 1, cols, self.len());
+            matmul_into(augmented, columns, &mut tile, cols, false)?;
+            for (i, row) in tile.chunks_exact_mut(cols).take(count).enumerate() {
+                exclude(row, first, excluded(i));
+                improve(&mut best[i], row, first);
+            }
+        }
+        let queries = queries.chunks_exact(self.width);
+        Ok(best.into_iter().zip(queries).map(|(best, query)| self.neighbour(best, query)).collect())
+    }
+
+    fn neighbour(&self, (least, index): (f32, usize), query: &[f32]) -> Neighbour {
+        if least == f32::INFINITY {
+            return Neighbour { distance: f32::INFINITY, index };
+        }
+        let square = |(q, r): (&f32, &f32)| f64::from(q - r).powi(2);
+        let squares: f64 = query.iter().zip(self.row(index)).map(square).sum();
+        Neighbour { distance: squares.sqrt() as f32, index }
+    }
+}
+
+/// (-2 q, 1) of every query.
+fn augmented(queries: &[f32], width: usize) -> Vec<f32> {
+    let row = |query: &[f32]| query.iter().map(|x| -2.0 * x).chain([1.0]).collect::<Vec<f32>>();
+    queries.chunks_exact(width).flat_map(row).collect()
+}
+
+fn exclude(row: &mut [f32], first: usize, excluded: Range<usize>) {
+    let end = excluded.end.saturating_sub(first).min(row.len());
+    let start = excluded.start.saturating_sub(first).min(end);
+    row[start..end].fill(f32::INFINITY);
+}
+
+/// Takes the first of the least values of a row, where it is less than the best so far.
+fn improve(best: &mut (f32, usize), row: &[f32], first: usize) {
+    let mut lanes = [f32::INFINITY; 16];
+    let (whole, rest) = row.as_chunks::<16>();
+    for chunk in whole {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = if x < lane { *x } else { *lane });
+    }
+    let least = lanes.iter().chain(rest).fold(f32::INFINITY, |least, x| least.min(*x));
+    if least < best.0 {
+        let at = row.iter().position(|x| *x == least).unwrap_or(0);
+        *best = (least, first + at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::rng::{Purpose, Rng};
+
+    #[test]
+    fn nearest_is_what_comparing_all_finds() {
+        let draw = |n: usize, key| Rng::new(7, Purpose::Detector, [key, 0]).normals(n);
+        for (n, queries, width) in [(1, 3, 2), (700, 300, 33), (1030, 129, 5)] {
+            let references = References::new(draw(n * width, 0), width);
+            let queries_of = draw(queries * width, 1);
+            let excluded = |i: usize| (i % n)..(i % n + 40).min(n);
+            let found = references.nearest(&queries_of, excluded).unwrap();
+            for (i, query) in queries_of.chunks_exact(width).enumerate() {
+                let distance = |r: usize| -> f64 {
+                    let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
+                    query.iter().zip(references.row(r)).map(square).sum::<f64>().sqrt()
+                };
+                let allowed = (0..n).filter(|r| !excluded(i).contains(r));
+                let least = allowed.map(distance).fold(f64::INFINITY, f64::min);
+                let close = (f64::from(found[i].distance) - least).abs() <= 1e-5 * least;
+                assert!(close || f64::from(found[i].distance) == least, "{i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Which features are looked at, how, and in windows of which sizes.
+
+use serde::{Deserialize, Serialize};
+
+use super::embedding::Embedding;
+use super::features::{Features, Kind};
+
+/// Window sizes as shares of the model's window, and the least.
+const SHARES: [f64; 3] = [0.32, 0.64, 1.28];
+const SMALLEST: usize = 8;
+/// Windows of a size that the training rows must have room for, one beside the other.
+const ROOM: f64 = 2.5;
+
+/// The features of a member, and how its windows are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Source {
+    /// Measurements, without the flags: these cannot be foreseen, and would drown the others.
+    Measured(Embedding),
+    /// All features, constant ones in their own unit.
+    All,
+    /// All features that move, in one scale.
+    Joint,
+}
+
+/// A member to be fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plan {
+    pub source: Source,
+    /// Rows of its windows.
+    pub size: usize,
+}
+
+impl Source {
+    pub(super) fn embedding(self) -> Embedding {
+        match self {
+            Self::Measured(embedding) => embedding,
+            Self::All => Embedding::Raw,
+            Self::Joint => Embedding::Joint,
+        }
+    }
+
+    /// Positions of its features.
+    pub(super) fn chosen(self, features: &Features) -> Vec<usize> {
+        let chosen = match self {
+            Self::Measured(_) => features.of(|kind| kind == Kind::Measurement),
+            Self::All => Vec::new(),
+            Self::Joint => features.of(|kind| kind != Kind::Constant),
+        };
+        if chosen.is_empty() { features.of(|_| true) } else { chosen }
+    }
+
+    /// Its weight within what measurements say.
+    pub(super) fn weight(self) -> f64 {
+        match self {
+            Self::Measured(Embedding::Level | Embedding::Shape) => 2.0,
+            _ => 1.0,
+        }
+    }
+
+    /// Those that these features call for.
+    fn all(features: &Features) -> Vec<Self> {
+        let measured = !features.of(|kind| kind == Kind::Measurement).is_empty();
+        let several = features.len() > 1;
+        let embeddings =
+            [Embedding::Raw, Embedding::Level, Embedding::Shape, Embedding::Stats, Embedding::Diff];
+        let mut found = Vec::new();
+        if measured {
+            found.extend(embeddings.map(Self::Measured));
+        }
+        if several || !measured {
+            found.push(Self::All);
+        }
+        if several {
+            found.push(Self::Joint);
+        }
+        found
+    }
+}
+
+impl Plan {
+    /// Values of an embedded window.
+    pub(super) fn width(self, features: &Features) -> usize {
+        self.source.embedding().width(self.size, self.source.chosen(features).len())
+    }
+
+    /// All members of a model of `window` rows; `room` is how many rows the training windows of a size
+    /// span.
+    pub(super) fn all(
+        features: &Features,
+        window: usize,
+        room: impl Fn(usize) -> usize,
+    ) -> Vec<Self> {
+        let sizes = sizes(window, room);
+        let of_source = |source: Source| {
+            sizes.iter().map(move |&size| Self { source, size }).collect::<Vec<_>>()
+        };
+        Source::all(features).into_iter().flat_map(of_source).collect()
+    }
+}
+
+/// The sizes that the training rows have room for. Where that is none, the smallest is halved until
+/// they have; at last it is what they have room for.
+fn sizes(window: usize, room: impl Fn(usize) -> usize) -> Vec<usize> {
+    let fits = |size: usize| room(size) as f64 >= ROOM * size as f64;
+    let mut sizes = SHARES.map(|share| ((share * window as f64).round() as usize).max(SMALLEST));
+    sizes.sort_unstable();
+    let mut fitting: Vec<usize> = sizes.into_iter().filter(|size| fits(*size)).collect();
+    fitting.dedup();
+    if !fitting.is_empty() {
+        return fitting;
+    }
+    let mut size = sizes[0];
+    while size > SMALLEST && !fits(size) {
+        size = (size / 2).max(SMALLEST);
+    }
+    while size > 2 && !fits(size) {
+        size -= 1;
+    }
+    vec![size]
+}

@@ -1,0 +1,72 @@
+//! The normal rows that windows are compared with.
+
+use std::ops::Range;
+
+use super::features::Values;
+
+/// Windows of one size that others are compared with: at least so many, where there are, and less than
+/// twice as many.
+const WINDOWS: usize = 2500;
+/// Pieces that the kept rows lie in, where they are not all kept.
+const PIECES: usize = 32;
+
+/// Scaled training rows, and the runs in which windows may lie.
+#[derive(Clone)]
+pub(super) struct Reference {
+    pub values: std::sync::Arc<Values>,
+    pub runs: Vec<Range<usize>>,
+}
+
+impl Reference {
+    /// The rows of `runs` of a series; at most `most` of them, as evenly spaced pieces.
+    pub(super) fn new(values: &Values, runs: &[Range<usize>], most: usize) -> Self {
+        let rows: usize = runs.iter().map(Range::len).sum();
+        let pieces = match rows > most {
+            true => pieces(runs, rows, most),
+            false => runs.to_vec(),
+        };
+        let mut first = 0;
+        let moved = |piece: &Range<usize>| {
+            first += piece.len();
+            first - piece.len()..first
+        };
+        let runs = pieces.iter().map(moved).collect();
+        Self { values: values.picked(&pieces).into(), runs }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.runs.last().map_or(0, |run| run.end)
+    }
+
+    /// Where windows of `size` rows may begin.
+    pub(super) fn all(&self, size: usize) -> Vec<Range<usize>> {
+        let long = self.runs.iter().filter(|run| run.len() >= size);
+        long.map(|run| run.start..run.end + 1 - size).collect()
+    }
+
+    /// Where the windows of `size` rows begin that others are compared with.
+    pub(super) fn starts(&self, size: usize) -> Vec<usize> {
+        let all = self.all(size);
+        let windows: usize = all.iter().map(Range::len).sum();
+        all.into_iter().flatten().step_by((windows / WINDOWS).max(1)).collect()
+    }
+}
+
+/// Evenly spaced parts of runs, `most` rows together.
+fn pieces(runs: &[Range<usize>], rows: usize, most: usize) -> Vec<Range<usize>> {
+    let length = (most / PIECES).max(1);
+    let spacing = rows / PIECES;
+    let mut found = Vec::new();
+    let mut before = 0;
+    for run in runs {
+        let kept = (0..PIECES).map(|i| i * spacing..i * spacing + length);
+        let inside = kept.map(|piece| {
+            let shift = |row: usize| (row.max(before) - before).min(run.len()) + run.start;
+            shift(piece.start)..shift(piece.end)
+        });
+        found.extend(inside.filter(|piece| !piece.is_empty()));
+        before += run.len();
+    }
+    found
+}

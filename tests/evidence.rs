@@ -1,0 +1,211 @@
+//! The detector `evidence`: parity with a NumPy twin (see `golden/README.md`), and what must hold of
+//! its scores.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use common::{column, frame, rng};
+use genias::{
+    Columns, DetectConfig, DetectorKind, FitConfig, GenerateConfig, Model, Positions, RunToEnd,
+    Series, Threshold, fit_scorer,
+};
+use proptest::prelude::*;
+
+fn evidence() -> DetectConfig {
+    DetectConfig { detector: DetectorKind::Evidence, ..DetectConfig::default() }
+}
+
+fn config(window: usize) -> FitConfig {
+    FitConfig { window, ..FitConfig::default() }
+}
+
+fn fit(columns: &Columns, window: usize) -> Model {
+    let series = Series::whole(columns);
+    fit_scorer(&series, &config(window), &evidence(), &RunToEnd).unwrap()
+}
+
+fn scores(model: &Model, columns: &Columns) -> Vec<f32> {
+    let scores = model.score(&Series::whole(columns), &RunToEnd).unwrap();
+    scores.into_iter().map(|score| score.expect("every row has a score")).collect()
+}
+
+/// Sine with noise.
+fn wave(rows: usize, seed: u64) -> Vec<f64> {
+    let noise = rng(seed).normals(rows);
+    let value = |(t, e): (usize, &f32)| (t as f64 / 5.0).sin() + 0.1 * f64::from(*e);
+    noise.iter().enumerate().map(value).collect()
+}
+
+fn columns_of(tensor: &Tensor) -> Columns {
+    let columns: Vec<Vec<f64>> =
+        tensor.t().unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap();
+    let named = columns.into_iter().enumerate();
+    let field = |(i, v): (usize, Vec<f64>)| column(&format!("x{i}"), v.into_iter().map(Some));
+    Columns::new(named.map(field).collect()).unwrap()
+}
+
+#[test]
+fn scores_are_those_of_the_twin() {
+    for name in ["evidence", "evidence_many"] {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let path = folder.join(format!("{name}.safetensors"));
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+        let model = fit(&columns_of(&tensors["train"]), 100);
+        let found = scores(&model, &columns_of(&tensors["test"]));
+        let expected: Vec<f32> = tensors["score"].to_vec1().unwrap();
+        let largest = expected.iter().fold(0f32, |most, x| most.max(*x));
+        for (t, (a, b)) in found.iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() <= 2e-3 * largest, "{name}, row {t}: {a} is not {b}");
+        }
+    }
+}
+
+#[test]
+fn a_model_scores_the_same_after_a_round_trip() {
+    let b: Vec<f64> = wave(900, 5).iter().map(|x| 1e6 + 3.0 * x).collect();
+    let train = frame(&[("a", &wave(900, 1)), ("b", &b)]);
+    let model = fit(&train, 100);
+    let bytes = model.to_bytes().unwrap();
+    let again = Model::from_bytes(&bytes).unwrap();
+    assert_eq!(again.detector(), DetectorKind::Evidence);
+    assert_eq!(scores(&model, &train), scores(&again, &train));
+    assert_eq!(again.to_bytes().unwrap(), bytes);
+    assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+}
+
+#[test]
+fn threads_change_nothing() {
+    let train = frame(&[("a", &wave(1500, 1)), ("b", &wave(1500, 2))]);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let model = fit(&train, 100);
+            (model.to_bytes().unwrap(), scores(&model, &train))
+        })
+    };
+    assert_eq!(with(1), with(3));
+}
+
+/// A level shift, and another shape of the same level and size.
+#[test]
+fn shifts_and_shapes_are_found() {
+    let model = fit(&frame(&[("x", &wave(2000, 1))]), 200);
+    let shifted = |t: usize, x: f64| if (1000..1060).contains(&t) { x + 1.0 } else { x };
+    let faster = |t: usize, x: f64| match (1000..1100).contains(&t) {
+        true => (t as f64 / 2.0).sin() + x - (t as f64 / 5.0).sin(),
+        false => x,
+    };
+    for (change, rows) in
+        [(&shifted as &dyn Fn(usize, f64) -> f64, 1000..1060), (&faster, 1000..1100)]
+    {
+        let values: Vec<f64> =
+            wave(2000, 2).into_iter().enumerate().map(|(t, x)| change(t, x)).collect();
+        let found = scores(&model, &frame(&[("x", &values)]));
+        let least = rows.clone().map(|t| found[t]).fold(f32::MAX, f32::min);
+        let mut outside: Vec<f32> =
+            (0..2000).filter(|t| !rows.contains(t)).map(|t| found[t]).collect();
+        outside.sort_by(f32::total_cmp);
+        assert!(least > outside[1000], "{least} is not above {}", outside[1000]);
+    }
+}
+
+#[test]
+fn labels_are_quiet_on_normal_rows() {
+    let model = fit(&frame(&[("x", &wave(3000, 1))]), 200);
+    let fresh = frame(&[("x", &wave(6000, 2))]);
+    let labels = model.label(&Series::whole(&fresh), Threshold::Auto, &RunToEnd).unwrap();
+    let flagged = labels.iter().filter(|label| **label == Some(true)).count();
+    assert!(flagged <= 6, "{flagged} of 6000 normal rows are flagged");
+}
+
+/// Rows far from both ends have the same score in any slice, by the clock and by content.
+#[test]
+fn slices_change_nothing() {
+    let values = wave(1200, 3);
+    let model = fit(&frame(&[("x", &values)]), 100);
+    let score = |from: usize, to: usize, clock: bool| {
+        let columns = frame(&[("x", &values[from..to])]);
+        let times: Vec<i64> = (from as i64..to as i64).collect();
+        let positions = Positions::of_times(clock.then_some(&times));
+        let series = Series::whole(&columns).with_positions(positions);
+        model.score(&series, &RunToEnd).unwrap()
+    };
+    for clock in [true, false] {
+        let (all, part) = (score(0, 1200, clock), score(133, 1101, clock));
+        assert_eq!(all[500..700], part[500 - 133..700 - 133]);
+    }
+}
+
+#[test]
+fn missing_values_have_no_score_and_their_neighbours_do() {
+    let values = wave(1200, 4);
+    let train = frame(&[("x", &values)]);
+    let model = fit(&train, 100);
+    let some = |t: usize| !(300..303).contains(&t);
+    let holed = (0..1200).map(|t| some(t).then_some(values[t]));
+    let columns = Columns::new(vec![column("x", holed)]).unwrap();
+    let found = model.score(&Series::whole(&columns), &RunToEnd).unwrap();
+    assert!((0..1200).all(|t| found[t].is_some() == some(t)));
+}
+
+#[test]
+fn a_model_that_only_scores_says_so() {
+    let train = frame(&[("x", &wave(600, 1))]);
+    let model = fit(&train, 50);
+    let series = Series::whole(&train);
+    let error = model.generate(&series, &GenerateConfig::default(), &RunToEnd).unwrap_err();
+    assert!(error.to_string().contains("fitted to score only"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the values: a finite score >= 0 for every row of a series of a window or more.
+    #[test]
+    fn every_row_has_a_score(
+        rows in 8usize..120,
+        window in 8usize..60,
+        scale in prop::sample::select(vec![1e-300, 1e-9, 1.0, 1e30, 1e300]),
+        kinds in prop::collection::vec(0usize..4, 1..4),
+        seed in 0u64..100,
+    ) {
+        let rows = rows.max(window);
+        let noise = wave(rows, seed);
+        let feature = |kind: &usize| -> Vec<f64> {
+            let value = |t: usize| match kind {
+                0 => scale * noise[t],
+                1 => f64::from(u8::from(noise[t] > 0.0)),
+                2 => scale,
+                _ => f64::from(f32::MAX) * noise[t].signum(),
+            };
+            (0..rows).map(value).collect()
+        };
+        let features: Vec<Vec<f64>> = kinds.iter().map(feature).collect();
+        let named = features.iter().enumerate();
+        let field = |(i, v): (usize, &Vec<f64>)| {
+            column(&format!("x{i}"), v.iter().copied().map(Some))
+        };
+        let columns = Columns::new(named.map(field).collect()).unwrap();
+        let model = fit(&columns, window);
+        let found = scores(&model, &columns);
+        prop_assert!(found.iter().all(|score| score.is_finite() && *score >= 0.0));
+        let bytes = model.to_bytes().unwrap();
+        prop_assert_eq!(found, scores(&Model::from_bytes(&bytes).unwrap(), &columns));
+    }
+
+    /// Changed bytes are an error, or say the same in other digits.
+    #[test]
+    fn hostile_bytes_are_refused(at in 0.0f64..1.0, bit in 0u8..8) {
+        let columns = frame(&[("x", &wave(60, 1))]);
+        let bytes = fit(&columns, 16).to_bytes().unwrap();
+        let mut changed = bytes.clone();
+        changed[(at * bytes.len() as f64) as usize] ^= 1 << bit;
+        if let Ok(model) = Model::from_bytes(&changed) {
+            prop_assert_eq!(model.to_bytes().unwrap(), bytes);
+        }
+    }
+}

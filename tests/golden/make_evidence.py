@@ -1,0 +1,163 @@
+"""Golden fixtures of the detector `evidence`: scores of a plain twin in 64 bits, with NumPy alone.
+
+`evidence` has one feature, `evidence_many` two measurements, a flag and a constant.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+HERE = Path(__file__).parent
+SHARES = (0.32, 0.64, 1.28)
+REFERENCES, PCA_ROWS, COMPONENTS, CALIBRATION, HELD = 2500, 1200, 32, 1000, 250
+WEIGHTS = {"raw": 1.0, "level": 2.0, "shape": 2.0, "stats": 1.0, "diff": 1.0}
+
+
+def windows(x, size, starts, block):
+    """Means over blocks of rows, [n, D, points]."""
+    view = np.lib.stride_tricks.sliding_window_view(x, size, axis=0)[starts]
+    points = size // block
+    kept = view[:, :, : points * block]
+    return kept.reshape(len(kept), x.shape[1], points, block).mean(3)
+
+
+def embed(x, size, starts, kind, floor):
+    """[n, width]: windows as one of the six ways sees them."""
+    if kind == "stats":
+        w = windows(x, size, starts, 1)
+        return np.concatenate([w.mean(2), w.std(2), w.max(2), w.min(2)], 1)
+    if kind == "diff":
+        steps = np.diff(windows(x, size, starts, 1), axis=2)
+        return np.concatenate([steps.std(2), np.abs(steps).max(2)], 1)
+    block = 1
+    while size // block > 64 or (size // block > 16 and (size // block) * x.shape[1] > 512):
+        block *= 2
+    w = windows(x, size, starts, block)
+    if kind == "level":
+        w = w - w.mean(2, keepdims=True)
+    elif kind == "shape":
+        deviation = np.maximum(w.std(2, keepdims=True), floor[None, :, None])
+        w = (w - w.mean(2, keepdims=True)) / deviation
+    elif kind == "joint":
+        deviation = np.maximum(w.std((1, 2), keepdims=True), 1e-3)
+        w = (w - w.mean((1, 2), keepdims=True)) / deviation
+    return w.reshape(len(w), -1) / np.sqrt(w.shape[2])
+
+
+def components(embedded):
+    """Mean, and the directions of largest variance where there are more than 32 values."""
+    mean = embedded.mean(0)
+    some = embedded[:: max(1, len(embedded) // PCA_ROWS)] - mean
+    if some.shape[1] <= COMPONENTS:
+        return mean, None
+    return mean, np.linalg.svd(some, full_matrices=False)[2][:COMPONENTS].T
+
+
+def project(embedded, mean, directions):
+    """Coordinates, the norm of what the directions leave being the last."""
+    centred = embedded - mean
+    if directions is None:
+        return centred
+    along = centred @ directions
+    rest = np.linalg.norm(centred - along @ directions.T, axis=1)
+    return np.concatenate([along, rest[:, None]], 1)
+
+
+def nearest(queries, references, allowed):
+    """Distances to the nearest allowed reference; infinite where none is."""
+    squares = (queries**2).sum(1)[:, None] + (references**2).sum(1) - 2 * queries @ references.T
+    return np.sqrt(np.where(allowed, np.maximum(squares, 0.0), np.inf).min(1))
+
+
+def fit_member(x, size, kind, floor):
+    last = len(x) - size
+    starts = np.arange(0, last + 1, max(1, (last + 1) // REFERENCES))
+    embedded = embed(x, size, starts, kind, floor)
+    mean, directions = components(embedded)
+    references = project(embedded, mean, directions)
+    some = np.arange(0, len(starts), max(1, len(starts) // CALIBRATION))
+    apart = np.abs(starts[some][:, None] - starts) > size
+    own = nearest(references[some], references, apart)
+    own = own[np.isfinite(own)]
+    median, high = np.median(own), np.quantile(own, 0.9)
+    held = []
+    edges = np.linspace(0, last + 1, 5)
+    for low, end in zip(edges[:-1], edges[1:], strict=True):
+        inside = np.flatnonzero((starts >= low) & (starts < end))
+        outside = (starts < low - size) | (starts >= end + size)
+        if outside.sum() >= 8 and len(inside):
+            some = inside[:: max(1, len(inside) // HELD)]
+            held.append(nearest(references[some], references[outside], True))
+    steady = min(1.0, high / np.quantile(np.concatenate(held), 0.9)) if held else 1.0
+    unit = max(high - median, 1e-3 * median)
+    return mean, directions, references, median, unit, steady
+
+
+def member_rows(x, size, kind, floor, fitted):
+    """z of every row: the mean over the windows that cover it."""
+    mean, directions, references, median, unit, _ = fitted
+    last = len(x) - size
+    starts = np.unique(np.append(np.arange(0, last + 1, max(1, size // 4)), last))
+    queries = project(embed(x, size, starts, kind, floor), mean, directions)
+    z = (nearest(queries, references, True) - median) / unit
+    totals = np.append(0.0, np.cumsum(np.interp(np.arange(last + 1), starts, z)))
+    row = np.arange(len(x))
+    low, end = np.maximum(0, row - size + 1), np.minimum(last, row) + 1
+    return (totals[end] - totals[low]) / (end - low)
+
+
+def score(train, test, window):
+    low, high = train.min(0), train.max(0)
+    moves = high > low
+    divisor = np.where(moves, high - low, 1.0)
+    centre = train.mean(0)
+    flag = moves & np.isin(train, (0.0, 1.0)).all(0)
+    a, b = (train - centre) / divisor, (test - centre) / divisor
+    plan = [("measured", moves & ~flag, kind) for kind in WEIGHTS]
+    if train.shape[1] > 1:
+        plan += [("all", np.ones_like(moves), "raw"), ("joint", moves, "joint")]
+    groups = {}
+    for group, features, kind in plan:
+        x, y = a[:, features], b[:, features]
+        floor = np.maximum(0.05 * x.std(0), 1e-3)
+        for size in (round(share * window) for share in SHARES):
+            fitted = fit_member(x, size, kind, floor)
+            weight = WEIGHTS[kind] * fitted[-1] if group == "measured" else 1.0
+            value = np.log1p(np.maximum(member_rows(y, size, kind, floor, fitted), 0.0))
+            groups.setdefault(group, []).append((weight, value))
+    mean = {g: sum(w * v for w, v in m) / sum(w for w, _ in m) for g, m in groups.items()}
+    context = [mean[group] for group in ("all", "joint") if group in mean]
+    return np.maximum(mean["measured"], np.mean(context, axis=0) if context else -np.inf)
+
+
+def series(rows, features, rng, *, anomalous):
+    t = np.arange(rows)
+    columns = [np.sin(t / 5.0) + 0.1 * rng.normal(size=rows)]
+    if features > 1:
+        columns.append(500 + 40 * np.cos(t / 7.0) + 4 * rng.normal(size=rows))
+        columns.append((t % 50 < 8).astype(float))
+        columns.append(np.full(rows, 3.0))
+    if anomalous:
+        columns[0][200:240] += 1.0
+        if features > 1:
+            columns[1][300:330] = 500.0
+            columns[3][400:420] = 4.0
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def make(name, features, seed):
+    rng = np.random.default_rng(seed)
+    train = series(700, features, rng, anomalous=False)
+    test = series(500, features, rng, anomalous=True)
+    scores = score(train.astype(np.float64), test.astype(np.float64), 100)
+    arrays = {"train": train, "test": test, "score": scores.astype(np.float32)}
+    path = HERE / f"{name}.safetensors"
+    save_file(arrays, path, metadata={"config": json.dumps({"window": 100})})
+    print(f"{path.name}: {path.stat().st_size} bytes, scores up to {scores.max():.3f}")
+
+
+if __name__ == "__main__":
+    make("evidence", 1, 21)
+    make("evidence_many", 4, 22)
