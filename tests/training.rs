@@ -108,7 +108,7 @@ fn patience_ends_a_training() {
         ..small()
     };
     let report = model_of(&columns, &config).report;
-    assert_eq!((report.steps, report.stop_reason), (50, Some(StopReason::Patience)));
+    assert_eq!((report.steps, report.stop_reason), (50, Some(StopReason::Plateau)));
 }
 
 /// Patience counts from the best validation, not from the first.
@@ -126,7 +126,7 @@ fn patience_starts_anew_with_every_better_loss() {
             ..small()
         };
         let report = model_of(&columns, &config).report;
-        assert_eq!(report.stop_reason, Some(StopReason::Patience));
+        assert_eq!(report.stop_reason, Some(StopReason::Plateau));
         let (mut best, mut at) = (f64::INFINITY, 0);
         for line in &report.history {
             if line.validation_loss < best {
