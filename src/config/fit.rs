@@ -116,7 +116,7 @@ options! {
     /// Largest number of optimiser steps.
     steps: usize = 200 => at_least(1.0).symbol("1000 epochs");
     /// Windows per step.
-    batch_size: usize = 64 => between(1.0, 65_536.0);
+    batch_size: usize = 24 => between(1.0, 65_536.0);
     /// Adam's learning rate.
     learning_rate: f64 = 5e-3 => above(0.0);
     /// Adam's learning rate for psi.
