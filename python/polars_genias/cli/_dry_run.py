@@ -146,8 +146,8 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
 
 def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Defaults of the options of a verb, under the preset that is given."""
-    paper = options.get("preset") == "paper"
-    return {o.name: o.paper if paper else o.default for o in of_verb(verb)}
+    preset = options.get("preset") or "default"
+    return {option.name: getattr(option, preset) for option in of_verb(verb)}
 
 
 def _scores_only(verb: str, detector: str | None) -> bool:
