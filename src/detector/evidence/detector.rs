@@ -36,7 +36,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Scored {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
-    /// How much a row takes part in what the windows that cover it differ by, in [0, 1].
+    /// How much a row takes part in what the windows that cover it differ by, in [0, 1]; 0 without a
+    /// score.
     pub shares: Vec<f64>,
 }
 
@@ -150,8 +151,10 @@ impl Evidence {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        let scores = (0..series.len()).map(score).collect();
-        Ok(Scored { scores, shares: (0..series.len()).map(|t| shares.get(t)).collect() })
+        let scores: Vec<Option<f32>> = (0..series.len()).map(score).collect();
+        let share = |(t, score): (usize, &Option<f32>)| score.map_or(0.0, |_| shares.get(t));
+        let shares = scores.iter().enumerate().map(share).collect();
+        Ok(Scored { scores, shares })
     }
 
     fn row_means(
