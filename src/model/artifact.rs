@@ -25,7 +25,7 @@ use crate::vae::train::{Progress, StopReason};
 use crate::vae::{Architecture, Vae};
 
 /// Version of the format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
