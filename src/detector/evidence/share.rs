@@ -214,7 +214,7 @@ mod tests {
             let shares = of(start..start + 3, level_free);
             let odd = |i: usize| (start..start + 3).contains(&(i + 2));
             let right =
-                |(i, share): (usize, &f32)| if odd(i) { *share > 0.99 } else { *share < 0.01 };
+                |(i, share): (usize, &f32)| if odd(i) { *share > 0.99 } else { *share < 0.02 };
             assert!(shares.iter().enumerate().all(right), "{shares:?}");
         }
         assert_eq!(of(0..12, false), [1.0; 10]);
