@@ -29,7 +29,8 @@ test-rust:
 	cargo run --release $(BOTH) --example parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
-	$(VENV)/bin/python -m pytest $(WORKERS)
+	$(VENV)/bin/python -m pytest $(WORKERS) -m "not alone"
+	$(VENV)/bin/python -m pytest -m alone
 	$(VENV1)/bin/python -m pytest $(WORKERS) -m "not slow"
 	$(VENV130)/bin/python -m pytest $(WORKERS) -m "not slow"
 
