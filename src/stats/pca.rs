@@ -72,17 +72,6 @@ impl Pca {
         let found = matmul(View::new(&scores, n, rank), components)?;
         Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
     }
-
-    /// Squared error of reconstructing one window [F].
-    pub fn squared_error(&self, window: &[f32]) -> f64 {
-        let mut rest: Vec<f64> =
-            window.iter().zip(&self.mean).map(|(value, mean)| f64::from(*value) - mean).collect();
-        for component in &self.components {
-            let dot: f64 = component.iter().zip(&rest).map(|(c, r)| c * r).sum();
-            rest.iter_mut().zip(component).for_each(|(r, c)| *r -= dot * c);
-        }
-        rest.iter().map(|r| r * r).sum()
-    }
 }
 
 /// X^T u / s: the components that belong to the left singular vectors `u`, for `s` squared.
