@@ -23,10 +23,11 @@ demo: $(VENV)/ready
 
 test: test-rust test-python
 
+# `cargo test` builds the examples too; `cargo run` takes one package and would build it with other features.
 test-rust:
 	cargo test --release $(BOTH)
-	cargo run --release $(BOTH) --example augment
-	cargo run --release $(BOTH) --example parquet
+	$${CARGO_TARGET_DIR:-target}/release/examples/augment
+	$${CARGO_TARGET_DIR:-target}/release/examples/parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
 	$(VENV)/bin/python -m pytest $(WORKERS) -m "not alone"
