@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use genias::{Control, DetectorKind, Error, Model, Phase, Series as TimeSeries};
+use genias::detector::{is_trained, needs_vae};
+use genias::{Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_128, Xxh3};
@@ -52,7 +53,7 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     if !handed_in && !scores_only(frame, detector) {
         phases.push(Phase::Vae);
     }
-    if trains && frame.options.detect.detector.is_trained() {
+    if trains && is_trained(frame.options.detect.detector) {
         phases.push(Phase::Detector);
     }
     Plan::new(frame.groups.len(), &phases)
@@ -60,8 +61,8 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
 
 /// Whether nothing is needed of a model but a detector that needs no VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
-    let kind = frame.options.detect.detector;
-    frame.models.is_none() && detector == Detector::Trained && kind == DetectorKind::Evidence
+    let needs_vae = needs_vae(frame.options.detect.detector);
+    frame.models.is_none() && detector == Detector::Trained && !needs_vae
 }
 
 /// Runs `work` on every group with its model and hands the answers to `take`, in order of the

@@ -53,7 +53,8 @@ macro_rules! options {
     };
 }
 
-/// Declares an option that is one of some words: a sentence, a variant and a word each.
+/// Declares an enum whose variants have names in every language, as the values of an option: a
+/// sentence, a variant and a word each.
 macro_rules! words {
     (
         $(#[doc = $about:literal])+
@@ -78,6 +79,10 @@ macro_rules! words {
         }
 
         impl $type {
+            /// All of them, in this order.
+            #[allow(dead_code)]
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+
             /// The words.
             pub const WORDS: &'static [$crate::config::table::Word] = &[$(
                 $crate::config::table::Word {
@@ -109,4 +114,5 @@ macro_rules! words {
     };
 }
 
-pub(super) use {options, words};
+pub(super) use options;
+pub(crate) use words;

@@ -90,13 +90,6 @@ options! {
     seed: u64 = 0 => at_least(0.0);
 }
 
-impl DetectorKind {
-    /// Whether a model has to hold something of it before it can score.
-    pub fn is_trained(self) -> bool {
-        !matches!(self, Self::Reconstruction | Self::Amplitude)
-    }
-}
-
 impl DetectConfig {
     /// The values of a preset: the paper feeds CARLA with its own anomalies.
     pub fn preset(preset: Preset) -> Self {

@@ -44,6 +44,9 @@ words! {
     }
 }
 
+/// Detectors with a score per feature.
+const PER_FEATURE: &[&str] = &["reconstruction", "amplitude"];
+
 options! {
     /// How rows are scored.
     #[derive(Copy)]
@@ -58,7 +61,7 @@ options! {
     /// Whether every feature gets a score of its own.
     per_feature: bool = false => any()
         .verbs(&["score"])
-        .when("detector", &["reconstruction", "amplitude"]);
+        .when("detector", PER_FEATURE);
     /// What a score is given as: in the detector's own units, or how probable it is in normal rows.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
 }
@@ -110,16 +113,17 @@ impl Threshold {
     }
 }
 
-/// A net has no score per feature.
+/// The error for a detector without a score per feature.
 pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {
-    let allowed = "\"reconstruction\" or \"amplitude\" with `per_feature`";
+    let quoted = PER_FEATURE.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+    let allowed = format!("{} with `per_feature`", quoted.join(" or "));
     Error::parameter("detector", kind.name(), allowed)
 }
 
 impl ScoreConfig {
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
-        match self.detector.filter(|kind| self.per_feature && kind.is_trained()) {
+        match self.detector.filter(|kind| self.per_feature && !PER_FEATURE.contains(&kind.name())) {
             Some(kind) => Err(per_feature_error(kind)),
             None => self.check_ranges(),
         }

@@ -1,116 +1,37 @@
-//! A weighted mix of the odds of three nets: two against generated and classical anomalies, one against noise as
-//! well. The weights come from held-out windows with generated anomalies.
+//! A weighted mix of the odds of three nets: two against generated and classical anomalies, one against
+//! noise as well. The weights come from held-out windows with generated anomalies ([`Weights::fit`]).
 //!
 //! The nets were chosen on the development series of `docs/benchmark.md`. The VAE's error and the
 //! amplitude are not among them: they made the mix worse there, with weights that generated
 //! anomalies chose.
 
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::classifier::Classifier;
+use super::classifier::{self, Classifier};
+use super::nets::train_each;
+use super::normal::{HeldOut, NormalWindows, TrainingData};
 use super::score_rows::Detector;
-use crate::config::Negatives;
+use super::spec::{DetectorSpec, Fit, Loaded, Shapes, Stored};
+use super::trained::{Learned, Trained};
+use super::weights::{Logits, MEMBERS, Weights};
+use crate::config::{DetectConfig, Negatives};
 use crate::error::Result;
+use crate::runtime::control::Control;
 
 /// What the nets are trained against.
-pub(crate) const SOURCES: [Negatives; 3] = [Negatives::Mixed, Negatives::Mixed, Negatives::All];
-/// Number of members.
-const MEMBERS: usize = SOURCES.len();
-/// What each net weighs before anything is known.
-const EQUAL: f64 = 1.0 / MEMBERS as f64;
-/// Strength of the pull towards equal weights, and rounds of coordinate descent.
-const PULL: f64 = 0.3;
-const ROUNDS: usize = 50;
+const SOURCES: [Negatives; MEMBERS] = [Negatives::Mixed, Negatives::Mixed, Negatives::All];
 
-/// The log-odds of a row by every net.
-type Logits = [f32; MEMBERS];
-
-/// What each net weighs; they add up to 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Weights([f64; MEMBERS]);
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self([EQUAL; MEMBERS])
-    }
-}
-
-impl Weights {
-    /// Whether a fit can have written this.
-    pub(crate) fn is_sound(&self) -> bool {
-        let sum: f64 = self.0.iter().sum();
-        self.0.iter().all(|weight| (0.0..=1.0).contains(weight)) && (sum - 1.0).abs() < 1e-9
-    }
-
-    /// Logistic regression of hit rows on the nets' log-odds, with an intercept, weights >= 0 and a
-    /// ridge around equal ones; of some rows and whether they are hit.
-    pub(crate) fn fit(rows: &[(Logits, bool)]) -> Self {
-        let spread = standard_deviation(rows).max(f64::MIN_POSITIVE);
-        let scaled = |(logits, hit): &(Logits, bool)| {
-            (logits.map(|logit| f64::from(logit) / spread), f64::from(u8::from(*hit)))
-        };
-        let weights = regress(&rows.iter().map(scaled).collect::<Vec<_>>());
-        let sum: f64 = weights.iter().sum();
-        if sum > 0.0 { Self(weights.map(|weight| weight / sum)) } else { Self::default() }
-    }
-
-    /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. What one
-    /// net is sure of counts, even where the others were not taught to see it.
-    fn mix(&self, logits: &Logits) -> f32 {
-        let largest = logits.iter().fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
-        let odds = |(w, logit): (&f64, &f32)| w * f64::from(logit - largest).exp();
-        let sum: f64 = self.0.iter().zip(logits).map(odds).sum();
-        largest + sum.max(f64::MIN_POSITIVE).ln() as f32
-    }
-}
-
-/// Of all log-odds together: one scale for all nets, so that a sure one keeps its say.
-fn standard_deviation(rows: &[(Logits, bool)]) -> f64 {
-    let all = || rows.iter().flat_map(|(logits, _)| logits.iter().map(|x| f64::from(*x)));
-    let n = (rows.len() * MEMBERS).max(1) as f64;
-    let mean = all().sum::<f64>() / n;
-    (all().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt()
-}
-
-/// Newton's steps on one coordinate at a time, the intercept last.
-fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
-    let n = rows.len().max(1) as f64;
-    let mut weights = [EQUAL; MEMBERS];
-    let mut logits: Vec<f64> = rows.iter().map(|(x, _)| EQUAL * x.iter().sum::<f64>()).collect();
-    for _ in 0..ROUNDS {
-        for k in 0..=MEMBERS {
-            let x = |row: &[f64; MEMBERS]| row.get(k).copied().unwrap_or(1.0);
-            let pull = weights.get(k).map_or(0.0, |weight| PULL * (weight - EQUAL));
-            let (mut slope, mut curve) = (pull, if k < MEMBERS { PULL } else { 1e-6 });
-            for ((row, target), logit) in rows.iter().zip(&logits) {
-                let p = 1.0 / (1.0 + (-logit).exp());
-                slope += (p - target) * x(row) / n;
-                curve += p * (1.0 - p) * x(row).powi(2) / n;
-            }
-            let mut step = -slope / curve;
-            if let Some(weight) = weights.get_mut(k) {
-                step = step.max(-*weight);
-                *weight += step;
-            }
-            logits.iter_mut().zip(rows).for_each(|(logit, (row, _))| *logit += step * x(row));
-        }
-    }
-    weights
-}
-
-/// The nets, unweighted.
-pub(crate) struct Members(Vec<Classifier>);
+/// The nets, unweighted: one for each of [`SOURCES`].
+struct Members(Vec<Classifier>);
 
 impl Members {
-    /// One net for each of [`SOURCES`].
-    pub(crate) fn new(nets: Vec<Classifier>) -> Self {
-        Self(nets)
+    /// Of a trained ensemble, for windows of `features` features.
+    fn load(trained: &Trained, features: usize) -> Result<Self> {
+        Ok(Self(classifier::load(trained, MEMBERS, features)?))
     }
 
     /// Log-odds of every row of windows [B, W, D] by every net.
-    pub(crate) fn scores(&self, windows: &Tensor) -> Result<Vec<Logits>> {
+    fn scores(&self, windows: &Tensor) -> Result<Vec<Logits>> {
         let mut all = vec![[0f32; MEMBERS]; windows.dim(0)? * windows.dim(1)?];
         for (k, net) in self.0.iter().enumerate() {
             let logits = net.rows(windows)?;
@@ -121,15 +42,9 @@ impl Members {
 }
 
 /// The weighted mix.
-pub(crate) struct Ensemble {
+struct Ensemble {
     members: Members,
     weights: Weights,
-}
-
-impl Ensemble {
-    pub(crate) fn new(nets: Vec<Classifier>, weights: Weights) -> Self {
-        Self { members: Members::new(nets), weights }
-    }
 }
 
 impl Detector for Ensemble {
@@ -139,39 +54,49 @@ impl Detector for Ensemble {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The detector `ensemble`.
+pub(super) struct Spec;
 
-    /// Rows whose first net knows, whose second guesses and whose third is wrong.
-    fn rows() -> Vec<(Logits, bool)> {
-        (0..400)
-            .map(|i| {
-                let (hit, noise) = (i % 4 == 0, ((i * 37) % 101) as f32 / 50.0 - 1.0);
-                let right = if hit { 2.0 } else { -2.0 };
-                ([right + noise, 2.0 * noise, -right], hit)
-            })
-            .collect()
+impl DetectorSpec for Spec {
+    fn is_trained(&self) -> bool {
+        true
     }
 
-    #[test]
-    fn weights_prefer_the_net_that_knows() {
-        let Weights(weights) = Weights::fit(&rows());
-        assert!(weights[0] > 0.6 && weights[0] > weights[1] && weights[2] < 0.05, "{weights:?}");
-        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    fn train(
+        &self,
+        data: &TrainingData<'_>,
+        config: &DetectConfig,
+        control: &dyn Control,
+    ) -> Result<Option<Fit>> {
+        let normal = data.windows(control)?;
+        let parameters = train_each(normal, &SOURCES, config, control, Classifier::train)?;
+        let mut trained = Trained::new(config.clone(), Learned::default(), parameters);
+        trained.learned.weights = Some(weigh(&trained, normal, control)?);
+        Ok(Some(Fit { trained, calibration: None }))
     }
 
-    #[test]
-    fn odds_are_averaged() {
-        let even = Weights::default();
-        assert!((even.mix(&[1.0; 3]) - 1.0).abs() < 1e-6);
-        let sure = even.mix(&[30.0, -5.0, -400.0]);
-        assert!((f64::from(sure) - (30.0 - 3f64.ln())).abs() < 1e-5, "{sure}");
-        assert!(Weights([0.0, 0.0, 1.0]).mix(&[3e38, -3e38, -3e38]).is_finite());
+    fn is_sound(&self, learned: &Learned, _: &DetectConfig, _: usize) -> bool {
+        learned.weights.as_ref().is_some_and(Weights::is_sound)
+            && learned.normal_classes.is_empty()
+            && learned.evidence.is_none()
     }
 
-    #[test]
-    fn nothing_known_is_equal_weights() {
-        assert_eq!(Weights::fit(&[]), Weights::default());
+    fn shapes(&self, _: &Learned, config: &DetectConfig, features: usize) -> Result<Shapes> {
+        classifier::shapes(MEMBERS, features, config)
     }
+
+    fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
+        let trained = stored.trained()?;
+        let members = Members::load(trained, stored.features())?;
+        let weights = trained.learned.weights.clone().unwrap_or_default();
+        Ok(Loaded::Windows(Box::new(Ensemble { members, weights })))
+    }
+}
+
+/// The weights of trained nets, from held-out windows with other anomalies of the same kinds.
+fn weigh(trained: &Trained, normal: &NormalWindows<'_>, control: &dyn Control) -> Result<Weights> {
+    let members = Members::load(trained, normal.matrix.features())?;
+    let held_out = HeldOut::draw(normal, &SOURCES, trained.config.seed, control)?;
+    let rows = held_out.marked(control, |windows: &Tensor| members.scores(windows))?;
+    Ok(Weights::fit(&rows))
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::collection::Detectors;
 use super::evidence::RowShares;
 use super::locate::located;
+use super::spec::Loaded;
 use crate::alarm::{Alarm, Reference, Rule, Run};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::data::series::Series;
@@ -48,12 +49,13 @@ impl Detectors {
         let line = self.threshold(threshold, config.detector)?;
         let known = self.reference(kind);
         let mut reference = known.cloned().unwrap_or_default();
-        let (scores, shares) = match kind {
-            DetectorKind::Evidence => {
-                let scored = self.score_by_evidence(generator, series, config, control)?;
-                (scored.scores, Some(scored.shares))
+        let (scores, located_by) = match self.load(kind, generator)? {
+            Loaded::Series(evidence) => {
+                generator.normaliser.check(series)?;
+                let scored = evidence.score(series, config, control)?;
+                (scored.scores, Some((evidence, scored.shares)))
             }
-            _ => (self.score(generator, series, config, control)?, None),
+            Loaded::Windows(_) => (self.score(generator, series, config, control)?, None),
         };
         let window = generator.config.window;
         let followed = match threshold {
@@ -63,12 +65,12 @@ impl Detectors {
             }
             _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
         };
-        let located_by = match shares {
-            Some(shares)
+        let located_by = match located_by {
+            Some((evidence, shares))
                 if !followed.runs.is_empty()
                     && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
             {
-                Some((self.evidence()?.scaled(series)?, shares))
+                Some((evidence.scaled(series)?, shares))
             }
             _ => None,
         };

@@ -1,5 +1,7 @@
 //! The windows of a series that detectors are trained and calibrated on.
 
+use std::cell::OnceCell;
+
 use candle_core::{Device, Tensor};
 
 use super::negatives::{Anomalous, NegativeSampler};
@@ -19,6 +21,33 @@ const EXAMINED: usize = 256;
 /// Windows of scores that begin within the rows of one.
 const SCORED: usize = 4;
 
+/// What a detector is trained on: a series, and its normal windows once they are asked for.
+pub(crate) struct TrainingData<'a> {
+    pub generator: &'a Generator,
+    pub series: &'a Series<'a>,
+    normal: OnceCell<NormalWindows<'a>>,
+}
+
+impl<'a> TrainingData<'a> {
+    pub(crate) fn new(generator: &'a Generator, series: &'a Series<'a>) -> Self {
+        Self { generator, series, normal: OnceCell::new() }
+    }
+
+    /// The normal windows; all generated anomalies are made of them, with the VAE.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] where there is no VAE, [`crate::Error::TooShort`],
+    /// [`crate::Error::NoWindow`], [`crate::Error::Interrupted`].
+    pub(crate) fn windows(&self, control: &dyn Control) -> Result<&NormalWindows<'a>> {
+        self.generator.require_vae()?;
+        if let Some(normal) = self.normal.get() {
+            return Ok(normal);
+        }
+        let normal = NormalWindows::new(self.generator, self.series, control)?;
+        Ok(self.normal.get_or_init(|| normal))
+    }
+}
+
 /// The normal windows of a series, as a detector sees them.
 pub(crate) struct NormalWindows<'a> {
     pub generator: &'a Generator,
@@ -34,11 +63,7 @@ pub(crate) struct NormalWindows<'a> {
 
 impl<'a> NormalWindows<'a> {
     /// The same windows as the VAE's: to train on and held out.
-    pub(crate) fn new(
-        generator: &'a Generator,
-        series: &Series<'_>,
-        control: &dyn Control,
-    ) -> Result<Self> {
+    fn new(generator: &'a Generator, series: &Series<'_>, control: &dyn Control) -> Result<Self> {
         let config = &generator.config;
         let starts = clean_starts(series, config)?;
         let (train, validation) = windows::split(&starts, config.window, config.validation);

@@ -12,6 +12,15 @@ pub trait Detector: Sync + Send {
     /// # Errors
     /// When the shape does not fit the detector.
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>>;
+
+    /// What each feature adds to the score of each row: [B * W * D] values >= 0; `None` for a detector
+    /// that cannot tell features apart.
+    ///
+    /// # Errors
+    /// When the shape does not fit the detector.
+    fn features(&self, _windows: &Tensor) -> Result<Option<Vec<f32>>> {
+        Ok(None)
+    }
 }
 
 /// The mean of several.

@@ -16,7 +16,7 @@ use crate::anomaly::latent::descriptor::Clusters;
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
 use crate::config::{DetectConfig, DetectorKind, Distance, FitConfig};
 use crate::data::normalise::Normaliser;
-use crate::detector::{Calibration, Detectors, Learned, Trained};
+use crate::detector::{Calibration, Detectors, Learned, Trained, is_trained, spec};
 use crate::error::{Error, Result};
 use crate::generator::{Generator, Health, Report};
 use crate::kernels::with_slices;
@@ -290,11 +290,14 @@ fn check(metadata: &Metadata) -> Result<()> {
     }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
-        if !kind.is_trained() || !learned.fits(*kind, config, n) {
+        if !is_trained(*kind)
+            || config.detector != *kind
+            || !spec(*kind).is_sound(learned, config, n)
+        {
             return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
         }
     }
-    let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
+    let holds = |kind: &DetectorKind| !is_trained(*kind) || metadata.detectors.contains_key(kind);
     if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
         || !report.detector.iter().all(holds)
     {
@@ -326,7 +329,7 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Paramete
     }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
-        let own = Trained::shapes(*kind, features, &entry.config, &entry.learned)?;
+        let own = spec(*kind).shapes(&entry.learned, &entry.config, features)?;
         shapes.extend(own.into_iter().map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
     if tensors.len() != shapes.len() {

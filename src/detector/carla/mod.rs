@@ -14,12 +14,14 @@ mod classify;
 mod neighbours;
 mod pretext;
 mod resnet;
+pub(super) mod spec;
 
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 
 use super::classifier::{LIMIT, limit};
 use super::negatives::NegativeSampler;
+use super::nets::NetTask;
 use super::score_rows::Detector;
 use crate::config::DetectConfig;
 use crate::data::batches::map_shares;
@@ -82,20 +84,13 @@ impl Carla {
         Ok(Self { normal_class, ..carla })
     }
 
-    /// Trains both stages on the windows at `starts` (at least one) of `matrix` against those of
-    /// `negatives`: parameters, and the class that most of the windows at `starts` fall into. Each
-    /// stage takes half of `detector_steps`: as many again were not seen to help.
+    /// Trains both stages on at least one normal window: parameters, and the class that most of the
+    /// normal windows fall into. Each stage takes half of `detector_steps`: twice as many did not help.
     ///
     /// # Errors
     /// [`Error::Diverged`], [`Error::Interrupted`].
-    pub(crate) fn train(
-        matrix: &Matrix,
-        starts: &[usize],
-        window: usize,
-        negatives: &NegativeSampler<'_>,
-        (config, net): (&DetectConfig, u64),
-        control: &dyn Control,
-    ) -> Result<(Parameters, usize)> {
+    pub(crate) fn train(task: &NetTask<'_>, control: &dyn Control) -> Result<(Parameters, usize)> {
+        let NetTask { matrix, starts, window, negatives, config, net } = *task;
         let pool = |most: usize| Pool {
             matrix,
             starts: spread(starts, most),
@@ -268,7 +263,9 @@ mod tests {
     ) -> Result<(Parameters, usize)> {
         let kind = (Negatives::Noise, config.seed);
         let source = NegativeSampler::new(generator, (matrix, matrix), starts, kind, 64, control)?;
-        Carla::train(matrix, starts, WINDOW, &source, (config, 0), control)
+        let negatives = &source;
+        let task = NetTask { matrix, starts, window: WINDOW, negatives, config, net: 0 };
+        Carla::train(&task, control)
     }
 
     /// Share of (shifted, normal) pairs of later windows in which the shifted one scores higher.

@@ -24,8 +24,9 @@ mod projection;
 mod reference;
 mod rows;
 mod share;
+pub(super) mod spec;
 
-pub(crate) use detector::{Evidence, Scored};
+pub(crate) use detector::Evidence;
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, Kept};
 pub(crate) use share::{LEAST_UNIT, RowShares};
