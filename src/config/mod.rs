@@ -19,6 +19,7 @@ mod table;
 
 pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
+pub(crate) use declare::words;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use fit::{
     FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
