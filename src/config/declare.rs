@@ -1,6 +1,6 @@
 //! Declares options and the words that some of them take, each once.
 
-/// Declares a struct of options: a doc sentence, a name, a type, a default and a [`Rule`] each.
+/// Declares a struct of options: a doc sentence, a name, a type, a default and a [`OptionRule`] each.
 macro_rules! options {
     (
         $(#[doc = $about:literal])+

@@ -25,9 +25,9 @@ impl Detector for Amplitude {
 }
 
 /// The detector `amplitude`.
-pub(super) struct Spec;
+pub(super) struct AmplitudeSpec;
 
-impl DetectorSpec for Spec {
+impl DetectorSpec for AmplitudeSpec {
     fn load<'a>(&self, _: Stored<'a>) -> Result<Loaded<'a>> {
         Ok(Loaded::Windows(Box::new(Amplitude)))
     }

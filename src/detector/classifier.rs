@@ -8,12 +8,12 @@ use candle_core::{D, Device, Tensor};
 use super::nets::{self, NetTask, train_each};
 use super::normal::TrainingData;
 use super::score_rows::Detector;
-use super::spec::{DetectorSpec, Fit, Loaded, STEPS, Shapes, Stored};
+use super::spec::{DetectorSpec, Fit, Loaded, STEPS, Stored};
 use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, Negatives};
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
-use crate::nn::Parameters;
+use crate::nn::{Parameters, Shapes};
 use crate::nn::descent::{Descent, Plan};
 use crate::nn::parameters::{Linear, Scope, Store};
 use crate::nn::training::train;
@@ -139,9 +139,9 @@ impl Detector for Classifier {
 }
 
 /// The detector `classifier`.
-pub(super) struct Spec;
+pub(super) struct ClassifierSpec;
 
-impl DetectorSpec for Spec {
+impl DetectorSpec for ClassifierSpec {
     fn is_trained(&self) -> bool {
         true
     }

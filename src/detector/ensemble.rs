@@ -11,11 +11,12 @@ use super::classifier::{self, Classifier};
 use super::nets::train_each;
 use super::normal::{HeldOut, NormalWindows, TrainingData};
 use super::score_rows::Detector;
-use super::spec::{DetectorSpec, Fit, Loaded, Shapes, Stored};
+use super::spec::{DetectorSpec, Fit, Loaded, Stored};
 use super::trained::{Learned, Trained};
 use super::weights::{Logits, MEMBERS, Weights};
 use crate::config::{DetectConfig, Negatives};
 use crate::error::Result;
+use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
 /// What the nets are trained against.
@@ -55,9 +56,9 @@ impl Detector for Ensemble {
 }
 
 /// The detector `ensemble`.
-pub(super) struct Spec;
+pub(super) struct EnsembleSpec;
 
-impl DetectorSpec for Spec {
+impl DetectorSpec for EnsembleSpec {
     fn is_trained(&self) -> bool {
         true
     }

@@ -2,12 +2,11 @@
 
 use super::negatives::NegativeSampler;
 use super::normal::NormalWindows;
-use super::spec::Shapes;
 use super::trained::Trained;
 use crate::config::{DetectConfig, Negatives};
 use crate::data::normalise::Matrix;
 use crate::error::Result;
-use crate::nn::Parameters;
+use crate::nn::{Parameters, Shapes};
 use crate::runtime::control::{Control, Part};
 
 /// Residuals of the VAE that negatives for training are made of.

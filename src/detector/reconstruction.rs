@@ -82,9 +82,9 @@ impl Detector for Errors<'_> {
 }
 
 /// The detector `reconstruction`.
-pub(super) struct Spec;
+pub(super) struct ReconstructionSpec;
 
-impl DetectorSpec for Spec {
+impl DetectorSpec for ReconstructionSpec {
     fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
         stored.generator.require_vae()?;
         Ok(Loaded::Windows(Box::new(Errors::new(stored.generator))))

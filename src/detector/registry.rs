@@ -9,12 +9,12 @@ use crate::config::DetectorKind;
 /// What there is to know of the detector `kind`. One more detector is one more line.
 pub(crate) fn spec(kind: DetectorKind) -> &'static dyn DetectorSpec {
     match kind {
-        DetectorKind::Reconstruction => &reconstruction::Spec,
-        DetectorKind::Amplitude => &amplitude::Spec,
-        DetectorKind::Classifier => &classifier::Spec,
-        DetectorKind::Carla => &carla::spec::Spec,
-        DetectorKind::Ensemble => &ensemble::Spec,
-        DetectorKind::Evidence => &evidence::spec::Spec,
+        DetectorKind::Reconstruction => &reconstruction::ReconstructionSpec,
+        DetectorKind::Amplitude => &amplitude::AmplitudeSpec,
+        DetectorKind::Classifier => &classifier::ClassifierSpec,
+        DetectorKind::Carla => &carla::CarlaSpec,
+        DetectorKind::Ensemble => &ensemble::EnsembleSpec,
+        DetectorKind::Evidence => &evidence::spec::EvidenceSpec,
     }
 }
 

@@ -8,13 +8,11 @@ use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, Negatives};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
+use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
 /// Optimiser steps of most detectors where none are given.
 pub(crate) const STEPS: usize = 200;
-
-/// Names and shapes of tensors.
-pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
 /// How a detector is trained, kept in a model and loaded from it. A detector that is not trained has to
 /// say only how it is loaded.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Built, Kept};
+use super::evidence::{Built, KeptEvidence};
 use super::weights::Weights;
 use crate::config::DetectConfig;
 use crate::nn::Parameters;
@@ -28,7 +28,7 @@ pub(crate) struct Learned {
     pub normal_classes: Vec<usize>,
     /// Scales and references of the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<Kept>,
+    pub evidence: Option<KeptEvidence>,
 }
 
 impl Trained {

@@ -34,7 +34,7 @@ const PSI_AT_ONE: f64 = 1.1;
 const COPY: f64 = 0.01;
 
 /// What calibration finds and generation reads.
-pub(crate) struct Learned {
+pub(crate) struct Calibrated {
     /// The net with its calibrated psi.
     pub vae: Vae,
     pub tau: BTreeMap<Distance, f64>,
@@ -136,7 +136,7 @@ pub(crate) fn calibrate(
     vae: &Vae,
     samples: &Samples<'_>,
     control: &dyn Control,
-) -> Result<(Learned, Report)> {
+) -> Result<(Calibrated, Report)> {
     let (psi, in_band) = calibrate_psi(vae, samples, control)?;
     let vae = vae.with_psi(psi)?;
     let (r2, r2_pca) = reconstruction(&vae, samples, control)?;
@@ -148,7 +148,7 @@ pub(crate) fn calibrate(
     let correlation = samples.correlation(&decoded)?;
     let (tau, local_tau) = thresholds(&vae, samples, &normal_range, control)?;
     let kinds = Clusters::default();
-    let mut learned = Learned { vae, tau, local_tau, normal_range, correlation, kinds };
+    let mut learned = Calibrated { vae, tau, local_tau, normal_range, correlation, kinds };
     let probe = generation(&learned, samples, control)?;
     learned.kinds =
         Clusters::find(&probe.descriptors, samples.config().kinds, samples.config().seed);
@@ -263,12 +263,12 @@ fn latents(
 }
 
 /// One anomaly per held-out window, as the preset makes them that belongs to the training.
-fn generation(learned: &Learned, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
+fn generation(learned: &Calibrated, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
     let config = GenerateConfig::preset(match samples.config().margin {
         Margin::Input => Preset::Paper,
         Margin::Reconstruction => Preset::Default,
     });
-    let Learned { vae, tau, local_tau, normal_range, .. } = learned;
+    let Calibrated { vae, tau, local_tau, normal_range, .. } = learned;
     let rule = Rule::new(&config, tau, local_tau.as_ref(), normal_range);
     let prober = Prober { vae, rule, config: &config, distances: &[] };
     prober.probe(&samples.fresh, samples.config(), control)

@@ -11,7 +11,7 @@ use super::storage::{Before, slice, with_slices};
 /// Rows up to which the gradient of the input is computed transposed.
 const FEW_ROWS: usize = 32;
 
-struct Linear {
+struct LinearOp {
     relu: bool,
 }
 
@@ -20,7 +20,7 @@ struct Linear {
 /// # Errors
 /// When shapes do not agree or a tensor is not f32 on the CPU.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(weight, bias, Linear { relu })
+    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu })
 }
 
 /// g W^T, [rows, I]. Of few rows it is computed as (W g^T)^T, which reads W where it lies instead of
@@ -39,7 +39,7 @@ fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> 
     Ok(dx)
 }
 
-impl CustomOp3 for Linear {
+impl CustomOp3 for LinearOp {
     fn name(&self) -> &'static str {
         "genias-linear"
     }

@@ -132,7 +132,7 @@ impl Reads {
     }
 
     /// Whether rows are read inside of `source`, and written inside of `size` values.
-    fn check(&self, source: Rows<'_>, width: usize, size: usize) -> Result<()> {
+    fn check(&self, source: RowBlock<'_>, width: usize, size: usize) -> Result<()> {
         let (read, written) = (self.inputs, self.to.len());
         if read * source.width > source.values.len() || written * width > size {
             bail!("rows {read} of {} values, {written} of {width}", source.width);
@@ -143,7 +143,7 @@ impl Reads {
 
 /// Rows of `width` values.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct RowBlock<'a> {
     pub(super) values: &'a [f32],
     pub(super) width: usize,
 }
@@ -201,7 +201,7 @@ impl Finish<'_> {
 /// # Errors
 /// When a row lies outside of its buffer.
 pub(super) fn correlate(
-    x: Rows<'_>,
+    x: RowBlock<'_>,
     weight: Weight<'_>,
     reads: &Reads,
     finish: Finish<'_>,
@@ -236,8 +236,8 @@ pub(super) fn correlate(
 /// # Errors
 /// When a row lies outside of its buffer.
 pub(super) fn outer(
-    x: Rows<'_>,
-    g: Rows<'_>,
+    x: RowBlock<'_>,
+    g: RowBlock<'_>,
     reads: &Reads,
     (taps, step): (&[usize], usize),
     gradient: &mut [f32],
@@ -267,7 +267,7 @@ fn aligned(buffer: &mut Scratch, n: usize) -> &mut [f32] {
 }
 
 struct Correlate<'a> {
-    x: Rows<'a>,
+    x: RowBlock<'a>,
     weight: Weight<'a>,
     reads: &'a Reads,
     finish: Finish<'a>,
@@ -513,14 +513,14 @@ unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
 }
 
 /// A row of the input and the row of the gradient that it meets.
-struct Pair {
+struct RowPair {
     x: *const f32,
     g: *const f32,
 }
 
 struct Outer<'a> {
-    x: Rows<'a>,
-    g: Rows<'a>,
+    x: RowBlock<'a>,
+    g: RowBlock<'a>,
     reads: &'a Reads,
     taps: &'a [usize],
     step: usize,
@@ -583,7 +583,7 @@ impl Outer<'_> {
         // Rows of g, padded to whole vectors.
         let mut block = Scratch::new(BLOCK * width + LINE);
         let block = aligned(&mut block, BLOCK * width);
-        let mut pairs: Vec<Pair> = Vec::with_capacity(BLOCK);
+        let mut pairs: Vec<RowPair> = Vec::with_capacity(BLOCK);
         let padded = self.reads.from.len() / self.reads.taps;
         for (first, to) in (0..).step_by(BLOCK).zip(self.reads.to.chunks(BLOCK)) {
             for (slot, &to) in block.chunks_exact_mut(width).zip(to) {
@@ -595,7 +595,7 @@ impl Outer<'_> {
                 let from = &self.reads.from[k * padded + first..][..to.len()];
                 let rows = from.iter().zip(block.chunks_exact(width));
                 pairs.clear();
-                pairs.extend(rows.filter(|(from, _)| **from != PADDING).map(|(from, g)| Pair {
+                pairs.extend(rows.filter(|(from, _)| **from != PADDING).map(|(from, g)| RowPair {
                     x: self.x.values[*from as usize * self.x.width..].as_ptr(),
                     g: g.as_ptr(),
                 }));
@@ -617,7 +617,7 @@ impl Outer<'_> {
     unsafe fn tile<S: Simd, const V: usize, const R: usize>(
         &mut self,
         simd: S,
-        pairs: &[Pair],
+        pairs: &[RowPair],
         (k, c, panel): (usize, usize, usize),
     ) {
         let columns = V * S::F32_LANES;
@@ -731,7 +731,7 @@ mod tests {
                 };
                 let mut out = vec![f32::NAN; g.len()];
                 let (x, g) =
-                    (Rows { values: &x, width: inputs }, Rows { values: &g, width: outputs });
+                    (RowBlock { values: &x, width: inputs }, RowBlock { values: &g, width: outputs });
                 let op = Correlate { x, weight, reads: &reads, finish, out: out.as_mut_ptr() };
                 arch.dispatch(op);
                 assert_close(&out, &sums);
@@ -750,7 +750,7 @@ mod tests {
         let reads = Reads::new(map, 1, 1, 4, 4);
         let (x, w) = ([0.0; 8], [0.0; 6]);
         let weight = Weight { values: &w, inputs: 2, outputs: 3, taps: &[0], steps: (3, 1) };
-        let rows = |n: usize| Rows { values: &x[..n], width: 2 };
+        let rows = |n: usize| RowBlock { values: &x[..n], width: 2 };
         assert!(correlate(rows(8), weight, &reads, Finish::default()).is_ok());
         assert!(correlate(rows(6), weight, &reads, Finish::default()).is_err());
         let short = Weight { values: &w[..5], ..weight };
@@ -759,7 +759,7 @@ mod tests {
         assert!(correlate(rows(8), weight, &reads, bias).is_err());
         let gate = Finish { gate: Some(&w), ..Finish::default() };
         assert!(correlate(rows(8), weight, &reads, gate).is_err());
-        let g = Rows { values: &[0.0; 12], width: 3 };
+        let g = RowBlock { values: &[0.0; 12], width: 3 };
         assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 6]).is_ok());
         assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 5]).is_err());
         assert!(outer(rows(8), g, &reads, (&[0, 0], 3), &mut [0.0; 6]).is_err());

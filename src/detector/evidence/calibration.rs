@@ -17,7 +17,7 @@ const LEAST_STEADY: f64 = 1e-6;
 /// Distance -> z = (distance - median) / unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Scale {
+pub(super) struct DistanceScale {
     /// Median of the leave-one-out distances.
     pub median: f64,
     /// Their 90 % quantile less the median.
@@ -27,7 +27,7 @@ pub(super) struct Scale {
     pub steady: f64,
 }
 
-impl Scale {
+impl DistanceScale {
     /// From leave-one-out distances, and from held-out ones where there are `quarters`.
     pub(super) fn fit(own: &[f32], held: &[f32], quarters: &[Option<Range<usize>>]) -> Self {
         let own = sorted(own.iter().copied());

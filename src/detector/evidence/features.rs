@@ -16,7 +16,7 @@ const FLOOR: f64 = 1e-3;
 /// What a feature does in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum FeatureKind {
     /// It takes values other than 0 and 1.
     Measurement,
     /// It moves between 0 and 1.
@@ -33,7 +33,7 @@ pub(crate) struct Features {
     centre: Vec<f64>,
     /// Range over the training rows; 1 where it is none.
     divisor: Vec<f64>,
-    kind: Vec<Kind>,
+    kind: Vec<FeatureKind>,
     /// Least deviation of a window that its shape is divided by, in units of the divisor.
     floor: Vec<f64>,
 }
@@ -74,9 +74,9 @@ impl Features {
         self.centre.push(mean);
         self.divisor.push(divisor);
         self.kind.push(match (moves, binary) {
-            (false, _) => Kind::Constant,
-            (true, true) => Kind::Flag,
-            (true, false) => Kind::Measurement,
+            (false, _) => FeatureKind::Constant,
+            (true, true) => FeatureKind::Flag,
+            (true, false) => FeatureKind::Measurement,
         });
         self.floor.push((FLOOR_SHARE * deviation).clamp(FLOOR, LIMIT));
     }
@@ -87,7 +87,7 @@ impl Features {
     }
 
     /// The features of some kinds.
-    pub(super) fn of(&self, chosen: impl Fn(Kind) -> bool) -> Vec<usize> {
+    pub(super) fn of(&self, chosen: impl Fn(FeatureKind) -> bool) -> Vec<usize> {
         (0..self.len()).filter(|&d| chosen(self.kind[d])).collect()
     }
 

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::calibration::{Scale, quarters};
+use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
-use super::plan::Plan;
+use super::plan::MemberPlan;
 use super::projection::Projection;
-use super::reference::Reference;
+use super::reference::ReferenceRows;
 use super::share::{Adding, Compared};
 use crate::error::Result;
 use crate::runtime::control::Control;
@@ -22,9 +22,9 @@ const BLOCKS: usize = 64;
 /// The windows of one size, of some features, seen in one way.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub plan: Plan,
+    pub plan: MemberPlan,
     pub projection: Projection,
-    pub scale: Scale,
+    pub scale: DistanceScale,
     /// What rows of normal windows usually differ by, feature by feature; empty where windows are not
     /// compared row by row.
     pub units: Vec<f32>,
@@ -34,7 +34,7 @@ pub(super) struct Member {
 
 /// What a fit of a member finds beside it: for every reference, where it begins, and the nearest of those
 /// that are far from it in time.
-pub(super) struct HeldOut {
+pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
 }
@@ -42,10 +42,10 @@ pub(super) struct HeldOut {
 impl Member {
     /// Fits the scale to distances between windows of normal rows.
     pub(super) fn fit(
-        plan: Plan,
-        reference: &Reference,
+        plan: MemberPlan,
+        reference: &ReferenceRows,
         features: &Features,
-    ) -> Result<(Self, HeldOut)> {
+    ) -> Result<(Self, LeftOut)> {
         let starts = reference.starts(plan.size);
         let chosen = plan.source.chosen(features);
         let windows =
@@ -66,21 +66,21 @@ impl Member {
             None => overlapping(i),
         };
         let held = to_others(&references, &every, apart)?;
-        let scale = Scale::fit(&distances(&own), &distances(&held), &quarters);
+        let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
             member.units = compared.units(&pairs);
         }
-        Ok((member, HeldOut { starts, found: held }))
+        Ok((member, LeftOut { starts, found: held }))
     }
 
     /// From what a model keeps.
     pub(super) fn restore(
-        plan: Plan,
-        (projection, scale, units): (Projection, Scale, Vec<f32>),
-        reference: &Reference,
+        plan: MemberPlan,
+        (projection, scale, units): (Projection, DistanceScale, Vec<f32>),
+        reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
@@ -104,7 +104,7 @@ impl Member {
     fn compared<'a>(
         &'a self,
         values: &'a Values,
-        reference: &'a Reference,
+        reference: &'a ReferenceRows,
     ) -> Option<Compared<'a>> {
         let level_free = self.plan.source.level_free()?;
         let (chosen, size) = (&self.chosen, self.plan.size);
@@ -116,7 +116,7 @@ impl Member {
     pub(super) fn say(
         &self,
         values: &Values,
-        reference: &Reference,
+        reference: &ReferenceRows,
         (starts, nearest, z): (&[usize], &[usize], &[f64]),
         mut shares: Adding<'_>,
         control: &dyn Control,

@@ -28,5 +28,5 @@ pub(super) mod spec;
 
 pub(crate) use detector::Evidence;
 pub(crate) use expected::Scaled;
-pub(crate) use kept::{Built, Kept};
+pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};

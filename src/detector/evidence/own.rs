@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::features::Values;
-use super::reference::Reference;
+use super::reference::ReferenceRows;
 use crate::data::positions::window_keys;
 
 /// First and last of the kept windows that look alike.
@@ -68,7 +68,7 @@ pub(super) struct RowHashes<'a> {
 }
 
 impl<'a> RowHashes<'a> {
-    pub(super) fn new(values: &Values, reference: &'a Reference) -> Self {
+    pub(super) fn new(values: &Values, reference: &'a ReferenceRows) -> Self {
         let (rows, kept) = (values.row_hashes(), reference.values.row_hashes());
         Self { rows, kept, runs: &reference.runs }
     }
@@ -98,8 +98,8 @@ mod tests {
     const SIZE: usize = 5;
 
     /// Rows 10..30 and 40..60 of a series are kept.
-    fn reference(values: &Values) -> Reference {
-        Reference::new(values, &[10..30, 40..60], usize::MAX)
+    fn reference(values: &Values) -> ReferenceRows {
+        ReferenceRows::new(values, &[10..30, 40..60], usize::MAX)
     }
 
     #[test]

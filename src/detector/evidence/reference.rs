@@ -12,12 +12,12 @@ const PIECES: usize = 32;
 
 /// Scaled training rows, and the runs in which windows may lie.
 #[derive(Clone)]
-pub(super) struct Reference {
+pub(super) struct ReferenceRows {
     pub values: std::sync::Arc<Values>,
     pub runs: Vec<Range<usize>>,
 }
 
-impl Reference {
+impl ReferenceRows {
     /// The rows of `runs` of a series; at most `most` of them, as evenly spaced pieces.
     pub(super) fn new(values: &Values, runs: &[Range<usize>], most: usize) -> Self {
         let rows: usize = runs.iter().map(Range::len).sum();

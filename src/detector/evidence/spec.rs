@@ -4,16 +4,17 @@ use super::detector::Evidence;
 use super::kept::Built;
 use crate::config::DetectConfig;
 use crate::detector::normal::TrainingData;
-use crate::detector::spec::{DetectorSpec, Fit, Loaded, Shapes, Stored};
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
 use crate::detector::threshold::Calibration;
 use crate::detector::trained::{Learned, Trained};
 use crate::error::{Error, Result};
+use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
 /// The detector `evidence`. Its thresholds come from normal rows alone.
-pub(crate) struct Spec;
+pub(crate) struct EvidenceSpec;
 
-impl DetectorSpec for Spec {
+impl DetectorSpec for EvidenceSpec {
     fn is_trained(&self) -> bool {
         true
     }

@@ -117,9 +117,9 @@ fn zero_weights(task: &Task<'_>, starts: &[usize], weight: f32) -> Result<Tensor
 }
 
 /// The held-out windows, with noise of their own.
-pub(super) struct HeldOut(Batch);
+pub(super) struct HeldOutBatch(Batch);
 
-impl HeldOut {
+impl HeldOutBatch {
     pub(super) fn new(task: &Task<'_>) -> Result<Self> {
         let starts = spread(task.validation, VALIDATION_WINDOWS);
         let mut rng = Rng::new(task.config.seed, Purpose::Validation, [0, 0]);

@@ -48,7 +48,7 @@ pub struct Progress {
 }
 
 /// The outcome of a training.
-pub(crate) struct Trained {
+pub(crate) struct TrainedVae {
     pub parameters: Parameters,
     pub history: Vec<Progress>,
     pub loss: f64,
