@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use genias::{Error, Model};
 
-/// What a cached fit came to: a model, or none for a series that has no usable window.
+/// The outcome of a cached fit: a model, or none for a series that has no usable window.
 pub type Fitted = Option<Arc<Model>>;
 
 /// Bytes of parameters that are kept, unless `GENIAS_CACHE_MB` says otherwise.

@@ -1,4 +1,4 @@
-//! The keyboard interrupt, counted beside whoever else handles it.
+//! The keyboard interrupt, counted in addition to the handlers that are there.
 //!
 //! Python's own handler only takes a note, which is read when Python runs next: after the query.
 //! This one counts interrupts where a running call can see them, and passes them on, so that Python
@@ -53,7 +53,7 @@ mod unix {
 
     extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         super::INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-        // A handler that was put in front of this one, and then behind it, calls it again.
+        // A handler that was installed before this one and again after it calls it again.
         if PASSING_ON.swap(true, Ordering::Acquire) {
             return;
         }

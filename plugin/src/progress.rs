@@ -1,4 +1,4 @@
-//! What this process fits and has fitted, for whoever looks: counts, and where every running
+//! What this process fits and has fitted, for progress displays: counts, and where every running
 //! training is.
 //!
 //! Python looks from a thread of its own; nothing here calls Python. A call knows how many groups
@@ -183,7 +183,7 @@ pub struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// It came to its end.
+    /// It ended.
     pub fn finish(mut self) {
         self.is_whole = true;
     }

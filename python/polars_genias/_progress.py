@@ -110,7 +110,7 @@ class _Count:
 
 @dataclass(frozen=True)
 class _State:
-    """What two looks at the counts of the process, `elapsed` seconds apart, come to."""
+    """What two looks at the counts of the process, `elapsed` seconds apart, mean."""
 
     first: dict[str, Any]
     now: dict[str, Any]

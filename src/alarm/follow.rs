@@ -18,7 +18,7 @@ const EVERY: usize = 32;
 /// Most scores that a reference keeps.
 pub(crate) const MEMORY: usize = 8192;
 
-/// What following the scores of a series comes to: the scores of normal rows, and where it stands.
+/// The state after following the scores of a series: the scores of normal rows, and the position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
@@ -113,7 +113,7 @@ impl Reference {
         rows as f64 / above.max(1) as f64 + f64::from(u8::from(above == 0))
     }
 
-    /// Whether following scores can have come to this.
+    /// Whether following scores can have led to this.
     pub(crate) fn is_sound(&self) -> bool {
         let all = [&self.scores, &self.recent, &self.run, &self.before];
         all.iter().all(|part| part.iter().all(|score| score.is_finite()))

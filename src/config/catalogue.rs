@@ -18,7 +18,7 @@ use super::table::{
 };
 use crate::error::{Error, Result};
 
-/// Options of a call that are in no configuration: `max_gap` is for whoever cuts rows into series.
+/// Options of a call that are in no configuration: `max_gap` is for the caller, who cuts rows into series.
 pub(super) const CALL: &[OptionSpec] = &[
     OptionSpec::new(
         ("preset", "Values for every option that is not given."),

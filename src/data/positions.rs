@@ -90,7 +90,7 @@ fn majority(values: impl Iterator<Item = i64> + Clone) -> Option<i64> {
 }
 
 /// The first row, and those at which the clock passes a multiple of `stride`. Where rows are denser
-/// than the clock, a row that is `stride` rows behind the last one.
+/// than the clock, a row that is `stride` rows after the last one.
 fn by_clock(ticks: &[i64], rows: Range<usize>, stride: usize, starts: &mut Vec<usize>) {
     let lap = |t: usize| ticks[t].div_euclid(stride as i64);
     let mut before = rows.start;

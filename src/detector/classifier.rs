@@ -23,7 +23,7 @@ use crate::runtime::rng::{Purpose, Rng};
 
 /// Taps of the first convolution.
 const FIRST_TAPS: usize = 7;
-/// Dilation of the residual blocks behind the first.
+/// Dilation of the residual blocks after the first.
 const DILATIONS: [usize; 5] = [2, 4, 8, 16, 32];
 /// z-scores beyond this look alike to the net.
 pub(crate) const LIMIT: f32 = 20.0;

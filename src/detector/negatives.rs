@@ -195,11 +195,11 @@ impl<'a> NegativeSampler<'a> {
     }
 
     /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
-    /// have begun before the window, and may end behind it.
+    /// have begun before the window, and may end after it.
     fn clipped_segment(&self, rng: &mut Rng) -> (Range<usize>, Vec<f32>) {
         let size = self.size();
         let length = (rng.log_uniform(1.0, LONGEST * size as f64).round() as usize).max(1);
-        let end = 1 + rng.below(size + length - 1); // behind its last row; its first is end - length
+        let end = 1 + rng.below(size + length - 1); // after its last row; its first is end - length
         let rows = end.saturating_sub(length)..end.min(size);
         let missed = length.saturating_sub(end);
         let weights = blend_weights(length)[missed..missed + rows.len()].to_vec();

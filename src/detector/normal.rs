@@ -205,7 +205,7 @@ impl HeldOut {
     }
 }
 
-/// Those of ascending rows that are at least `step` behind the one before.
+/// Those of ascending rows that are at least `step` rows after the one before.
 fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     for &start in starts {
@@ -216,8 +216,7 @@ fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     kept
 }
 
-/// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is
-/// empty.
+/// The items of rows that have all values; `missing` marks the rows that lack one, and may be empty.
 fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
     let rows = rows.into_iter().enumerate();
     rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)

@@ -1,4 +1,4 @@
-//! Fused residual blocks, one behind the other, as one operation.
+//! Fused residual blocks, one after the other, as one operation.
 //!
 //! candle keeps a gradient per tensor that it fills with zeros and adds to. Inside one operation the
 //! gradient of a hidden activation is written once, already gated by its ReLU, and the two ways
@@ -70,7 +70,7 @@ pub struct Block {
     pub skip: Option<Layer>,
 }
 
-/// Blocks one behind the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
+/// Blocks one after the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
 /// at.
 ///
 /// Weights and biases are all variables or all constants. Gradients of variables are taken by

@@ -20,7 +20,7 @@ pub struct Conv {
     pub dilation: usize,
     /// Zero rows in front.
     pub left: usize,
-    /// Zero rows behind.
+    /// Zero rows after the last.
     pub right: usize,
     /// Whether ReLU follows.
     pub relu: bool,

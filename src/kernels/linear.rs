@@ -69,7 +69,7 @@ impl CustomOp3 for LinearOp {
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
     }
 
-    /// dx = g W^T, dW = x^T g, db = sum of g over rows; g = dy where y > 0 behind a ReLU.
+    /// dx = g W^T, dW = x^T g, db = sum of g over rows; g = dy where y > 0 after a ReLU.
     fn bwd(
         &self,
         x: &Tensor,

@@ -87,7 +87,7 @@ impl Reads {
 
     /// For `batch` windows of `inputs` rows each, and as many of `outputs` rows.
     ///
-    /// Rows that the same taps reach come one behind the other, so that whole tiles leave the other
+    /// Rows that the same taps reach are consecutive, so that whole tiles leave the other
     /// taps out.
     fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
         let step = map.divisor as usize;
@@ -104,8 +104,8 @@ impl Reads {
         for (k, from) in from.chunks_exact_mut(padded.max(1)).enumerate() {
             let mut rest = from;
             for (phase, n) in phases.clone() {
-                let (slots, behind) = rest.split_at_mut(batch * n);
-                rest = behind;
+                let (slots, after) = rest.split_at_mut(batch * n);
+                rest = after;
                 let first = phase as i32 * map.scale + k as i32 * map.tap + map.offset;
                 if first.rem_euclid(map.divisor) != 0 {
                     continue;
@@ -352,7 +352,7 @@ impl Correlate<'_> {
         }
     }
 
-    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros behind
+    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros after
     /// the last.
     #[inline(always)]
     fn pack(&self, first: usize, columns: usize, weights: &mut [f32], bias: &mut [f32]) {
@@ -473,7 +473,7 @@ unsafe fn accumulate<S: Simd, const V: usize>(
     *sums = tile;
 }
 
-/// V vectors that lie one behind the other.
+/// V consecutive vectors.
 ///
 /// # Safety
 /// `from` points to V * lanes values.
@@ -622,7 +622,7 @@ impl Outer<'_> {
     ) {
         let columns = V * S::F32_LANES;
         let channels = self.x.width;
-        // Rows behind the last are computed as the last, and not stored.
+        // Rows after the last are computed as the last, and not stored.
         let at: [usize; R] = from_fn(|r| (c + r).min(channels - 1));
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for pair in pairs {

@@ -243,7 +243,7 @@ impl Model {
     }
 
     /// This model with other scores of normal rows for a detector, of the default one where `kind` is
-    /// `None`: those that following a series came to.
+    /// `None`: those after following a series.
     pub fn with_reference(&self, kind: Option<DetectorKind>, reference: Reference) -> Self {
         let mut model = self.clone();
         let kind = kind.unwrap_or_else(|| self.detector());

@@ -172,7 +172,7 @@ impl Vae {
         Ok(Output { mu, log_variance, reconstruction, perturbed, both, log_factor })
     }
 
-    /// dec(mu + noise) and behind it the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
+    /// dec(mu + noise), followed by the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
     ///
     /// # Errors
     /// When a shape does not fit the model.

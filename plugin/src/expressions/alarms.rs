@@ -1,4 +1,4 @@
-//! `alarms(...)`: one row per alarm; with group keys, behind the keys.
+//! `alarms(...)`: one row per alarm; with group keys, after the keys.
 
 use genias::alarm::Alarm;
 use genias::Series as TimeSeries;

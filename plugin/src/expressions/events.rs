@@ -1,5 +1,5 @@
 //! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
-//! same rows with the same options; with group keys, behind the keys.
+//! same rows with the same options; with group keys, after the keys.
 
 use genias::anomaly::Anomaly;
 use genias::{Options, Series as TimeSeries};

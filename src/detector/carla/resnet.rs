@@ -1,7 +1,7 @@
 //! The encoder: a residual net over time (Wang et al., 2017, "Time series classification from
 //! scratch with deep neural networks"), as narrow as CARLA's.
 //!
-//! Unlike theirs it has no normalisation layers, neither inside nor behind the pooling: they erase
+//! Unlike theirs it has no normalisation layers, neither before nor after the pooling: they erase
 //! the amplitude, which is what many anomalies are.
 
 use candle_core::Tensor;
@@ -28,7 +28,7 @@ struct ResidualBlock {
     skip: Option<Layer>,
 }
 
-/// As many output rows as input rows; an even kernel reads one more row behind than in front.
+/// As many output rows as input rows; an even kernel reads one more row after than before.
 fn same(kernel: usize, relu: bool) -> Conv {
     let left = (kernel - 1) / 2;
     Conv { kernel, stride: 1, dilation: 1, left, right: kernel - 1 - left, relu }

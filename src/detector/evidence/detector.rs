@@ -32,7 +32,7 @@ pub(crate) struct Evidence {
     pub(super) max_null: f64,
 }
 
-/// What is said of the rows of a series.
+/// Scores of the rows of a series.
 pub(crate) struct ScoredRows {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
@@ -250,7 +250,7 @@ fn weight(member: &Member) -> f64 {
     }
 }
 
-/// Adds what a member says of every row that its windows cover.
+/// Adds the contribution of a member to every row that its windows cover.
 fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
     let (source, weight) = (member.plan.source, weight(member));
     for row in 0..count {

@@ -175,7 +175,7 @@ impl Values {
         (0..self.0.len()).all(|d| self.window(d, a, size) == self.window(d, b, size))
     }
 
-    /// Rows `pieces`, one behind the other.
+    /// Rows `pieces`, concatenated.
     pub(super) fn picked(&self, pieces: &[std::ops::Range<usize>]) -> Self {
         let pick = |column: &Vec<f32>| -> Vec<f32> {
             pieces.iter().flat_map(|piece| &column[piece.clone()]).copied().collect()

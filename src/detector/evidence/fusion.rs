@@ -27,7 +27,7 @@ impl GroupSums {
     }
 }
 
-/// What a member says of a row: ln(1 + max(z, 0)).
+/// The contribution of a member to a row: ln(1 + max(z, 0)).
 fn member(z: f64) -> f64 {
     z.max(0.0).ln_1p()
 }
@@ -43,7 +43,7 @@ impl Fusion {
         Self { groups: [0, 1, 2].map(sums) }
     }
 
-    /// Adds what a member of weight `weight` says of a row.
+    /// Adds the contribution of a member of weight `weight` to a row.
     pub(super) fn add(&mut self, source: Representation, weight: f64, row: usize, z: f64) {
         self.groups[position(source)].add(row, weight, member(z));
     }

@@ -111,7 +111,7 @@ impl Member {
         Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
-    /// Hands to `shares` what windows say of the rows that they cover: those at `starts` (ascending), the
+    /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
     /// number of the nearest reference of each, and z.
     pub(super) fn say(
         &self,
