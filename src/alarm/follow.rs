@@ -207,7 +207,7 @@ impl Reference {
         true
     }
 
-    /// Takes other scores for the reference; the lines are drawn again after this row.
+    /// Replaces the scores of the reference; the lines are drawn again after this row.
     fn replace(&mut self, scores: Vec<f32>) {
         self.scores = scores;
         self.recent.clear();
@@ -228,7 +228,7 @@ impl Reference {
         }
     }
 
-    /// Takes the reference from before a change back where scores are as they were then.
+    /// Restores the reference from before a change where scores are as they were then.
     fn look_back(&mut self, score: f64, lines: &Lines, rule: &Rule) {
         let Some(low) = lines.before else { return };
         self.calm = if score <= low { self.calm + 1 } else { 0 };

@@ -1,4 +1,4 @@
-//! What a user bears -> lines, and how they follow the scores.
+//! The false alarms that a user accepts -> lines, and how they follow the scores.
 
 use super::follow::{MEMORY, Reference};
 use super::rule::Rule;

@@ -74,7 +74,7 @@ impl Detectors {
 
     /// Score of every row: the windows at every `stride` rows of each stretch that holds no gap and
     /// few enough nulls ([`Series::positions`] says which), its first and its last one, are scored row
-    /// by row; what covers a row is put together as `aggregate` says. `None` where a row lacks a
+    /// by row; the windows that cover a row are combined by `aggregate`. `None` where a row lacks a
     /// value, or no window covers it.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Detectors {
         }
     }
 
-    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// What every feature adds to the score of every row, to locate an anomaly: per
     /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.
     ///
@@ -150,7 +150,7 @@ impl Detectors {
     }
 }
 
-/// What `work` gives for the rows of covering windows, `width` values each, put together.
+/// What `work` gives for the rows of covering windows, `width` values each, combined.
 fn overlap(
     generator: &Generator,
     series: &Series<'_>,

@@ -2,8 +2,8 @@
 //! noise as well. The weights come from held-out windows with generated anomalies ([`Weights::fit`]).
 //!
 //! The nets were chosen on the development series of `docs/benchmark.md`. The VAE's error and the
-//! amplitude are not among them: they made the mix worse there, with weights that generated
-//! anomalies chose.
+//! amplitude are not among them: with weights fitted to generated anomalies, they made the mix worse
+//! there.
 
 use candle_core::Tensor;
 

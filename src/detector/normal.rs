@@ -18,7 +18,7 @@ use crate::runtime::control::Control;
 /// Held-out windows that a detector is calibrated on, and as many with anomalies.
 const EXAMINED: usize = 256;
 
-/// Windows of scores that begin within the rows of one.
+/// Scored windows that begin within the rows of one.
 const SCORED: usize = 4;
 
 /// What a detector is trained on: a series, and its normal windows once they are asked for.
@@ -77,7 +77,7 @@ impl<'a> NormalWindows<'a> {
         self.generator.config.window
     }
 
-    /// What `work` gives for the rows of the held-out windows, put together as scores are: time order.
+    /// What `work` gives for the rows of the held-out windows, combined as scores are, in time order.
     pub(crate) fn held_out_scores(
         &self,
         control: &dyn Control,

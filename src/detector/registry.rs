@@ -6,7 +6,7 @@ use super::spec::DetectorSpec;
 use super::{amplitude, carla, classifier, ensemble, evidence, reconstruction};
 use crate::config::DetectorKind;
 
-/// What there is to know of the detector `kind`. One more detector is one more line.
+/// How the detector `kind` is trained, kept and loaded. One more detector is one more line.
 pub(crate) fn spec(kind: DetectorKind) -> &'static dyn DetectorSpec {
     match kind {
         DetectorKind::Reconstruction => &reconstruction::ReconstructionSpec,
@@ -33,7 +33,7 @@ pub fn needs_vae(kind: DetectorKind) -> bool {
     spec(kind).needs_vae()
 }
 
-/// A detector as other languages read of it.
+/// A detector, as other languages see it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct DetectorRow {
     /// Its name as an option.

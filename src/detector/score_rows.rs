@@ -1,10 +1,10 @@
-//! What a detector is: something that scores the rows of windows.
+//! The trait of detectors that score windows row by row.
 
 use candle_core::Tensor;
 
 use crate::error::Result;
 
-/// What scores the rows of windows.
+/// Scores the rows of windows.
 pub trait Detector: Sync + Send {
     /// Scores of the rows of windows [B, W, D] (every feature in its own scale, see
     /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more anomalous.

@@ -1,4 +1,4 @@
-//! What the rest of the crate needs to know of a detector.
+//! What the rest of the crate needs to know about a detector.
 
 use super::evidence::Evidence;
 use super::normal::TrainingData;

@@ -1,10 +1,10 @@
-//! What each net of an ensemble weighs: a logistic regression on held-out rows.
+//! The weights of the nets of an ensemble: a logistic regression on held-out rows.
 
 use serde::{Deserialize, Serialize};
 
 /// Number of nets.
 pub(crate) const MEMBERS: usize = 3;
-/// What each net weighs before anything is known.
+/// The weight of each net before anything is known.
 const EQUAL: f64 = 1.0 / MEMBERS as f64;
 /// Strength of the pull towards equal weights.
 const PULL: f64 = 0.3;
@@ -14,7 +14,7 @@ const ROUNDS: usize = 50;
 /// The log-odds of a row by every net.
 pub(crate) type Logits = [f32; MEMBERS];
 
-/// What each net weighs; they add up to 1.
+/// The weight of each net; they add up to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Weights([f64; MEMBERS]);
@@ -44,8 +44,8 @@ impl Weights {
         if sum > 0.0 { Self(weights.map(|weight| weight / sum)) } else { Self::default() }
     }
 
-    /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. What one
-    /// net is sure of counts, even where the others were not taught to see it.
+    /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. A
+    /// net that is confident counts, even where the others were not trained to see the anomaly.
     pub(crate) fn mix(&self, logits: &Logits) -> f32 {
         let largest = logits.iter().fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
         let odds = |(w, logit): (&f64, &f32)| w * f64::from(logit - largest).exp();

@@ -23,7 +23,7 @@ const OVERLAP: usize = 4;
 /// Most training rows that a model keeps.
 const MOST_ROWS: usize = 1 << 16;
 
-/// What scores the rows of a series.
+/// Scores the rows of a series.
 pub(crate) struct Evidence {
     pub(super) features: Features,
     pub(super) reference: ReferenceRows,
@@ -170,7 +170,7 @@ impl Evidence {
     }
 
     /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
-    /// that is alike the one before it has its answer.
+    /// that equals the one before it shares its result.
     fn nearest(
         &self,
         member: &Member,
@@ -198,8 +198,8 @@ impl Evidence {
         Ok(repeats.iter().map(&mut of_window).unzip())
     }
 
-    /// How far apart training rows are that are compared with each other: no anomaly is shorter than
-    /// the largest window to be taken for usual because it goes on. A quarter of the rows at most.
+    /// How far apart training rows are that are compared with each other: the largest window, so that a
+    /// long anomaly does not look usual because of its own continuation. A quarter of the rows at most.
     fn reach(&self) -> usize {
         let largest = self.members.iter().map(|member| member.plan.size).max();
         largest.unwrap_or(0).min(self.reference.rows() / 4)

@@ -41,7 +41,7 @@ pub(crate) struct Features {
 /// The values of a series as distances see them, feature by feature: [D][T].
 pub(crate) struct Values(Vec<Vec<f32>>);
 
-/// What one pass over the values of a feature finds; halves, so that no sum of finite values is not.
+/// What one pass over the values of a feature finds; halves, so that no sum of finite values overflows.
 #[derive(Default)]
 struct Extent {
     low: f64,
@@ -199,7 +199,7 @@ impl Values {
     }
 }
 
-/// Draws lines between known values; outside of them the nearest one goes on. All missing: 0.
+/// Interpolates linearly between known values; outside of them the nearest one is repeated. All missing: 0.
 fn fill(values: &mut [f32]) {
     let known: Vec<usize> = (0..values.len()).filter(|&t| !values[t].is_nan()).collect();
     let (Some(&first), Some(&last)) = (known.first(), known.last()) else {

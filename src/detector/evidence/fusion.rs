@@ -2,7 +2,7 @@
 
 use super::plan::Representation;
 
-/// Weighted sums per row of what the members of each group say.
+/// Weighted sums, per row, of the contributions of the members of each group.
 pub(super) struct Fusion {
     groups: [GroupSums; 3],
 }
@@ -48,7 +48,7 @@ impl Fusion {
         self.groups[position(source)].add(row, weight, member(z));
     }
 
-    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none says anything.
+    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none contributes.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
         let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
         let context = match (all, joint) {

@@ -1,5 +1,5 @@
-//! What a model keeps of the evidence: the normal rows, and of every member what cannot be computed
-//! from them at once.
+//! What a model keeps of the evidence: the normal rows, and of every member what is slow to compute from
+//! them.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, Shapes};
 
-/// Most members that are read: more than a fit makes.
+/// Most members that a model may list: more than a fit makes.
 const MOST_MEMBERS: usize = 64;
 /// Name of the tensor of the reference's rows.
 const ROWS: &str = "rows";
@@ -41,12 +41,12 @@ struct Entry {
     /// Principal components.
     rank: usize,
     scale: DistanceScale,
-    /// What rows usually differ by, feature by feature; none where windows are not compared row by row.
+    /// Usual difference of rows, per feature; empty where windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     units: Vec<f32>,
 }
 
-/// The evidence of a model, put together from what is kept when it is first used.
+/// The evidence of a model, restored from what is kept when it is first used.
 #[derive(Clone, Default)]
 pub(crate) struct Built(Arc<OnceLock<Evidence>>);
 

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Leave-one-out distances that the scale is set on: at least so many, where there are.
+/// Fewest leave-one-out distances that the scale is set on, where there are as many.
 const CALIBRATION: usize = 1000;
 /// Blocks of windows of which what they say is held at a time.
 const BLOCKS: usize = 64;
@@ -25,15 +25,15 @@ pub(super) struct Member {
     pub plan: MemberPlan,
     pub projection: Projection,
     pub scale: DistanceScale,
-    /// What rows of normal windows usually differ by, feature by feature; empty where windows are not
+    /// Usual difference of rows of normal windows, per feature; empty where windows are not
     /// compared row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
 }
 
-/// What a fit of a member finds beside it: for every reference, where it begins, and the nearest of those
-/// that are far from it in time.
+/// By-product of the fit of a member: where every reference begins, and the nearest of those that are far
+/// from it in time.
 pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
@@ -100,7 +100,7 @@ impl Member {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
     }
 
-    /// Windows beside those of the reference, row by row; `None` where they are not compared so.
+    /// Windows and their references, to be compared row by row; `None` where they are not.
     fn compared<'a>(
         &'a self,
         values: &'a Values,

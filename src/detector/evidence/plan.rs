@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::embedding::Embedding;
 use super::features::{Features, FeatureKind};
 
-/// Window sizes as shares of the model's window, and the least.
+/// Window sizes as shares of the model's window, and the smallest size.
 const SHARES: [f64; 3] = [0.32, 0.64, 1.28];
 const SMALLEST: usize = 8;
-/// Windows of a size that the training rows must have room for, one beside the other.
+/// Disjoint windows of a size that the training rows must have room for.
 const ROOM: f64 = 2.5;
 
 /// The features of a member, and how its windows are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Representation {
-    /// Measurements, without the flags: these cannot be foreseen, and would drown the others.
+    /// Measurements, without the flags: these cannot be predicted, and would drown the others.
     Measured(Embedding),
     /// All features, constant ones in their own unit.
     All,
@@ -60,7 +60,7 @@ impl Representation {
         }
     }
 
-    /// Its weight within what measurements say.
+    /// Its weight among measurements.
     pub(super) fn weight(self) -> f64 {
         match self {
             Self::Measured(Embedding::Level | Embedding::Shape) => 2.0,
@@ -68,7 +68,7 @@ impl Representation {
         }
     }
 
-    /// Those that these features call for.
+    /// Those that apply to these features.
     fn all(features: &Features) -> Vec<Self> {
         let measured = !features.of(|kind| kind == FeatureKind::Measurement).is_empty();
         let several = features.len() > 1;

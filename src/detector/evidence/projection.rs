@@ -1,4 +1,4 @@
-//! Embedded windows in few coordinates: principal components, and the norm of what they leave.
+//! Embedded windows in few coordinates: principal components, and the norm of the residual.
 
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_into};
@@ -6,7 +6,7 @@ use crate::stats::pca::Pca;
 
 /// Principal components at most; an embedding of no more values is only centred.
 pub(super) const COMPONENTS: usize = 32;
-/// Training windows that the components are taken of: at least so many, where there are.
+/// Fewest training windows that the components are computed from, where there are as many.
 const ROWS: usize = 1200;
 
 /// e -> (V^T c, ||c - V V^T c||), c = e - mean.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::features::Values;
 
-/// Windows of one size that others are compared with: at least so many, where there are, and less than
-/// twice as many.
+/// Fewest windows of one size that others are compared with, where there are as many; at most twice as many
+/// are used.
 const WINDOWS: usize = 2500;
 /// Pieces that the kept rows lie in, where they are not all kept.
 const PIECES: usize = 32;
