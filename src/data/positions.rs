@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 /// What the windows that score a series are tied to. The first and the last window of every stretch of
-/// usable rows are scored besides, so that every row is covered.
+/// usable rows are scored in addition, so that every row is covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Positions {
     /// The first row of a stretch.

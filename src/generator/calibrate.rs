@@ -115,7 +115,7 @@ impl<'a> Samples<'a> {
         self.task.config
     }
 
-    /// How the features go together in training windows; `None` for a single one.
+    /// Correlation of the features in training windows; `None` for a single one.
     fn correlation(&self, decoded: &[f32]) -> Result<Option<Correlation>> {
         let (matrix, series) = (self.task.matrix, self.series);
         if matrix.features() < 2 {
@@ -310,7 +310,7 @@ impl Probe {
     }
 }
 
-/// Makes one anomaly per window, and looks at it.
+/// Makes one anomaly per window, and measures it.
 struct Prober<'a> {
     vae: &'a Vae,
     rule: Rule<'a>,

@@ -14,7 +14,7 @@ use crate::stats::pca::Pca;
 use crate::vae::train::{StopReason, Task, train};
 use crate::vae::{Architecture, Vae, readout};
 
-/// Windows that the principal components are taken of.
+/// Most windows that the principal components are computed from.
 const PCA_WINDOWS: usize = 1200;
 
 /// Fits a generator to the clean rows of a series; no detector.

@@ -1,4 +1,4 @@
-//! What a fit was worth: numbers that nothing reads at inference.
+//! Diagnostics of a fit: numbers that inference does not read.
 
 use crate::config::words;
 use crate::vae::train::{Progress, StopReason};

@@ -17,7 +17,7 @@ use crate::vae::{Vae, halves, sigma};
 
 /// psi of a residual, log-uniform.
 const PSI: (f64, f64) = (1.5, 8.0);
-/// Share of the residuals that come of a sparse shift of the latent mean instead.
+/// Share of the residuals that are made by a sparse shift of the latent mean instead.
 const MEAN_SHIFTS: f64 = 0.5;
 /// Share of the latent units that such a shift moves.
 const SHIFTED_UNITS: f64 = 0.06;
@@ -35,7 +35,7 @@ pub(crate) struct Residuals {
 
 impl Residuals {
     /// Of `count` of the windows at `starts` of the live features, drawn anew, each with a psi of its
-    /// own; with dec(mu) on demand.
+    /// own; with dec(mu) where asked for.
     pub(crate) fn draw(
         vae: &Vae,
         (live, starts): (&Matrix, &[usize]),
@@ -110,7 +110,7 @@ impl Source for DeformedSource<'_> {
 }
 
 /// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
-/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. On demand dec(mu), too.
+/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. Also dec(mu), where asked for.
 fn residual_share(
     vae: &Vae,
     starts: Vec<usize>,

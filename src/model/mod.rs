@@ -26,7 +26,7 @@ pub struct Model {
     pub generator: Generator,
     /// What scores rows.
     pub detectors: Detectors,
-    /// What the fit was worth.
+    /// Diagnostics of the fit.
     pub report: Report,
     /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
     pub seconds: Option<f64>,

@@ -29,7 +29,7 @@ pub(crate) fn dtw(a: &[f32], b: &[f32]) -> f32 {
     above[0] = 0.0;
     for (i, value) in a.iter().take(n).enumerate() {
         let (low, high) = (i.saturating_sub(band), (i + band + 1).min(n));
-        // Cells beside the band are never reached.
+        // Cells outside the band are never reached.
         row[low] = f64::INFINITY;
         for j in low..high {
             let least = above[j].min(above[j + 1]).min(row[j]);
@@ -44,8 +44,8 @@ pub(crate) fn dtw(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Shape-based distance of k-Shape (Paparrizos and Gravano, SIGMOD 2015), in [0, 2]: 1 - the largest
-/// cross-correlation over all shifts of the two centred stretches, divided by their norms. Blind to
-/// level, amplitude and shift. 0 for two flat stretches, 1 where only one is flat.
+/// cross-correlation over all shifts of the two centred stretches, divided by their norms. Invariant
+/// to level, amplitude and shift. 0 for two flat stretches, 1 where only one is flat.
 pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
     let n = a.len().min(b.len());
     let (a, b) = (centred(&a[..n]), centred(&b[..n]));
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::stats::rms;
 
-    /// The whole table of costs, cells beside the band left out.
+    /// The whole table of costs, cells outside the band left out.
     fn naive_dtw(a: &[f32], b: &[f32]) -> f64 {
         let n = a.len();
         let mut cost = vec![vec![f64::INFINITY; n + 1]; n + 1];

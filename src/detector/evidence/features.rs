@@ -114,7 +114,7 @@ impl Features {
             && self.divisor.iter().chain(&self.floor).all(positive)
     }
 
-    /// A series in this scale. What is missing lies on the line between the values beside it.
+    /// A series in this scale. Missing values are interpolated linearly.
     pub(super) fn apply(&self, series: &Series<'_>) -> Result<Values> {
         if series.columns().width() != self.len() {
             let allowed = format!("a series of the model's {} features", self.len());
