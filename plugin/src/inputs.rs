@@ -163,7 +163,7 @@ impl Frame {
         }
     }
 
-    /// What came of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
+    /// The outcome of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
     /// and failures are nulls.
     pub fn settled<T>(
         &self,

@@ -59,13 +59,13 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     Plan::new(frame.groups.len(), &phases)
 }
 
-/// Whether nothing is needed of a model but a detector that needs no VAE.
+/// Whether all that is needed of a model is a detector without a VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
     let needs_vae = needs_vae(frame.options.detect.detector);
     frame.models.is_none() && detector == Detector::Trained && !needs_vae
 }
 
-/// Runs `work` on every group with its model and hands the answers to `take`, in order of the
+/// Runs `work` on every group with its model and hands the results to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
 /// an error.
 pub fn for_each_group<T: Send>(
@@ -118,7 +118,7 @@ pub fn for_each_series<T: Send>(
     frame.warn()
 }
 
-/// The answers for the series of a block, made in the pool and taken in their order.
+/// The results for the series of a block, made in the pool and taken in their order.
 fn answers<T: Send>(
     series: &[TimeSeries<'_>],
     answer: impl Fn(usize) -> genias::Result<Option<T>> + Sync,

@@ -125,7 +125,7 @@ impl Plan {
         plan
     }
 
-    /// Lets `change` loose on the tally of every phase with what is done of it, then on that of the
+    /// Applies `change` to the tally of every phase with what is done of it, then on that of the
     /// groups.
     fn count(&self, change: impl Fn(&mut Tally, usize)) {
         let mut registry = registry();
@@ -167,7 +167,7 @@ impl Plan {
     }
 }
 
-/// What a call that fails does not get to.
+/// The trainings that a failed call did not reach.
 impl Drop for Plan {
     fn drop(&mut self) {
         self.count(|tally, done| tally.abandoned += self.groups.saturating_sub(done));

@@ -1,6 +1,6 @@
 """A line that shows how far the fits of this process are.
 
-The compiled library counts, whether anybody looks or not. Here a thread looks, and draws.
+The compiled library always counts; here a thread reads the counts and draws.
 """
 
 from __future__ import annotations

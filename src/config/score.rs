@@ -13,7 +13,7 @@ words! {
         Mean = "mean",
         /// The largest.
         Max = "max",
-        /// The score of the window that ends with the row: what could be said at that time.
+        /// The score of the window that ends with the row: what was known at that time.
         Last = "last",
     }
 }
@@ -25,7 +25,7 @@ pub enum Threshold {
     /// on above a low one.
     #[default]
     Auto,
-    /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
+    /// Peaks over threshold: the score that one normal row in a thousand exceeds, by a generalised
     /// Pareto tail (Siffer et al., KDD 2017).
     Pot,
     /// This quantile of the scores of held-out normal rows, in [0, 1].
@@ -35,7 +35,7 @@ pub enum Threshold {
 }
 
 words! {
-    /// What a score is given as.
+    /// Form of a score.
     pub enum Scale {
         /// In the detector's own units.
         Score = "score",
@@ -52,7 +52,7 @@ options! {
     #[derive(Copy)]
     pub struct ScoreConfig of "scores", for SCORES;
 
-    /// What the scores and labels come from; with a model, by default the model's own.
+    /// Detector that scores and labels come from; with a model, by default the model's own.
     detector: Option<DetectorKind> = None => any();
     /// How the scores of the windows that cover a row are combined.
     aggregate: Aggregate = Aggregate::Mean => any();
@@ -62,7 +62,7 @@ options! {
     per_feature: bool = false => any()
         .verbs(&["score"])
         .when("detector", PER_FEATURE);
-    /// What a score is given as: in the detector's own units, or how probable it is in normal rows.
+    /// Form of a score: in the detector's own units, or as the probability of as high a score in a normal row.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
 }
 
@@ -72,7 +72,7 @@ words! {
         /// A promise about false alarms: alarms that start above a high line and go on above a low
         /// one.
         Auto = "auto",
-        /// Peaks over threshold: the score that a normal row passes once in a thousand.
+        /// Peaks over threshold: the score that one normal row in a thousand exceeds.
         Pot = "pot",
     }
 }
@@ -97,7 +97,7 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
 ];
 
 impl Threshold {
-    /// Refuses a line beside a promise: the promise draws the line.
+    /// Refuses a threshold together with a promise: the promise sets the threshold.
     pub(super) fn check(self, alarm: &AlarmConfig) -> Result<()> {
         if self == Self::Auto || !alarm.asks() {
             return Ok(());

@@ -100,7 +100,7 @@ impl Table {
         self.column(name, |alarm| Some(get(alarm) as u32))
     }
 
-    /// Names of the features to blame, the first of them first.
+    /// Names of the features to blame, the main one first.
     fn features(&self, names: &[String]) -> Series {
         let rows = self.alarms.len();
         let mut lists = ListStringChunkedBuilder::new("features".into(), rows, rows);

@@ -31,7 +31,7 @@ pub(super) fn output(
     Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
 }
 
-/// A column that says one thing of every stretch.
+/// A column with one value per stretch.
 pub(super) fn column<'a, S, T>(
     name: &str,
     stretches: &'a [S],

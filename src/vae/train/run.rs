@@ -1,4 +1,4 @@
-//! The training of a VAE: held-out windows are looked at now and then, and decide when to stop.
+//! The training of a VAE: held-out windows are evaluated every few steps, and decide when to stop.
 
 use super::batch::{Batch, HeldOutBatch};
 use super::task::{Progress, StopReason, Task, TrainedVae};
