@@ -143,16 +143,16 @@ impl<'a> NegativeSampler<'a> {
                 let deformation = Deformation::draw(self.size(), residuals.starts.len(), rng);
                 let source = DeformedSource { residuals, pick, deformation, live };
                 let placed = self.clipped_segment(rng);
-                let kept = deformation != Deformation::Residual;
-                self.sized(&source, self.view(window), placed, kept, rng)
+                let least = (deformation != Deformation::Residual).then_some(LEAST);
+                self.sized(&source, self.view(window), placed, least, rng)
             }
             Negatives::Genias => {
                 let source = ResidualSource { residuals, pick, live };
-                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+                self.sized(&source, self.view(window), self.blended_segment(rng), None, rng)
             }
             _ => {
                 let source = NoiseSource { live };
-                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+                self.sized(&source, self.view(window), self.blended_segment(rng), None, rng)
             }
         };
         changes.iter().for_each(|change| {
@@ -166,13 +166,13 @@ impl<'a> NegativeSampler<'a> {
     }
 
     /// What a source adds, blended into the window by the weights of the segment and set to a strength
-    /// that is drawn; where sizes are `kept`, only what could not be seen is.
+    /// that is drawn: every change, or only those below a `least` strength.
     fn sized(
         &self,
         source: &impl Source,
         window: Window<'_>,
         (segment, weights): (Range<usize>, Vec<f32>),
-        kept: bool,
+        least: Option<f32>,
         rng: &mut Rng,
     ) -> (Range<usize>, Vec<Change>) {
         let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
@@ -180,7 +180,7 @@ impl<'a> NegativeSampler<'a> {
         let mut changes = source.changes(window, &segment, rng);
         for Change { delta, .. } in &mut changes {
             delta.iter_mut().zip(&weights).for_each(|(delta, weight)| *delta *= weight);
-            if !kept || rms(delta) < LEAST {
+            if least.is_none_or(|least| rms(delta) < least) {
                 rescale(delta, &weights, strength, up);
             }
         }

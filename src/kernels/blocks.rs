@@ -33,16 +33,9 @@ impl Layer {
         Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
-    fn forward(
-        &self,
-        x: &[f32],
-        size: ConvSize,
-        residual: Option<&[f32]>,
-        relu: bool,
-    ) -> Result<Vec<f32>> {
+    fn forward(&self, x: &[f32], size: ConvSize, finish: Finish<'_>) -> Result<Vec<f32>> {
         with_slices([&self.weight, &self.bias], |[weight, bias]| {
-            let finish = Finish { bias: Some(bias), residual, relu, gate: None };
-            self.geometry.forward(x, weight, size, finish)
+            self.geometry.forward(x, weight, size, Finish { bias: Some(bias), ..finish })
         })
     }
 
@@ -129,16 +122,17 @@ impl Block {
     }
 
     fn forward(&self, x: &[f32], sizes: &Sizes) -> Result<Activations> {
-        let hidden = self.first.forward(x, sizes.first, None, true)?;
+        let relu = Finish { relu: true, ..Finish::default() };
+        let hidden = self.first.forward(x, sizes.first, relu)?;
         let skipped = match &self.skip {
             Some(skip) => {
                 let size = ConvSize { outputs: sizes.second.outputs, ..sizes.first };
-                Some(Scratch::from(skip.forward(x, size, None, false)?))
+                Some(Scratch::from(skip.forward(x, size, Finish::default())?))
             }
             None => None,
         };
         let residual = Some(skipped.as_deref().unwrap_or(x));
-        let output = self.second.forward(&hidden, sizes.second, residual, true)?;
+        let output = self.second.forward(&hidden, sizes.second, Finish { residual, ..relu })?;
         Ok(Activations { hidden, output })
     }
 

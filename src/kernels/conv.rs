@@ -45,8 +45,8 @@ impl ConvSize {
 
 impl Conv {
     /// Sees the present and the past only: K - 1 dilated taps of zeros in front.
-    pub fn causal(kernel: usize, stride: usize, dilation: usize, relu: bool) -> Self {
-        Self { kernel, stride, dilation, left: (kernel - 1) * dilation, right: 0, relu }
+    pub fn causal(kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self { kernel, stride, dilation, left: (kernel - 1) * dilation, right: 0, relu: false }
     }
 
     /// Output row t sees rows t - K/2 ..= t + K/2, for odd K.
@@ -132,7 +132,8 @@ impl Conv {
         let ConvSize { inputs, outputs, .. } = size;
         let mut dw = vec![0f32; self.kernel * inputs * outputs];
         let reads = self.reads(size.batch, size.rows);
-        let (x, g) = (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
+        let (x, g) =
+            (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
         outer(x, g, &reads, (&self.taps(size), outputs), &mut dw)?;
         Ok(dw)
     }

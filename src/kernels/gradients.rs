@@ -49,9 +49,10 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
 /// Hands the gradient of `weight` over; gives it back as a tensor outside of [`backward`].
 pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor>> {
     let left = OPEN.with_borrow_mut(|open| match open {
-        Some(parts) if weight.is_variable() => {
-            add_dense(parts.entry(weight.id()).or_insert(PartialGradient::Dense(Vec::new())), gradient)
-        }
+        Some(parts) if weight.is_variable() => add_dense(
+            parts.entry(weight.id()).or_insert(PartialGradient::Dense(Vec::new())),
+            gradient,
+        ),
         _ => Some(gradient),
     });
     left.map(|gradient| Tensor::from_vec(gradient, weight.shape(), weight.device())).transpose()
@@ -166,7 +167,7 @@ impl<'a> Summed<'a> {
             let n = g.len() / self.cols;
             let taken = range.len() / self.cols;
             let x = View::strided(x.get(first..).unwrap_or_default(), n, taken, inputs);
-            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols, false)?;
+            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols)?;
         }
         for share in self.shares {
             if let Some(PartialGradient::Dense(values)) = share.parts.get(&self.weight.id()) {

@@ -15,12 +15,20 @@ struct LinearOp {
     relu: bool,
 }
 
-/// y = x W + b, ReLU of it if `relu`: x [N, I], W [I, O], b [O] -> [N, O].
+/// y = x W + b: x [N, I], W [I, O], b [O] -> [N, O].
 ///
 /// # Errors
 /// When shapes do not agree or a tensor is not f32 on the CPU.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu })
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: false })
+}
+
+/// relu(x W + b), as [`linear`].
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: true })
 }
 
 /// g W^T, [rows, I]. Of few rows it is computed as (W g^T)^T, which reads W where it lies instead of

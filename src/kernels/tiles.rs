@@ -730,8 +730,10 @@ mod tests {
                     gate: Some(&g),
                 };
                 let mut out = vec![f32::NAN; g.len()];
-                let (x, g) =
-                    (RowBlock { values: &x, width: inputs }, RowBlock { values: &g, width: outputs });
+                let (x, g) = (
+                    RowBlock { values: &x, width: inputs },
+                    RowBlock { values: &g, width: outputs },
+                );
                 let op = Correlate { x, weight, reads: &reads, finish, out: out.as_mut_ptr() };
                 arch.dispatch(op);
                 assert_close(&out, &sums);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::kernels::{Conv, Layer, linear};
+use crate::kernels::{Conv, Layer, linear, linear_relu};
 use crate::runtime::rng::Rng;
 
 /// Parameters by name.
@@ -71,9 +71,7 @@ impl<'a> Store<'a> {
     }
 
     /// Names and shapes of what `build` declares.
-    pub(crate) fn shapes<T>(
-        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
-    ) -> Result<Shapes> {
+    pub(crate) fn shapes<T>(build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>) -> Result<Shapes> {
         let mut store = Self::new(ValueOrigin::Nowhere);
         build(&mut store.root())?;
         Ok(store.declared.into_iter().map(|declared| (declared.name, declared.shape)).collect())
@@ -242,11 +240,11 @@ impl From<(Tensor, Tensor)> for Linear {
 impl Linear {
     /// [B, inputs] -> [B, outputs].
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        linear(x, &self.weight, &self.bias, false)
+        linear(x, &self.weight, &self.bias)
     }
 
     /// relu(x W + b).
     pub(crate) fn forward_relu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        linear(x, &self.weight, &self.bias, true)
+        linear_relu(x, &self.weight, &self.bias)
     }
 }

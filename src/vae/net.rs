@@ -10,8 +10,8 @@ use super::init::Beginning;
 use super::local::{Local, scaled};
 use crate::config::Perturbation;
 use crate::error::Result;
-use crate::nn::{Parameters, Shapes};
 use crate::nn::parameters::{Declared, ParameterGroup, Scope, Start, Store};
+use crate::nn::{Parameters, Shapes};
 use crate::runtime::rng::{Purpose, Rng};
 
 /// The VAE.

@@ -39,17 +39,18 @@ pub(super) fn train(pool: &Pool<'_>, control: &dyn Control) -> Result<Parameters
     let shares = plan.shares;
     let first = first_of_run(&pool.starts, window);
     let build = |scope: &mut Scope<'_, '_>| ResNet::build(features, scope);
-    let prepare = |encoder: &ResNet, step: usize, control: &dyn Control| -> Result<Vec<TripletShare>> {
-        spread_over_pool(shares, control, |share| {
-            let mut rng = Rng::new(
-                config.seed,
-                Purpose::Detector,
-                [(net << 32) + step as u64, (1 << 32) + share as u64],
-            );
-            let key = ((2 * net) << 32) + (step * shares + share) as u64;
-            TripletShare::draw(pool, &first, encoder, key, &mut rng)
-        })
-    };
+    let prepare =
+        |encoder: &ResNet, step: usize, control: &dyn Control| -> Result<Vec<TripletShare>> {
+            spread_over_pool(shares, control, |share| {
+                let mut rng = Rng::new(
+                    config.seed,
+                    Purpose::Detector,
+                    [(net << 32) + step as u64, (1 << 32) + share as u64],
+                );
+                let key = ((2 * net) << 32) + (step * shares + share) as u64;
+                TripletShare::draw(pool, &first, encoder, key, &mut rng)
+            })
+        };
     let loss = |encoder: &ResNet, batch: &Vec<TripletShare>, share: usize| -> Result<Tensor> {
         let negatives: Vec<Tensor> = hardest(batch, share)
             .into_iter()

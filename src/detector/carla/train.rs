@@ -1,7 +1,7 @@
 //! Training: both stages, one after the other, then the class that is normal.
 
-use super::net::Carla;
 use super::neighbours::Neighbours;
+use super::net::Carla;
 use super::resnet::{ResNet, WIDTH};
 use super::stage::Pool;
 use super::{classify, pretext};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::embedding::Embedding;
-use super::features::{Features, FeatureKind};
+use super::features::{FeatureKind, Features};
 
 /// Window sizes as shares of the model's window, and the smallest size.
 const SHARES: [f64; 3] = [0.32, 0.64, 1.28];

@@ -1,7 +1,7 @@
 //! Embedded windows in few coordinates: principal components, and the norm of the residual.
 
 use crate::error::Result;
-use crate::kernels::{View, matmul, matmul_into};
+use crate::kernels::{View, matmul, matmul_add};
 use crate::stats::pca::Pca;
 
 /// Principal components at most; an embedding of no more values is only centred.
@@ -64,7 +64,7 @@ impl Projection {
         let components = matmul(View::new(&embedded, n, width), directions)?;
         let opposite: Vec<f32> = components.iter().map(|x| -x).collect();
         let opposite = View::new(&opposite, n, self.rank);
-        matmul_into(opposite, directions.t(), &mut embedded, width, true)?;
+        matmul_add(opposite, directions.t(), &mut embedded, width)?;
         let mut projected = Vec::with_capacity(n * (self.rank + 1));
         for (i, rest) in embedded.chunks_exact(width).enumerate() {
             projected.extend_from_slice(&components[i * self.rank..(i + 1) * self.rank]);
