@@ -33,8 +33,10 @@ macro_rules! options {
         impl $crate::config::table::Config for $config {
             const OPTIONS: &'static [$crate::config::table::OptionSpec] = &[$(
                 $crate::config::table::OptionSpec::new(
-                    (stringify!($name), concat!($($doc),+)),
-                    ($group, $verbs),
+                    stringify!($name),
+                    concat!($($doc),+),
+                    $group,
+                    $verbs,
                     <$type as $crate::config::table::Shaped>::SHAPE,
                     $rule,
                 )

@@ -80,17 +80,18 @@ words! {
 /// Options of `label` that make a [`Threshold`].
 pub(super) const THRESHOLD: &[OptionSpec] = &[
     OptionSpec::new(
-        ("threshold", "Instead of a promise: the score above which a row is anomalous."),
-        ("scores", LABELS),
+        "threshold",
+        "Instead of a promise: the score above which a row is anomalous.",
+        "scores",
+        LABELS,
         Shape { of: Of::WordOrNumber(NamedThreshold::WORDS), ..plain(Of::Number) },
         any(),
     ),
     OptionSpec::new(
-        (
-            "quantile",
-            "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
-        ),
-        ("scores", LABELS),
+        "quantile",
+        "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
+        "scores",
+        LABELS,
         Shape { optional: true, ..plain(Of::Number) },
         between(0.0, 1.0),
     ),

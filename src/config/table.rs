@@ -198,8 +198,10 @@ impl OptionRule {
 impl OptionSpec {
     /// An option of a group whose verbs are `verbs`, where its rule names no others.
     pub(super) const fn new(
-        (name, doc): (&'static str, &'static str),
-        (group, verbs): (&'static str, &'static [&'static str]),
+        name: &'static str,
+        doc: &'static str,
+        group: &'static str,
+        verbs: &'static [&'static str],
         shape: Shape,
         rule: OptionRule,
     ) -> Self {

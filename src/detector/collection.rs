@@ -9,7 +9,7 @@ use super::spec::{Loaded, Stored};
 use super::threshold::Calibration;
 use super::trained::Trained;
 use crate::config::{DetectorKind, ScoreConfig, Threshold, per_feature_error};
-use crate::data::batches::covering_windows;
+use crate::data::batches::{covering, covering_windows};
 use crate::data::overlap::Overlap;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
@@ -162,8 +162,9 @@ fn overlap(
     let mut rows = Overlap::new(series.len(), width, config.aggregate);
     let matrix = generator.normaliser.apply_all(series, control)?;
     let stretches = generator.stretches(series, |_| true)?;
-    let windows = (generator.config.window, config.score_stride);
-    covering_windows((series, &matrix), &stretches, windows, control, work, |at, scores| {
+    let size = generator.config.window;
+    let starts = covering(series, &stretches, size, config.score_stride);
+    covering_windows(series, &matrix, &starts, size, control, work, |at, scores| {
         rows.add(at, scores)
     })?;
     Ok(rows)

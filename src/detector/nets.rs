@@ -1,6 +1,6 @@
 //! Detectors of several nets: trained one after the other, kept side by side in a model.
 
-use super::negatives::NegativeSampler;
+use super::negatives::{NegativeSampler, NegativesPlan};
 use super::normal::NormalWindows;
 use super::trained::Trained;
 use crate::config::{DetectConfig, Negatives};
@@ -39,11 +39,12 @@ pub(super) fn train_each(
     let mut drawn: Option<(Negatives, NegativeSampler<'_>)> = None;
     for (net, &kind) in negatives.iter().enumerate() {
         let part = Part::new(control, net, negatives.len());
-        let source = match drawn.take() {
-            Some((known, source)) if known == kind => source,
-            _ => normal.source(&normal.train, (kind, config.seed), RESIDUALS, control)?,
+        let plan = NegativesPlan { source: kind, seed: config.seed, residuals: RESIDUALS };
+        let sampler = match drawn.take() {
+            Some((known, sampler)) if known == kind => sampler,
+            _ => normal.negatives(&normal.train, plan, control)?,
         };
-        let negatives = &drawn.insert((kind, source)).1;
+        let negatives = &drawn.insert((kind, sampler)).1;
         let (matrix, starts, window) = (&normal.matrix, &normal.train[..], normal.size());
         let task = NetTask { matrix, starts, window, negatives, config, net: net as u64 };
         let trained = train(&task, &part)?.into_iter();

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use candle_core::{Device, Tensor};
 
-use super::negatives::{Anomalous, NegativeSampler};
+use super::negatives::{Anomalous, NegativeSampler, NegativesPlan};
 use crate::config::{Aggregate, Negatives};
 use crate::data::batches::map_shares;
 use crate::data::normalise::Matrix;
@@ -100,16 +100,14 @@ impl<'a> NormalWindows<'a> {
         Ok((0..last + size - first).filter_map(|t| rows.get(t, 0)).collect())
     }
 
-    /// Anomalies on the windows at `starts`; `residuals` of the VAE are kept for them.
-    pub(crate) fn source<'b>(
+    /// Anomalies on the windows at `starts`.
+    pub(crate) fn negatives<'b>(
         &'b self,
         starts: &'b [usize],
-        kind: (Negatives, u64),
-        residuals: usize,
+        plan: NegativesPlan,
         control: &dyn Control,
     ) -> Result<NegativeSampler<'b>> {
-        let matrices = (&self.matrix, &self.live);
-        NegativeSampler::new(self.generator, matrices, starts, kind, residuals, control)
+        NegativeSampler::new(self.generator, &self.matrix, &self.live, starts, plan, control)
     }
 }
 
@@ -139,7 +137,8 @@ impl HeldOut {
         let (anomalous, hit) = (Vec::new(), Vec::new());
         let mut held_out = Self { sizes, normal: values, anomalous, hit, missing };
         for (i, kind) in kinds.iter().enumerate() {
-            let source = normal.source(&normal.validation, (*kind, seed), EXAMINED, control)?;
+            let plan = NegativesPlan { source: *kind, seed, residuals: EXAMINED };
+            let source = normal.negatives(&normal.validation, plan, control)?;
             let Anomalous { windows, hit, missing } =
                 source.draw(EXAMINED / kinds.len(), u64::MAX - i as u64);
             held_out.anomalous.extend(windows);

@@ -193,7 +193,7 @@ fn calibrate_psi(
     let by_reconstruction = config.margin == Margin::Reconstruction;
     let psi = if config.calibrate && by_reconstruction {
         let target = 0.5 * (config.delta_min + config.delta_max);
-        latents.calibrate(vae, (vae.psi()?, target), control)?
+        latents.calibrate(vae, vae.psi()?, target, control)?
     } else {
         vae.psi()?
     };

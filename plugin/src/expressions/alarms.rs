@@ -39,7 +39,7 @@ const PLACE: usize = 4;
 
 fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, &fields(), (PLACE, &[START, END, PEAK]))
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END, PEAK])
 }
 
 /// The alarms of all groups, in order, with what is read of the frame.

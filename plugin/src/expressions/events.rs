@@ -101,7 +101,7 @@ impl Table {
 
 fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, &fields(Kinds::Generated), (PLACE, &[START, END]))
+    output(inputs, &kwargs, &fields(Kinds::Generated), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=events_output)]
@@ -121,7 +121,7 @@ fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
 
 fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse_inject()?;
-    output(inputs, &kwargs, &fields(Kinds::Injected), (PLACE, &[START, END]))
+    output(inputs, &kwargs, &fields(Kinds::Injected), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=inject_events_output)]

@@ -14,7 +14,8 @@ pub(super) fn output(
     inputs: &[Field],
     call: &Call,
     own: &[(&str, DataType)],
-    (place, suffixes): (usize, &[&str]),
+    place: usize,
+    suffixes: &[&str],
 ) -> PolarsResult<Field> {
     let keys = inputs.iter().rev().skip(call.inputs.by).take(call.inputs.order).rev();
     let time = |suffix: &&str| {

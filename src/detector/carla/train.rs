@@ -60,7 +60,7 @@ mod tests {
     use crate::data::columns::Columns;
     use crate::data::normalise::Matrix;
     use crate::data::series::Series;
-    use crate::detector::negatives::NegativeSampler;
+    use crate::detector::negatives::{NegativeSampler, NegativesPlan};
     use crate::error::Error;
     use crate::generator::Generator;
     use crate::runtime::control::RunToEnd;
@@ -90,8 +90,8 @@ mod tests {
         config: &DetectConfig,
         control: &dyn Control,
     ) -> Result<(Parameters, usize)> {
-        let kind = (Negatives::Noise, config.seed);
-        let source = NegativeSampler::new(generator, (matrix, matrix), starts, kind, 64, control)?;
+        let plan = NegativesPlan { source: Negatives::Noise, seed: config.seed, residuals: 64 };
+        let source = NegativeSampler::new(generator, matrix, matrix, starts, plan, control)?;
         let negatives = &source;
         let task = NetTask { matrix, starts, window: WINDOW, negatives, config, net: 0 };
         super::train(&task, control)
@@ -199,15 +199,9 @@ mod tests {
     fn negatives_have_no_vote() {
         let (model, matrix) = sine(0);
         let starts = [3, 50, 90];
-        let source = NegativeSampler::new(
-            &model,
-            (&matrix, &matrix),
-            &starts,
-            (Negatives::Noise, 0),
-            0,
-            &RunToEnd,
-        )
-        .unwrap();
+        let plan = NegativesPlan { source: Negatives::Noise, seed: 0, residuals: 0 };
+        let source =
+            NegativeSampler::new(&model, &matrix, &matrix, &starts, plan, &RunToEnd).unwrap();
         let config = &DetectConfig::default();
         let (matrix, negatives) = (&matrix, &source);
         let task = NetTask { matrix, starts: &starts, window: WINDOW, negatives, config, net: 0 };

@@ -70,7 +70,7 @@ impl Batch {
             None => Losses::new(&x, &output, zero, batch, task.config),
             Some(observed) => {
                 let observed = Tensor::from_vec(observed, x.shape(), device)?;
-                Losses::of_observed(&x, &output, &observed, (zero, batch), task.config)
+                Losses::of_observed(&x, &output, &observed, zero, batch, task.config)
             }
         };
         Ok(losses?)
