@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::registry::{spec, untrained};
+use super::kinds::{spec, untrained};
 use super::spec::{Loaded, Stored};
 use super::threshold::Calibration;
 use super::trained::Trained;

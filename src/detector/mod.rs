@@ -5,19 +5,14 @@
 //! against windows with generated anomalies (`negatives`), and calibrates its thresholds on held-out
 //! windows (`threshold`). No label is looked at.
 
-mod amplitude;
-mod carla;
-mod classifier;
 mod collection;
-mod ensemble;
 mod evidence;
+mod kinds;
 mod labels;
 mod locate;
 mod negatives;
 mod nets;
 mod normal;
-mod reconstruction;
-mod registry;
 mod score_rows;
 mod spec;
 mod threshold;
@@ -26,9 +21,9 @@ pub(crate) mod training;
 mod weights;
 
 pub use collection::Detectors;
+pub(crate) use kinds::spec;
+pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
 pub use labels::Found;
-pub(crate) use registry::spec;
-pub use registry::{DetectorRow, detector_table, is_trained, needs_vae};
 pub use score_rows::Detector;
 pub use threshold::Calibration;
 pub(crate) use trained::Learned;

@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 
 use super::collection::Detectors;
+use super::kinds::{spec, untrained};
 use super::normal::{HeldOut, NormalWindows, TrainingData};
-use super::registry::{spec, untrained};
 use super::spec::{Fit, Loaded};
 use super::threshold::Calibration;
 use crate::config::{DetectConfig, DetectorKind, Negatives};

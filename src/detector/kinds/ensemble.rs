@@ -8,13 +8,13 @@
 use candle_core::Tensor;
 
 use super::classifier::{self, Classifier};
-use super::nets::train_each;
-use super::normal::{HeldOut, NormalWindows, TrainingData};
-use super::score_rows::Detector;
-use super::spec::{DetectorSpec, Fit, Loaded, Stored};
-use super::trained::{Learned, Trained};
-use super::weights::{Logits, MEMBERS, Weights};
 use crate::config::{DetectConfig, Negatives};
+use crate::detector::nets::train_each;
+use crate::detector::normal::{HeldOut, NormalWindows, TrainingData};
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
+use crate::detector::trained::{Learned, Trained};
+use crate::detector::weights::{Logits, MEMBERS, Weights};
 use crate::error::Result;
 use crate::nn::Shapes;
 use crate::runtime::control::Control;

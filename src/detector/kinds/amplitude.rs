@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::score_rows::Detector;
-use super::spec::{DetectorSpec, Loaded, Stored};
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Loaded, Stored};
 use crate::error::Result;
 use crate::kernels::with_slices;
 

@@ -5,7 +5,7 @@ use candle_nn::ops::softmax;
 
 use super::resnet::{ResNet, WIDTH};
 use crate::config::DetectConfig;
-use crate::detector::classifier::LIMIT;
+use crate::detector::kinds::classifier::LIMIT;
 use crate::detector::score_rows::Detector;
 use crate::error::{Error, Result};
 use crate::nn::Parameters;

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::data::batches::map_shares;
 use crate::data::windows::spread;
-use crate::detector::classifier::limit;
+use crate::detector::kinds::classifier::limit;
 use crate::detector::nets::NetTask;
 use crate::error::Result;
 use crate::nn::descent::Plan;

@@ -18,11 +18,11 @@ mod resnet;
 mod stage;
 mod train;
 
-use super::nets::{self, train_each};
-use super::normal::TrainingData;
-use super::spec::{DetectorSpec, Fit, Loaded, Stored};
-use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, Negatives};
+use crate::detector::nets::{self, train_each};
+use crate::detector::normal::TrainingData;
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
+use crate::detector::trained::{Learned, Trained};
 use crate::error::Result;
 use crate::nn::Shapes;
 use crate::nn::parameters::Store;

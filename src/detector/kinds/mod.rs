@@ -1,12 +1,18 @@
-//! The detectors, each by its name.
+//! The detectors: one file each, and here each by its name.
+
+mod amplitude;
+mod carla;
+mod classifier;
+mod ensemble;
+mod reconstruction;
 
 use serde::Serialize;
 
+use super::evidence;
 use super::spec::DetectorSpec;
-use super::{amplitude, carla, classifier, ensemble, evidence, reconstruction};
 use crate::config::DetectorKind;
 
-/// How the detector `kind` is trained, kept and loaded. One more detector is one more line.
+/// How the detector `kind` is trained, kept and loaded.
 pub(crate) fn spec(kind: DetectorKind) -> &'static dyn DetectorSpec {
     match kind {
         DetectorKind::Reconstruction => &reconstruction::ReconstructionSpec,

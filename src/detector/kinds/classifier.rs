@@ -5,12 +5,12 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::nets::{self, NetTask, train_each};
-use super::normal::TrainingData;
-use super::score_rows::Detector;
-use super::spec::{DetectorSpec, Fit, Loaded, STEPS, Stored};
-use super::trained::{Learned, Trained};
 use crate::config::{DetectConfig, Negatives};
+use crate::detector::nets::{self, NetTask, train_each};
+use crate::detector::normal::TrainingData;
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, STEPS, Stored};
+use crate::detector::trained::{Learned, Trained};
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
 use crate::nn::descent::{Descent, Plan};
