@@ -6,7 +6,7 @@ use super::collection::Detectors;
 use super::evidence::RowShares;
 use super::locate::located;
 use super::spec::Loaded;
-use crate::alarm::{Alarm, Reference, Rule, Run};
+use crate::alarm::{Alarm, AlarmRun, FollowRule, Reference};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::data::series::Series;
 use crate::error::Result;
@@ -60,7 +60,7 @@ impl Detectors {
         let window = generator.config.window;
         let followed = match threshold {
             Threshold::Auto if known.is_some() => {
-                let rule = Rule::new(alarm, &reference, window, series.rows_per_day())?;
+                let rule = FollowRule::new(alarm, &reference, window, series.rows_per_day())?;
                 reference.follow(&scores, &rule)
             }
             _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
@@ -74,7 +74,7 @@ impl Detectors {
             }
             _ => None,
         };
-        let make = |run: &Run| match &located_by {
+        let make = |run: &AlarmRun| match &located_by {
             Some((scaled, shares)) => {
                 let rows = taking_part(&scores, shares, &run.rows);
                 located(scaled, rows.clone(), alarm_of(rows, run.open, &scores, &followed.p))
@@ -104,7 +104,8 @@ impl Detectors {
             return Err(self.without_thresholds(kind));
         };
         let scores = self.score(generator, series, config, control)?;
-        let rule = Rule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
+        let rule =
+            FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
         Ok(reference.follow(&scores, &rule).p)
     }
 
