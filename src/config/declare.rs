@@ -55,9 +55,8 @@ macro_rules! options {
     };
 }
 
-/// Declares an enum whose variants have names in every language, as the values of an option: a
-/// sentence, a variant and a word each.
-macro_rules! words {
+/// Declares an enum whose variants have names in every language: a sentence, a variant and a word each.
+macro_rules! names {
     (
         $(#[doc = $about:literal])+
         pub enum $type:ident {
@@ -86,21 +85,34 @@ macro_rules! words {
             pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
 
             /// The words.
-            pub const WORDS: &'static [$crate::config::table::Word] = &[$(
-                $crate::config::table::Word {
+            pub const WORDS: &'static [$crate::config::Word] = &[$(
+                $crate::config::Word {
                     name: $word,
                     doc: concat!($($doc),+),
                     aliases: &[$($alias),*],
                 }
             ),+];
 
-            /// Its name as an option.
+            /// Its name, the same in every language.
             #[allow(dead_code)]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
                 }
             }
+        }
+    };
+}
+
+/// Declares an option that is one of some words ([`names`]).
+macro_rules! words {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $type:ident { $($variants:tt)+ }
+    ) => {
+        $crate::config::declare::names! {
+            $(#[doc = $about])+
+            pub enum $type { $($variants)+ }
         }
 
         impl $crate::config::table::Shaped for $type {
@@ -116,5 +128,5 @@ macro_rules! words {
     };
 }
 
-pub(super) use options;
-pub(crate) use words;
+pub(crate) use names;
+pub(super) use {options, words};

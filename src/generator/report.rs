@@ -1,6 +1,6 @@
 //! Diagnostics of a fit: numbers that inference does not read.
 
-use crate::config::words;
+use crate::config::names;
 use crate::vae::train::{Progress, StopReason};
 
 /// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
@@ -35,7 +35,7 @@ pub struct Report {
     pub history: Vec<Progress>,
 }
 
-words! {
+names! {
     /// A named warning about a fit.
     pub enum Health {
         /// No latent unit carries information: the KL weight is too high, or the data is noise.

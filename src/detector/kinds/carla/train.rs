@@ -54,7 +54,7 @@ mod tests {
     use arrow::array::Float64Array;
     use candle_core::{Device, Tensor};
 
-    use super::super::stage::values;
+    use super::super::stage;
     use super::*;
     use crate::config::{DetectConfig, FitConfig, Negatives};
     use crate::data::columns::Columns;
@@ -108,7 +108,7 @@ mod tests {
         let values = data.1.gather(&later, WINDOW);
         let score = |values: Vec<f32>| {
             let x = Tensor::from_vec(values, (later.len(), WINDOW, 1), &Device::Cpu).unwrap();
-            values(&carla.forward(&x).unwrap()).unwrap()
+            stage::values(&carla.forward(&x).unwrap()).unwrap()
         };
         let shifted = values
             .iter()
@@ -151,7 +151,7 @@ mod tests {
                 .iter()
                 .flat_map(|(name, shape)| {
                     assert_eq!(parameters[name].dims(), shape);
-                    values(&parameters[name]).unwrap()
+                    stage::values(&parameters[name]).unwrap()
                 })
                 .collect();
             (values, normal)
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(one, in_pool(2, &Shared));
         let other = DetectConfig { seed: 1, ..config.clone() };
         let other = train(&data, &starts, &other, &RunToEnd).unwrap();
-        assert_ne!(one.0[..4], values(&other.0["blocks.0.conv1.weight"]).unwrap()[..4]);
+        assert_ne!(one.0[..4], stage::values(&other.0["blocks.0.conv1.weight"]).unwrap()[..4]);
     }
 
     /// One window, fewer points than neighbours, two classes.
@@ -179,7 +179,7 @@ mod tests {
         let (parameters, normal) = train(&data, &[7], &config, &RunToEnd).unwrap();
         let carla = Carla::new(&parameters, 1, &config, normal).unwrap();
         let x = Tensor::from_vec(data.1.gather(&[7], WINDOW), (1, WINDOW, 1), &Device::Cpu);
-        let score = values(&carla.forward(&x.unwrap()).unwrap()).unwrap();
+        let score = stage::values(&carla.forward(&x.unwrap()).unwrap()).unwrap();
         // The only window is of the normal class, so that class is the likelier of two.
         assert!(score[0] <= 0.5, "{score:?}");
         assert!(matches!(train(&data, &[7], &config, &Stop), Err(Error::Interrupted)));
