@@ -49,7 +49,7 @@ pub(crate) fn fit_detector(
             None => uncalibrated.push((kind, spec.calibrated_on(config))),
         }
     }
-    if generator.vae.is_some() {
+    if generator.require_vae().is_ok() {
         let others = untrained().filter(|kind| !detectors.calibrations.contains_key(kind));
         uncalibrated.extend(others.map(|kind| (kind, Negatives::All)));
         calibrate(&mut detectors, &uncalibrated, data.windows(control)?, control)?;
