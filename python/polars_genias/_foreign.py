@@ -1,4 +1,4 @@
-"""Frames of other libraries, in and out: pandas, pyarrow, DuckDB, and anything else that speaks Arrow.
+"""Frames of other libraries, in and out: pandas, pyarrow, DuckDB, and whatever speaks Arrow.
 
 `to_polars` reads them, through narwhals where Polars does not; `like` gives a result back in the
 kind of the input. Where the rows of the result are those of the input, its columns are the input's
