@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 
 pub use super::copied::Copied;
 use super::domain::Domain;
-use super::feature::Feature;
+use super::feature::FeatureColumn;
 use crate::error::{Error, Result};
 
 /// The feature columns of a frame.
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Columns {
     names: Vec<String>,
-    features: Vec<Feature>,
+    features: Vec<FeatureColumn>,
     rows: usize,
 }
 
@@ -42,7 +42,7 @@ impl Columns {
             if array.len() != rows {
                 return Err(Error::Length { column: name, found: array.len(), expected: rows });
             }
-            features.push(Feature::new(&name, &array)?);
+            features.push(FeatureColumn::new(&name, &array)?);
         }
         Ok(Self { names, features, rows })
     }
@@ -89,7 +89,7 @@ impl Columns {
     }
 
     /// Feature `d`.
-    pub(super) fn feature(&self, d: usize) -> &Feature {
+    pub(super) fn feature(&self, d: usize) -> &FeatureColumn {
         &self.features[d]
     }
 

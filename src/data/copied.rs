@@ -10,13 +10,13 @@ use arrow::datatypes::{
     UInt32Type, UInt64Type, i256,
 };
 
-use super::feature::Feature;
+use super::feature::FeatureColumn;
 
 /// A copy of a feature, in its own dtype; everything that is not set keeps its bits, nulls and NaN
 /// included.
 #[derive(Clone, Debug)]
 pub struct Copied {
-    pub(super) feature: Feature,
+    pub(super) feature: FeatureColumn,
     pub(super) changes: Vec<(usize, f64)>,
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// One feature.
 #[derive(Clone, Debug)]
-pub(super) struct Feature {
+pub(super) struct FeatureColumn {
     pub source: ArrayRef,
     pub floats: Floats,
     pub domain: Domain,
@@ -25,7 +25,7 @@ pub(super) enum Floats {
     F64(Float64Array),
 }
 
-impl Feature {
+impl FeatureColumn {
     pub(super) fn new(name: &str, array: &ArrayRef) -> Result<Self> {
         let floats = match array.data_type() {
             DataType::Float32 => Floats::F32(array.as_primitive::<Float32Type>().clone()),

@@ -56,7 +56,7 @@ pub fn inject(
 }
 
 /// A segment to hit, and the rows around it that the anomaly can depend on.
-struct Site {
+struct InjectionSite {
     kind: Kind,
     segment: Range<usize>,
     context: Range<usize>,
@@ -71,7 +71,7 @@ struct Injector<'a> {
 
 impl Injector<'_> {
     /// Which kind goes where.
-    fn sites(&self, runs: &[Range<usize>]) -> Result<Vec<Site>> {
+    fn sites(&self, runs: &[Range<usize>]) -> Result<Vec<InjectionSite>> {
         let rng = &mut Rng::new(self.config.seed, Purpose::InjectPlace, self.key);
         let (kinds, lengths) = self.draw(self.longest(runs), rng);
         let (parameter, value) = self.config.asked();
@@ -88,7 +88,7 @@ impl Injector<'_> {
             let run = &runs[runs.partition_point(|run| run.end < segment.end)];
             let context = run.start.max(segment.start.saturating_sub(margin))
                 ..run.end.min(segment.end + margin);
-            Site { kind: kinds[number], segment, context }
+            InjectionSite { kind: kinds[number], segment, context }
         };
         Ok(placed.into_iter().map(site).collect())
     }
@@ -155,8 +155,8 @@ impl Injector<'_> {
         (0..live.len()).filter(|&d| live[d] || constants).collect()
     }
 
-    fn anomaly(&self, site: &Site, number: usize, features: &[usize]) -> Anomaly {
-        let Site { kind, segment, .. } = site;
+    fn anomaly(&self, site: &InjectionSite, number: usize, features: &[usize]) -> Anomaly {
+        let InjectionSite { kind, segment, .. } = site;
         let rng = &mut Rng::new(self.config.seed, Purpose::Inject, [self.key[0], number as u64]);
         let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
         let hit = hit_features(*kind, features, self.config.feature_share, rng);
@@ -169,8 +169,8 @@ impl Injector<'_> {
     }
 
     /// New values of feature `d` over the segment, in input units.
-    fn values(&self, site: &Site, d: usize, amount: &Amount, rng: &mut Rng) -> Vec<f64> {
-        let Site { kind, segment, context } = site;
+    fn values(&self, site: &InjectionSite, d: usize, amount: &Amount, rng: &mut Rng) -> Vec<f64> {
+        let InjectionSite { kind, segment, context } = site;
         let (mean, std) = (self.normaliser.mean[d], self.normaliser.std[d]);
         if !self.normaliser.live[d] {
             return vec![mean + pulse(mean, amount.up); segment.len()];
