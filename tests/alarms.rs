@@ -69,7 +69,7 @@ fn an_alarm_is_as_long_as_what_it_reports() {
         assert!(alarm.rows.start.abs_diff(start) <= 2, "{:?}", alarm.rows);
         assert!(alarm.rows.end.abs_diff(start + length) <= 2, "{:?}", alarm.rows);
         assert!(alarm.rows.contains(&alarm.peak) && !alarm.open);
-        assert!(alarm.p < 1e-3 && alarm.severity() > 0.25);
+        assert!(alarm.p < 1e-6 && alarm.severity() > 0.5, "{}", alarm.p);
         assert_eq!((alarm.features[0].0, alarm.direction), (1, Some(Direction::Down)));
         assert!(alarm.features[0].1 > 0.9);
         // Expected is what would have been there, actual what is.
@@ -78,6 +78,21 @@ fn an_alarm_is_as_long_as_what_it_reports() {
         assert!((alarm.change.unwrap() - 4.0).abs() < 1.0, "{:?}", alarm.change);
         let hit: Vec<usize> = (0..1500).filter(|t| found.labels[*t] == Some(true)).collect();
         assert_eq!(hit, alarm.rows.clone().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn incidents_apart_are_alarms_of_their_own() {
+    let model = fit(&frame(&[("a", &wave(1500, 1))]));
+    let mut rows = wave(1500, 2);
+    let incidents = [700..720, 760..790];
+    incidents.iter().cloned().flatten().for_each(|t| rows[t] += 3.0);
+    let found = find(&model, &frame(&[("a", &rows)]), &AlarmConfig::default());
+    let alarms: Vec<_> = found.alarms.iter().map(|alarm| alarm.rows.clone()).collect();
+    assert_eq!(alarms.len(), 2, "{alarms:?}");
+    for (alarm, incident) in alarms.iter().zip(&incidents) {
+        assert!(alarm.start.abs_diff(incident.start) <= 2, "{alarms:?}");
+        assert!(alarm.end.abs_diff(incident.end) <= 2, "{alarms:?}");
     }
 }
 

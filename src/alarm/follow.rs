@@ -144,29 +144,11 @@ impl Reference {
         found
     }
 
-    /// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
-    /// starts in the `cooldown` rows after one.
-    pub(crate) fn above(
-        &self,
-        scores: &[Option<f32>],
-        line: f64,
-        join: usize,
-        cooldown: usize,
-    ) -> Followed {
+    /// p-values by the reference as it is; none without one.
+    pub(crate) fn p_values(&self, scores: &[Option<f32>]) -> Vec<Option<f64>> {
         let tail = (!self.scores.is_empty()).then(|| self.tail());
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
-        let mut found = Followed { p: scores.iter().map(p).collect(), runs: Vec::new() };
-        let above = (0..scores.len()).filter(|&t| scores[t].is_some_and(|s| f64::from(s) > line));
-        for t in above {
-            match found.runs.last_mut() {
-                Some(run) if t <= run.rows.end + join => run.rows.end = t + 1,
-                Some(run) if t < run.rows.end + join + cooldown => {}
-                _ => found.runs.push(AlarmRun::new(t)),
-            }
-        }
-        let last = found.runs.last_mut().filter(|run| run.rows.end + join >= scores.len());
-        last.into_iter().for_each(|run| run.open = true);
-        found
+        scores.iter().map(p).collect()
     }
 
     fn step(
@@ -252,6 +234,28 @@ impl Reference {
         self.scores.drain(..self.scores.len().saturating_sub(memory));
         true
     }
+}
+
+/// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
+/// starts in the `cooldown` rows after one.
+pub(crate) fn runs_above(
+    scores: &[Option<f32>],
+    line: f64,
+    join: usize,
+    cooldown: usize,
+) -> Vec<AlarmRun> {
+    let mut runs: Vec<AlarmRun> = Vec::new();
+    let above = (0..scores.len()).filter(|&t| scores[t].is_some_and(|s| f64::from(s) > line));
+    for t in above {
+        match runs.last_mut() {
+            Some(run) if t <= run.rows.end + join => run.rows.end = t + 1,
+            Some(run) if t < run.rows.end + join + cooldown => {}
+            _ => runs.push(AlarmRun::new(t)),
+        }
+    }
+    let last = runs.last_mut().filter(|run| run.rows.end + join >= scores.len());
+    last.into_iter().for_each(|run| run.open = true);
+    runs
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -356,8 +360,9 @@ mod tests {
     fn above_is_rows_above_a_line() {
         let scores = [0.0, 2.0, 0.0, 3.0, 0.0, 0.0, 2.0, 2.0].map(Some);
         let runs_of = |join, cooldown| {
-            let found = Reference::default().above(&scores, 1.0, join, cooldown);
-            (runs(&found), found.runs.last().unwrap().open)
+            let found = runs_above(&scores, 1.0, join, cooldown);
+            let rows: Vec<_> = found.iter().map(|run| run.rows.clone()).collect();
+            (rows, found.last().unwrap().open)
         };
         assert_eq!(runs_of(0, 0), (vec![1..2, 3..4, 6..8], true));
         assert_eq!(runs_of(1, 0), (vec![1..4, 6..8], true));

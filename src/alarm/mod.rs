@@ -9,7 +9,7 @@ mod promise;
 mod rule;
 mod tail;
 
-pub(crate) use follow::AlarmRun;
 pub use follow::Reference;
+pub(crate) use follow::{AlarmRun, Followed, runs_above};
 pub use found::{Alarm, Direction};
 pub(crate) use rule::FollowRule;

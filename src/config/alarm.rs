@@ -4,8 +4,8 @@ use super::declare::{options, words};
 use super::table::{LABELS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
-/// Share of normal rows that lies in alarms where nothing else is asked for: 10 of 10,000.
-const QUIET: f64 = 1e-3;
+/// Share of normal rows that lies in alarms where nothing else is asked for: 30 of 10,000.
+const QUIET: f64 = 3e-3;
 /// Largest rate that can be asked for.
 const MOST: f64 = 0.2;
 
@@ -29,7 +29,7 @@ options! {
     /// Share of the rows of a normal series that may lie in alarms.
     false_alarm_rate: Option<f64> = None => between(0.0, MOST)
         .above_low()
-        .auto("0.001, unless `alarms_per_day` is given");
+        .auto("0.003, unless `alarms_per_day` is given");
     /// False alarms per day of a normal series, with one temporal `order_by`.
     alarms_per_day: Option<f64> = None => above(0.0);
     /// How fast the scores that count as normal follow new rows.

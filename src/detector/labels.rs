@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::collection::Detectors;
 use super::evidence::RowShares;
+use super::kinds::spec;
 use super::locate::located;
 use super::spec::Loaded;
-use crate::alarm::{Alarm, AlarmRun, FollowRule, Reference};
+use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, runs_above};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::data::series::Series;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::generator::Generator;
 use crate::runtime::control::Control;
 
 /// Share of a row, in units of the largest in its run, from which it belongs to an alarm.
-const PART: f64 = 0.4;
+const PART: f64 = 0.6;
 
 /// What `label` and `alarms` find in a series.
 #[derive(Clone, Debug)]
@@ -58,12 +59,16 @@ impl Detectors {
             Loaded::Windows(_) => (self.score(generator, series, config, control)?, None),
         };
         let window = generator.config.window;
+        let distances = distances(kind, &scores);
         let followed = match threshold {
             Threshold::Auto if known.is_some() => {
                 let rule = FollowRule::new(alarm, &reference, window, series.rows_per_day())?;
-                reference.follow(&scores, &rule)
+                reference.follow(&distances, &rule)
             }
-            _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
+            _ => Followed {
+                p: reference.p_values(&distances),
+                runs: runs_above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
+            },
         };
         let located_by = match located_by {
             Some((evidence, shares))
@@ -74,18 +79,21 @@ impl Detectors {
             }
             _ => None,
         };
-        let make = |run: &AlarmRun| match &located_by {
-            Some((scaled, shares)) => {
-                let rows = taking_part(&scores, shares, &run.rows);
-                located(scaled, rows.clone(), alarm_of(rows, run.open, &scores, &followed.p))
+        let make = |run: &AlarmRun| {
+            let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, &scores, &followed.p);
+            match &located_by {
+                Some((scaled, shares)) => {
+                    let rows = taking_part(&scores, shares, &run.rows);
+                    last_open(located(scaled, rows, alarm_of))
+                }
+                None => vec![alarm_of(run.rows.clone())],
             }
-            None => alarm_of(run.rows.clone(), run.open, &scores, &followed.p),
         };
         let kept = |found: &Alarm| {
             found.rows.len() >= alarm.min_rows.unwrap_or(1)
                 && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
         };
-        let alarms: Vec<Alarm> = followed.runs.iter().map(make).filter(kept).collect();
+        let alarms: Vec<Alarm> = followed.runs.iter().flat_map(make).filter(kept).collect();
         let labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
         Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
@@ -106,13 +114,19 @@ impl Detectors {
         let scores = self.score(generator, series, config, control)?;
         let rule =
             FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
-        Ok(reference.follow(&scores, &rule).p)
+        Ok(reference.follow(&distances(kind, &scores), &rule).p)
     }
 
     /// Scores of normal rows that those of a detector are compared with.
     fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
         self.calibrations.get(&kind)?.reference.as_ref()
     }
+}
+
+/// What the scores of rows are compared with normal rows by.
+fn distances(kind: DetectorKind, scores: &[Option<f32>]) -> Vec<Option<f32>> {
+    let spec = spec(kind);
+    scores.iter().map(|score| score.map(|score| spec.distance(score))).collect()
 }
 
 /// An alarm of some rows, as scores and p-values say it.
@@ -131,9 +145,17 @@ fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<
     }
 }
 
+/// Of the alarms of a run that goes on, only the last one does.
+fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
+    if let Some((_, ended)) = alarms.split_last_mut() {
+        ended.iter_mut().for_each(|alarm| alarm.open = false);
+    }
+    alarms
+}
+
 /// From the first to the last row of `run` that takes part in what its windows differ by.
 fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -> Range<usize> {
-    let share = |t: usize| scores[t].map_or(0.0, |_| shares.get(t));
+    let share = |t: usize| scores[t].map_or(0.0, |_| shares.sharp(t));
     let most = run.clone().map(share).fold(0.0, f64::max);
     let takes_part = |t: &usize| share(*t) >= PART * most;
     let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));

@@ -23,6 +23,8 @@ const CAPTURED: f32 = 0.5;
 /// In that sum, a deviation up to [`NOISE`] counts nothing, and none counts for more than [`LARGEST`].
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
+/// Odd rows with this share of the largest sum are an alarm beside it.
+const APART: f32 = 0.25;
 /// Share of all movement that must go one way for an alarm to have a direction.
 const ONE_WAY: f32 = 0.5;
 
@@ -36,22 +38,24 @@ struct Deviations {
     units: Vec<f32>,
 }
 
-/// The alarm within `run`, with its rows, features and expected values.
-pub(super) fn located(series: &Scaled<'_>, run: Range<usize>, alarm: Alarm) -> Alarm {
-    let Some(deviations) = Deviations::new(series, &run) else { return alarm };
+/// The alarms within `run`, with their rows, features and expected values; `alarm_of` some rows is what
+/// scores say of them.
+pub(super) fn located(
+    series: &Scaled<'_>,
+    run: Range<usize>,
+    alarm_of: impl Fn(Range<usize>) -> Alarm,
+) -> Vec<Alarm> {
+    let Some(deviations) = Deviations::new(series, &run) else { return vec![alarm_of(run)] };
     let odd = deviations.odd_rows(&run);
-    let rows = odd.clone().unwrap_or(run);
-    let peak = match odd {
-        Some(_) => deviations.oddest(&rows),
-        None => alarm.peak,
-    };
-    let features = deviations.shares(&rows);
-    let direction = features.first().map(|(d, _)| deviations.direction(*d, &rows));
-    let at = peak - deviations.rows.start;
-    let expected = deviations.expected.iter().enumerate();
-    let expected = expected.map(|(d, values)| series.in_unit(d, values[at])).collect();
-    let change = deviations.change(series, &rows);
-    Alarm { rows, peak, features, direction, expected: Some(expected), change, ..alarm }
+    let located = odd.into_iter().map(|rows| {
+        let peak = deviations.oddest(&rows);
+        deviations.explained(series, Alarm { peak, ..alarm_of(rows) })
+    });
+    let located: Vec<Alarm> = located.collect();
+    match located.is_empty() {
+        true => vec![deviations.explained(series, alarm_of(run))],
+        false => located,
+    }
 }
 
 impl Deviations {
@@ -83,16 +87,30 @@ impl Deviations {
         (0..self.units.len()).map(|d| self.deviation(d, t)).fold(0.0, f32::max)
     }
 
-    /// The rows of `run` with the largest sum of (deviation - [`ODD`]), where they hold most of its
-    /// deviation.
-    fn odd_rows(&self, run: &Range<usize>) -> Option<Range<usize>> {
-        let rows = largest_sum(run.clone().map(|t| self.of_row(t).min(MOST) - ODD));
-        let rows = rows.start + run.start..rows.end + run.start;
+    /// `alarm` with its features and expected values.
+    fn explained(&self, series: &Scaled<'_>, alarm: Alarm) -> Alarm {
+        let features = self.shares(&alarm.rows);
+        let direction = features.first().map(|(d, _)| self.direction(*d, &alarm.rows));
+        let at = alarm.peak - self.rows.start;
+        let expected = self.expected.iter().enumerate();
+        let expected = expected.map(|(d, values)| series.in_unit(d, values[at])).collect();
+        let change = self.change(series, &alarm.rows);
+        Alarm { features, direction, expected: Some(expected), change, ..alarm }
+    }
+
+    /// The stretches of `run` with the largest sums of (deviation - [`ODD`]), where they hold most of what
+    /// deviates in it; else none.
+    fn odd_rows(&self, run: &Range<usize>) -> Vec<Range<usize>> {
+        let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST) - ODD));
+        let largest = found.iter().map(|(_, sum)| *sum).fold(0.0, f32::max);
+        let kept = found.into_iter().filter(|(_, sum)| *sum >= APART * largest);
+        let kept: Vec<Range<usize>> =
+            kept.map(|(rows, _)| rows.start + run.start..rows.end + run.start).collect();
         let energy = |rows: Range<usize>| -> f32 {
             rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST).powi(2) - NOISE.powi(2)).sum()
         };
-        let captured = energy(rows.clone()) >= CAPTURED * energy(run.clone());
-        (!rows.is_empty() && captured).then_some(rows)
+        let captured: f32 = kept.iter().cloned().map(energy).sum();
+        if captured >= CAPTURED * energy(run.clone()) { kept } else { Vec::new() }
     }
 
     fn oddest(&self, rows: &Range<usize>) -> usize {
@@ -155,17 +173,90 @@ fn unit(differences: &[f32]) -> f32 {
     QUANTILES.into_iter().map(at).fold(LEAST_UNIT, f32::max)
 }
 
-/// The stretch with the largest sum (Kadane); empty where no value is positive.
-fn largest_sum(values: impl Iterator<Item = f32>) -> Range<usize> {
-    let (mut best, mut sum, mut start) = ((0.0, 0..0), 0.0, 0);
+/// A stretch of values, and the sums of all values before it and up to its end.
+struct Stretch {
+    rows: Range<usize>,
+    before: f32,
+    up_to: f32,
+    /// The last stretch with a smaller sum before it.
+    lower: Option<usize>,
+}
+
+/// The stretches that no longer or shorter one beats in its sum, each with its sum: all maximal scoring
+/// subsequences (Ruzzo & Tompa, ISMB 1999), in linear time.
+fn largest_sums(values: impl Iterator<Item = f32>) -> Vec<(Range<usize>, f32)> {
+    let mut found: Vec<Stretch> = Vec::new();
+    let mut sum = 0.0;
     for (t, value) in values.enumerate() {
-        if sum <= 0.0 {
-            (sum, start) = (0.0, t);
-        }
+        let before = sum;
         sum += value;
-        if sum > best.0 {
-            best = (sum, start..t + 1);
+        if value > 0.0 {
+            append(&mut found, Stretch { rows: t..t + 1, before, up_to: sum, lower: None });
         }
     }
-    best.1
+    found.into_iter().map(|found| (found.rows, found.up_to - found.before)).collect()
+}
+
+/// Adds a stretch, joined with those before it from which on the sum is larger than its own.
+fn append(found: &mut Vec<Stretch>, mut new: Stretch) {
+    loop {
+        let mut lower = found.len().checked_sub(1);
+        while let Some(i) = lower.filter(|i| found[*i].before >= new.before) {
+            lower = found[i].lower;
+        }
+        match lower {
+            Some(i) if found[i].up_to < new.up_to => {
+                new.rows.start = found[i].rows.start;
+                new.before = found[i].before;
+                found.truncate(i);
+            }
+            _ => {
+                found.push(Stretch { lower, ..new });
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn stretches_are_joined_where_that_pays() {
+        // The example of the paper.
+        let values = [4.0, -5.0, 3.0, -3.0, 1.0, 2.0, -2.0, 2.0, -2.0, 1.0, 5.0];
+        let found = largest_sums(values.into_iter());
+        assert_eq!(found, [(0..1, 4.0), (2..3, 3.0), (4..11, 7.0)]);
+        assert_eq!(largest_sums([-1.0, 0.0].into_iter()), []);
+    }
+
+    proptest! {
+        /// By the definition: the largest sum, then the same to the left and to the right of it.
+        #[test]
+        fn stretches_are_those_of_the_definition(values in prop::collection::vec(-4i8..5, 0..40)) {
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let found: Vec<f32> = largest_sums(values.iter().copied()).iter().map(|x| x.1).collect();
+            prop_assert_eq!(found, by_definition(&values));
+        }
+    }
+
+    fn by_definition(values: &[f32]) -> Vec<f32> {
+        let n = values.len();
+        let ranges = (0..n).flat_map(|start| (start + 1..=n).map(move |end| (start, end)));
+        let sum = |(start, end): (usize, usize)| values[start..end].iter().sum::<f32>();
+        // Of equal sums the shortest, of these the first.
+        let best = ranges.map(|range| (sum(range), range)).reduce(|best, next| {
+            let shorter = next.1.1 - next.1.0 < best.1.1 - best.1.0;
+            if next.0 > best.0 || (next.0 == best.0 && shorter) { next } else { best }
+        });
+        match best {
+            Some((sum, (start, end))) if sum > 0.0 => {
+                [by_definition(&values[..start]), vec![sum], by_definition(&values[end..])].concat()
+            }
+            _ => Vec::new(),
+        }
+    }
 }

@@ -32,6 +32,11 @@ pub(crate) trait DetectorSpec: Sync {
         STEPS
     }
 
+    /// The distance from normal rows that a score means: what p-values are drawn from.
+    fn distance(&self, score: f32) -> f32 {
+        score
+    }
+
     /// The generated anomalies that its thresholds are chosen on, where training chooses none.
     fn calibrated_on(&self, _config: &DetectConfig) -> Negatives {
         Negatives::All

@@ -63,10 +63,10 @@ impl Calibration {
         sorted.sort_by(f64::total_cmp);
         let largest = sorted.last().copied().unwrap_or(0.0);
         let auto = peaks_over_threshold(&sorted, QUIET).max(largest);
-        Self { auto, ..Self::new(normal, &[]) }.with_reference(normal)
+        Self { auto, ..Self::new(normal, &[]) }
     }
 
-    /// With scores of normal rows in time order, which labels are a promise about.
+    /// With what scores of normal rows are compared by, in time order: labels are a promise about it.
     pub(crate) fn with_reference(self, normal: &[f32]) -> Self {
         Self { reference: Some(Reference::new(normal)), ..self }
     }

@@ -77,7 +77,7 @@ def label(
         elsewhere, an expression is a struct of ``label`` and ``model``.
     **options
         See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: share of the rows of a
-        normal series that may lie in alarms, by default 0.001, 10 of 10,000. Or
+        normal series that may lie in alarms, by default 0.003, 30 of 10,000. Or
         ``alarms_per_day``, with a temporal `order_by`. ``adapt``: how fast what is normal follows
         the rows. ``join``, ``min_rows``, ``cooldown``, ``min_change``: what one alarm is.
         Or a line instead of a promise: ``threshold``, a score or ``"pot"`` (the score that a

@@ -10,6 +10,9 @@
 //! The share of a row in what is said of it is the mean of this over the windows that cover it, each
 //! weighted by max(z, 0). A row without any part keeps 0.7 of its score: it still says that
 //! something is near, and labels that are wider than what they mark find it there.
+//!
+//! Where an alarm begins and ends is said by shares without the bound of 100: beside rows that are far
+//! off, rows that are odd by chance have no part.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -55,21 +58,24 @@ impl Compared<'_> {
         self.chosen.iter().map(&mut unit).collect()
     }
 
-    /// How much each row of a window takes part in its distance to the nearest, in [0, 1].
-    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> Vec<f32> {
-        let (mut energy, mut differences) = (vec![0f32; self.size], vec![0f32; self.size]);
+    /// How much each row of a window takes part in its distance to the nearest, in [0, 1]: in the
+    /// bounded one, and in all of it.
+    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> [Vec<f32>; 2] {
+        self.energies(pair, units).map(|energy| parts(&energy))
+    }
+
+    /// e of every row, bounded and not.
+    fn energies(&self, pair: (usize, usize), units: &[f32]) -> [Vec<f32>; 2] {
+        let [mut bounded, mut all, mut differences] = [0, 1, 2].map(|_| vec![0f32; self.size]);
         for (&d, unit) in self.chosen.iter().zip(units) {
             self.differ(d, pair, &mut differences);
-            let rows = energy.iter_mut().zip(&differences);
-            rows.for_each(|(sum, x)| *sum += (x / unit).powi(2).min(MOST_ENERGY));
+            for (t, x) in differences.iter().enumerate() {
+                let energy = (x / unit).powi(2);
+                bounded[t] += energy.min(MOST_ENERGY);
+                all[t] += energy;
+            }
         }
-        let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
-        let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
-        if squares <= 0.0 {
-            return vec![1.0; self.size];
-        }
-        let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
-        envelope(&energy.iter().map(part).collect::<Vec<f32>>())
+        [bounded, all]
     }
 
     /// x - y of feature `d`.
@@ -96,14 +102,27 @@ impl Compared<'_> {
                 sums.for_each(|sum| sum.windows += 1);
                 continue;
             }
-            for (sum, share) in sums.zip(self.shares(pair, units)) {
+            let [bounded, sharp] = self.shares(pair, units);
+            for ((sum, share), sharp) in sums.zip(bounded).zip(sharp) {
                 sum.windows += 1;
                 sum.all += z as i64;
                 sum.own += (z * f64::from(share)) as i64;
+                sum.sharp += (z * f64::from(sharp)) as i64;
             }
         }
         said
     }
+}
+
+/// min(1, e_t / q) of every row, and of the rows between.
+fn parts(energy: &[f32]) -> Vec<f32> {
+    let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
+    let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+    if squares <= 0.0 {
+        return vec![1.0; energy.len()];
+    }
+    let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
+    envelope(&energy.iter().map(part).collect::<Vec<f32>>())
 }
 
 /// Of every value the largest that is reached both up to it and from it on.
@@ -125,9 +144,10 @@ fn envelope(values: &[f32]) -> Vec<f32> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     windows: u32,
-    /// max(z, 0), and the row's share of it.
+    /// max(z, 0), and the row's shares of it, of the bounded distance and of all.
     all: i64,
     own: i64,
+    sharp: i64,
 }
 
 /// What some windows say of the rows that they cover.
@@ -138,15 +158,17 @@ pub(super) struct Said {
 
 /// The share of every row in what is said of it.
 pub(crate) struct RowShares {
-    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
+    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's parts.
     all: Vec<f64>,
     own: Vec<f64>,
+    sharp: Vec<f64>,
     weights: f64,
 }
 
 impl RowShares {
     pub(super) fn new(rows: usize) -> Self {
-        Self { all: vec![0.0; rows], own: vec![0.0; rows], weights: 0.0 }
+        let zeros = || vec![0.0; rows];
+        Self { all: zeros(), own: zeros(), sharp: zeros(), weights: 0.0 }
     }
 
     /// Number of rows.
@@ -159,15 +181,19 @@ impl RowShares {
         Adding { shares: self, weight, first: 0, sums: VecDeque::new() }
     }
 
-    /// How much a row takes part, in [0, 1].
-    pub(crate) fn get(&self, row: usize) -> f64 {
-        let little = LITTLE * self.weights.max(1.0);
-        (little + self.own[row]) / (little + self.all[row])
+    /// How much a row takes part, in [0, 1]: sharply, for where an alarm begins and ends.
+    pub(crate) fn sharp(&self, row: usize) -> f64 {
+        self.share(&self.sharp, row)
     }
 
     /// The score of a row of which windows say `score`.
     pub(super) fn score(&self, row: usize, score: f32) -> f32 {
-        score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
+        score * (LEFT + (1.0 - LEFT) * self.share(&self.own, row)) as f32
+    }
+
+    fn share(&self, parts: &[f64], row: usize) -> f64 {
+        let little = LITTLE * self.weights.max(1.0);
+        (little + parts[row]) / (little + self.all[row])
     }
 }
 
@@ -194,6 +220,7 @@ impl Adding<'_> {
             sum.windows += more.windows;
             sum.all += more.all;
             sum.own += more.own;
+            sum.sharp += more.sharp;
         }
     }
 
@@ -212,6 +239,7 @@ impl Adding<'_> {
             let scale = self.weight / STEP / f64::from(sum.windows.max(1));
             self.shares.all[row] += scale * sum.all as f64;
             self.shares.own[row] += scale * sum.own as f64;
+            self.shares.sharp[row] += scale * sum.sharp as f64;
         }
         self.first += settled;
     }
@@ -239,7 +267,7 @@ mod tests {
                 size: 10,
                 level_free,
             };
-            compared.shares((2, 0), &[0.01])
+            compared.shares((2, 0), &[0.01])[1].clone()
         };
         for (start, level_free) in [(4, false), (5, true)] {
             let shares = of(start..start + 3, level_free);

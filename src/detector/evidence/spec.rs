@@ -23,6 +23,12 @@ impl DetectorSpec for EvidenceSpec {
         false
     }
 
+    /// z of the score ln(1 + z). A tail that is exponential in z may be drawn far beyond what was seen; in
+    /// ln(1 + z), it would take a distance ten times the largest for a usual one.
+    fn distance(&self, score: f32) -> f32 {
+        score.exp_m1()
+    }
+
     fn train(
         &self,
         data: &TrainingData<'_>,
@@ -35,7 +41,9 @@ impl DetectorSpec for EvidenceSpec {
         let learned = Learned { evidence: Some(kept), ..Learned::default() };
         let trained = Trained::new(config.clone(), learned, parameters);
         let trained = Trained { built: Built::new(evidence), ..trained };
-        Ok(Some(Fit { trained, calibration: Some(Calibration::of_normal(&scores)) }))
+        let distances: Vec<f32> = scores.iter().map(|score| self.distance(*score)).collect();
+        let calibration = Calibration::of_normal(&scores).with_reference(&distances);
+        Ok(Some(Fit { trained, calibration: Some(calibration) }))
     }
 
     fn is_sound(&self, learned: &Learned, _: &DetectConfig, features: usize) -> bool {
