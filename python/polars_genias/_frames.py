@@ -26,7 +26,10 @@ _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
 )
-_FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
+_FACTS = (
+    *("features", "strength", "asked", "unable", "kind"),
+    *("psi", "distance", "redraws", "fallback"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 # options are resolved when asked for
+from collections.abc import Mapping, Sequence  # noqa: TC003 # options are resolved when asked for
 from datetime import timedelta  # noqa: TC003
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 InjectKind = Literal[
     "global",
@@ -233,6 +233,7 @@ class GenerateOptions(TypedDict, total=False):
     draws: int
     noise: Literal["independent", "stratified"]
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
 
 
 class PairsOptions(TypedDict, total=False):
@@ -286,6 +287,7 @@ class PairsOptions(TypedDict, total=False):
     draws: int
     noise: Literal["independent", "stratified"]
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
     window_stride: int | None
 
 
@@ -455,4 +457,5 @@ class InjectOptions(TypedDict, total=False):
     shift: int | tuple[int, int] | None
     feature_share: float
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
     seed: int

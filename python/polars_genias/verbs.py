@@ -261,7 +261,8 @@ def generate(
     """Put anomalies into the rows, and say where.
 
     Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column; those that are not hit are those of the input, bit by bit.
+    of their column, and are such as its training rows show that it can take (`domain`); those that
+    are not hit are those of the input, bit by bit.
 
     Parameters
     ----------
@@ -372,8 +373,8 @@ def inject(
     """Put classical anomalies into the rows, without a model, and say where and which.
 
     Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column; those that are not hit are those of the input, bit by bit. Fewer anomalies
-    than asked for are an error.
+    of their column, and are such as its clean rows show that it can take (`domain`); those that
+    are not hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
 
     Parameters
     ----------
@@ -535,11 +536,13 @@ def events(
         order, from 0), ``length`` (rows), per column of `order_by` ``{column}_start`` and
         ``{column}_end`` (its values at the first and the last row), ``features`` (names of those
         that it hits), ``strength`` (root mean square of the change over its rows and these
-        features, in standard deviations of each in training), ``kind`` (a number; of ``"inject"``
-        a name), ``psi`` (scale of the latent noise), ``distance`` (deviation of the feature that
-        deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it was drawn
-        again, since no feature passed `tau`) and ``fallback`` (whether none did at last). The last
-        four are null where no model was used. Columns: a struct of these, one row per anomaly.
+        features, in standard deviations of each in training), ``asked`` (the strength that it was
+        to have, null where none was asked for), ``unable`` (names of the features that it was to
+        hit, but that cannot show it), ``kind`` (a number; of ``"inject"`` a name), ``psi`` (scale
+        of the latent noise), ``distance`` (deviation of the feature that deviated most, as it was
+        drawn, in units of `tau`), ``redraws`` (how often it was drawn again, since no feature
+        passed `tau`) and ``fallback`` (whether none did at last). The last four are null where no
+        model was used. Columns: a struct of these, one row per anomaly.
 
     Examples
     --------

@@ -4,6 +4,7 @@ pub(crate) mod blend;
 pub(crate) mod change;
 pub mod classical;
 pub(crate) mod constant;
+pub mod domain;
 pub mod latent;
 pub(crate) mod noise;
 pub(crate) mod place;

@@ -14,12 +14,17 @@ pub struct Anomaly {
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
     /// Per hit feature: its position and the new values, in input units, one per row: values that the
-    /// feature can take ([`crate::data::domain::Domain`]), of which one or more differ from the input.
+    /// feature can take ([`super::domain::FeatureDomain`]), of which one or more differ from the input.
     /// NaN where the input has none, and stays as it is.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
     pub strength: f64,
+    /// The strength that it was to have, where one was asked for.
+    pub asked: Option<f64>,
+    /// Positions of the features that it was to hit, but that cannot show it
+    /// ([`super::domain::FeatureDomain`]).
+    pub unable: Vec<usize>,
     /// How it came of a model; `None` where it was injected, or hits constant features only.
     pub origin: Option<Origin>,
 }

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
@@ -24,8 +25,10 @@ use crate::nn::Parameters;
 use crate::vae::train::{Progress, StopReason};
 use crate::vae::{Architecture, Vae};
 
-/// Version of the format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 3;
+/// Version of the format that this crate writes.
+pub const FORMAT_VERSION: u32 = 4;
+/// Oldest version that it reads: version 3 does not say what features can take.
+pub const OLDEST_VERSION: u32 = 3;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +36,8 @@ struct Metadata {
     format_version: u32,
     checksum: String,
     normaliser: Normaliser,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    domain: Vec<FeatureDomain>,
     config: FitConfig,
     report: Findings,
     detectors: BTreeMap<DetectorKind, DetectorEntry>,
@@ -127,6 +132,7 @@ pub(super) fn write(
         format_version: FORMAT_VERSION,
         checksum: String::new(),
         normaliser: generator.normaliser.clone(),
+        domain: generator.domain.clone(),
         config: generator.config.clone(),
         report: Findings::new(generator, detectors, report)?,
         detectors: detectors.trained.iter().map(entry).collect(),
@@ -173,7 +179,7 @@ fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
 /// changed, or inconsistent.
 pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let (metadata, mut parameters) = unpacked(bytes)?;
-    let Metadata { config, normaliser, report, detectors, .. } = metadata;
+    let Metadata { config, normaliser, domain, report, detectors, .. } = metadata;
     let mut trained = BTreeMap::new();
     for (kind, DetectorEntry { config, learned }) in detectors {
         let parameters = taken(&mut parameters, &tensor_name(kind, ""));
@@ -188,6 +194,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let generator = Generator {
         config,
         normaliser,
+        domain,
         vae,
         tau: report.tau,
         local_tau: report.local_tau,
@@ -222,9 +229,9 @@ fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
         .and_then(|entries| entries.get(ENTRY))
         .ok_or_else(|| Error::Model("safetensors without a `genias` entry".into()))?;
     let version: VersionOnly = serde_json::from_str(json).map_err(broken)?;
-    if version.format_version != FORMAT_VERSION {
+    if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version.format_version) {
         return Err(Error::Model(format!(
-            "format version {}, this version reads {FORMAT_VERSION}",
+            "format version {}, this version reads {OLDEST_VERSION} to {FORMAT_VERSION}",
             version.format_version
         )));
     }
@@ -281,6 +288,10 @@ fn check(metadata: &Metadata) -> Result<()> {
         || !std.iter().all(|x| x.is_finite() && *x > 0.0)
     {
         return Err(Error::Model("the normaliser is inconsistent".into()));
+    }
+    let domain = &metadata.domain;
+    if !(domain.is_empty() || domain.len() == n) || !domain.iter().all(FeatureDomain::is_sound) {
+        return Err(Error::Model("what features can take is inconsistent".into()));
     }
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);

@@ -14,7 +14,10 @@ from conftest import FAST, both, make_hosts
 
 FRAME = {"features": ["cpu", "mem"], "by": "host", "order_by": "t", "label": "known"}
 WIDE = {**FAST, "window": 32}
-FACTS = ["features", "strength", "kind", "psi", "distance", "redraws", "fallback"]
+FACTS = [
+    *("features", "strength", "asked", "unable", "kind"),
+    *("psi", "distance", "redraws", "fallback"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,10 @@ def refused_names(roles, verb):
         "inject": ["is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength"],
         "score": ["anomaly_score"],
         "label": ["anomaly_label"],
-        "events": ["id", "start", "length", "features", "strength", "kind", "psi", "distance"],
+        "events": [
+            *("id", "start", "length", "features", "strength", "asked", "unable"),
+            *("kind", "psi", "distance"),
+        ],
         "pairs": ["start", "normal", "anomalous", "mask"],
     }[verb]
     of_features = [f"{name}{end}" for name in roles["features"] for end in ("_synthetic", "_mask")]

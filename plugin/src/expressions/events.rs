@@ -16,13 +16,15 @@ use crate::models::{for_each_group, for_each_series, Detector};
 const PLACE: usize = 3;
 
 /// The columns of the table, but for the keys and the times.
-fn fields(kinds: Kinds) -> [(&'static str, DataType); 10] {
+fn fields(kinds: Kinds) -> [(&'static str, DataType); 12] {
     [
         ("id", DataType::UInt32),
         ("start", DataType::UInt32),
         ("length", DataType::UInt32),
         ("features", DataType::List(Box::new(DataType::String))),
         ("strength", DataType::Float64),
+        ("asked", DataType::Float64),
+        ("unable", DataType::List(Box::new(DataType::String))),
         ("kind", kinds.dtype()),
         ("psi", DataType::Float64),
         ("distance", DataType::Float64),
@@ -61,8 +63,13 @@ impl Table {
         columns.push(self.counted("length", |found| found.rows.len()));
         columns.extend(frame.order_at(&self.first, START)?);
         columns.extend(frame.order_at(&self.last, END)?);
-        columns.push(self.features(frame.columns.names()));
+        let names = frame.columns.names();
+        columns.push(self.features("features", names, |found| {
+            found.values.iter().map(|(feature, _)| *feature).collect()
+        }));
         columns.push(self.column("strength", |found| Some(found.strength)));
+        columns.push(self.column("asked", |found| found.asked));
+        columns.push(self.features("unable", names, |found| found.unable.clone()));
         columns.push(match kinds {
             Kinds::Generated => self.column("kind", |found| found.kind.number()),
             Kinds::Injected => self.column("kind", |found| found.kind.name()),
@@ -85,15 +92,19 @@ impl Table {
         self.column(name, |found| Some(get(found) as u32))
     }
 
-    /// Names of the features that are hit, in the order of the input.
-    fn features(&self, names: &[String]) -> Series {
-        let values = self.anomalies.iter().map(|found| found.values.len()).sum();
-        let mut lists =
-            ListStringChunkedBuilder::new("features".into(), self.anomalies.len(), values);
+    /// Names of some features of each anomaly, in the order of the input.
+    fn features(
+        &self,
+        title: &str,
+        names: &[String],
+        of: impl Fn(&Anomaly) -> Vec<usize>,
+    ) -> Series {
+        let values = self.anomalies.len() * names.len();
+        let mut lists = ListStringChunkedBuilder::new(title.into(), self.anomalies.len(), values);
         for anomaly in &self.anomalies {
-            let mut hit: Vec<usize> = anomaly.values.iter().map(|(feature, _)| *feature).collect();
-            hit.sort_unstable();
-            lists.append_values_iter(hit.into_iter().map(|d| names[d].as_str()));
+            let mut some = of(anomaly);
+            some.sort_unstable();
+            lists.append_values_iter(some.into_iter().map(|d| names[d].as_str()));
         }
         lists.finish().into_series()
     }
