@@ -1,5 +1,7 @@
 //! Every option of every verb.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
@@ -129,7 +131,10 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
 fn foreign<'a>(verb: &str, name: &str, users: impl Iterator<Item = &'a &'a str>) -> String {
     let own =
         if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };
-    let users = users.map(|verb| format!("`{verb}`")).collect::<Vec<_>>().join(", ");
+    let mut users: Vec<_> = users.map(|verb| format!("`{verb}`")).collect();
+    let mut seen = HashSet::new();
+    users.retain(|user| seen.insert(user.clone()));
+    let users = users.join(", ");
     format!("left out of `{verb}`{own}; it is an option of {users}")
 }
 

@@ -235,7 +235,7 @@ def with_gap(name: str, _folder: Path) -> str:
     make, step = KNOWN[name]
     numbers = [t for t in range(ROWS) if t != ROWS // 2]
     frame = pl.DataFrame([WAVE.gather(numbers)]).with_columns(c=make(numbers))
-    options = {"features": "x", "order_by": "c", "max_gap": step, "stride": 1, **MODEL}
+    options = {"features": "x", "order_by": "c", "max_gap": step, "window_stride": 1, **MODEL}
     if refused(lambda: frame.genias.pairs(**options)):
         return "no"
     starts = frame.genias.pairs(**options)["start"].to_list()
@@ -304,7 +304,7 @@ def test_gaps_are_exact_beyond_the_digits_of_a_float():
         frame = pl.DataFrame([WAVE.gather(numbers)]).with_columns(
             c=pl.Series([start + 10 * n for n in numbers]).cast(dtype)
         )
-        options = {"features": "x", "order_by": "c", "stride": 1, **MODEL}
+        options = {"features": "x", "order_by": "c", "window_stride": 1, **MODEL}
         starts = frame.genias.pairs(max_gap=10, **options)["start"].to_list()
         assert starts == [*range(13), *range(20, 32)]
         assert frame.genias.pairs(max_gap=9, **options).is_empty()

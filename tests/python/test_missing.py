@@ -9,7 +9,8 @@ import pytest
 
 import polars_genias as pg
 
-QUICK = {"window": 64, "steps": 20, "channels": 8, "latent": 8, "detector": "reconstruction"}
+FIT = {"window": 64, "steps": 20, "channels": 8, "latent": 8}
+QUICK = {**FIT, "detector": "reconstruction"}
 
 
 def waves(rows: int, columns: int, missing: np.ndarray | None = None) -> pl.DataFrame:
@@ -83,7 +84,7 @@ def test_complete_rows_do_not_depend_on_the_share():
     none, some = (frame.genias.score(order_by="t", max_null=share, **QUICK) for share in (0, 0.3))
     assert none.equals(some)
     none, some = (
-        frame.genias.generate(order_by="t", max_null=share, **QUICK) for share in (0, 0.3)
+        frame.genias.generate(order_by="t", max_null=share, **FIT) for share in (0, 0.3)
     )
     assert none.equals(some)
 
@@ -101,7 +102,7 @@ def test_nulls_come_back_from_generate(dtype):
         (pl.col(f"c{i}").fill_nan(None) * 100).cast(dtype) for i in range(3)
     )
     for form in ("residual", "decoded", "deformed"):
-        out = frame.genias.generate(order_by="t", form=form, **QUICK)
+        out = frame.genias.generate(order_by="t", form=form, **FIT)
         assert out["is_anomaly"].sum() > 60
         for i in range(3):
             null = out[f"c{i}"].is_null()
