@@ -1,17 +1,8 @@
-//! What a feature can take, as its training rows show it: the values that anomalies are made of.
-//!
-//! Learned from training rows ([`FeatureDomain::learn`]), kept in the model, overridden by the option
-//! `domain`. The values of the dtype ([`Domain`](crate::data::domain::Domain)) always hold beside it.
-
-mod lattice;
-mod learn;
-mod project;
+//! What one feature can take.
 
 use serde::{Deserialize, Serialize};
 
-pub use lattice::Lattice;
-pub(crate) use project::{Feature, Realised, Wish, realise};
-
+use super::lattice::Lattice;
 use crate::config::{Domains, GivenDomain};
 use crate::error::{Error, Result};
 
