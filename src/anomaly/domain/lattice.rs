@@ -57,7 +57,7 @@ impl Lattice {
             return (value, value);
         }
         let nearest = position.round();
-        if (position - nearest).abs() < SAME * position.abs().max(1.0).min(1e3) {
+        if (position - nearest).abs() < SAME * position.abs().clamp(1.0, 1e3) {
             return (self.at(nearest), self.at(nearest));
         }
         (self.at(position.floor()), self.at(position.floor() + 1.0))
