@@ -5,6 +5,13 @@ VENV1 := .venv-polars-1
 VENV130 := .venv-polars-1.30
 VENVB := .venv-bench
 DIST := target/wheels
+# Always both crates, always in release: then tests, lint and wheel share every compiled dependency.
+BOTH := -p genias -p genias-polars
+# Test files run on all cores; the tests of one file stay in one process.
+WORKERS := -n auto --dist loadfile
+# What maturin tells PyO3; with other values PyO3, and Polars after it, would be compiled again.
+AS_WHEEL = PYO3_BUILD_EXTENSION_MODULE=1 \
+	PYO3_CONFIG_FILE=$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt | head -n 1)
 SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
 
@@ -17,20 +24,19 @@ demo: $(VENV)/ready
 test: test-rust test-python
 
 test-rust:
-	cargo test --release -p genias
-	cargo run --release -p genias --example augment
-	cargo run --release -p genias --example parquet
+	cargo test --release $(BOTH)
+	cargo run --release $(BOTH) --example augment
+	cargo run --release $(BOTH) --example parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
-	$(VENV)/bin/python -m pytest
-	$(VENV1)/bin/python -m pytest -m "not slow"
-	$(VENV130)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest $(WORKERS)
+	$(VENV1)/bin/python -m pytest $(WORKERS) -m "not slow"
+	$(VENV130)/bin/python -m pytest $(WORKERS) -m "not slow"
 
 lint: $(VENV)/ready
 	cargo fmt --all --check
-	cargo clippy -p genias --all-targets -- -D warnings
-	cargo clippy -p genias-polars --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc -p genias --no-deps
+	$(AS_WHEEL) cargo clippy --release $(BOTH) --all-targets -- -D warnings
+	$(AS_WHEEL) RUSTDOCFLAGS="-D warnings" cargo doc --release $(BOTH) --no-deps
 	$(VENV)/bin/python tests/structure.py
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

@@ -6,7 +6,7 @@ mod common;
 
 use common::bytes::{Noting, Parts, allowed, read};
 use common::{frame, model_of, mutation, small, wave, waves};
-use genias::artifact::{FORMAT_VERSION, OLDEST_VERSION};
+use genias::artifact::FORMAT_VERSION;
 use genias::{
     Columns, DetectConfig, DetectorKind, Error, FitConfig, GenerateConfig, Model, RunToEnd,
     ScoreConfig, Series, Threshold,
@@ -179,34 +179,16 @@ fn a_changed_bit_of_the_header_is_refused_or_means_the_same() {
 fn other_format_versions_are_named() {
     let parts = Parts::of(&model());
     let current = format!("\"format_version\":{FORMAT_VERSION}");
-    for version in [0, OLDEST_VERSION - 1, FORMAT_VERSION + 1, u32::MAX] {
+    for version in [0, FORMAT_VERSION + 1, u32::MAX] {
         // A later version may hold anything else, under any checksum.
         let other = parts.with(&current, &format!("\"format_version\":{version},\"later\":[1]"));
-        let text = format!("format version {version}, this version reads {OLDEST_VERSION} to");
+        let text = format!("format version {version}, this version reads {FORMAT_VERSION}");
         assert_refused(&other.bytes(), &text);
     }
     for version in ["-1", "\"1\"", "4294967296", "1.5", "null", "[]"] {
         let other = parts.with(&current, &format!("\"format_version\":{version}"));
         assert_refused(&other.signed(), "not a readable model");
     }
-}
-
-/// A model of the oldest version: what its features can take is not known, and so anything.
-#[test]
-fn the_oldest_format_is_read() {
-    let parts = Parts::of(&model());
-    let current = format!("\"format_version\":{FORMAT_VERSION}");
-    let older = parts.with(&current, &format!("\"format_version\":{OLDEST_VERSION}"));
-    let start = older.json.find("\"domain\":").unwrap();
-    let end = start + older.json[start..].find("\"config\":").unwrap();
-    let domain = older.json[start..end].to_string();
-    let read = Model::from_bytes(&older.with(&domain, "").signed()).unwrap();
-    assert!(read.generator.domain.is_empty() && !model().generator.domain.is_empty());
-    let columns = waves(300);
-    let config = GenerateConfig::default();
-    assert!(!read.generate(&Series::whole(&columns), &config, &RunToEnd).unwrap().is_empty());
-    // It is written in the newest.
-    assert!(Parts::of(&read).json.contains(&current));
 }
 
 #[test]

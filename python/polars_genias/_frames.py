@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,23 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from polars_genias import _names as names
+from polars_genias._features import boolean, chosen_features, listed, require
+from polars_genias._foreign import to_polars
 from polars_genias._models import MODEL, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = f"{names.OWN}result"
 _KEY = f"{names.OWN}key_"
 TABLES = ("fit", "events", "pairs", "alarms")
 """Verbs whose results have rows of their own, and not those of the input."""
+_ONE_COLUMN = ("score", "label")
+"""Verbs whose result is a column and no struct of them."""
 _PAIRS = ("start", "normal", "anomalous", "mask")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
@@ -61,20 +66,21 @@ class Inputs:
 
 
 def inputs(
-    data: pl.DataFrame | pl.LazyFrame,
+    data: Any,
     features: Features | None,
     by: Keys | None,
     order_by: Keys | None,
     label: str | None = None,
+    models: IntoModels | None = None,
 ) -> Inputs:
-    """Resolves column names; features default to every numeric column that has no other role.
+    """Resolves column names; `default_features` says what the features are by default.
 
     Raises
     ------
     ValueError
         For a column that does not exist, a feature that is not numeric, or none at all.
     """
-    frame = data.lazy()
+    frame = to_polars(data).lazy()
     schema = frame.collect_schema()
     names.refuse_own(schema)
     keys = {"by": listed(by), "order_by": listed(order_by), "label": listed(label)}
@@ -87,31 +93,9 @@ def inputs(
     if label is not None:
         boolean(schema, "label", label)
     taken = {name for given in keys.values() for name in given}
-    chosen = _features(schema, features, taken)
+    chosen = chosen_features(schema, features, taken, models)
     shields = names.shields([*taken, *chosen.values()])
     return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, shields)
-
-
-def listed(given: Keys | None) -> list[str]:
-    """One name or several, as a list."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, str) else list(given)
-
-
-def require(schema: pl.Schema, role: str, name: str) -> None:
-    """Raises ValueError where the column that parameter `role` names does not exist."""
-    if name not in schema:
-        msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
-        raise ValueError(msg)
-
-
-def boolean(schema: pl.Schema, role: str, name: str) -> None:
-    """Raises ValueError where the column that parameter `role` names is not Boolean."""
-    require(schema, role, name)
-    if schema[name] != pl.Boolean:
-        msg = f"parameter `{role}` = {name!r}: must be a Boolean column, not {schema[name]}"
-        raise ValueError(msg)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -120,33 +104,6 @@ def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
         if schema[name] == pl.Object:
             msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it to another first"
             raise ValueError(msg)
-
-
-def _features(schema: pl.Schema, features: Features | None, taken: set[str]) -> dict[str, str]:
-    if features is None:
-        found = {n: n for n, dtype in schema.items() if dtype.is_numeric() and n not in taken}
-        if not found:
-            msg = f"parameter `features`: no numeric column is left of {schema.names()}"
-            raise ValueError(msg)
-        return found
-    if not isinstance(features, Mapping):
-        names.refuse_twice("features", listed(features))
-    chosen = dict(features) if isinstance(features, Mapping) else {n: n for n in listed(features)}
-    if not chosen:
-        msg = "parameter `features` = []: at least one column is needed"
-        raise ValueError(msg)
-    for column in chosen.values():
-        require(schema, "features", column)
-        dtype = schema[column]
-        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
-            msg = f"parameter `features`: column {column!r} has dtype {dtype}, not a numeric one"
-            raise ValueError(msg)
-    return chosen
-
-
-def like(data: pl.DataFrame | pl.LazyFrame, result: pl.LazyFrame) -> pl.DataFrame | pl.LazyFrame:
-    """A DataFrame for a DataFrame, a LazyFrame for a LazyFrame."""
-    return result.collect() if isinstance(data, pl.DataFrame) else result
 
 
 def _call(
@@ -185,7 +142,7 @@ def beside(
     """The frame with the columns `adds`, which the expression `verb` gives row by row."""
     _refuse_clash(at, adds)
     frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
-    if len(adds) == 1 and not options.get("per_feature"):
+    if verb in _ONE_COLUMN and not options.get("per_feature"):
         frame = frame.with_columns(result.alias(adds[0]))
     else:
         frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)

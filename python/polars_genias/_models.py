@@ -11,11 +11,12 @@ import polars as pl
 
 from polars_genias import _genias
 from polars_genias import _names as names
+from polars_genias._foreign import to_polars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from polars_genias._types import IntoModel, IntoModels
+    from polars_genias._types import IntoModel, IntoModels, Table
 
 _FIRST = f"{names.OWN}first"
 MODEL = f"{names.OWN}model"
@@ -51,6 +52,7 @@ def with_models(
         models = opened(Path(models))
     if isinstance(models, bytes):
         return frame, model_argument(models)
+    models = to_polars(models, "models")
     table = _joinable(frame, models.lazy(), by, shields or {})
     by = [(shields or {}).get(name, name) for name in by]
     if isinstance(models, pl.DataFrame):
@@ -121,6 +123,30 @@ def with_sizes(
     return {name: info[name] for name in names} | dict(options)
 
 
+def model_features(models: IntoModels | None) -> list[str]:
+    """The features of the first model; none where finding out would run a query, or fail."""
+    if isinstance(models, (str, Path)):
+        models = opened(Path(models))
+        models = models.head(1).collect() if isinstance(models, pl.LazyFrame) else models
+    if models is None or isinstance(models, (pl.Expr, pl.LazyFrame)):
+        return []
+    found = models if isinstance(models, bytes) else _first_model(to_polars(models, "models"))
+    try:
+        return list(json.loads(_genias.model_info(found))["features"]) if found else []
+    except ValueError:  # a model that can't be read: the verb says so, group by group
+        return []
+
+
+def _first_model(table: pl.DataFrame | pl.LazyFrame) -> bytes | None:
+    """The first model of a table, which may have more Binary columns than that of models."""
+    binary = [name for name, dtype in table.collect_schema().items() if dtype == pl.Binary]
+    if not binary or isinstance(table, pl.LazyFrame):
+        return None
+    name = "model" if "model" in binary else binary[-1]
+    found = table[name].drop_nulls()
+    return bytes(found[0]) if len(found) else None
+
+
 def _read(model: bytes | Path) -> bytes:
     return model.read_bytes() if isinstance(model, Path) else model
 
@@ -138,13 +164,13 @@ def is_parquet(path: Path) -> bool:
         return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
 
 
-def model_table(models: pl.DataFrame | pl.LazyFrame | bytes | str | Path) -> pl.LazyFrame:
+def model_table(models: Table | bytes | str | Path) -> pl.LazyFrame:
     """Models as a table: one model's bytes are a table of one row."""
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
     if isinstance(models, bytes):
         return pl.LazyFrame({"model": [models]})
-    return models.lazy()
+    return to_polars(models, "models").lazy()
 
 
 def model_bytes(models: IntoModels) -> bytes:
@@ -164,7 +190,7 @@ def model_bytes(models: IntoModels) -> bytes:
         models = opened(Path(models))
     if isinstance(models, bytes):
         return models
-    table = models.lazy()
+    table = to_polars(models, "models").lazy()
     table = table.rename({model_column(table, []): MODEL}).select(MODEL)
     found = _one_per_key(table.collect(), []).item()
     if found is None:
@@ -173,7 +199,7 @@ def model_bytes(models: IntoModels) -> bytes:
     return bytes(found)
 
 
-def model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
+def model_column(table: pl.LazyFrame, by: Sequence[str], role: str = "models") -> str:
     """The Binary column of a table of models."""
     schema = table.collect_schema()
     missing = [key for key in by if key not in schema]
@@ -184,7 +210,7 @@ def model_column(table: pl.LazyFrame, by: Sequence[str]) -> str:
     if "model" in binary:
         return "model"
     if len(binary) != 1:
-        msg = f"parameter `models`: one Binary column of models is needed, found {binary}"
+        msg = f"parameter `{role}`: one Binary column of models is needed, found {binary}"
         raise ValueError(msg)
     return binary[0]
 

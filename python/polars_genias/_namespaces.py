@@ -1,7 +1,7 @@
 """The namespace ``.genias`` of expressions and frames: every verb with its first argument bound.
 
 One line per class adds a verb. Type checkers pick the overload of the verb whose first argument is
-what the namespace belongs to, so signatures are written once, in ``verbs.py``.
+what the namespace belongs to, so signatures are written once, in ``verbs/``.
 
 Polars keeps namespace objects, so they hold nothing but what they were made of.
 """
@@ -69,6 +69,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
     events = _column(verbs.events)
     fit = _column(verbs.fit)
     generate = _column(verbs.generate)
+    health = _column(verbs.health)
     inject = _column(verbs.inject)
     label = _column(verbs.label)
     pairs = _column(verbs.pairs)
@@ -82,13 +83,16 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs of a LazyFrame."""
 
     alarms = _lazy(verbs.alarms)
+    describe = _lazy(verbs.describe)
     events = _lazy(verbs.events)
     fit = _lazy(verbs.fit)
     generate = _lazy(verbs.generate)
+    health = _lazy(verbs.health)
     inject = _lazy(verbs.inject)
     label = _lazy(verbs.label)
     pairs = _lazy(verbs.pairs)
     plot = _lazy(plot)
+    reconstruct = _lazy(verbs.reconstruct)
     score = _lazy(verbs.score)
 
 
@@ -97,11 +101,14 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs of a DataFrame."""
 
     alarms = _eager(verbs.alarms)
+    describe = _eager(verbs.describe)
     events = _eager(verbs.events)
     fit = _eager(verbs.fit)
     generate = _eager(verbs.generate)
+    health = _eager(verbs.health)
     inject = _eager(verbs.inject)
     label = _eager(verbs.label)
     pairs = _eager(verbs.pairs)
     plot = _eager(plot)
+    reconstruct = _eager(verbs.reconstruct)
     score = _eager(verbs.score)

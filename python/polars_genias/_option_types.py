@@ -31,7 +31,7 @@ class ModelOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -65,6 +65,7 @@ class ModelOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
 
@@ -75,7 +76,7 @@ class EmbedOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -108,6 +109,7 @@ class EmbedOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     window_stride: int | None
@@ -119,7 +121,7 @@ class FitOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -153,6 +155,7 @@ class FitOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     detector: Literal[
@@ -186,7 +189,7 @@ class GenerateOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -220,6 +223,7 @@ class GenerateOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     contamination: float
@@ -242,7 +246,7 @@ class PairsOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -275,6 +279,7 @@ class PairsOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     length: int | tuple[int, int] | None
@@ -297,7 +302,7 @@ class ScoreOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -331,6 +336,7 @@ class ScoreOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     detector: Literal[
@@ -368,7 +374,7 @@ class LabelOptions(TypedDict, total=False):
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "paper"]
+    preset: Literal["default", "thorough", "paper"]
     max_gap: float | timedelta | None
     on_error: Literal["raise", "null"]
     window: int
@@ -402,6 +408,7 @@ class LabelOptions(TypedDict, total=False):
     schedule: Literal["cosine", "constant"]
     clip: float | None
     patience: int | None
+    min_gain: float
     validation: float
     seed: int
     detector: Literal[

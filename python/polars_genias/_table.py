@@ -29,6 +29,8 @@ class Option:
     group: str
     """Topic that it is listed under."""
     default: Any
+    thorough: Any
+    """Default under ``preset="thorough"``."""
     paper: Any
     """Default under ``preset="paper"``."""
     auto: str | None

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Union
+from typing import Any, Protocol, TypeVar, Union
 
 import polars as pl
+
+
+class Table(Protocol):
+    """A frame: of Polars, pandas, pyarrow, DuckDB, or another one that speaks Arrow."""
+
+    @property
+    def columns(self) -> Any:
+        """Its columns, or their names."""
+
+
+Frame = TypeVar("Frame", bound=Table)
+"""The kind of frame that goes in, and comes out."""
 
 IntoColumn = Union[str, pl.Expr, pl.Series]
 """A column: its name, or an expression."""
@@ -14,11 +26,12 @@ IntoColumn = Union[str, pl.Expr, pl.Series]
 Keys = Union[str, Sequence[str]]
 """One column name or several."""
 
-Features = Union[str, Sequence[str], Mapping[str, str]]
-"""Feature columns; a mapping gives the name under which the model knows each."""
+Features = Union[str, Sequence[str], Mapping[str, str], pl.Expr]
+"""Feature columns: names, a selector of Polars, or a mapping that gives the name under which the
+model knows each."""
 
 IntoModel = Union[bytes, Path, str, pl.Expr]
 """One model: bytes, a file, or a column (its name or an expression)."""
 
-IntoModels = Union[bytes, Path, str, pl.DataFrame, pl.LazyFrame, pl.Expr]
+IntoModels = Union[bytes, Path, str, pl.Expr, Table]
 """Models of a frame: a table of them, a file (Parquet table, or one model), bytes, a column."""

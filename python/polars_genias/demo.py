@@ -7,8 +7,10 @@ reads and writes Parquet lazily.
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -99,10 +101,28 @@ def write_metrics(folder: Path, size: Size) -> Path:
     return folder
 
 
-def run(folder: Path, size: Size) -> pl.DataFrame:
+@dataclass
+class Log:
+    """What the demo does, and how long it has taken: on stderr, and in ``demo.log``."""
+
+    path: Path
+    started: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, text: str) -> None:
+        """Say the next step."""
+        line = f"{time.perf_counter() - self.started:6.1f} s  {text}"
+        print(line, file=sys.stderr, flush=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
     """The job: models, augmented rows and scores as Parquet in `folder`, and a summary per host."""
+    say(f"make {size.hosts} hosts of {size.rows:,} rows in {folder / 'metrics'}")
     metrics = pl.scan_parquet(write_metrics(folder / "metrics", size), hive_partitioning=True)
 
+    say(f"fit a model per host: most of the time, {_estimate(size)}")
     models = pg.sink_parquet(
         metrics.genias.fit(
             features=METRICS,
@@ -113,6 +133,7 @@ def run(folder: Path, size: Size) -> pl.DataFrame:
         ),
         folder / "models.parquet",
     )
+    say("put anomalies into the rows")
     augmented = pg.sink_parquet(
         pg.generate(
             metrics,
@@ -128,6 +149,7 @@ def run(folder: Path, size: Size) -> pl.DataFrame:
         ),
         folder / "augmented.parquet",
     )
+    say("score the rows with the anomalies")
     scored = pg.sink_parquet(
         pg.score(
             pl.scan_parquet(augmented),
@@ -138,7 +160,16 @@ def run(folder: Path, size: Size) -> pl.DataFrame:
         ),
         folder / "scored.parquet",
     )
+    say("judge the scores by the labels")
     return summary(pl.scan_parquet(models), pl.scan_parquet(scored))
+
+
+def _estimate(size: Size) -> str:
+    """Roughly how long the fits take, by a fit of 400 steps: some 25 s of one core."""
+    seconds = size.hosts * size.steps / 400 * 25 / (os.cpu_count() or 1)
+    return (
+        f"some {max(1, round(seconds / 60))} minutes" if seconds > 90 else f"some {seconds:.0f} s"
+    )
 
 
 def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
@@ -207,11 +238,15 @@ def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
 
 def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path]]:
     """The job and its picture: the summary per host, and what was written."""
-    table = run(folder, size)
+    (folder / "demo.log").unlink(missing_ok=True)
+    say = Log(folder / "demo.log")
+    table = run(folder, size, say)
     written = {name: folder / f"{name}.parquet" for name in ("models", "augmented", "scored")}
+    say("draw the host that is scored best")
     best = table.sort("auc_pr", descending=True, nulls_last=True)["host"][0]
     written["drawn"] = picture(written["scored"], best, folder / "demo.png")
-    return table, {"read": folder / "metrics"} | written
+    say("done")
+    return table, {"read": folder / "metrics"} | written | {"log": say.path}
 
 
 def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: float) -> None:
@@ -219,7 +254,7 @@ def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: f
     with pl.Config(tbl_rows=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
         print(table)
     for name, path in written.items():
-        print(f"{name if name in ('read', 'drawn') else 'written':<8}{path}")
+        print(f"{name if name in ('read', 'drawn', 'log') else 'written':<8}{path}")
     print(f"{size.hosts} hosts x {size.rows} rows in {seconds:.1f} s")
 
 

@@ -10,13 +10,55 @@ Spark types. Of the new ones, ``Array`` and ``List`` are ``ArrayType``, and unsi
 Spark does not have, are the next larger signed type: ``anomaly_id`` is ``LongType``.
 
 Workers use one thread unless ``POLARS_MAX_THREADS`` is set for them (``spark.executorEnv.*``).
+
+Examples
+--------
+A table of models. Write it before it is used more than once: Spark fits again for every action.
+
+>>> import polars_genias.spark as gs
+>>> waves = spark.range(128).selectExpr("id % 2 host", "id t", "sin(id / 3) cpu")
+>>> at = {"by": "host", "order_by": "t"}
+>>> quick = {"window": 16, "steps": 4}
+>>> models = gs.fit(waves, detector="amplitude", **at, **quick)
+>>> models
+DataFrame[host: bigint, model: binary]
+>>> gs.describe(models).select("model.window", "model.stop_reason").first()
+Row(window=16, stop_reason='steps')
+
+Scores and labels:
+
+>>> gs.score(waves, models=models, **at)
+DataFrame[host: bigint, t: bigint, cpu: double, anomaly_score: float]
+>>> gs.label(waves, models=models, threshold=1e9, **at).where("anomaly_label").count()
+0
+>>> gs.alarms(waves, models=models, **at).count()
+0
+>>> gs.reconstruct(waves, models=models, **at).columns
+['host', 't', 'cpu', 'cpu_expected']
+
+Anomalies:
+
+>>> gs.generate(waves, models=models, **at).columns[3:]
+['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
+>>> trends = {"kind": "trend", "count": 1, "length": 20}
+>>> gs.inject(waves, **at, **trends).where("is_anomaly").count()
+40
+>>> gs.events(waves, of="inject", **at, **trends).select("length", "kind").first()
+Row(length=20, kind='trend')
+>>> gs.events(waves, models=models, length=8, **at).select("length", "features").first()
+Row(length=8, features=['cpu'])
+>>> wave = waves.where("host = 0")
+>>> pairs = gs.pairs(wave, order_by="t", features="cpu", window_stride=8, **quick)
+>>> sorted(row.start for row in pairs.select("start").collect())
+[0, 8, 16, 24, 32, 40, 48]
 """
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Union
 
 import polars as pl
 from pyspark.sql import types as spark_types
@@ -26,25 +68,29 @@ from polars_genias import verbs
 from polars_genias._names import refuse_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, GroupedData
-    from typing_extensions import Unpack
 
-    from polars_genias._options import (
-        FitOptions,
-        GenerateOptions,
-        InjectOptions,
-        LabelOptions,
-        PairsOptions,
-        ScoreOptions,
-    )
     from polars_genias._types import Features, Keys
 
     Models = Union[DataFrame, bytes, None]
 
-__all__ = ["alarms", "describe", "fit", "generate", "inject", "label", "pairs", "score"]
+__all__ = [
+    "alarms",
+    "describe",
+    "events",
+    "fit",
+    "generate",
+    "inject",
+    "label",
+    "pairs",
+    "reconstruct",
+    "score",
+]
+
+Options = ParamSpec("Options")
 
 _TO_POLARS: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
@@ -83,351 +129,70 @@ _COLUMN = "c"
 _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
 
 
-def fit(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    name: str = "model",
-    strict: bool = False,
-    **options: Unpack[FitOptions],
-) -> DataFrame:
-    """Fit a model to every series.
+class _PerSeries:
+    """Makes a verb of Spark's frames of a verb of Polars' frames."""
 
-    Parameters
-    ----------
-    data
-        The rows.
-    order_by
-        Columns that put the rows of a series in time order, never twice the same.
-    models
-        Models that get another detector: a DataFrame with the columns `by` and a binary one, or
-        the bytes of one model. By default a VAE is fitted first.
-    features
-        Feature columns; by default every numeric column that has no other role.
-    by
-        Columns that name the series; by default all rows are one series, and one task.
-    label
-        Boolean column of known anomalies, which are left out of training.
-    name
-        Name of the column of models.
-    strict
-        Whether a series without a usable window is an error instead of a null model.
-    **options
-        See `polars_genias.fit`.
+    def __call__(
+        self, verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame]
+    ) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
+        def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
+            plan: Any = _per_series  # its arguments are those that all verbs have
+            planned: DataFrame = plan(verb.__name__, data, *args, **given)
+            return planned
 
-    Returns
-    -------
-    DataFrame
-        The keys, and one model per series: the same bytes as from Polars. Write it before it is
-        used more than once: Spark fits again for every action on it.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> waves = spark.range(128).selectExpr("id % 2 host", "id t", "sin(id / 3) cpu")
-    >>> models = gs.fit(waves, by="host", order_by="t", window=16, steps=4, detector="amplitude")
-    >>> models
-    DataFrame[host: bigint, model: binary]
-    >>> models.count()
-    2
-    """
-    return _per_series(
-        "fit", data, models, features, by, order_by, label, options, name=name, strict=strict
-    )
+        of_spark.__name__ = of_spark.__qualname__ = verb.__name__
+        of_spark.__doc__ = _documentation(verb)
+        of_spark.__signature__ = _signature(verb)  # type: ignore[attr-defined]
+        return of_spark
 
 
-def generate(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    suffix: str = "_synthetic",
-    strict: bool = False,
-    **options: Unpack[GenerateOptions],
-) -> DataFrame:
-    """Put anomalies into the rows, and say where.
-
-    Parameters
-    ----------
-    data, order_by, features, by, label
-        As in `fit`.
-    models
-        The models to use, as a DataFrame with the columns `by` and a binary one, or the bytes of
-        one model; by default one is fitted per series. A model goes to its series once, not to
-        every row. Series without a model get null labels.
-    suffix
-        Behind the names of the new value columns.
-    strict
-        Whether a series without a usable window is an error instead of null labels.
-    **options
-        See `polars_genias.generate`.
-
-    Returns
-    -------
-    DataFrame
-        The input, and beside it the columns of `polars_genias.generate`; ``anomaly_id`` and
-        ``anomaly_kind`` are longs.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> gs.generate(wave, order_by="t", window=16, steps=4).columns[2:]
-    ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
-    """
-    return _per_series(
-        "generate",
-        data,
-        models,
-        features,
-        by,
-        order_by,
-        label,
-        options,
-        suffix=suffix,
-        strict=strict,
-    )
+def _signature(verb: Callable[..., Any]) -> inspect.Signature:
+    """The arguments of a verb of frames; `order_by` is required."""
+    signature = inspect.signature(verb)
+    arguments = {name: of for name, of in signature.parameters.items() if name != "model"}
+    arguments["order_by"] = arguments["order_by"].replace(default=inspect.Parameter.empty)
+    return signature.replace(parameters=list(arguments.values()))
 
 
-def inject(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    suffix: str = "_synthetic",
-    strict: bool = False,
-    **options: Unpack[InjectOptions],
-) -> DataFrame:
-    """Put classical anomalies into the rows, without a model, and say where and which.
-
-    Parameters
-    ----------
-    data, order_by, features, by, label, suffix
-        As in `generate`.
-    strict
-        Whether a series without a clean row is an error instead of null labels.
-    **options
-        See `polars_genias.inject`.
-
-    Returns
-    -------
-    DataFrame
-        As `generate`, but that ``anomaly_kind`` is a name.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(400).selectExpr("id t", "sin(id / 3) cpu")
-    >>> gs.inject(wave, order_by="t", kind="trend", count=2, length=20).where("is_anomaly").count()
-    40
-    """
-    return _per_series(
-        "inject", data, None, features, by, order_by, label, options, suffix=suffix, strict=strict
-    )
+def _documentation(verb: Callable[..., Any]) -> str:
+    """What a verb does, what differs in Spark, and its options."""
+    text = inspect.getdoc(verb) or ""
+    about, _, rest = text.partition("Parameters\n----------\n")
+    options = rest.partition("Other Parameters\n")[2].partition("Examples\n--------\n")[0]
+    return f"{about}{_DIFFERS.format(verb.__name__)}\nOther Parameters\n{options}".rstrip() + "\n"
 
 
-def events(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    strict: bool = False,
-    **options: Unpack[GenerateOptions],
-) -> DataFrame:
-    """One row for each anomaly that `generate` puts into the rows.
+_DIFFERS = """\
+Runs `polars_genias.{0}` on every series: the arguments, options and values are the same.
 
-    Parameters
-    ----------
-    data, order_by, models, features, by, label, strict
-        As in `generate`.
-    **options
-        As in `generate`: the same ones give the same anomalies.
+Parameters
+----------
+data
+    The rows.
+order_by
+    Columns that put the rows of a series in time order, never twice the same. Required.
+models
+    A DataFrame with the columns `by` and a binary one, or the bytes of one model. A model goes to
+    its series once, not to every row.
+**arguments
+    As in `polars_genias.{0}`.
 
-    Returns
-    -------
-    DataFrame
-        The keys and the columns of `polars_genias.events`; unsigned integers are longs.
+Returns
+-------
+DataFrame
+    As from `polars_genias.{0}`, in no order; unsigned integers are longs.
+"""
 
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> events = gs.events(wave, order_by="t", window=16, steps=4, length=8, strength=2.0)
-    >>> events.select("length", "features").first()
-    Row(length=8, features=['cpu'])
-    """
-    return _per_series(
-        "events", data, models, features, by, order_by, label, options, strict=strict
-    )
-
-
-def alarms(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    strict: bool = False,
-    **options: Unpack[LabelOptions],
-) -> DataFrame:
-    """One row for each alarm.
-
-    Parameters
-    ----------
-    data, order_by, models, features, by, label, strict
-        As in `label`.
-    **options
-        As in `label`: the alarms are those whose rows it marks.
-
-    Returns
-    -------
-    DataFrame
-        The keys and the columns of `polars_genias.alarms`; unsigned integers are longs.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> gs.alarms(wave, order_by="t", window=16, detector="evidence").count()
-    0
-    """
-    return _per_series(
-        "alarms", data, models, features, by, order_by, label, options, strict=strict
-    )
-
-
-def pairs(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    strict: bool = False,
-    **options: Unpack[PairsOptions],
-) -> DataFrame:
-    """Windows as they are, beside the same windows with an anomaly.
-
-    Parameters
-    ----------
-    data, order_by, models, features, by, label, strict
-        As in `generate`.
-    **options
-        See `polars_genias.pairs`. With a DataFrame of models, give their `window`.
-
-    Returns
-    -------
-    DataFrame
-        The keys, and per window ``start`` (its first row in the series, a long), ``normal``,
-        ``anomalous`` and ``mask``: arrays of W arrays of D.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> pairs = gs.pairs(wave, order_by="t", window=16, steps=4, window_stride=8)
-    >>> sorted(row.start for row in pairs.select("start").collect())
-    [0, 8, 16, 24, 32, 40, 48]
-    """
-    return _per_series("pairs", data, models, features, by, order_by, label, options, strict=strict)
-
-
-def score(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    name: str = "anomaly_score",
-    strict: bool = False,
-    **options: Unpack[ScoreOptions],
-) -> DataFrame:
-    """Score every row: higher is more anomalous.
-
-    Parameters
-    ----------
-    data, order_by, models, features, by, label, strict
-        As in `generate`; `label` matters only where a model is fitted.
-    name
-        Name of the new column.
-    **options
-        See `polars_genias.score`.
-
-    Returns
-    -------
-    DataFrame
-        The input and a float per row; null where no window without nulls covers it.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> scored = gs.score(wave, order_by="t", window=16, steps=4, detector="amplitude")
-    >>> scored
-    DataFrame[t: bigint, cpu: double, anomaly_score: float]
-    """
-    return _per_series(
-        "score", data, models, features, by, order_by, label, options, name=name, strict=strict
-    )
-
-
-def label(
-    data: DataFrame,
-    *,
-    order_by: Keys,
-    models: Models = None,
-    features: Features | None = None,
-    by: Keys | None = None,
-    label: str | None = None,
-    name: str = "anomaly_label",
-    strict: bool = False,
-    **options: Unpack[LabelOptions],
-) -> DataFrame:
-    """Label every row: whether its score is above a threshold.
-
-    Parameters
-    ----------
-    data, order_by, models, features, by, label, strict
-        As in `score`. `label` names the known anomalies of the training data, not the result.
-    name
-        Name of the new column.
-    **options
-        See `polars_genias.label`.
-
-    Returns
-    -------
-    DataFrame
-        The input and a boolean per row; null where there is no score.
-
-    Examples
-    --------
-    >>> import polars_genias.spark as gs
-    >>> wave = spark.range(64).selectExpr("id t", "sin(id / 3) cpu")
-    >>> options = {"window": 16, "steps": 4, "detector": "amplitude"}
-    >>> labelled = gs.label(wave, order_by="t", threshold=1e9, **options)
-    >>> labelled.where("anomaly_label").count()
-    0
-    """
-    return _per_series(
-        "label", data, models, features, by, order_by, label, options, name=name, strict=strict
-    )
+_per = _PerSeries()
+alarms = _per(verbs.alarms)
+events = _per(verbs.events)
+fit = _per(verbs.fit)
+generate = _per(verbs.generate)
+inject = _per(verbs.inject)
+label = _per(verbs.label)
+pairs = _per(verbs.pairs)
+reconstruct = _per(verbs.reconstruct)
+score = _per(verbs.score)
 
 
 def describe(models: DataFrame, name: str = "model") -> DataFrame:
@@ -599,12 +364,12 @@ class _Work:
 def _per_series(
     verb: str,
     data: DataFrame,
-    models: Models,
-    features: Features | None,
-    by: Keys | None,
+    *,
     order_by: Keys,
-    label: str | None,
-    options: Mapping[str, Any],
+    models: Models = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    label: str | None = None,
     **given: Any,
 ) -> DataFrame:
     """Plans `verb`: checks everything that needs no rows, then one call per series."""
@@ -613,7 +378,6 @@ def _per_series(
         raise ValueError(msg)
     empty = pl.LazyFrame(schema=_schema(data))
     at = frames.inputs(empty, features, by, order_by, label)
-    given |= options
     table, in_its_place = None, {}
     if isinstance(models, bytes):
         given["models"] = models

@@ -74,19 +74,21 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
 /// # Errors
 /// None that a caller can cause.
 pub fn option_table() -> Result<Vec<OptionRow>> {
-    let (default, paper) = (defaults(Preset::Default)?, defaults(Preset::Paper)?);
+    let default = defaults(Preset::Default)?;
+    let (thorough, paper) = (defaults(Preset::Thorough)?, defaults(Preset::Paper)?);
     let mut rows: Vec<OptionRow> = Vec::new();
     for option in specs().filter(|option| option.group != INJECT) {
         let value = |values: &Map<String, Value>| values.get(option.name).cloned();
         if !rows.iter().any(|row| row.covers(option)) {
-            rows.push(OptionRow::new(option, value(&default), value(&paper)));
+            rows.push(OptionRow::new(option, [&default, &thorough, &paper].map(value)));
         }
     }
     let inject = to_map(&InjectConfig::default())?;
-    rows.extend(InjectConfig::OPTIONS.iter().map(|option| {
-        let value = || inject.get(option.name).cloned();
-        OptionRow::new(option, value(), value())
-    }));
+    rows.extend(
+        InjectConfig::OPTIONS.iter().map(|option| {
+            OptionRow::new(option, [(); 3].map(|()| inject.get(option.name).cloned()))
+        }),
+    );
     Ok(rows)
 }
 

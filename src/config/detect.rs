@@ -101,7 +101,7 @@ impl DetectConfig {
     /// The values of a preset: the paper feeds CARLA with its own anomalies.
     pub fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Default => Self::default(),
+            Preset::Default | Preset::Thorough => Self::default(),
             Preset::Paper => Self {
                 detector: DetectorKind::Carla,
                 negatives: Negatives::Genias,

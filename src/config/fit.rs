@@ -114,19 +114,23 @@ options! {
     /// Largest number of kinds that the generated anomalies are told apart in.
     kinds: usize = 6 => between(1.0, 64.0);
     /// Largest number of optimiser steps.
-    steps: usize = 400 => at_least(1.0).symbol("1000 epochs");
+    steps: usize = 200 => at_least(1.0).symbol("1000 epochs");
     /// Windows per step.
-    batch_size: usize = 64 => between(1.0, 65_536.0);
+    batch_size: usize = 24 => between(1.0, 65_536.0);
     /// Adam's learning rate.
-    learning_rate: f64 = 5e-4 => above(0.0);
+    learning_rate: f64 = 5e-3 => above(0.0);
     /// Adam's learning rate for psi.
     psi_learning_rate: f64 = 0.05 => above(0.0);
     /// Learning rate over the steps.
     schedule: Schedule = Schedule::Cosine => any();
     /// Largest norm of the gradient.
     clip: Option<f64> = Some(5.0) => above(0.0);
-    /// Steps without a better validation loss after which training stops.
-    patience: Option<usize> = Some(200) => at_least(1.0);
+    /// Steps after which training stops unless the validation loss fell by more than `min_gain`.
+    patience: Option<usize> = Some(75) => at_least(1.0);
+    /// Fall of the validation loss that pays for `patience` steps, in squared training deviations:
+    /// about a gain of R2.
+    #[serde(default)]
+    min_gain: f64 = 0.002 => at_least(0.0);
     /// Share of the windows, the last ones, that is held out.
     validation: f64 = 0.1 => between(0.0, 0.5).above_low();
     /// Seed of everything random.
@@ -152,14 +156,21 @@ impl FitConfig {
             schedule: Schedule::Constant,
             clip: None,
             patience: None,
+            min_gain: 0.0,
             ..Self::default()
         }
+    }
+
+    /// Trains for as long as the validation loss falls.
+    pub fn thorough() -> Self {
+        Self { steps: 800, patience: Some(200), min_gain: 0.0, ..Self::default() }
     }
 
     /// The values of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Default => Self::default(),
+            Preset::Thorough => Self::thorough(),
             Preset::Paper => Self::paper(),
         }
     }

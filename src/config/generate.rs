@@ -116,7 +116,7 @@ impl GenerateConfig {
     /// The values of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Default => Self::default(),
+            Preset::Default | Preset::Thorough => Self::default(),
             Preset::Paper => Self {
                 form: Form::Decoded,
                 distance: Distance::L2,

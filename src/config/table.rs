@@ -384,6 +384,7 @@ pub struct OptionRow {
     group: &'static str,
     r#type: Shape,
     default: Option<Value>,
+    thorough: Option<Value>,
     paper: Option<Value>,
     auto: Option<&'static str>,
     range: String,
@@ -398,8 +399,8 @@ impl OptionRow {
         self.name == spec.name && spec.verbs().iter().all(|verb| self.verbs.contains(verb))
     }
 
-    /// A row with the default, and that of the preset "paper".
-    pub(super) fn new(spec: &OptionSpec, default: Option<Value>, paper: Option<Value>) -> Self {
+    /// A row with the values of the presets "default", "thorough" and "paper".
+    pub(super) fn new(spec: &OptionSpec, [default, thorough, paper]: [Option<Value>; 3]) -> Self {
         let Rule { auto, symbol, when, .. } = spec.rule;
         let OptionSpec { name, doc, group, shape, .. } = *spec;
         let (range, verbs) = (spec.range(), spec.verbs());
@@ -409,6 +410,7 @@ impl OptionRow {
             group,
             r#type: shape,
             default,
+            thorough,
             paper,
             auto,
             range,

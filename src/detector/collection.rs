@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::amplitude::Amplitude;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Scored};
 use super::reconstruction::Errors;
 use super::score_rows::Detector;
 use super::threshold::Calibration;
@@ -106,13 +106,24 @@ impl Detectors {
     ) -> Result<Vec<Option<f32>>> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
         if kind == DetectorKind::Evidence {
-            generator.normaliser.check(series)?;
-            return self.evidence()?.score(series, config, control);
+            return Ok(self.score_by_evidence(generator, series, config, control)?.scores);
         }
         let detector = self.build(kind, generator)?;
         let work = |x: &Tensor| detector.rows(x);
         let rows = overlap(generator, series, config, 1, control, work)?;
         Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
+    }
+
+    /// [`Detectors::score`] by the evidence, and how much each row takes part.
+    pub(super) fn score_by_evidence(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Scored> {
+        generator.normaliser.check(series)?;
+        self.evidence()?.score(series, config, control)
     }
 
     /// What every feature adds to the score of every row, for reading where an anomaly is: per

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::collection::Detectors;
-use super::evidence::Scaled;
+use super::evidence::Scored;
 use super::locate::located;
 use crate::alarm::{Alarm, Reference, Rule, Run};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
@@ -11,6 +11,9 @@ use crate::data::series::Series;
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
+
+/// Share of a row, in units of the largest in its run, from which it belongs to an alarm.
+const PART: f64 = 0.4;
 
 /// What `label` and `alarms` find in a series.
 #[derive(Clone, Debug)]
@@ -45,7 +48,11 @@ impl Detectors {
         let line = self.threshold(threshold, config.detector)?;
         let known = self.reference(kind);
         let mut reference = known.cloned().unwrap_or_default();
-        let scores = self.score(generator, series, config, control)?;
+        let scored = match kind {
+            DetectorKind::Evidence => self.score_by_evidence(generator, series, config, control)?,
+            _ => Scored::of_rows(self.score(generator, series, config, control)?),
+        };
+        let (scores, shares) = (scored.scores, scored.shares);
         let window = generator.config.window;
         let followed = match threshold {
             Threshold::Auto if known.is_some() => {
@@ -63,7 +70,13 @@ impl Detectors {
             }
             _ => None,
         };
-        let make = |run: &Run| self.alarm(run, &scores, &followed.p, scaled.as_ref());
+        let make = |run: &Run| match &scaled {
+            Some(scaled) => {
+                let rows = taking_part(&shares, &run.rows);
+                located(scaled, rows.clone(), alarm_of(rows, run.open, &scores, &followed.p))
+            }
+            None => alarm_of(run.rows.clone(), run.open, &scores, &followed.p),
+        };
         let kept = |found: &Alarm| {
             found.rows.len() >= alarm.min_rows.unwrap_or(1)
                 && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
@@ -91,36 +104,34 @@ impl Detectors {
         Ok(reference.follow(&scores, &rule).p)
     }
 
-    fn alarm(
-        &self,
-        run: &Run,
-        scores: &[Option<f32>],
-        p: &[Option<f64>],
-        scaled: Option<&Scaled<'_>>,
-    ) -> Alarm {
-        let rows = run.rows.clone();
-        let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
-        let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
-        let alarm = Alarm {
-            rows: rows.clone(),
-            peak,
-            p: p[rows.clone()].iter().flatten().fold(1.0, |least, p| p.min(least)),
-            features: Vec::new(),
-            direction: None,
-            expected: None,
-            change: None,
-            open: run.open,
-        };
-        match scaled {
-            Some(scaled) => located(scaled, rows, alarm),
-            None => alarm,
-        }
-    }
-
     /// Scores of normal rows that those of a detector are compared with.
     fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
         self.calibrations.get(&kind)?.reference.as_ref()
     }
+}
+
+/// An alarm of some rows, as scores and p-values say it.
+fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
+    let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
+    let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
+    Alarm {
+        rows: rows.clone(),
+        peak,
+        p: p[rows].iter().flatten().fold(1.0, |least, p| p.min(least)),
+        features: Vec::new(),
+        direction: None,
+        expected: None,
+        change: None,
+        open,
+    }
+}
+
+/// From the first to the last row of `run` that takes part in what its windows differ by.
+fn taking_part(shares: &[f64], run: &Range<usize>) -> Range<usize> {
+    let most = shares[run.clone()].iter().fold(0.0f64, |most, share| most.max(*share));
+    let takes_part = |t: &usize| shares[*t] >= PART * most;
+    let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));
+    ends.0.zip(ends.1).map_or(run.clone(), |(first, last)| first..last + 1)
 }
 
 fn labels(scores: &[Option<f32>], alarms: impl Iterator<Item = Range<usize>>) -> Vec<Option<bool>> {

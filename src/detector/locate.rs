@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use super::evidence::Scaled;
 use crate::alarm::{Alarm, Direction};
-use crate::stats::median;
 
 /// Deviations, in units of what is usual near by, that a row is odd from.
 const ODD: f32 = 4.0;
@@ -17,7 +16,9 @@ const MOST: f32 = 12.0;
 /// Fewest rows that say what is usual.
 const FEWEST: usize = 16;
 /// Least unit, in training ranges.
-const LEAST_UNIT: f64 = 2e-3;
+const LEAST_UNIT: f32 = 2e-3;
+/// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
+const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
 /// Share of the squared deviations of a run, beyond those of noise, that the odd rows must have: else all of
 /// it is the alarm.
 const CAPTURED: f32 = 0.5;
@@ -144,12 +145,16 @@ fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
     long.map(unit).reduce(f32::min).unwrap_or_else(|| unit(differences))
 }
 
-/// The median size in units of a normal deviation, or half of the 90 % quantile where that is more.
+/// The largest of three quantiles of the sizes, each in units of a normal deviation: of counts and flags
+/// that are seldom set, the median and the 90 % quantile may be 0.
 fn unit(differences: &[f32]) -> f32 {
-    let mut sizes: Vec<f64> = differences.iter().map(|x| f64::from(x.abs())).collect();
-    sizes.sort_by(f64::total_cmp);
-    let high = sizes.get(sizes.len() * 9 / 10).copied().unwrap_or(0.0);
-    (1.4826 * median(sizes)).max(0.5 * high).max(LEAST_UNIT) as f32
+    let mut sizes: Vec<f32> = differences.iter().map(|x| x.abs()).collect();
+    sizes.sort_by(f32::total_cmp);
+    let last = sizes.len().saturating_sub(1) as f32;
+    let at = |(q, normal): (f32, f32)| {
+        sizes.get((q * last).round() as usize).map_or(0.0, |size| size / normal)
+    };
+    QUANTILES.into_iter().map(at).fold(LEAST_UNIT, f32::max)
 }
 
 /// The stretch with the largest sum (Kadane); empty where no value is positive.

@@ -14,7 +14,7 @@ use crate::data::series::Series;
 use crate::data::windows::spread;
 use crate::error::Result;
 use crate::runtime::control::Control;
-use crate::runtime::pool::spread_over_pool;
+use crate::runtime::pool::{SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::pca::Pca;
 use crate::stats::{median, rms};
@@ -192,7 +192,8 @@ fn calibrate_psi(
     let latents = Latents::new(vae, &samples.held_out.batches, config.perturbation, control)?;
     let by_reconstruction = config.margin == Margin::Reconstruction;
     let psi = if config.calibrate && by_reconstruction {
-        latents.calibrate(vae, 0.5 * (config.delta_min + config.delta_max), control)?
+        let target = 0.5 * (config.delta_min + config.delta_max);
+        latents.calibrate(vae, (vae.psi()?, target), control)?
     } else {
         vae.psi()?
     };
@@ -224,10 +225,9 @@ fn reconstruction(
     let seen = sample.seen(&decoded);
     let total = square(&mut seen.iter().copied());
     let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
-    let pca_errors = spread_over_pool(sample.windows.len() / sample.values, control, |i| {
-        let window = &sample.windows[i * sample.values..(i + 1) * sample.values];
-        Ok(samples.pca.squared_error(window))
-    })?;
+    let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
+    let pca_errors =
+        spread_over_pool(shares.len(), control, |i| samples.pca.squared_errors(shares[i]))?;
     let r2 = |error: f64| Some(if total > 0.0 { 1.0 - error / total } else { 0.0 });
     Ok((r2(error), r2(pca_errors.into_iter().sum())))
 }

@@ -25,10 +25,8 @@ use crate::nn::Parameters;
 use crate::vae::train::{Progress, StopReason};
 use crate::vae::{Architecture, Vae};
 
-/// Version of the format that this crate writes.
+/// Version of the format that this crate writes and reads.
 pub const FORMAT_VERSION: u32 = 4;
-/// Oldest version that it reads: version 3 does not say what features can take.
-pub const OLDEST_VERSION: u32 = 3;
 const ENTRY: &str = "genias";
 
 #[derive(Serialize, Deserialize)]
@@ -229,9 +227,9 @@ fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
         .and_then(|entries| entries.get(ENTRY))
         .ok_or_else(|| Error::Model("safetensors without a `genias` entry".into()))?;
     let version: VersionOnly = serde_json::from_str(json).map_err(broken)?;
-    if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version.format_version) {
+    if version.format_version != FORMAT_VERSION {
         return Err(Error::Model(format!(
-            "format version {}, this version reads {OLDEST_VERSION} to {FORMAT_VERSION}",
+            "format version {}, this version reads {FORMAT_VERSION}",
             version.format_version
         )));
     }

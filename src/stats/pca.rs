@@ -49,16 +49,34 @@ impl Pca {
         let mut pca = Self { mean, components: Vec::new(), variances: Vec::new() };
         // Directions whose variance is rounding noise of the first are no components.
         let floor = values.first().copied().unwrap_or(0.0) * 1e-7;
-        for (value, vector) in values.iter().zip(&vectors).filter(|(value, _)| **value > floor) {
-            let component = if by_feature {
-                vector.clone()
-            } else {
-                project(&centred, vector, width, value.sqrt())
-            };
-            pca.components.push(component);
-            pca.variances.push(value / n as f64);
-        }
+        let kept = values.iter().take_while(|value| **value > floor).count();
+        pca.variances = values[..kept].iter().map(|value| value / n as f64).collect();
+        pca.components = if by_feature {
+            vectors.into_iter().take(kept).collect()
+        } else {
+            project(data, &vectors[..kept], &values)?
+        };
         Ok(pca)
+    }
+
+    /// Squared error of reconstructing some windows, each [F], all together.
+    ///
+    /// # Errors
+    /// When the sizes do not agree.
+    pub fn squared_errors(&self, windows: &[f32]) -> Result<f64> {
+        let (width, rank) = (self.mean.len(), self.components.len());
+        let n = windows.len() / width.max(1);
+        let mean = self.mean.iter().cycle();
+        let centred: Vec<f32> =
+            windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
+        if rank == 0 {
+            return Ok(centred.iter().map(|x| f64::from(*x).powi(2)).sum());
+        }
+        let components = single(&self.components);
+        let components = View::new(&components, rank, width);
+        let scores = matmul(View::new(&centred, n, width), components.t())?;
+        let found = matmul(View::new(&scores, n, rank), components)?;
+        Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
     }
 
     /// Squared error of reconstructing one window [F].
@@ -73,15 +91,22 @@ impl Pca {
     }
 }
 
-/// X^T u / s: the component that belongs to the left singular vector `u`.
-fn project(centred: &[f32], vector: &[f64], width: usize, singular: f64) -> Vec<f64> {
-    let mut component = vec![0f64; width];
-    for (window, weight) in centred.chunks_exact(width).zip(vector) {
-        for (sum, value) in component.iter_mut().zip(window) {
-            *sum += weight / singular * f64::from(*value);
-        }
+/// X^T u / s: the components that belong to the left singular vectors `u`, for `s` squared.
+fn project(data: View<'_>, vectors: &[Vec<f64>], squares: &[f64]) -> Result<Vec<Vec<f64>>> {
+    if vectors.is_empty() {
+        return Ok(Vec::new());
     }
-    component
+    let left = single(vectors);
+    let side = vectors.first().map_or(0, Vec::len);
+    let products = matmul(View::new(&left, vectors.len(), side), data)?;
+    let width = products.len() / vectors.len().max(1);
+    let rows = products.chunks_exact(width.max(1)).zip(squares);
+    Ok(rows.map(|(row, s)| row.iter().map(|x| f64::from(*x) / s.sqrt()).collect()).collect())
+}
+
+/// Rows one behind the other, in 32 bits.
+fn single(rows: &[Vec<f64>]) -> Vec<f32> {
+    rows.iter().flatten().map(|x| *x as f32).collect()
 }
 
 /// The `rank` largest eigenvalues of a symmetric matrix and their vectors, by falling value.

@@ -1,6 +1,7 @@
 //! Initial parameters: uniform by fan-in, and PCA of the training windows for the linear path.
 
 use super::architecture::Architecture;
+use crate::config::{FitConfig, Margin, Perturbation};
 use crate::error::Result;
 use crate::nn::parameters::{Linear, Scope, Start};
 use crate::stats::pca::Pca;
@@ -10,20 +11,64 @@ const BESIDE_LINEAR: f64 = 0.1;
 /// Smallest standard deviation of a component that its latent unit is scaled by.
 const MIN_DEVIATION: f64 = 1e-3;
 
+/// Least posterior variance to start from, as a share of the prior's.
+const LEAST_POSTERIOR: f64 = 1e-4;
+/// Largest psi to start from.
+const MAX_PSI: f64 = 64.0;
+
 /// What an untrained net starts from.
 ///
 /// With a linear path, `pca` sets it so that mu has the prior's standard deviation and
-/// dec(mu) is the PCA reconstruction.
+/// dec(mu) is the PCA reconstruction, and sigma is the best for L_recon and L_KL. Decoded, unit j
+/// adds s_j v_j / F to the mean squared error, for a posterior variance of s_j times the prior's and
+/// a component of variance v_j in windows of F values. With the KL term over L units, the sum is least
+/// at s_j = 1 / (1 + w v_j), w = 2 alpha L / (zeta F): the posterior of a linear VAE (Lucas et al.,
+/// NeurIPS 2019).
 #[derive(Clone, Copy)]
 pub(crate) struct Beginning<'a> {
     pub pca: Option<&'a Pca>,
     pub sigma_prior: f64,
     pub psi: f64,
+    /// w.
+    pub noise_weight: f64,
 }
 
 impl<'a> Beginning<'a> {
     /// For a net that is loaded: nothing is started.
-    pub(super) const NONE: Self = Self { pca: None, sigma_prior: 1.0, psi: 1.0 };
+    pub(super) const NONE: Self = Self { pca: None, sigma_prior: 1.0, psi: 1.0, noise_weight: 0.0 };
+
+    /// For a net that is trained.
+    pub(super) fn new(
+        architecture: &Architecture,
+        pca: Option<&'a Pca>,
+        config: &FitConfig,
+    ) -> Self {
+        let zeta = config.zeta_for(architecture.features) * architecture.values() as f64;
+        let noise_weight = 2.0 * config.alpha * architecture.latent as f64 / zeta;
+        let mut beginning = Self { pca, sigma_prior: config.sigma_prior, psi: 1.0, noise_weight };
+        beginning.psi = beginning.first_psi(architecture, config);
+        beginning
+    }
+
+    /// With PCA the psi that puts the mean distance in the middle of the band. Without, above 1:
+    /// there X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
+    fn first_psi(&self, architecture: &Architecture, config: &FitConfig) -> f64 {
+        let Some(pca) = self.pca.filter(|_| config.margin == Margin::Reconstruction) else {
+            return if config.margin == Margin::Input { 1.0 } else { 2.0 };
+        };
+        let variances = (0..architecture.latent).map(|j| variance(pca, j));
+        let moved: f64 = match config.perturbation {
+            Perturbation::Variance => variances.map(|v| self.posterior(v) * v).sum(),
+            Perturbation::Mean => variances.sum(),
+        };
+        let target = 0.5 * (config.delta_min + config.delta_max) * architecture.values() as f64;
+        (1.0 + (target / moved.max(f64::MIN_POSITIVE)).sqrt()).min(MAX_PSI)
+    }
+
+    /// s of a component of variance `v`.
+    fn posterior(&self, v: f64) -> f64 {
+        (1.0 / (1.0 + self.noise_weight * v)).max(LEAST_POSTERIOR)
+    }
 
     /// Starts of a layer beside the linear path; `bias` where that is set by PCA.
     pub(super) fn beside_linear<'b>(
@@ -37,10 +82,12 @@ impl<'a> Beginning<'a> {
         }
     }
 
-    /// Of the encoder's head: a posterior half as wide as the prior.
+    /// Of the encoder's head: mu by the linear path alone, log sigma^2 of the posterior.
     pub(super) fn head_bias(&self, latent: usize) -> Vec<f32> {
         let mut bias = vec![0.0; latent];
-        bias.resize(2 * latent, (2.0 * (0.5 * self.sigma_prior).ln()) as f32);
+        let variance = |j| self.pca.map_or(0.0, |pca| variance(pca, j));
+        let log = |j| 2.0 * self.sigma_prior.ln() + self.posterior(variance(j)).ln();
+        bias.extend((0..latent).map(|j| log(j) as f32));
         bias
     }
 
@@ -64,6 +111,11 @@ impl<'a> Beginning<'a> {
         let starts = [Start::Values(&weight), Start::Values(&bias)];
         Ok([encoder.into(), scope.pair("decoder.linear", &[latent, values], starts)?.into()])
     }
+}
+
+/// Variance along component `j`; 0 beyond the last.
+fn variance(pca: &Pca, j: usize) -> f64 {
+    pca.variances.get(j).map_or(0.0, |variance| variance.max(0.0))
 }
 
 /// Standard deviation of component `j`, kept away from 0.

@@ -77,7 +77,7 @@ mod tests {
                 ..FitConfig::default()
             };
             let architecture = Architecture::new(&config, 2);
-            let beginning = Beginning { pca: None, sigma_prior: 0.5, psi: 3.0 };
+            let beginning = Beginning { pca: None, sigma_prior: 0.5, psi: 3.0, noise_weight: 0.0 };
             let (vae, declared) = Vae::start(&architecture, &beginning, 1).unwrap();
             let named = |declared: Declared| (declared.name, declared.var.unwrap());
             let vars: BTreeMap<String, Var> = declared.into_iter().map(named).collect();

@@ -12,7 +12,9 @@ use crate::vae::{Vae, distance, halves, perturb, sigma};
 
 /// Largest psi that calibration tries.
 const MAX_PSI: f64 = 1024.0;
-/// Most rounds of the calibration.
+/// Fixed-point steps that the calibration begins with.
+const GUESSES: usize = 6;
+/// Most rounds of false position after them.
 const ROUNDS: usize = 40;
 /// Share of the target that the calibrated distance may be off.
 const TOLERANCE: f64 = 1e-3;
@@ -52,9 +54,32 @@ impl Latents {
         Ok(shares.into_iter().flatten().map(f64::from).collect())
     }
 
-    /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %, by false position
-    /// (Illinois) on its logarithm; the bound that is nearest where there is none.
-    pub(crate) fn calibrate(&self, vae: &Vae, target: f64, control: &dyn Control) -> Result<f64> {
+    /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %; the bound that is
+    /// nearest where there is none. d grows about as (psi - 1)^2, exactly so where the decoder is
+    /// linear: a few fixed-point steps from `start` settle most models.
+    pub(crate) fn calibrate(
+        &self,
+        vae: &Vae,
+        (start, target): (f64, f64),
+        control: &dyn Control,
+    ) -> Result<f64> {
+        let mut psi = start.clamp(1.0 + TOLERANCE, MAX_PSI);
+        for _ in 0..GUESSES {
+            let ratio = target / median(self.distances(vae, psi, control)?);
+            if (ratio - 1.0).abs() < TOLERANCE {
+                return Ok(psi);
+            }
+            let next = 1.0 + (psi - 1.0) * ratio.sqrt();
+            if !(1.0..=MAX_PSI).contains(&next) {
+                break;
+            }
+            psi = next;
+        }
+        self.bisect(vae, target, control)
+    }
+
+    /// The same by false position (Illinois) on the logarithm of psi.
+    fn bisect(&self, vae: &Vae, target: f64, control: &dyn Control) -> Result<f64> {
         let excess = |log_psi: f64| -> Result<f64> {
             let median = median(self.distances(vae, log_psi.exp(), control)?);
             Ok((median / target).max(f64::MIN_POSITIVE).ln())

@@ -12,6 +12,7 @@ use super::train::task::Task;
 use crate::data::batches::{batch, map_shares};
 use crate::data::windows::spread;
 use crate::error::Result;
+use crate::kernels::{View, matmul};
 use crate::runtime::control::Control;
 
 /// Training windows that the fit is taken over, evenly spaced.
@@ -23,10 +24,11 @@ const RIDGE: f64 = 1e-4;
 const WEIGHT: &str = "decoder.linear.weight";
 const BIAS: &str = "decoder.linear.bias";
 
-/// Latent means [n, L] and what their decoding leaves of the windows [n, W D].
+/// Latent means [n, L] and what their decoding leaves of the windows [n, W D], flat.
 struct Remainder {
-    mu: Vec<Vec<f32>>,
-    error: Vec<Vec<f32>>,
+    mu: Vec<f32>,
+    error: Vec<f32>,
+    n: usize,
 }
 
 impl Remainder {
@@ -40,15 +42,14 @@ impl Remainder {
             if let Some(observed) = task.matrix.observed(starts, size) {
                 error = (error * Tensor::from_vec(observed, x.shape(), &Device::Cpu)?)?;
             }
-            let error = error.flatten_from(1)?;
-            Ok((mu.to_vec2::<f32>()?, error.to_vec2::<f32>()?))
+            Ok((mu.flatten_all()?.to_vec1::<f32>()?, error.flatten_all()?.to_vec1::<f32>()?))
         })?;
         let (mu, error): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        Ok(Self { mu: mu.concat(), error: error.concat() })
+        Ok(Self { mu: mu.concat(), error: error.concat(), n: starts.len() })
     }
 
     fn squares(&self) -> f64 {
-        self.error.iter().flatten().map(|e| f64::from(*e).powi(2)).sum()
+        self.error.iter().map(|e| f64::from(*e).powi(2)).sum()
     }
 }
 
@@ -63,7 +64,9 @@ pub(crate) fn refit(
     let held_out = spread(task.validation, HELD_OUT);
     let before = Remainder::of(&vae, task, &held_out, control)?.squares();
     let remainder = Remainder::of(&vae, task, &spread(task.train, FITTED), control)?;
-    let Some((weight, bias)) = least_squares(&remainder) else { return Ok(()) };
+    let Some((weight, bias)) = least_squares(remainder, task.architecture.latent)? else {
+        return Ok(());
+    };
     let mut changed = parameters.clone();
     for (name, change) in [(WEIGHT, weight), (BIAS, bias)] {
         if let Some(value) = changed.get_mut(name) {
@@ -78,22 +81,35 @@ pub(crate) fn refit(
 }
 
 /// The map [L, W D] from latent means to remainders, and its bias [W D]; ridge regression.
-fn least_squares(remainder: &Remainder) -> Option<(Vec<f32>, Vec<f32>)> {
-    let (n, latent) = (remainder.mu.len(), remainder.mu.first()?.len());
-    let values = remainder.error.first()?.len();
-    let of = |rows: &[Vec<f32>], cols: usize| {
-        DMatrix::from_row_iterator(n, cols, rows.iter().flatten().map(|x| f64::from(*x)))
-    };
-    let (mut mu, mut error) = (of(&remainder.mu, latent), of(&remainder.error, values));
-    let (mu_mean, error_mean) = (mu.row_mean(), error.row_mean());
-    mu.row_iter_mut().for_each(|mut row| row -= &mu_mean);
-    error.row_iter_mut().for_each(|mut row| row -= &error_mean);
-    let mut gram = mu.tr_mul(&mu);
+fn least_squares(remainder: Remainder, latent: usize) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
+    let Remainder { mut mu, mut error, n } = remainder;
+    let values = error.len() / n.max(1);
+    let (mu_mean, error_mean) = (centre(&mut mu, latent), centre(&mut error, values));
+    let (means, errors) = (View::new(&mu, n, latent), View::new(&error, n, values));
+    let gram = matmul(means.t(), means)?.into_iter().map(f64::from);
+    let mut gram = DMatrix::from_iterator(latent, latent, gram);
     let ridge = RIDGE * gram.trace() / latent as f64;
     gram += DMatrix::from_diagonal(&DVector::from_element(latent, ridge));
-    let map = gram.cholesky()?.solve(&mu.tr_mul(&error));
-    let bias = error_mean - mu_mean * &map;
-    let finite = map.iter().chain(bias.iter()).all(|x| x.is_finite());
-    let row_major = map.transpose().iter().map(|x| *x as f32).collect();
-    finite.then(|| (row_major, bias.iter().map(|x| *x as f32).collect()))
+    let Some(factor) = gram.cholesky() else { return Ok(None) };
+    let inverse: Vec<f32> = factor.inverse().iter().map(|x| *x as f32).collect();
+    let shared = matmul(means.t(), errors)?;
+    let map = matmul(View::new(&inverse, latent, latent), View::new(&shared, latent, values))?;
+    let moved = matmul(View::new(&mu_mean, 1, latent), View::new(&map, latent, values))?;
+    let bias: Vec<f32> = error_mean.iter().zip(moved).map(|(mean, moved)| mean - moved).collect();
+    let finite = map.iter().chain(&bias).all(|x| x.is_finite());
+    Ok(finite.then_some((map, bias)))
+}
+
+/// Takes the column means off rows of `width` values; gives the means.
+fn centre(rows: &mut [f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0f64; width];
+    let n = (rows.len() / width.max(1)).max(1) as f64;
+    for row in rows.chunks_exact(width.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    let means: Vec<f32> = sums.into_iter().map(|sum| (sum / n) as f32).collect();
+    for row in rows.chunks_exact_mut(width.max(1)) {
+        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
+    }
+    means
 }

@@ -60,6 +60,10 @@ pub fn small() -> FitConfig {
         channels: 4,
         steps: 5,
         batch_size: 16,
+        // Trains whether or not that pays.
+        learning_rate: 5e-4,
+        patience: Some(200),
+        min_gain: 0.0,
         max_null: 0.0,
         ..FitConfig::default()
     }

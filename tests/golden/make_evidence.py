@@ -66,9 +66,29 @@ def project(embedded, mean, directions):
 
 
 def nearest(queries, references, allowed):
-    """Distances to the nearest allowed reference; infinite where none is."""
+    """The nearest allowed reference and the distance to it; infinite where none is."""
     squares = (queries**2).sum(1)[:, None] + (references**2).sum(1) - 2 * queries @ references.T
-    return np.sqrt(np.where(allowed, np.maximum(squares, 0.0), np.inf).min(1))
+    squares = np.where(allowed, np.maximum(squares, 0.0), np.inf)
+    return squares.argmin(1), np.sqrt(squares.min(1))
+
+
+def differences(x, y, size, starts, places, kind):
+    """Windows of x less those of y, [n, D, size]; of `level`, without their median."""
+    rolling = np.lib.stride_tricks.sliding_window_view
+    found = rolling(x, size, axis=0)[starts] - rolling(y, size, axis=0)[places]
+    if kind == "level":
+        found -= np.sort(found, axis=2)[:, :, [size // 2]]
+    return found
+
+
+def shares(differences, units):
+    """How much each row takes part in the distance of its window, [n, size]."""
+    energy = np.minimum((differences / units[:, None]) ** 2, 100.0).sum(1)
+    q = (energy**2).sum(1) / energy.sum(1)
+    part = np.minimum(energy / q[:, None], 1.0)
+    before = np.maximum.accumulate(part, axis=1)
+    after = np.maximum.accumulate(part[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(before, after)
 
 
 def fit_member(x, size, kind, floor):
@@ -79,8 +99,13 @@ def fit_member(x, size, kind, floor):
     references = project(embedded, mean, directions)
     some = np.arange(0, len(starts), max(1, len(starts) // CALIBRATION))
     apart = np.abs(starts[some][:, None] - starts) > size
-    own = nearest(references[some], references, apart)
-    own = own[np.isfinite(own)]
+    place, own = nearest(references[some], references, apart)
+    found = np.isfinite(own)
+    own = own[found]
+    units = None
+    if kind in ("raw", "level"):
+        squares = differences(x, x, size, starts[some[found]], starts[place[found]], kind) ** 2
+        units = np.maximum(np.sqrt(squares.mean((0, 2))), 2e-3)
     median, high = np.median(own), np.quantile(own, 0.9)
     held = []
     edges = np.linspace(0, last + 1, 5)
@@ -89,23 +114,31 @@ def fit_member(x, size, kind, floor):
         outside = (starts < low - size) | (starts >= end + size)
         if outside.sum() >= 8 and len(inside):
             some = inside[:: max(1, len(inside) // HELD)]
-            held.append(nearest(references[some], references[outside], True))
+            held.append(nearest(references[some], references[outside], True)[1])
     steady = min(1.0, high / np.quantile(np.concatenate(held), 0.9)) if held else 1.0
     unit = max(high - median, 1e-3 * median)
-    return mean, directions, references, median, unit, steady
+    return mean, directions, references, median, unit, steady, starts, units
 
 
-def member_rows(x, size, kind, floor, fitted):
-    """z of every row: the mean over the windows that cover it."""
-    mean, directions, references, median, unit, _ = fitted
+def member_rows(x, train, size, kind, floor, fitted):
+    """z of every row: the mean over the windows that cover it; max(z, 0) likewise, and its part of it."""
+    mean, directions, references, median, unit, _, places, units = fitted
     last = len(x) - size
     starts = np.unique(np.append(np.arange(0, last + 1, max(1, size // 4)), last))
     queries = project(embed(x, size, starts, kind, floor), mean, directions)
-    z = (nearest(queries, references, True) - median) / unit
+    place, distance = nearest(queries, references, True)
+    z = (distance - median) / unit
     totals = np.append(0.0, np.cumsum(np.interp(np.arange(last + 1), starts, z)))
     row = np.arange(len(x))
     low, end = np.maximum(0, row - size + 1), np.minimum(last, row) + 1
-    return (totals[end] - totals[low]) / (end - low)
+    rows = (totals[end] - totals[low]) / (end - low)
+    if units is None:
+        return rows, None
+    part = shares(differences(x, train, size, starts, places[place], kind), units)
+    sums = np.zeros((3, len(x)))
+    for start, said, own in zip(starts, np.maximum(z, 0.0), part, strict=True):
+        sums[:, start : start + size] += np.stack([np.ones(size), np.full(size, said), said * own])
+    return rows, sums[1:] / sums[0]
 
 
 def score(train, test, window):
@@ -118,18 +151,22 @@ def score(train, test, window):
     plan = [("measured", moves & ~flag, kind) for kind in WEIGHTS]
     if train.shape[1] > 1:
         plan += [("all", np.ones_like(moves), "raw"), ("joint", moves, "joint")]
-    groups = {}
+    groups, parts, weights = {}, 0.0, 0.0
     for group, features, kind in plan:
         x, y = a[:, features], b[:, features]
         floor = np.maximum(0.05 * x.std(0), 1e-3)
         for size in (round(share * window) for share in SHARES):
             fitted = fit_member(x, size, kind, floor)
-            weight = WEIGHTS[kind] * fitted[-1] if group == "measured" else 1.0
-            value = np.log1p(np.maximum(member_rows(y, size, kind, floor, fitted), 0.0))
-            groups.setdefault(group, []).append((weight, value))
+            weight = WEIGHTS[kind] * fitted[5] if group == "measured" else 1.0
+            rows, part = member_rows(y, x, size, kind, floor, fitted)
+            groups.setdefault(group, []).append((weight, np.log1p(np.maximum(rows, 0.0))))
+            if part is not None:
+                parts, weights = parts + weight * part, weights + weight
     mean = {g: sum(w * v for w, v in m) / sum(w for w, _ in m) for g, m in groups.items()}
     context = [mean[group] for group in ("all", "joint") if group in mean]
-    return np.maximum(mean["measured"], np.mean(context, axis=0) if context else -np.inf)
+    smooth = np.maximum(mean["measured"], np.mean(context, axis=0) if context else -np.inf)
+    little = max(weights, 1.0)
+    return smooth * (0.7 + 0.3 * (little + parts[1]) / (little + parts[0]))
 
 
 def series(rows, features, rng, *, anomalous):

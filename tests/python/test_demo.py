@@ -48,3 +48,13 @@ def test_summary_is_printed(folder):
     printed = (folder / "stdout").read_text()
     for word in ("psi", "patch_rate", "anomalies", "auc_pr", "web-03", "demo.png"):
         assert word in printed
+
+
+def test_every_step_is_said_with_its_time(folder):
+    lines = (folder / "demo.log").read_text().splitlines()
+    assert len(lines) == 7
+    assert "make 4 hosts of 3,000 rows" in lines[0]
+    assert "some " in lines[1]
+    assert lines[-1].endswith("done")
+    times = [float(line.split(" s ")[0]) for line in lines]
+    assert times == sorted(times)

@@ -83,9 +83,7 @@ def test_complete_rows_do_not_depend_on_the_share():
     frame = waves(500, 2)
     none, some = (frame.genias.score(order_by="t", max_null=share, **QUICK) for share in (0, 0.3))
     assert none.equals(some)
-    none, some = (
-        frame.genias.generate(order_by="t", max_null=share, **FIT) for share in (0, 0.3)
-    )
+    none, some = (frame.genias.generate(order_by="t", max_null=share, **FIT) for share in (0, 0.3))
     assert none.equals(some)
 
 

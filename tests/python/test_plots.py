@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -543,3 +544,53 @@ def drawn(chart) -> list[float]:
     tables = chart.to_dict()["datasets"].values()
     cells = [cell for rows in tables for row in rows for cell in row.values()]
     return sorted(float(cell) for cell in cells if isinstance(cell, (int, float)))
+
+
+def test_kinds_have_a_colour_each():
+    out = pg.datasets.demo().genias.inject(
+        by="host", order_by="timestamp", kind=["trend", "mean"], count=2, length=20
+    )
+    one = out.filter(host="web-01").genias.plot(order_by="timestamp").to_dict()
+    assert {"mean", "trend"} <= set(texts(one))
+    facets = out.genias.plot(by="host", order_by="timestamp", features="cpu").to_dict()
+    assert [chart["title"]["text"] for chart in facets["vconcat"]] == ["web-01", "web-02", "web-03"]
+    domains = {json.dumps(fill["scale"]["domain"]) for fill in found(facets, "fill") if fill}
+    assert domains == {json.dumps(["mean", "trend"])}
+
+
+def test_too_many_groups_are_refused():
+    rows = pl.DataFrame({"g": range(13), "x": [1.0] * 13})
+    with pytest.raises(ValueError, match="13 groups; from 1 to 12 can be drawn"):
+        plots.plot_series(rows, by="g")
+
+
+def test_alarms_and_labels_are_drawn_without_a_score():
+    rows = pl.DataFrame({"t": range(50), "x": [float(t % 7) for t in range(50)]})
+    alarms = pl.DataFrame(
+        {"start": [5, 30], "length": [3, 1], "t_start": [5, 30], "t_end": [7, 30]}
+    )
+    timed = plots.plot_series(rows, order_by="t", alarms=alarms).to_dict()
+    numbered = plots.plot_series(rows, features="x", alarms=alarms).to_dict()
+    marked = rows.with_columns(anomaly_label=pl.col("t").is_in([5, 6, 7, 30]))
+    labelled = plots.plot_series(marked, order_by="t").to_dict()
+    for chart in (timed, numbered, labelled):
+        stretches = [data for data in chart["datasets"].values() if data and "end" in data[0]]
+        assert [[(row["start"], row["end"]) for row in data] for data in stretches] == [
+            [(4.5, 7.5), (29.5, 30.5)]
+        ]
+    with pytest.raises(ValueError, match="parameter `alarms` = 't_start'"):
+        plots.plot_series(rows, order_by="t", alarms=alarms.drop("t_start"))
+
+
+def found(chart, name):
+    """Everything under this name in a chart."""
+    if isinstance(chart, dict):
+        mine = [chart[name]] if name in chart else []
+        return mine + [item for value in chart.values() for item in found(value, name)]
+    return (
+        [item for value in chart for item in found(value, name)] if isinstance(chart, list) else []
+    )
+
+
+def texts(chart):
+    return [word for fill in found(chart, "fill") if fill for word in fill["scale"]["domain"]]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import polars_genias as pg
-from polars_genias import _frames as frames
 from polars_genias import _names as names
+from polars_genias._features import require
 from polars_genias._table import of_verb
 from polars_genias.cli import _models, _run
 
@@ -71,7 +71,7 @@ def _lengths(rows: pl.LazyFrame, by: list[str]) -> pl.DataFrame:
         return rows.select(rows=pl.len()).collect()
     schema = rows.collect_schema()
     for name in by:
-        frames.require(schema, "by", name)
+        require(schema, "by", name)
     shields = names.shields(by)
     keys = [pl.col(shields.get(name, name)).alias(f"{_KEY}{i}") for i, name in enumerate(by)]
     rows = names.renamed(rows, shields).select(keys)
@@ -146,8 +146,8 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
 
 def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Defaults of the options of a verb, under the preset that is given."""
-    paper = options.get("preset") == "paper"
-    return {o.name: o.paper if paper else o.default for o in of_verb(verb)}
+    preset = options.get("preset") or "default"
+    return {option.name: getattr(option, preset) for option in of_verb(verb)}
 
 
 def _scores_only(verb: str, detector: str | None) -> bool:

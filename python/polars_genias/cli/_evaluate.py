@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 import polars_genias as pg
-from polars_genias import _frames as frames
 from polars_genias import _names as column_names
+from polars_genias._features import require
 from polars_genias.cli import COMMANDS, _arguments, _inputs, _output, _rows, _run
 from polars_genias.cli._errors import UsageError
 
@@ -157,7 +157,7 @@ def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
     if given.exclude is not None:
         roles["exclude"] = given.exclude
     for role, name in [*named, *roles.items()]:
-        frames.require(schema, role, name)
+        require(schema, role, name)
     if "score" not in roles and (given.threshold is not None or "predicted" not in roles):
         msg = f"parameter `score`: no column anomaly_score; there are {schema.names()}"
         raise ValueError(msg)

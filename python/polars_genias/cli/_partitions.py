@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from polars_genias import _frames as frames
 from polars_genias import _names as names
+from polars_genias._features import require
 from polars_genias._replace import files_in
 from polars_genias.cli import _keys
 
@@ -28,7 +28,7 @@ _REMAINS = re.compile(r"\.genias-[0-9a-f]{12}|\..+\.[0-9a-f]{32}(\.old)?")
 def check(schema: pl.Schema, keys: Sequence[str]) -> None:
     """Raises ValueError for a key that is no column, or whose values name no folders."""
     for key in keys:
-        frames.require(schema, "partition_by", key)
+        require(schema, "partition_by", key)
         dtype = schema[key]
         if dtype.is_nested() or dtype.base_type() in (pl.Binary, pl.Object, pl.Duration):
             msg = f"parameter `partition_by` = {key!r}: values of {dtype} name no folders"

@@ -6,8 +6,8 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polars_genias import _frames as frames
 from polars_genias import _names as names
+from polars_genias._features import require
 from polars_genias._models import model_column
 from polars_genias._replace import replacing
 from polars_genias.cli import COMMANDS, _arguments, _inputs, _models, _output, _quoting, _rows, _run
@@ -135,7 +135,7 @@ def _of_one_series(
     model_column(models, given.by)
     schema = rows.collect_schema()
     for name in given.by:
-        frames.require(schema, "by", name)
+        require(schema, "by", name)
     shields = names.shields(given.by)
     by = [shields.get(name, name) for name in given.by]
     rows, models = names.renamed(rows, shields), names.renamed(models, shields)

@@ -8,7 +8,7 @@ and ``label`` (Boolean, true = anomalous; false in ``train`` where unknown). Row
 
 Within a file, a missing value is the last one before it, or the first after it at the start. What
 each archive's folder looks like, its split and its labels: ``docs/datasets.md``. Nothing is
-downloaded.
+downloaded. `demo` needs no archive: its rows are in the package.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polars_genias._files import sink_parquet
+from polars_genias.datasets._demo import demo
 from polars_genias.datasets._layout import ROLES, features
 from polars_genias.datasets._multivariate import gecco, msl, smap, smd, swan, swat
 from polars_genias.datasets._univariate import kpi, nab, ucr, yahoo
@@ -30,6 +31,7 @@ __all__ = [
     "ARCHIVES",
     "ROLES",
     "convert",
+    "demo",
     "features",
     "gecco",
     "kpi",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from polars_genias import _frames as frames
+from polars_genias._features import require
 from polars_genias.plots import _look as look
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def _rows(
     schema = frame.collect_schema()
     names = {role: name for role, name in roles.items() if name is not None}
     for role, name in names.items():
-        frames.require(schema, role, name)
+        require(schema, role, name)
     for name in figures:
-        frames.require(schema, "figures", name)
+        require(schema, "figures", name)
         if not schema[name].is_numeric():
             msg = (
                 f"parameter `figures`: column {name!r} has dtype {schema[name]}, not a numeric one"

@@ -24,6 +24,8 @@ CATEGORIES = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY]
 """Colours of things without a colour of their own, in order."""
 PASTELS = ["#f8dfa8", "#c9e6f8", "#bfe6d9", "#f0dbe6"]
 """Orange, sky, green and purple, light enough to lie behind lines."""
+SHADES = [*PASTELS, "#fbd3bf", "#f6f0b5", "#d9dbe0", "#d3cdf0"]
+"""As `PASTELS`, and vermilion, yellow, grey and violet."""
 INK = "#30343b"
 QUIET = "#5b6068"
 FAINT = "#e3e6ea"

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from polars_genias import _frames as frames
+from polars_genias._features import require
 from polars_genias.plots import _look as look
 from polars_genias.plots._thin import drawable, where_changed
 
@@ -100,7 +100,7 @@ def _chosen(
     frame = data.lazy()
     schema = frame.collect_schema()
     for name in ("start", *_SIDES):
-        frames.require(schema, "data", name)
+        require(schema, "data", name)
     dtype = schema["normal"]
     shape = dtype.shape if isinstance(dtype, pl.Array) else ()
     if len(shape) != 2:

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from polars_genias import _frames as frames
+from polars_genias._features import boolean, require
 from polars_genias._names import column
 from polars_genias.plots import _look as look
 
@@ -121,13 +121,13 @@ def _rows(data: pl.DataFrame | pl.LazyFrame, score: str, label: str | None) -> p
     """Columns ``score`` and ``rows`` (which kind) of the rows that have both."""
     frame = data.lazy()
     schema = frame.collect_schema()
-    frames.require(schema, "score", score)
+    require(schema, "score", score)
     if not schema[score].is_numeric():
         msg = f"parameter `score` = {score!r}: must be a numeric column, not {schema[score]}"
         raise ValueError(msg)
     kind = pl.lit("all")
     if label is not None:
-        frames.boolean(schema, "label", label)
+        boolean(schema, "label", label)
         known = column(label)
         kind = pl.when(known).then(pl.lit("anomalous")).when(~known).then(pl.lit("normal"))
     value = column(score).cast(pl.Float64)

@@ -8,6 +8,8 @@ import altair as alt
 import polars as pl
 
 from polars_genias import _frames as frames
+from polars_genias._features import boolean, listed, require
+from polars_genias._foreign import to_polars
 from polars_genias._names import column
 from polars_genias.plots import _look as look
 from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
@@ -15,25 +17,30 @@ from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_ch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from polars_genias._types import Features
+    from polars_genias._types import Features, Keys, Table
 
 _X = "__x"
 _SCORE = "anomaly_score"
 _LABEL = "is_anomaly"
 _FLAGGED = "anomaly_label"
+_KIND = "anomaly_kind"
+_ALARM = "alarm"
+_MOST_GROUPS = 12
 _MADE = {_SCORE, _LABEL, _FLAGGED, "anomaly_id", "anomaly_kind", "anomaly_strength"}
 """Columns that the verbs add to those of the series."""
 
 
 def plot_series(
-    data: pl.DataFrame | pl.LazyFrame,
+    data: Table,
     *,
     features: Features | None = None,
     order_by: str | None = None,
     label: str | Sequence[str] | None = None,
     score: str | Sequence[str] | None = None,
     flagged: str | None = None,
+    alarms: Table | None = None,
     threshold: float | None = None,
+    by: Keys | None = None,
     suffix: str = "_synthetic",
     units: Mapping[str, str] | None = None,
     most: int = 8,
@@ -45,27 +52,33 @@ def plot_series(
 
     The series as it was is grey; generated values, where they differ, are drawn in front of it;
     labelled rows are shaded. What can be found by the names that the verbs give need not be named.
-    Of a frame with several groups, filter one.
+    Of a frame with several groups, filter one, or name the keys in `by`.
 
     Parameters
     ----------
     data
-        Rows of one series, as `generate`, `inject`, `score` or `label` gave them, or as they were
-        before.
+        Rows of one series, or with `by` of several, as `generate`, `inject`, `score` or `label`
+        gave them, or as they were before.
     features
         The columns to draw. By default those that have a synthetic one beside them, or else every
         numeric column that has no other role.
     order_by
         The time: a temporal or numeric column. By default rows are numbered.
     label
-        Boolean columns whose true rows are shaded. By default ``is_anomaly``, where there is one.
+        Boolean columns whose true rows are shaded. By default ``is_anomaly``, where there is one;
+        in a colour per kind where ``anomaly_kind`` names at most 8.
     score
         Score columns, a panel each. By default ``anomaly_score``, where there is one.
     flagged
-        Boolean column of the rows that a detector flagged, drawn as a bar under the first score. By
-        default ``anomaly_label``, where there is one.
+        Boolean column of the rows that a detector flagged, drawn as a bar under the first score, or
+        under the last feature where there is no score. By default ``anomaly_label``, where there is
+        one.
+    alarms
+        The table that `polars_genias.alarms` gave, drawn as that bar in place of `flagged`.
     threshold
         Drawn as a dashed line across the scores.
+    by
+        Columns that name the groups: a picture of each, one above the other.
     suffix
         What the names of synthetic columns end in.
     units
@@ -85,7 +98,8 @@ def plot_series(
     Raises
     ------
     ValueError
-        For a column that is missing or of another type, and for rows at the same time.
+        For a column that is missing or of another type, for rows at the same time, and for more
+        than 12 groups.
 
     Examples
     --------
@@ -98,27 +112,48 @@ def plot_series(
     >>> len(chart.vconcat)
     1
     """
-    schema = data.lazy().collect_schema()
+    frame = to_polars(data).lazy()
+    if by is not None:
+        given: dict[str, Any] = {
+            "features": features,
+            "order_by": order_by,
+            "label": label,
+            "score": score,
+            "flagged": flagged,
+            "threshold": threshold,
+            "suffix": suffix,
+            "units": units,
+            "most": most,
+            "width": width,
+            "height": height,
+        }
+        return _per_group(frame, listed(by), alarms, title, given)
+    schema = frame.collect_schema()
     labels = _found(schema, "label", label, _LABEL)
     scores = _found(schema, "score", score, _SCORE)
-    flags = _found(schema, "flagged", flagged, _FLAGGED)
+    flags = _found(schema, "flagged", flagged, _FLAGGED) if alarms is None else []
     if len(labels) > len(look.PASTELS):
         msg = f"parameter `label` = {labels}: at most {len(look.PASTELS)} columns can be shaded"
         raise ValueError(msg)
     for role, names in (("label", labels), ("flagged", flags)):
         for name in names:
-            frames.boolean(schema, role, name)
+            boolean(schema, role, name)
     if features is None:
         features = _default_features(schema, suffix, {*labels, *scores, *flags, order_by})
-    at = frames.inputs(data, features, None, order_by)
-    rows = _rows(at, [*labels, *scores, *flags], suffix)
+    at = frames.inputs(frame, features, None, order_by)
+    kind = [_KIND] if labels == [_LABEL] and _names_kinds(schema) else []
+    rows = _rows(at, [*labels, *scores, *flags, *kind], suffix)
+    if alarms is not None:
+        rows, flags = _with_alarms(rows, to_polars(alarms, "alarms").lazy(), order_by), [_ALARM]
+    if kind:
+        rows, labels = _by_kind(rows, labels)
     drawn = _most_hit(rows, list(at.features.values()), suffix, most)
     units = dict(units or {})
 
     fill = _fill(labels, flags)
     shades = [
         _spans(rows, name, fill, width, opacity=0.8, stroke=colour)
-        for name, colour in zip(labels, look.PASTELS, strict=False)
+        for name, colour in zip(labels, look.SHADES, strict=False)
     ]
     changed = any(f"{name}{suffix}" in rows.columns for name in drawn)
     x_title = order_by or "row"
@@ -129,6 +164,8 @@ def plot_series(
     for name in drawn:
         x, y = _x(rows, x_title if name == last else None), _y(look.with_unit(name, units))
         lines = _lines(rows, name, suffix, x, y, width, changed=changed)
+        if flags and not scores and name == last:
+            lines.insert(0, _bar(rows, flags[0], fill, width, height))
         panels.append(alt.layer(*shades, *lines))
     for name in scores:
         text = look.with_unit(name.replace("_", " "), units)
@@ -138,13 +175,85 @@ def plot_series(
             text = f"threshold {threshold:.4g}"
             layers += [look.level(threshold), look.note(threshold, text, width)]
         if name == scores[0] and flags:
-            bar = _spans(rows, flags[0], fill, width, opacity=1, stroke=look.BLUE)
-            layers.append(bar.encode(y=alt.value(height - 5), y2=alt.value(height)))
+            layers.append(_bar(rows, flags[0], fill, width, height))
         panels.append(alt.layer(*layers))
     sized = [panel.properties(width=width, height=height, view=look.NO_FRAME) for panel in panels]
     stacked = alt.vconcat(*sized, spacing=8).resolve_scale(x="shared")
     chart: alt.VConcatChart = look.features_titled(stacked, title, len(drawn), len(at.features))
     return chart
+
+
+def _per_group(
+    frame: pl.LazyFrame, by: list[str], alarms: Any, title: str | None, given: dict[str, Any]
+) -> alt.VConcatChart:
+    """A picture of every group, one above the other."""
+    schema = frame.collect_schema()
+    for name in by:
+        require(schema, "by", name)
+    groups = frame.select(column(name) for name in by).unique().sort(pl.all()).collect()
+    if not 0 < groups.height <= _MOST_GROUPS:
+        msg = (
+            f"parameter `by` = {by}: {groups.height} groups; from 1 to {_MOST_GROUPS} can be drawn"
+        )
+        raise ValueError(msg)
+    frame = _one_colour_per_kind(frame, schema)
+    rest = _numbers(schema, by) if given["features"] is None else []
+    charts = []
+    for keys in groups.iter_rows():
+        mine = [column(name).eq_missing(pl.lit(key)) for name, key in zip(by, keys, strict=True)]
+        own = None if alarms is None else to_polars(alarms, "alarms").lazy().filter(mine)
+        text = ", ".join(str(key) for key in keys)
+        rows = frame.filter(mine).drop(rest)
+        charts.append(plot_series(rows, alarms=own, title=text, **given))
+    stacked = alt.vconcat(*charts, spacing=24)
+    return stacked.properties(title=look.title(title, None)) if title else stacked
+
+
+def _one_colour_per_kind(frame: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """The frame whose kinds are an Enum of those that any group has."""
+    if not _names_kinds(schema):
+        return frame
+    kind = pl.col(_KIND).cast(pl.String)
+    found = frame.select(kind.drop_nulls().unique().sort()).collect()[_KIND]
+    return frame.with_columns(kind.cast(pl.Enum(found)))
+
+
+def _numbers(schema: pl.Schema, by: list[str]) -> list[str]:
+    """Keys that are numbers, which would be drawn as features."""
+    return [name for name in by if schema[name].is_numeric()]
+
+
+def _names_kinds(schema: pl.Schema) -> bool:
+    kind = schema.get(_KIND)
+    return kind is not None and kind.base_type() in (pl.String, pl.Enum, pl.Categorical)
+
+
+def _by_kind(rows: pl.DataFrame, labels: list[str]) -> tuple[pl.DataFrame, list[str]]:
+    """A Boolean column per kind of anomaly, in place of one of all kinds, where colours suffice."""
+    kinds = rows[_KIND].cast(pl.String).drop_nulls().unique().sort().to_list()
+    given = rows.schema[_KIND]
+    if isinstance(given, pl.Enum) and len(given.categories) <= len(look.SHADES):
+        kinds = given.categories.to_list()  # one colour for one kind, in every group
+    if not 0 < len(kinds) <= len(look.SHADES) or set(kinds) & set(rows.columns):
+        return rows, labels
+    named = pl.col(_KIND).cast(pl.String)
+    return rows.with_columns(
+        (named == kind).fill_null(value=False).alias(kind) for kind in kinds
+    ), kinds
+
+
+def _with_alarms(rows: pl.DataFrame, alarms: pl.LazyFrame, order_by: str | None) -> pl.DataFrame:
+    """The rows with a Boolean column `_ALARM`: whether one of the alarms covers them."""
+    schema = alarms.collect_schema()
+    start = "start" if order_by is None else f"{order_by}_start"
+    for name in (start, "length" if order_by is None else f"{order_by}_end"):
+        require(schema, "alarms", name)
+    end = pl.col("start") + pl.col("length") - 1 if order_by is None else column(f"{order_by}_end")
+    spans = alarms.select(start=column(start), end=end).collect().sort("start")
+    place = rows.select(at=pl.col(_X).cast(pl.UInt32) if order_by is None else column(order_by))
+    spans = spans.cast(place.schema["at"])
+    found = place.join_asof(spans, left_on="at", right_on="start", strategy="backward")
+    return rows.with_columns((found["at"] <= found["end"]).fill_null(value=False).alias(_ALARM))
 
 
 def _found(
@@ -155,7 +264,7 @@ def _found(
         return [usual] if usual in schema else []
     named = [names] if isinstance(names, str) else list(names)
     for name in named:
-        frames.require(schema, role, name)
+        require(schema, role, name)
     return named
 
 
@@ -259,10 +368,17 @@ def _lines(
 def _fill(labels: list[str], flags: list[str]) -> alt.Fill:
     """The colours of labelled and of flagged rows, in one legend."""
     names = [name.replace("_", " ") for name in (*labels, *flags)]
-    colours = [*look.PASTELS[: len(labels)], *([look.BLUE] if flags else [])]
+    colours = [*look.SHADES[: len(labels)], *([look.BLUE] if flags else [])]
     scale = alt.Scale(domain=names, range=colours)
     key = look.legend(symbolStrokeWidth=0)
     return alt.Fill("rows:N", scale=scale, sort=names, legend=key, title=None)
+
+
+def _bar(rows: pl.DataFrame, flags: str, fill: alt.Fill, width: int, height: int) -> alt.Chart:
+    """A bar along the bottom of a panel, where rows were flagged."""
+    bar = _spans(rows, flags, fill, width, opacity=1, stroke=look.BLUE)
+    drawn: alt.Chart = bar.encode(y=alt.value(height - 5), y2=alt.value(height))
+    return drawn
 
 
 def _spans(rows: pl.DataFrame, label: str, fill: alt.Fill, width: int, **mark: Any) -> alt.Chart:

@@ -10,6 +10,7 @@ use super::own::{OwnWindows, RowHashes};
 use super::plan::{Plan, Source};
 use super::reference::Reference;
 use super::rows::RowMeans;
+use super::share::RowShares;
 use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
@@ -31,6 +32,15 @@ pub(crate) struct Evidence {
     pub(super) max_null: f64,
 }
 
+/// What is said of the rows of a series.
+pub(crate) struct Scored {
+    /// >= 0; `None` where a row lacks a value, or no window covers it.
+    pub scores: Vec<Option<f32>>,
+    /// How much a row takes part in what the windows that cover it differ by, in [0, 1]; 0 without a
+    /// score.
+    pub shares: Vec<f64>,
+}
+
 /// Where the windows of one size lie in a series.
 struct Queries {
     size: usize,
@@ -39,6 +49,14 @@ struct Queries {
     stretches: Vec<(Range<usize>, Vec<usize>)>,
     /// References that each of the windows is not compared with, in the same order.
     excluded: Vec<Excluded>,
+}
+
+impl Scored {
+    /// Of scores of single rows.
+    pub(crate) fn of_rows(scores: Vec<Option<f32>>) -> Self {
+        let shares = vec![1.0; scores.len()];
+        Self { scores, shares }
+    }
 }
 
 impl Evidence {
@@ -67,16 +85,21 @@ impl Evidence {
             spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
         let (members, held_out): (Vec<Member>, Vec<HeldOut>) = fitted.into_iter().unzip();
         let evidence = Self { features, reference, members, max_null: config.max_null };
-        let scores = evidence.held_out_scores(&held_out);
+        let scores = evidence.held_out_scores(&held_out, control)?;
         Ok((evidence, scores))
     }
 
     /// Scores of the reference's own rows.
-    fn held_out_scores(&self, held_out: &[HeldOut]) -> Vec<f32> {
+    fn held_out_scores(&self, held_out: &[HeldOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
-        for (member, HeldOut { starts, distances }) in self.members.iter().zip(held_out) {
+        let mut shares = RowShares::new(self.reference.rows());
+        for (member, HeldOut { starts, found }) in self.members.iter().zip(held_out) {
             let mut rows = RowMeans::new(self.reference.rows());
-            let z: Vec<f64> = distances.iter().map(|d| member.z(*d)).collect();
+            let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
+            let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
+            let windows = (&starts[..], &nearest[..], &z[..]);
+            let said = member.said(&self.reference.values, &self.reference, windows, control)?;
+            shares.add(weight(member), &said);
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
                 let end = starts.partition_point(|start| *start < run.end);
@@ -87,11 +110,11 @@ impl Evidence {
             }
             add(&mut fusion, member, &rows, self.reference.rows());
         }
-        (0..self.reference.rows()).filter_map(|row| fusion.score(row)).collect()
+        let score = |row| Some(shares.score(row, fusion.score(row)?));
+        Ok((0..self.reference.rows()).filter_map(score).collect())
     }
 
-    /// Score of every row, >= 0; `None` where a row lacks a value, or no window covers it. Rows that
-    /// the evidence was fitted on are compared with the others.
+    /// Scores the rows of a series. Rows that the evidence was fitted on are compared with the others.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -100,9 +123,10 @@ impl Evidence {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Vec<Option<f32>>> {
+    ) -> Result<Scored> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
+        let mut shares = RowShares::new(series.len());
         let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -119,20 +143,26 @@ impl Evidence {
         for member in &self.members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
             for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
-                let rows = self.row_means(member, &values, series.len(), queries, control)?;
+                let rows = self.row_means(member, &values, queries, &mut shares, control)?;
                 add(&mut fusion, member, &rows, series.len());
             }
         }
-        let score = |t: usize| fusion.score(t).filter(|_| series.is_usable(t));
-        Ok((0..series.len()).map(score).collect())
+        let score = |t: usize| {
+            let score = fusion.score(t).filter(|_| series.is_usable(t))?;
+            Some(shares.score(t, score))
+        };
+        let scores: Vec<Option<f32>> = (0..series.len()).map(score).collect();
+        let share = |(t, score): (usize, &Option<f32>)| score.map_or(0.0, |_| shares.get(t));
+        let shares = scores.iter().enumerate().map(share).collect();
+        Ok(Scored { scores, shares })
     }
 
     fn row_means(
         &self,
         member: &Member,
         values: &Values,
-        rows: usize,
         queries: &Queries,
+        shares: &mut RowShares,
         control: &dyn Control,
     ) -> Result<RowMeans> {
         let all: Vec<usize> =
@@ -150,14 +180,15 @@ impl Evidence {
         let of_different = (&different.0[..], &different.1[..]);
         let found = member.nearest(values, &self.features, of_different, control)?;
         let mut next = 0;
-        let z: Vec<f64> = repeats
-            .iter()
-            .map(|repeat| {
-                next += usize::from(!repeat);
-                member.z(found[next - 1].distance)
-            })
-            .collect();
-        let mut means = RowMeans::new(rows);
+        let mut of_window = |repeat: &bool| {
+            next += usize::from(!repeat);
+            let found = found[next - 1];
+            (found.index, member.z(found.distance))
+        };
+        let (nearest, z): (Vec<usize>, Vec<f64>) = repeats.iter().map(&mut of_window).unzip();
+        let windows = (&all[..], &nearest[..], &z[..]);
+        shares.add(weight(member), &member.said(values, &self.reference, windows, control)?);
+        let mut means = RowMeans::new(shares.rows());
         let mut first = 0;
         for (stretch, starts) in &queries.stretches {
             let end = first + starts.len();
@@ -211,13 +242,17 @@ fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
     first..end
 }
 
-/// Adds what a member says of every row that its windows cover.
-fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
+fn weight(member: &Member) -> f64 {
     let source = member.plan.source;
-    let weight = match source {
+    match source {
         Source::Measured(_) => source.weight() * member.scale.steady,
         _ => 1.0,
-    };
+    }
+}
+
+/// Adds what a member says of every row that its windows cover.
+fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
+    let (source, weight) = (member.plan.source, weight(member));
     for row in 0..count {
         if let Some(z) = rows.get(row) {
             fusion.add(source, weight, row, z);

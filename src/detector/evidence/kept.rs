@@ -36,13 +36,16 @@ pub(crate) struct Kept {
 }
 
 /// One member.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     plan: Plan,
     /// Principal components.
     rank: usize,
     scale: Scale,
+    /// What rows usually differ by, feature by feature; none where windows are not compared row by row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    units: Vec<f32>,
 }
 
 /// The evidence of a model, put together from what is kept when it is first used.
@@ -83,6 +86,7 @@ impl Evidence {
             plan: member.plan,
             rank: member.projection.rank,
             scale: member.scale,
+            units: member.units.clone(),
         };
         let kept = Kept {
             features: self.features.clone(),
@@ -130,12 +134,19 @@ impl Kept {
             (2..=longest).contains(&entry.plan.size)
                 && entry.rank <= COMPONENTS
                 && entry.scale.is_sound()
+                && entry.units.len() == self.compared(entry.plan)
+                && entry.units.iter().all(|unit| unit.is_finite() && *unit > 0.0)
         };
         self.features.is_sound(features)
             && from.zip(&self.runs).all(|(from, run)| from == run.start && run.start < run.end)
             && (0.0..1.0).contains(&self.max_null)
             && (1..=MOST_MEMBERS).contains(&self.members.len())
             && self.members.iter().all(sound)
+    }
+
+    /// Features of which rows are compared.
+    fn compared(&self, plan: Plan) -> usize {
+        plan.source.level_free().map_or(0, |_| plan.source.chosen(&self.features).len())
     }
 
     fn restore(&self, parameters: &Parameters) -> Result<Evidence> {
@@ -154,7 +165,8 @@ impl Kept {
             };
             let mean = take(&format!("{i}.mean"))?;
             let projection = Projection { mean, directions, rank: entry.rank };
-            Member::restore(entry.plan, projection, entry.scale, &reference, &self.features)
+            let known = (projection, entry.scale, entry.units.clone());
+            Member::restore(entry.plan, known, &reference, &self.features)
         };
         let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
         let (features, max_null) = (self.features.clone(), self.max_null);

@@ -9,6 +9,7 @@ use super::neighbours::{Excluded, Neighbour, QUERIES, References};
 use super::plan::Plan;
 use super::projection::Projection;
 use super::reference::Reference;
+use super::share::{Compared, Said};
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
@@ -22,15 +23,18 @@ pub(super) struct Member {
     pub plan: Plan,
     pub projection: Projection,
     pub scale: Scale,
+    /// What rows of normal windows usually differ by, feature by feature; empty where windows are not
+    /// compared row by row.
+    pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
 }
 
-/// What a fit of a member finds beside it: the distance of every reference to those that are far from
-/// it in time, and where each begins.
+/// What a fit of a member finds beside it: for every reference, where it begins, and the nearest of those
+/// that are far from it in time.
 pub(super) struct HeldOut {
     pub starts: Vec<usize>,
-    pub distances: Vec<f32>,
+    pub found: Vec<Neighbour>,
 }
 
 impl Member {
@@ -60,22 +64,26 @@ impl Member {
             None => overlapping(i),
         };
         let held = to_others(&references, &every, apart)?;
-        let scale = Scale::fit(&own, &held, &quarters);
-        let member = Self { plan, projection, scale, chosen, references };
-        Ok((member, HeldOut { starts, distances: held }))
+        let scale = Scale::fit(&distances(&own), &distances(&held), &quarters);
+        let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
+        if let Some(compared) = member.compared(&reference.values, reference) {
+            let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
+            let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
+            member.units = compared.units(&pairs);
+        }
+        Ok((member, HeldOut { starts, found: held }))
     }
 
     /// From what a model keeps.
     pub(super) fn restore(
         plan: Plan,
-        projection: Projection,
-        scale: Scale,
+        (projection, scale, units): (Projection, Scale, Vec<f32>),
         reference: &Reference,
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
         let references = References::new(Vec::new(), projection.coordinates());
-        let mut member = Self { plan, projection, scale, chosen, references };
+        let mut member = Self { plan, projection, scale, units, chosen, references };
         let starts = reference.starts(plan.size);
         let mut rows = Vec::new();
         for block in starts.chunks(QUERIES) {
@@ -88,6 +96,36 @@ impl Member {
     /// How unusual a distance is, in units of the scale; 0 where there was nothing to compare with.
     pub(super) fn z(&self, distance: f32) -> f64 {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
+    }
+
+    /// Windows beside those of the reference, row by row; `None` where they are not compared so.
+    fn compared<'a>(
+        &'a self,
+        values: &'a Values,
+        reference: &'a Reference,
+    ) -> Option<Compared<'a>> {
+        let level_free = self.plan.source.level_free()?;
+        let (chosen, size) = (&self.chosen, self.plan.size);
+        Some(Compared { values, reference: &reference.values, chosen, size, level_free })
+    }
+
+    /// What windows say of the rows that they cover: those at `starts`, the number of the nearest
+    /// reference of each, and z.
+    pub(super) fn said(
+        &self,
+        values: &Values,
+        reference: &Reference,
+        (starts, nearest, z): (&[usize], &[usize], &[f64]),
+        control: &dyn Control,
+    ) -> Result<Vec<Said>> {
+        let Some(compared) = self.compared(values, reference) else { return Ok(Vec::new()) };
+        let references = reference.starts(self.plan.size);
+        let pairs = starts.iter().zip(nearest).map(|(start, i)| (*start, references[*i]));
+        let pairs: Vec<(usize, usize)> = pairs.collect();
+        let blocks: Vec<_> = pairs.chunks(QUERIES).zip(z.chunks(QUERIES)).collect();
+        spread_over_pool(blocks.len(), control, |i| {
+            Ok(compared.add(blocks[i].0, blocks[i].1, &self.units))
+        })
     }
 
     /// Windows in coordinates, [n, coordinates].
@@ -118,15 +156,18 @@ impl Member {
     }
 }
 
-/// Distances of some references to the nearest that is not excluded; infinite where all are.
+fn distances(found: &[Neighbour]) -> Vec<f32> {
+    found.iter().map(|neighbour| neighbour.distance).collect()
+}
+
+/// The nearest of some references that is not excluded; infinitely far where all are.
 fn to_others(
     references: &References,
     some: &[usize],
     excluded: impl Fn(usize) -> Range<usize>,
-) -> Result<Vec<f32>> {
+) -> Result<Vec<Neighbour>> {
     let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    let found = references.nearest(&queries, |i| [excluded(some[i]), 0..0])?;
-    Ok(found.into_iter().map(|neighbour| neighbour.distance).collect())
+    references.nearest(&queries, |i| [excluded(some[i]), 0..0])
 }
 
 /// The references whose window overlaps or touches that of reference `i`.

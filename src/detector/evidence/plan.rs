@@ -51,6 +51,15 @@ impl Source {
         if chosen.is_empty() { features.of(|_| true) } else { chosen }
     }
 
+    /// Whether its windows are compared row by row, and if so, whether without their level.
+    pub(super) fn level_free(self) -> Option<bool> {
+        match self {
+            Self::Measured(Embedding::Raw) | Self::All => Some(false),
+            Self::Measured(Embedding::Level) => Some(true),
+            _ => None,
+        }
+    }
+
     /// Its weight within what measurements say.
     pub(super) fn weight(self) -> f64 {
         match self {

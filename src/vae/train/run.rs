@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, HeldOut};
 use super::task::{Progress, StopReason, Task, Trained};
-use crate::config::{FitConfig, Margin};
+use crate::config::FitConfig;
 use crate::error::Result;
 use crate::kernels::Gradients;
 use crate::nn::adam::{Adam, Rates};
@@ -34,6 +34,7 @@ struct VaeTraining<'a> {
 struct Validations {
     history: Vec<Progress>,
     best: Option<Best>,
+    plateau: Option<Plateau>,
     /// Losses since the last validation.
     sum: f64,
     stopped: bool,
@@ -41,8 +42,26 @@ struct Validations {
 
 struct Best {
     loss: f64,
-    step: usize,
     snapshot: Parameters,
+}
+
+/// Whether training still pays: the last validation loss that was lower by more than `min_gain` than
+/// the one before it, and its step.
+struct Plateau {
+    loss: f64,
+    step: usize,
+    min_gain: f64,
+    patience: Option<usize>,
+}
+
+impl Plateau {
+    /// Whether `patience` steps have gone by without a gain; `loss` is that after `step` steps.
+    fn reached(&mut self, step: usize, loss: f64) -> bool {
+        if self.loss - loss > self.min_gain {
+            (self.loss, self.step) = (loss, step);
+        }
+        self.patience.is_some_and(|patience| step - self.step >= patience)
+    }
 }
 
 impl VaeTraining<'_> {
@@ -66,8 +85,7 @@ impl Training for VaeTraining<'_> {
 
     fn start(&self) -> Result<(Vae, Vec<Declared>)> {
         let config = self.task.config;
-        let (sigma_prior, psi) = (config.sigma_prior, initial_psi(config));
-        let beginning = Beginning { pca: self.task.pca, sigma_prior, psi };
+        let beginning = Beginning::new(self.task.architecture, self.task.pca, config);
         Vae::start(self.task.architecture, &beginning, config.seed)
     }
 
@@ -100,18 +118,17 @@ impl Training for VaeTraining<'_> {
             return Ok(Verdict::Diverged);
         }
         seen.note(steps, loss, at.net.psi()?);
-        let best = seen.best.as_ref();
-        if best.is_none_or(|best| loss < best.loss) {
-            let snapshot = at.optimiser.snapshot()?;
-            seen.best = Some(Best { loss, step: steps, snapshot });
-        } else if let (Some(best), Some(patience)) = (best, self.task.config.patience) {
-            seen.stopped = steps - best.step >= patience;
+        if seen.best.as_ref().is_none_or(|best| loss < best.loss) {
+            seen.best = Some(Best { loss, snapshot: at.optimiser.snapshot()? });
         }
+        let FitConfig { min_gain, patience, .. } = *self.task.config;
+        let plateau = seen.plateau.get_or_insert(Plateau { loss, step: steps, min_gain, patience });
+        seen.stopped = plateau.reached(steps, loss);
         Ok(if seen.stopped { Verdict::Stop } else { Verdict::Continue })
     }
 
     fn finish(&self, seen: Validations, optimiser: &Adam, steps: usize) -> Result<Trained> {
-        let stop_reason = if seen.stopped { StopReason::Patience } else { StopReason::Steps };
+        let stop_reason = if seen.stopped { StopReason::Plateau } else { StopReason::Steps };
         let (parameters, loss) = match seen.best {
             Some(best) => (best.snapshot, best.loss),
             None => (optimiser.snapshot()?, f64::NAN),
@@ -143,10 +160,52 @@ pub(super) fn rates(config: &FitConfig) -> Rates {
     }
 }
 
-/// Where psi starts: at 1, X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
-fn initial_psi(config: &FitConfig) -> f64 {
-    match config.margin {
-        Margin::Reconstruction => 2.0,
-        Margin::Input => 1.0,
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plateau(loss: f64, min_gain: f64, patience: Option<usize>) -> Plateau {
+        Plateau { loss, step: 0, min_gain, patience }
+    }
+
+    proptest! {
+        /// Against the definition: training goes on for as long as some validation less than
+        /// `patience` steps back was lower by more than `min_gain` than the last such one.
+        #[test]
+        fn a_plateau_is_patience_steps_without_a_gain(
+            losses in prop::collection::vec(0.0..1.0f64, 1..40),
+            min_gain in prop_oneof![Just(0.0), 0.0..0.3f64],
+            patience in 1usize..200,
+        ) {
+            let mut rule = plateau(losses[0], min_gain, Some(patience));
+            let mut endless = plateau(losses[0], min_gain, None);
+            let mut gains = vec![(0, losses[0])];
+            for (i, loss) in losses.iter().enumerate().skip(1) {
+                let step = i * VALIDATE_EVERY;
+                let (_, last) = gains[gains.len() - 1];
+                if last - loss > min_gain {
+                    gains.push((step, *loss));
+                }
+                let expected = step - gains[gains.len() - 1].0 >= patience;
+                prop_assert_eq!(rule.reached(step, *loss), expected);
+                prop_assert!(!endless.reached(step, *loss));
+                if expected {
+                    break;
+                }
+            }
+        }
+
+        /// Losses that fall by more than is asked for never stop it, however slowly they come by.
+        #[test]
+        fn what_pays_goes_on(gain in 0.001..0.1f64, share in 0.0..0.999f64, every in 1usize..50) {
+            let mut rule = plateau(10.0, gain * share, Some(every + 1));
+            for i in 1..90 {
+                prop_assert!(!rule.reached(i * every, 10.0 - gain * i as f64));
+            }
+            let mut slower = plateau(10.0, gain, Some(every));
+            prop_assert!(slower.reached(every, 10.0 - 0.99 * gain));
+        }
     }
 }

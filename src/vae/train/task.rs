@@ -14,8 +14,8 @@ use crate::vae::Architecture;
 pub enum StopReason {
     /// All steps were taken.
     Steps,
-    /// The validation loss did not fall for `patience` steps.
-    Patience,
+    /// The validation loss did not fall by more than `min_gain` within `patience` steps.
+    Plateau,
     /// No feature moves in training, so there is nothing to learn.
     NoLiveFeature,
     /// Nothing was to be generated, so there was no training.
@@ -27,7 +27,7 @@ impl StopReason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Steps => "steps",
-            Self::Patience => "patience",
+            Self::Plateau => "plateau",
             Self::NoLiveFeature => "no_live_feature",
             Self::NotTrained => "not_trained",
         }

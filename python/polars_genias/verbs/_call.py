@@ -1,0 +1,70 @@
+"""What the verbs share: their arguments on the way into an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+import polars as pl
+
+from polars_genias._models import model_argument
+from polars_genias._options import checked
+from polars_genias._plugin import plugin
+from polars_genias._types import IntoColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from polars_genias._frames import Inputs
+    from polars_genias._types import IntoModel
+
+Order = Union[IntoColumn, Sequence[IntoColumn], None]
+"""Columns that put the rows of an expression in time order."""
+
+
+def is_frame(data: Any) -> bool:
+    """Whether a verb is given a frame; everything else is a column."""
+    return not isinstance(data, (str, pl.Expr, pl.Series))
+
+
+def listed_columns(order_by: Order) -> list[IntoColumn]:
+    """The order columns as a list."""
+    if order_by is None:
+        return []
+    return [order_by] if isinstance(order_by, (str, pl.Expr, pl.Series)) else list(order_by)
+
+
+def expression(
+    verb: str,
+    column: IntoColumn,
+    options: Mapping[str, Any],
+    *,
+    order_by: Order = None,
+    model: IntoModel | None = None,
+    **given: Any,
+) -> pl.Expr:
+    """The expression `verb` of a column."""
+    keys = listed_columns(order_by)
+    return plugin(
+        verb,
+        column,
+        options=checked(options, len(keys), verb.removesuffix("_events")),
+        order_by=keys,
+        model=model_argument(model),
+        **given,
+    )
+
+
+def either(model: Any, models: Any) -> Any:
+    """`model` and `models` are the same argument, named for one series or for several."""
+    if model is not None and models is not None:
+        msg = "give `model` or `models`, not both"
+        raise ValueError(msg)
+    return model if models is None else models
+
+
+def synthetic_columns(at: Inputs, suffix: str) -> list[str]:
+    """Columns that `generate` and `inject` add to a frame."""
+    values = [f"{name}{suffix}" for name in at.features]
+    labels = ("is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength")
+    return [*values, *labels, *(f"{name}_mask" for name in at.features)]

@@ -1,0 +1,116 @@
+"""Models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from polars_genias import _frames as frames
+from polars_genias._foreign import like
+from polars_genias._table import with_options
+from polars_genias.verbs._call import either, expression, is_frame
+
+if TYPE_CHECKING:
+    import polars as pl
+    from typing_extensions import Unpack
+
+    from polars_genias._options import FitOptions
+    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias.verbs._call import Order
+
+
+@overload
+def fit(
+    data: Frame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> Frame: ...
+@overload
+def fit(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    strict: bool = False,
+    **options: Unpack[FitOptions],
+) -> pl.Expr: ...
+@with_options("fit")
+def fit(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    name: str = "model",
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Fit a model: to all rows of a column, or to every group of a frame.
+
+    A model is a value: Binary, self-contained, the same bytes for the same rows, options and seed.
+
+    Parameters
+    ----------
+    data
+        A frame (Polars, pandas, pyarrow, DuckDB, or what else speaks Arrow), or a column (a struct
+        of columns for several features).
+    model, models
+        As in `generate`: models that get another detector. By default a VAE is fitted first.
+    features
+        Frames: feature columns; by default those of `models`, else every numeric column that has
+        no other role, but for integers called like a key or a label, of which a warning tells, and
+        for columns that the verbs add. Names, a selector (``cs.float()``), or a mapping from the
+        names that the model knows to columns.
+    by
+        Frames: columns that name the groups, of which each is a time series.
+    order_by
+        Columns that put the rows of a series in time order; by default they are as they come.
+    label
+        Boolean column of known anomalies, which are left out of training.
+    name
+        Frames: name of the column of models.
+    strict
+        Whether a series without a usable window is an error instead of a null model.
+    **options
+        See `FitOptions` and ``docs/parameters.md``. ``detector`` is what `score` and `label`
+        will use, and ``negatives`` says what it is trained against.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the keys and one model per group. Columns: one Binary value.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(64)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> table = wave.genias.fit(window=16, steps=20)
+    >>> table.select(pl.col("model").genias.describe().struct.field("window")).item()
+    16
+    """
+    if is_frame(data):
+        models = either(model, models)
+        at = frames.inputs(data, features, by, order_by, label, models)
+        given = {"models": models, "name": name, "strict": strict}
+        return like(data, frames.fit_frame(at, options, **given))
+    return expression(
+        "fit",
+        data,
+        options,
+        order_by=order_by,
+        model=either(model, models),
+        label=label,
+        strict=strict,
+        returns_scalar=True,
+    )

@@ -1,0 +1,124 @@
+"""Generated anomalies, beside the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from polars_genias import _frames as frames
+from polars_genias._foreign import like
+from polars_genias._table import with_options
+from polars_genias.verbs._call import either, expression, is_frame, synthetic_columns
+
+if TYPE_CHECKING:
+    import polars as pl
+    from typing_extensions import Unpack
+
+    from polars_genias._options import GenerateOptions
+    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias.verbs._call import Order
+
+
+@overload
+def generate(
+    data: Frame,
+    *,
+    models: IntoModels | None = None,
+    features: Features | None = None,
+    by: Keys | None = None,
+    order_by: Keys | None = None,
+    label: str | None = None,
+    suffix: str = "_synthetic",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> Frame: ...
+@overload
+def generate(
+    data: IntoColumn,
+    *,
+    model: IntoModel | None = None,
+    order_by: Order = None,
+    label: IntoColumn | None = None,
+    suffix: str = "",
+    strict: bool = False,
+    **options: Unpack[GenerateOptions],
+) -> pl.Expr: ...
+@with_options("generate")
+def generate(
+    data: Any,
+    *,
+    model: Any = None,
+    models: Any = None,
+    features: Any = None,
+    by: Any = None,
+    order_by: Any = None,
+    label: Any = None,
+    suffix: str | None = None,
+    strict: bool = False,
+    **options: Any,
+) -> Any:
+    """Put anomalies into the rows, and say where.
+
+    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
+    of their column, and are such as its training rows show that it can take (`domain`); those that
+    are not hit are those of the input, bit by bit.
+
+    Parameters
+    ----------
+    data
+        A frame, or a column (a struct of columns for several features).
+    model
+        Columns: the model to use; by default one is fitted. Bytes, a ``Path``, or a column.
+    models
+        Frames: the models to use; by default one is fitted per group. A table with the columns
+        `by` and a Binary one, a file (a Parquet table, or one model), bytes, or an expression.
+    features, by, order_by
+        As in `fit`.
+    label
+        Boolean column of known anomalies.
+    suffix
+        Behind the names of the new value columns.
+    strict
+        Whether a series without a usable window is an error instead of null labels.
+    **options
+        See `GenerateOptions` and ``docs/parameters.md``.
+
+    Returns
+    -------
+    DataFrame, LazyFrame or Expr
+        Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
+        ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
+        there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
+        frequent, or of the deformation, see ``docs/generator.md``; 0 where only constant features
+        are hit), ``anomaly_strength`` (Float32: root mean square of the change in standard
+        deviations) and per feature ``{feature}_mask`` (whether the value differs from the
+        input). Columns: a struct of these.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> wave = pl.DataFrame({"t": range(400)}).select(cpu=(pl.col("t") / 3).sin())
+    >>> out = wave.genias.generate(window=16, steps=20, contamination=0.1)
+    >>> out.columns[1:]
+    ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
+    >>> out["is_anomaly"].sum()  # two or three windows of 16 rows: the nearest to 40
+    48
+    """
+    if is_frame(data):
+        models = either(model, models)
+        at = frames.inputs(data, features, by, order_by, label, models)
+        suffix = "_synthetic" if suffix is None else suffix
+        adds = synthetic_columns(at, suffix)
+        given = {"models": models, "suffix": suffix, "strict": strict}
+        result = frames.beside("generate", at, options, adds=adds, **given)
+        return like(data, result, keeps_rows=True)
+    return expression(
+        "generate",
+        data,
+        options,
+        order_by=order_by,
+        model=either(model, models),
+        label=label,
+        suffix=suffix or "",
+        strict=strict,
+    )

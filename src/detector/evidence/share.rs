@@ -1,0 +1,222 @@
+//! Which rows of a window its distance comes from.
+//!
+//! A distance counts for all rows of a window, so also for the rows beside an anomaly in it. Row by row,
+//! e_t = sum_d min(((x_td - y_td) / u_d)^2, 100), x the window, y the nearest normal one, and u_d the root mean square
+//! of x_td - y_td between normal windows. With q = sum_t e_t^2 / sum_t e_t (the mean of e where its energy
+//! lies), a row takes part by min(1, e_t / q): by 1 where all rows differ alike, by about 0 where others
+//! differ far more. Rows between two that take part do so by the lesser of both at least: an anomaly may
+//! pass through usual values.
+//!
+//! The share of a row in what is said of it is the mean of this over the windows that cover it, each
+//! weighted by max(z, 0). A row without any part keeps 0.7 of its score: it still says that
+//! something is near, and labels that are wider than what they mark find it there.
+
+use std::ops::Range;
+
+use super::features::Values;
+
+/// Least u, in training ranges.
+const LEAST_UNIT: f64 = 2e-3;
+/// No squared difference counts for more, in units of u: however far one row is off, others may be odd.
+const MOST_ENERGY: f32 = 100.0;
+/// z are counted in steps of 2^-20, up to 1e6.
+const STEP: f64 = (1u64 << 20) as f64;
+const MOST: f64 = 1e6;
+/// What is left of the score of a row that takes no part.
+const LEFT: f64 = 0.7;
+/// A mean z far below this says too little to tell rows apart.
+const LITTLE: f64 = 1.0;
+
+/// Windows of one size of some features, and the normal ones that they are compared with.
+#[derive(Clone, Copy)]
+pub(super) struct Compared<'a> {
+    pub values: &'a Values,
+    pub reference: &'a Values,
+    pub chosen: &'a [usize],
+    pub size: usize,
+    /// Whether windows are compared without their level: then it is the median difference that is usual.
+    pub level_free: bool,
+}
+
+impl Compared<'_> {
+    /// u of every feature, from pairs of a window and its nearest.
+    pub(super) fn units(&self, pairs: &[(usize, usize)]) -> Vec<f32> {
+        let mut differences = vec![0.0; self.size];
+        let mut unit = |d: &usize| {
+            let mut squares = 0.0;
+            for pair in pairs {
+                self.differ(*d, *pair, &mut differences);
+                squares += differences.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+            }
+            let count = (pairs.len() * self.size).max(1);
+            (squares / count as f64).sqrt().max(LEAST_UNIT) as f32
+        };
+        self.chosen.iter().map(&mut unit).collect()
+    }
+
+    /// How much each row of a window takes part in its distance to the nearest, in [0, 1].
+    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> Vec<f32> {
+        let (mut energy, mut differences) = (vec![0f32; self.size], vec![0f32; self.size]);
+        for (&d, unit) in self.chosen.iter().zip(units) {
+            self.differ(d, pair, &mut differences);
+            let rows = energy.iter_mut().zip(&differences);
+            rows.for_each(|(sum, x)| *sum += (x / unit).powi(2).min(MOST_ENERGY));
+        }
+        let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
+        let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+        if squares <= 0.0 {
+            return vec![1.0; self.size];
+        }
+        let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
+        envelope(&energy.iter().map(part).collect::<Vec<f32>>())
+    }
+
+    /// x - y of feature `d`.
+    fn differ(&self, d: usize, (start, nearest): (usize, usize), out: &mut [f32]) {
+        let window = self.values.window(d, start, self.size);
+        let normal = self.reference.window(d, nearest, self.size);
+        let pairs = window.iter().zip(normal);
+        out.iter_mut().zip(pairs).for_each(|(slot, (x, y))| *slot = x - y);
+        if self.level_free {
+            let median = *out.to_vec().select_nth_unstable_by(self.size / 2, f32::total_cmp).1;
+            out.iter_mut().for_each(|x| *x -= median);
+        }
+    }
+
+    /// What windows of these z say of the rows that they cover; each is given with its nearest.
+    pub(super) fn add(&self, pairs: &[(usize, usize)], z: &[f64], units: &[f32]) -> Said {
+        let first = pairs.iter().map(|pair| pair.0).min().unwrap_or(0);
+        let end = pairs.iter().map(|pair| pair.0 + self.size).max().unwrap_or(0);
+        let mut said = Said { rows: first..end, sums: vec![Sums::default(); end - first] };
+        for (&pair, z) in pairs.iter().zip(z) {
+            let z = z.clamp(0.0, MOST) * STEP;
+            let sums = said.sums[pair.0 - first..].iter_mut().take(self.size);
+            if z == 0.0 {
+                sums.for_each(|sum| sum.windows += 1);
+                continue;
+            }
+            for (sum, share) in sums.zip(self.shares(pair, units)) {
+                sum.windows += 1;
+                sum.all += z as i64;
+                sum.own += (z * f64::from(share)) as i64;
+            }
+        }
+        said
+    }
+}
+
+/// Of every value the largest that is reached both up to it and from it on.
+fn envelope(values: &[f32]) -> Vec<f32> {
+    let running = |most: &mut f32, x: &f32| {
+        *most = most.max(*x);
+        Some(*most)
+    };
+    let mut found: Vec<f32> = values.iter().scan(0.0, running).collect();
+    let mut most = 0f32;
+    for (slot, x) in found.iter_mut().zip(values).rev() {
+        most = most.max(*x);
+        *slot = slot.min(most);
+    }
+    found
+}
+
+/// Sums over the windows that cover a row, of integers: their order does not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    windows: u32,
+    /// max(z, 0), and the row's share of it.
+    all: i64,
+    own: i64,
+}
+
+/// What some windows say of the rows that they cover.
+pub(super) struct Said {
+    rows: Range<usize>,
+    sums: Vec<Sums>,
+}
+
+/// The share of every row in what is said of it.
+pub(super) struct RowShares {
+    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
+    all: Vec<f64>,
+    own: Vec<f64>,
+    weights: f64,
+}
+
+impl RowShares {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { all: vec![0.0; rows], own: vec![0.0; rows], weights: 0.0 }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Adds what the windows of a member of weight `weight` say.
+    pub(super) fn add(&mut self, weight: f64, said: &[Said]) {
+        if said.is_empty() {
+            return;
+        }
+        let mut sums = vec![Sums::default(); self.all.len()];
+        for part in said {
+            for (sum, more) in sums[part.rows.clone()].iter_mut().zip(&part.sums) {
+                sum.windows += more.windows;
+                sum.all += more.all;
+                sum.own += more.own;
+            }
+        }
+        self.weights += weight;
+        for (row, sum) in sums.iter().enumerate() {
+            let scale = weight / STEP / f64::from(sum.windows.max(1));
+            self.all[row] += scale * sum.all as f64;
+            self.own[row] += scale * sum.own as f64;
+        }
+    }
+
+    /// How much a row takes part, in [0, 1].
+    pub(super) fn get(&self, row: usize) -> f64 {
+        let little = LITTLE * self.weights.max(1.0);
+        (little + self.own[row]) / (little + self.all[row])
+    }
+
+    /// The score of a row of which windows say `score`.
+    pub(super) fn score(&self, row: usize, score: f32) -> f32 {
+        score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_between_two_take_part() {
+        assert_eq!(envelope(&[0.1, 0.0, 0.5, 0.2, 1.0, 0.3]), [0.1, 0.1, 0.5, 0.5, 1.0, 0.3]);
+    }
+
+    #[test]
+    fn few_odd_rows_have_all_of_a_distance() {
+        let normal = Values::new(vec![vec![0.0; 12]]);
+        let of = |odd: Range<usize>, level_free: bool| {
+            let value = |t| if odd.contains(&t) { 1.0 } else { 0.01 };
+            let values = Values::new(vec![(0..12).map(value).collect()]);
+            let compared = Compared {
+                values: &values,
+                reference: &normal,
+                chosen: &[0],
+                size: 10,
+                level_free,
+            };
+            compared.shares((2, 0), &[0.01])
+        };
+        for (start, level_free) in [(4, false), (5, true)] {
+            let shares = of(start..start + 3, level_free);
+            let odd = |i: usize| (start..start + 3).contains(&(i + 2));
+            let right =
+                |(i, share): (usize, &f32)| if odd(i) { *share > 0.99 } else { *share < 0.01 };
+            assert!(shares.iter().enumerate().all(right), "{shares:?}");
+        }
+        assert_eq!(of(0..12, false), [1.0; 10]);
+    }
+}
