@@ -23,13 +23,15 @@ demo: $(VENV)/ready
 
 test: test-rust test-python
 
+# `cargo test` builds the examples too; `cargo run` takes one package and would build it with other features.
 test-rust:
 	cargo test --release $(BOTH)
-	cargo run --release $(BOTH) --example augment
-	cargo run --release $(BOTH) --example parquet
+	$${CARGO_TARGET_DIR:-target}/release/examples/augment
+	$${CARGO_TARGET_DIR:-target}/release/examples/parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
-	$(VENV)/bin/python -m pytest $(WORKERS)
+	$(VENV)/bin/python -m pytest $(WORKERS) -m "not alone"
+	$(VENV)/bin/python -m pytest -m alone
 	$(VENV1)/bin/python -m pytest $(WORKERS) -m "not slow"
 	$(VENV130)/bin/python -m pytest $(WORKERS) -m "not slow"
 

@@ -53,7 +53,7 @@ fn reports_hold_what_windows_show() {
     let matrix = model.generator.normaliser.apply(&series, &RunToEnd).unwrap();
     let pca = Pca::fit(&matrix.gather(&train, 16), train.len(), 32, 12).unwrap();
     let pca_error: f64 =
-        held.iter().map(|&start| pca.squared_error(&matrix.window(start, 16))).sum();
+        held.iter().map(|&start| pca.squared_errors(&matrix.window(start, 16)).unwrap()).sum();
     assert_close("r2", &[report.r2.unwrap()], &[1.0 - error / total], 1e-4);
     assert_close("r2_pca", &[report.r2_pca.unwrap()], &[1.0 - pca_error / total], 1e-4);
 

@@ -276,7 +276,7 @@ fn reconstructions_by_principal_components_match() {
             let squared = dot(&error, &error);
             // The error is a small difference of large values.
             let scale = dot(window, window);
-            assert!((pca.squared_error(&narrow) - squared).abs() <= TOLERANCE * scale);
+            assert!((pca.squared_errors(&narrow).unwrap() - squared).abs() <= TOLERANCE * scale);
         }
     }
 }

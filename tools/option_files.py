@@ -32,6 +32,8 @@ DICTS = {
 }
 """Each TypedDict, the verb whose options it has, and what it is."""
 
+BASE = "_FitsAModel"
+
 HEAD = '''"""The options of every verb, as types. Written by ``tools/option_files.py``."""
 
 from __future__ import annotations
@@ -49,15 +51,35 @@ def types() -> str:
     kind = next(option for option in _table.of_verb("inject") if option.name == "kind")
     words = "".join(f'    "{word}",\n' for word in kind.words)
     alias = f'\nInjectKind = Literal[\n{words}]\n"""Kinds of classical anomalies."""\n'
-    return HEAD + alias + "".join(typed_dict(name) for name in DICTS)
+    made = {BASE: shared()}
+    text = typed_dict(
+        BASE, "How every verb that fits a model fits it.", made[BASE], "TypedDict", []
+    )
+    for name, (verb, doc) in DICTS.items():
+        options = _table.of_verb(verb)
+        parent = max(
+            (other for other in made if all(option in options for option in made[other])),
+            key=lambda other: len(made[other]),
+            default="TypedDict",
+        )
+        text += typed_dict(name, doc, options, parent, made.get(parent, []))
+        made[name] = options
+    return HEAD + alias + text
 
 
-def typed_dict(name: str) -> str:
-    """Return the class of the options of a verb."""
-    verb, doc = DICTS[name]
-    fields = "".join(field(option) for option in _table.of_verb(verb))
+def shared() -> list[_table.Option]:
+    """Return the options of every verb that fits a model."""
+    verbs = [verb for verb, _ in DICTS.values() if verb != "inject"]
+    return [option for option in _table.options() if set(verbs) <= set(option.verbs)]
+
+
+def typed_dict(
+    name: str, doc: str, options: list[_table.Option], parent: str, inherited: list[_table.Option]
+) -> str:
+    """Return the class of the options of a verb: those that its parent does not have."""
+    fields = "".join(field(option) for option in options if option not in inherited)
     doc = f'    """{doc}\n\n    What is left out, or None, keeps its default.\n    """\n'
-    return f"\n\nclass {name}(TypedDict, total=False):\n{doc}\n{fields}"
+    return f"\n\nclass {name}({parent}, total=False):\n{doc}" + (f"\n{fields}" if fields else "")
 
 
 def field(option: _table.Option) -> str:

@@ -25,139 +25,74 @@ InjectKind = Literal[
 """Kinds of classical anomalies."""
 
 
-class ModelOptions(TypedDict, total=False):
+class _FitsAModel(TypedDict, total=False):
+    """How every verb that fits a model fits it.
+
+    What is left out, or None, keeps its default.
+    """
+
+    preset: Literal["default", "thorough", "paper"]
+    max_gap: float | timedelta | None
+    on_error: Literal["raise", "null"]
+    window: int
+    max_null: float
+    latent: int | None
+    channels: int
+    levels: int | None
+    kernel_size: int
+    dropout: float
+    decimation: int
+    linear_path: bool
+    sigma_prior: float
+    kl: Literal["exact", "printed"]
+    delta_min: float
+    delta_max: float
+    alpha: float
+    beta: float
+    gamma: float | None
+    zeta: float | None
+    perturbation: Literal["variance", "mean"]
+    margin: Literal["reconstruction", "input"]
+    calibrate: bool
+    refit: bool
+    local: bool
+    kinds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    psi_learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    patience: int | None
+    min_gain: float
+    validation: float
+    seed: int
+
+
+class ModelOptions(_FitsAModel, total=False):
     """How a model is fitted.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
     stride: int | None
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
 
 
-class EmbedOptions(TypedDict, total=False):
+class EmbedOptions(_FitsAModel, total=False):
     """Options of `embed`.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
     window_stride: int | None
 
 
-class FitOptions(TypedDict, total=False):
+class FitOptions(ModelOptions, total=False):
     """Options of `fit`: how a model is fitted, and its detector.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    stride: int | None
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
     detector: Literal[
         "reconstruction",
         "amplitude",
@@ -183,49 +118,12 @@ class FitOptions(TypedDict, total=False):
     entropy_weight: float
 
 
-class GenerateOptions(TypedDict, total=False):
+class GenerateOptions(ModelOptions, total=False):
     """Options of `generate` and of its events.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    stride: int | None
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
     contamination: float
     length: int | tuple[int, int] | None
     form: Literal["residual", "decoded", "deformed"]
@@ -240,48 +138,12 @@ class GenerateOptions(TypedDict, total=False):
     domain: Literal["learned", "none"] | Mapping[str, Any]
 
 
-class PairsOptions(TypedDict, total=False):
+class PairsOptions(EmbedOptions, total=False):
     """Options of `pairs`.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
     length: int | tuple[int, int] | None
     form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
@@ -293,147 +155,26 @@ class PairsOptions(TypedDict, total=False):
     noise: Literal["independent", "stratified"]
     hit_constant: bool
     domain: Literal["learned", "none"] | Mapping[str, Any]
-    window_stride: int | None
 
 
-class ScoreOptions(TypedDict, total=False):
+class ScoreOptions(FitOptions, total=False):
     """Options of `score`.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    stride: int | None
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
-    detector: Literal[
-        "reconstruction",
-        "amplitude",
-        "classifier",
-        "carla",
-        "ensemble",
-        "evidence",
-        "default",
-        "fast",
-    ]
-    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
-    detector_steps: int | None
-    detector_batch_size: int
-    detector_channels: int
-    detector_learning_rate: float
-    nets: int
-    row_weight: float
-    classes: int
-    neighbours: int
-    temperature: float
-    triplet_margin: float
-    inconsistency_weight: float
-    entropy_weight: float
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     per_feature: bool
     as_: Literal["score", "pvalue"]
 
 
-class LabelOptions(TypedDict, total=False):
+class LabelOptions(FitOptions, total=False):
     """Options of `label` and `alarms`.
 
     What is left out, or None, keeps its default.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    stride: int | None
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
-    detector: Literal[
-        "reconstruction",
-        "amplitude",
-        "classifier",
-        "carla",
-        "ensemble",
-        "evidence",
-        "default",
-        "fast",
-    ]
-    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
-    detector_steps: int | None
-    detector_batch_size: int
-    detector_channels: int
-    detector_learning_rate: float
-    nets: int
-    row_weight: float
-    classes: int
-    neighbours: int
-    temperature: float
-    triplet_margin: float
-    inconsistency_weight: float
-    entropy_weight: float
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     threshold: float | Literal["auto", "pot"]

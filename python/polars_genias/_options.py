@@ -72,8 +72,10 @@ def _refuse_slips(names: Mapping[str, Any]) -> None:
     """Raises ValueError for a misspelt argument, which Python takes for an option."""
     known = {option.name for option in _table.options()}
     for name in names:
+        if name in known:
+            continue
         near = difflib.get_close_matches(name, [*known, *_ARGUMENTS], 1)
-        if name not in known and near and near[0] in _ARGUMENTS:
+        if near and near[0] in _ARGUMENTS:
             msg = f"unknown argument `{name}`; did you mean `{near[0]}`?"
             raise ValueError(msg)
 

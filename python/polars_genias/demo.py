@@ -165,8 +165,8 @@ def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
 
 
 def _estimate(size: Size) -> str:
-    """Roughly how long the fits take, by a fit of 400 steps: some 25 s of one core."""
-    seconds = size.hosts * size.steps / 400 * 25 / (os.cpu_count() or 1)
+    """Roughly how long the fits take: some 4 s of one core each."""
+    seconds = size.hosts * 4 / (os.cpu_count() or 1)
     return (
         f"some {max(1, round(seconds / 60))} minutes" if seconds > 90 else f"some {seconds:.0f} s"
     )

@@ -129,21 +129,20 @@ _COLUMN = "c"
 _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
 
 
-class _PerSeries:
-    """Makes a verb of Spark's frames of a verb of Polars' frames."""
+def _per(
+    verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame],
+) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
+    """A verb of Spark's frames, of a verb of Polars' frames."""
 
-    def __call__(
-        self, verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame]
-    ) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
-        def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
-            plan: Any = _per_series  # its arguments are those that all verbs have
-            planned: DataFrame = plan(verb.__name__, data, *args, **given)
-            return planned
+    def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
+        plan: Any = _per_series  # its arguments are those that all verbs have
+        planned: DataFrame = plan(verb.__name__, data, *args, **given)
+        return planned
 
-        of_spark.__name__ = of_spark.__qualname__ = verb.__name__
-        of_spark.__doc__ = _documentation(verb)
-        of_spark.__signature__ = _signature(verb)  # type: ignore[attr-defined]
-        return of_spark
+    of_spark.__name__ = of_spark.__qualname__ = verb.__name__
+    of_spark.__doc__ = _documentation(verb)
+    of_spark.__signature__ = _signature(verb)  # type: ignore[attr-defined]
+    return of_spark
 
 
 def _signature(verb: Callable[..., Any]) -> inspect.Signature:
@@ -183,7 +182,6 @@ DataFrame
     As from `polars_genias.{0}`, in no order; unsigned integers are longs.
 """
 
-_per = _PerSeries()
 alarms = _per(verbs.alarms)
 events = _per(verbs.events)
 fit = _per(verbs.fit)

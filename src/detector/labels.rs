@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::collection::Detectors;
-use super::evidence::Scored;
+use super::evidence::RowShares;
 use super::locate::located;
 use crate::alarm::{Alarm, Reference, Rule, Run};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
@@ -48,11 +48,13 @@ impl Detectors {
         let line = self.threshold(threshold, config.detector)?;
         let known = self.reference(kind);
         let mut reference = known.cloned().unwrap_or_default();
-        let scored = match kind {
-            DetectorKind::Evidence => self.score_by_evidence(generator, series, config, control)?,
-            _ => Scored::of_rows(self.score(generator, series, config, control)?),
+        let (scores, shares) = match kind {
+            DetectorKind::Evidence => {
+                let scored = self.score_by_evidence(generator, series, config, control)?;
+                (scored.scores, Some(scored.shares))
+            }
+            _ => (self.score(generator, series, config, control)?, None),
         };
-        let (scores, shares) = (scored.scores, scored.shares);
         let window = generator.config.window;
         let followed = match threshold {
             Threshold::Auto if known.is_some() => {
@@ -61,18 +63,18 @@ impl Detectors {
             }
             _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
         };
-        let scaled = match kind {
-            DetectorKind::Evidence
+        let located_by = match shares {
+            Some(shares)
                 if !followed.runs.is_empty()
                     && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
             {
-                Some(self.evidence()?.scaled(series)?)
+                Some((self.evidence()?.scaled(series)?, shares))
             }
             _ => None,
         };
-        let make = |run: &Run| match &scaled {
-            Some(scaled) => {
-                let rows = taking_part(&shares, &run.rows);
+        let make = |run: &Run| match &located_by {
+            Some((scaled, shares)) => {
+                let rows = taking_part(&scores, shares, &run.rows);
                 located(scaled, rows.clone(), alarm_of(rows, run.open, &scores, &followed.p))
             }
             None => alarm_of(run.rows.clone(), run.open, &scores, &followed.p),
@@ -127,9 +129,10 @@ fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<
 }
 
 /// From the first to the last row of `run` that takes part in what its windows differ by.
-fn taking_part(shares: &[f64], run: &Range<usize>) -> Range<usize> {
-    let most = shares[run.clone()].iter().fold(0.0f64, |most, share| most.max(*share));
-    let takes_part = |t: &usize| shares[*t] >= PART * most;
+fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -> Range<usize> {
+    let share = |t: usize| scores[t].map_or(0.0, |_| shares.get(t));
+    let most = run.clone().map(share).fold(0.0, f64::max);
+    let takes_part = |t: &usize| share(*t) >= PART * most;
     let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));
     ends.0.zip(ends.1).map_or(run.clone(), |(first, last)| first..last + 1)
 }

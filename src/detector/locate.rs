@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::evidence::Scaled;
+use super::evidence::{LEAST_UNIT, Scaled};
 use crate::alarm::{Alarm, Direction};
 
 /// Deviations, in units of what is usual near by, that a row is odd from.
@@ -15,8 +15,6 @@ const ODD: f32 = 4.0;
 const MOST: f32 = 12.0;
 /// Fewest rows that say what is usual.
 const FEWEST: usize = 16;
-/// Least unit, in training ranges.
-const LEAST_UNIT: f32 = 2e-3;
 /// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
 const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
 /// Share of the squared deviations of a run, beyond those of noise, that the odd rows must have: else all of

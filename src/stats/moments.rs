@@ -26,6 +26,21 @@ pub(crate) fn mean_std(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
+/// Takes the mean of every column off rows of `width` values; gives the means.
+pub(crate) fn centre(rows: &mut [f32], width: usize) -> Vec<f64> {
+    let width = width.max(1);
+    let n = (rows.len() / width).max(1) as f64;
+    let mut means = vec![0f64; width];
+    for row in rows.chunks_exact(width) {
+        means.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    means.iter_mut().for_each(|sum| *sum /= n);
+    for row in rows.chunks_exact_mut(width) {
+        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= *mean as f32);
+    }
+    means
+}
+
 /// Median of some numbers; NaN for none.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.is_empty() {

@@ -6,6 +6,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use crate::error::Result;
 use crate::kernels::{View, matmul};
 use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::centre;
 
 /// Up to this size a Gram matrix is decomposed exactly, above it by subspace iteration.
 const EXACT: usize = 256;
@@ -31,15 +32,8 @@ impl Pca {
     /// # Errors
     /// When the sizes do not agree.
     pub fn fit(windows: &[f32], n: usize, width: usize, rank: usize) -> Result<Self> {
-        let mut mean = vec![0f64; width];
-        for window in windows.chunks_exact(width) {
-            mean.iter_mut().zip(window).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        mean.iter_mut().for_each(|sum| *sum /= n.max(1) as f64);
         let mut centred = windows.to_vec();
-        for window in centred.chunks_exact_mut(width) {
-            window.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= *mean as f32);
-        }
+        let mean = centre(&mut centred, width);
         let data = View::new(&centred, n, width);
         let by_feature = width <= n;
         let gram = if by_feature { matmul(data.t(), data)? } else { matmul(data, data.t())? };
@@ -77,17 +71,6 @@ impl Pca {
         let scores = matmul(View::new(&centred, n, width), components.t())?;
         let found = matmul(View::new(&scores, n, rank), components)?;
         Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
-    }
-
-    /// Squared error of reconstructing one window [F].
-    pub fn squared_error(&self, window: &[f32]) -> f64 {
-        let mut rest: Vec<f64> =
-            window.iter().zip(&self.mean).map(|(value, mean)| f64::from(*value) - mean).collect();
-        for component in &self.components {
-            let dot: f64 = component.iter().zip(&rest).map(|(c, r)| c * r).sum();
-            rest.iter_mut().zip(component).for_each(|(r, c)| *r -= dot * c);
-        }
-        rest.iter().map(|r| r * r).sum()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::data::windows::spread;
 use crate::error::Result;
 use crate::kernels::{View, matmul};
 use crate::runtime::control::Control;
+use crate::stats::centre;
 
 /// Training windows that the fit is taken over, evenly spaced.
 const FITTED: usize = 1200;
@@ -84,7 +85,8 @@ pub(crate) fn refit(
 fn least_squares(remainder: Remainder, latent: usize) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
     let Remainder { mut mu, mut error, n } = remainder;
     let values = error.len() / n.max(1);
-    let (mu_mean, error_mean) = (centre(&mut mu, latent), centre(&mut error, values));
+    let mu_mean: Vec<f32> = centre(&mut mu, latent).into_iter().map(|mean| mean as f32).collect();
+    let error_mean = centre(&mut error, values);
     let (means, errors) = (View::new(&mu, n, latent), View::new(&error, n, values));
     let gram = matmul(means.t(), means)?.into_iter().map(f64::from);
     let mut gram = DMatrix::from_iterator(latent, latent, gram);
@@ -95,21 +97,8 @@ fn least_squares(remainder: Remainder, latent: usize) -> Result<Option<(Vec<f32>
     let shared = matmul(means.t(), errors)?;
     let map = matmul(View::new(&inverse, latent, latent), View::new(&shared, latent, values))?;
     let moved = matmul(View::new(&mu_mean, 1, latent), View::new(&map, latent, values))?;
-    let bias: Vec<f32> = error_mean.iter().zip(moved).map(|(mean, moved)| mean - moved).collect();
+    let bias: Vec<f32> =
+        error_mean.iter().zip(moved).map(|(mean, moved)| *mean as f32 - moved).collect();
     let finite = map.iter().chain(&bias).all(|x| x.is_finite());
     Ok(finite.then_some((map, bias)))
-}
-
-/// Takes the column means off rows of `width` values; gives the means.
-fn centre(rows: &mut [f32], width: usize) -> Vec<f32> {
-    let mut sums = vec![0f64; width];
-    let n = (rows.len() / width.max(1)).max(1) as f64;
-    for row in rows.chunks_exact(width.max(1)) {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    let means: Vec<f32> = sums.into_iter().map(|sum| (sum / n) as f32).collect();
-    for row in rows.chunks_exact_mut(width.max(1)) {
-        row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
-    }
-    means
 }

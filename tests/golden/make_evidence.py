@@ -121,7 +121,7 @@ def fit_member(x, size, kind, floor):
 
 
 def member_rows(x, train, size, kind, floor, fitted):
-    """z of every row: the mean over the windows that cover it; max(z, 0) likewise, and its part of it."""
+    """z of every row: the mean over its windows; max(z, 0) likewise, and its part of it."""
     mean, directions, references, median, unit, _, places, units = fitted
     last = len(x) - size
     starts = np.unique(np.append(np.arange(0, last + 1, max(1, size // 4)), last))

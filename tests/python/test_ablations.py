@@ -56,7 +56,7 @@ def test_on_made_up_data(name, tmp_path):
     done = run(name, tmp_path)
     assert done.returncode == 0, done.stderr
     about = check(name, tmp_path)
-    assert about == "made-up host; window 32, steps 20, detector steps 20; seed 0"
+    assert about == "made-up host; window 32, steps 20; seed 0"
     assert str(tmp_path / name) in done.stdout
 
 

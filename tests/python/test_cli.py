@@ -338,8 +338,10 @@ def test_latent_map_takes_the_model_of_the_series(data, tmp_path):
     assert "one model, without keys" in genias(*latent, *given, *one, code=1)
     error = genias(*latent, "--by", "rack", "--models", models, code=1)
     assert "no column 'rack'" in error
-    error = genias("plot", "series", rows, tmp_path / "no.svg", "--by", "host", code=2)
-    assert "--by is no option of `plot series`" in error
+    error = genias("plot", "pairs", rows, tmp_path / "no.svg", "--by", "host", code=2)
+    assert "--by is no option of `plot pairs`" in error
+    genias("plot", "series", rows, tmp_path / "all.svg", "--by", "host", "--order-by", "t")
+    assert (tmp_path / "all.svg").read_text().startswith("<svg")
 
 
 def test_demo_as_json(tmp_path, monkeypatch, capsys):

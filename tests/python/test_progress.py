@@ -19,7 +19,7 @@ from conftest import FAST, NETS, both
 from polars_genias import _genias, _progress
 
 ARGS = {"by": "host", "features": ["cpu", "mem"], **FAST}
-SLOW = {**ARGS, **NETS, "steps": 150, "detector_steps": 60}
+SLOW = {**ARGS, **NETS, "steps": 150, "patience": 200, "detector_steps": 60}
 
 
 class Screen(io.StringIO):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MEGABYTE = 2**20
 
@@ -78,7 +78,7 @@ def test_many_small_groups(tmp_path):
     make_hosts(hosts=200, rows=2000).select(pl.exclude("known")).write_parquet(
         tmp_path / "groups.parquet"
     )
-    # A whole training is 400 steps; the share of the cores does not depend on it.
+    # The share of the cores does not depend on it.
     found = run(GROUPS, tmp_path, 10)
     if (os.cpu_count() or 1) >= 2:
         assert found["cores"] > 1.4  # 1.9 on two idle cores; one alone would be 1.0

@@ -62,8 +62,8 @@ def parser(command: str) -> _run.Parser:
         f"{COMMANDS[command].capitalize()}, as HTML, SVG or PNG. Needs the extra: "
         f'pip install "polars-genias[plot]"\n\nkinds:\n{kinds}',
         "The options are those of polars_genias.plots.plot_KIND. Of a table with several\n"
-        "series, choose one with --where; of a table of several models, latent takes the\n"
-        "one of this series, found by the columns of --by.\n"
+        "series, choose one with --where, or let `series` draw each with --by; of a table of\n"
+        "several models, latent takes the one of this series, found by the columns of --by.\n"
         "example: genias plot series scored.parquet web-03.png --order-by timestamp "
         "--where \"host = 'web-03'\"",
     )

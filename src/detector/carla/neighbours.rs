@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::kernels::{View, matmul};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
+use crate::stats::centre;
 
 /// Queries that one task takes on.
 const ROWS: usize = 64;
@@ -56,7 +57,9 @@ impl Neighbours {
         k: usize,
         control: &dyn Control,
     ) -> Result<Self> {
-        let points = centred(points, width);
+        // Distances stay, and products lose less to rounding.
+        let mut points = points.to_vec();
+        centre(&mut points, width);
         let n = points.len() / width;
         let k = k.min(n.saturating_sub(1));
         let squares: Vec<f32> =
@@ -115,20 +118,6 @@ fn search(
     }
     let indices = |found: Vec<Smallest>| found.into_iter().flat_map(Smallest::indices).collect();
     Ok((indices(near), indices(far)))
-}
-
-/// Moved so that their mean is 0: distances stay, and products lose less to rounding.
-fn centred(points: &[f32], width: usize) -> Vec<f32> {
-    let n = (points.len() / width).max(1) as f64;
-    let mut sums = vec![0f64; width];
-    for point in points.chunks_exact(width) {
-        sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    let mut moved = points.to_vec();
-    for point in moved.chunks_exact_mut(width) {
-        point.iter_mut().zip(&sums).for_each(|(x, sum)| *x -= (*sum / n) as f32);
-    }
-    moved
 }
 
 #[cfg(test)]

@@ -36,9 +36,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Scored {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
-    /// How much a row takes part in what the windows that cover it differ by, in [0, 1]; 0 without a
-    /// score.
-    pub shares: Vec<f64>,
+    /// How much a row takes part in what the windows that cover it differ by.
+    pub shares: RowShares,
 }
 
 /// Where the windows of one size lie in a series.
@@ -49,14 +48,6 @@ struct Queries {
     stretches: Vec<(Range<usize>, Vec<usize>)>,
     /// References that each of the windows is not compared with, in the same order.
     excluded: Vec<Excluded>,
-}
-
-impl Scored {
-    /// Of scores of single rows.
-    pub(crate) fn of_rows(scores: Vec<Option<f32>>) -> Self {
-        let shares = vec![1.0; scores.len()];
-        Self { scores, shares }
-    }
 }
 
 impl Evidence {
@@ -98,8 +89,8 @@ impl Evidence {
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
             let windows = (&starts[..], &nearest[..], &z[..]);
-            let said = member.said(&self.reference.values, &self.reference, windows, control)?;
-            shares.add(weight(member), &said);
+            let adding = shares.adding(weight(member));
+            member.say(&self.reference.values, &self.reference, windows, adding, control)?;
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
                 let end = starts.partition_point(|start| *start < run.end);
@@ -151,10 +142,7 @@ impl Evidence {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        let scores: Vec<Option<f32>> = (0..series.len()).map(score).collect();
-        let share = |(t, score): (usize, &Option<f32>)| score.map_or(0.0, |_| shares.get(t));
-        let shares = scores.iter().enumerate().map(share).collect();
-        Ok(Scored { scores, shares })
+        Ok(Scored { scores: (0..series.len()).map(score).collect(), shares })
     }
 
     fn row_means(
@@ -167,27 +155,10 @@ impl Evidence {
     ) -> Result<RowMeans> {
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
-        let excluded = &queries.excluded;
-        let repeats = |i: usize| {
-            i > 0
-                && excluded[i] == excluded[i - 1]
-                && values.alike(all[i - 1], all[i], member.plan.size)
-        };
-        let repeats: Vec<bool> = (0..all.len()).map(repeats).collect();
-        let different = (0..all.len()).filter(|i| !repeats[*i]);
-        let different: (Vec<usize>, Vec<Excluded>) =
-            different.map(|i| (all[i], excluded[i].clone())).unzip();
-        let of_different = (&different.0[..], &different.1[..]);
-        let found = member.nearest(values, &self.features, of_different, control)?;
-        let mut next = 0;
-        let mut of_window = |repeat: &bool| {
-            next += usize::from(!repeat);
-            let found = found[next - 1];
-            (found.index, member.z(found.distance))
-        };
-        let (nearest, z): (Vec<usize>, Vec<f64>) = repeats.iter().map(&mut of_window).unzip();
+        let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
         let windows = (&all[..], &nearest[..], &z[..]);
-        shares.add(weight(member), &member.said(values, &self.reference, windows, control)?);
+        let adding = shares.adding(weight(member));
+        member.say(values, &self.reference, windows, adding, control)?;
         let mut means = RowMeans::new(shares.rows());
         let mut first = 0;
         for (stretch, starts) in &queries.stretches {
@@ -196,6 +167,35 @@ impl Evidence {
             first = end;
         }
         Ok(means)
+    }
+
+    /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
+    /// that is alike the one before it has its answer.
+    fn nearest(
+        &self,
+        member: &Member,
+        values: &Values,
+        (starts, excluded): (&[usize], &[Excluded]),
+        control: &dyn Control,
+    ) -> Result<(Vec<usize>, Vec<f64>)> {
+        let repeats = |i: usize| {
+            i > 0
+                && excluded[i] == excluded[i - 1]
+                && values.alike(starts[i - 1], starts[i], member.plan.size)
+        };
+        let repeats: Vec<bool> = (0..starts.len()).map(repeats).collect();
+        let different = (0..starts.len()).filter(|i| !repeats[*i]);
+        let different: (Vec<usize>, Vec<Excluded>) =
+            different.map(|i| (starts[i], excluded[i].clone())).unzip();
+        let of_different = (&different.0[..], &different.1[..]);
+        let found = member.nearest(values, &self.features, of_different, control)?;
+        let mut next = 0;
+        let mut of_window = |repeat: &bool| {
+            next += usize::from(!repeat);
+            let found = found[next - 1];
+            (found.index, member.z(found.distance))
+        };
+        Ok(repeats.iter().map(&mut of_window).unzip())
     }
 
     /// How far apart training rows are that are compared with each other: no anomaly is shorter than

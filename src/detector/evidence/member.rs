@@ -9,13 +9,15 @@ use super::neighbours::{Excluded, Neighbour, QUERIES, References};
 use super::plan::Plan;
 use super::projection::Projection;
 use super::reference::Reference;
-use super::share::{Compared, Said};
+use super::share::{Adding, Compared};
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
 /// Leave-one-out distances that the scale is set on: at least so many, where there are.
 const CALIBRATION: usize = 1000;
+/// Blocks of windows of which what they say is held at a time.
+const BLOCKS: usize = 64;
 
 /// The windows of one size, of some features, seen in one way.
 #[derive(Clone, Debug)]
@@ -109,23 +111,30 @@ impl Member {
         Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
-    /// What windows say of the rows that they cover: those at `starts`, the number of the nearest
-    /// reference of each, and z.
-    pub(super) fn said(
+    /// Hands to `shares` what windows say of the rows that they cover: those at `starts` (ascending), the
+    /// number of the nearest reference of each, and z.
+    pub(super) fn say(
         &self,
         values: &Values,
         reference: &Reference,
         (starts, nearest, z): (&[usize], &[usize], &[f64]),
+        mut shares: Adding<'_>,
         control: &dyn Control,
-    ) -> Result<Vec<Said>> {
-        let Some(compared) = self.compared(values, reference) else { return Ok(Vec::new()) };
+    ) -> Result<()> {
+        let Some(compared) = self.compared(values, reference) else { return Ok(()) };
         let references = reference.starts(self.plan.size);
-        let pairs = starts.iter().zip(nearest).map(|(start, i)| (*start, references[*i]));
-        let pairs: Vec<(usize, usize)> = pairs.collect();
-        let blocks: Vec<_> = pairs.chunks(QUERIES).zip(z.chunks(QUERIES)).collect();
-        spread_over_pool(blocks.len(), control, |i| {
-            Ok(compared.add(blocks[i].0, blocks[i].1, &self.units))
-        })
+        let blocks: Vec<_> = (0..starts.len()).step_by(QUERIES).collect();
+        for group in blocks.chunks(BLOCKS) {
+            let said = spread_over_pool(group.len(), control, |i| {
+                let block = group[i]..starts.len().min(group[i] + QUERIES);
+                let pair = |i: usize| (starts[i], references[nearest[i]]);
+                let pairs: Vec<_> = block.clone().map(pair).collect();
+                Ok(compared.add(&pairs, &z[block], &self.units))
+            })?;
+            said.into_iter().for_each(|said| shares.add(said));
+        }
+        shares.finish();
+        Ok(())
     }
 
     /// Windows in coordinates, [n, coordinates].

@@ -28,3 +28,4 @@ mod share;
 pub(crate) use detector::{Evidence, Scored};
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, Kept};
+pub(crate) use share::{LEAST_UNIT, RowShares};

@@ -11,12 +11,13 @@
 //! weighted by max(z, 0). A row without any part keeps 0.7 of its score: it still says that
 //! something is near, and labels that are wider than what they mark find it there.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::features::Values;
 
-/// Least u, in training ranges.
-const LEAST_UNIT: f64 = 2e-3;
+/// Least of what a feature is taken to differ by usually, in training ranges.
+pub(crate) const LEAST_UNIT: f32 = 2e-3;
 /// No squared difference counts for more, in units of u: however far one row is off, others may be odd.
 const MOST_ENERGY: f32 = 100.0;
 /// z are counted in steps of 2^-20, up to 1e6.
@@ -49,7 +50,7 @@ impl Compared<'_> {
                 squares += differences.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
             }
             let count = (pairs.len() * self.size).max(1);
-            (squares / count as f64).sqrt().max(LEAST_UNIT) as f32
+            (squares / count as f64).sqrt().max(f64::from(LEAST_UNIT)) as f32
         };
         self.chosen.iter().map(&mut unit).collect()
     }
@@ -136,7 +137,7 @@ pub(super) struct Said {
 }
 
 /// The share of every row in what is said of it.
-pub(super) struct RowShares {
+pub(crate) struct RowShares {
     /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
     all: Vec<f64>,
     own: Vec<f64>,
@@ -154,28 +155,12 @@ impl RowShares {
     }
 
     /// Adds what the windows of a member of weight `weight` say.
-    pub(super) fn add(&mut self, weight: f64, said: &[Said]) {
-        if said.is_empty() {
-            return;
-        }
-        let mut sums = vec![Sums::default(); self.all.len()];
-        for part in said {
-            for (sum, more) in sums[part.rows.clone()].iter_mut().zip(&part.sums) {
-                sum.windows += more.windows;
-                sum.all += more.all;
-                sum.own += more.own;
-            }
-        }
-        self.weights += weight;
-        for (row, sum) in sums.iter().enumerate() {
-            let scale = weight / STEP / f64::from(sum.windows.max(1));
-            self.all[row] += scale * sum.all as f64;
-            self.own[row] += scale * sum.own as f64;
-        }
+    pub(super) fn adding(&mut self, weight: f64) -> Adding<'_> {
+        Adding { shares: self, weight, first: 0, sums: VecDeque::new() }
     }
 
     /// How much a row takes part, in [0, 1].
-    pub(super) fn get(&self, row: usize) -> f64 {
+    pub(crate) fn get(&self, row: usize) -> f64 {
         let little = LITTLE * self.weights.max(1.0);
         (little + self.own[row]) / (little + self.all[row])
     }
@@ -183,6 +168,52 @@ impl RowShares {
     /// The score of a row of which windows say `score`.
     pub(super) fn score(&self, row: usize, score: f32) -> f32 {
         score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
+    }
+}
+
+/// What the windows of one member say, as it comes in. Sums are held only of rows that windows yet to
+/// come may cover.
+pub(super) struct Adding<'a> {
+    shares: &'a mut RowShares,
+    weight: f64,
+    /// The row of the first of the sums.
+    first: usize,
+    sums: VecDeque<Sums>,
+}
+
+impl Adding<'_> {
+    /// Adds the next windows; none begins before those of the last call do.
+    pub(super) fn add(&mut self, said: Said) {
+        self.settle(said.rows.start);
+        if self.sums.is_empty() {
+            self.first = said.rows.start;
+        }
+        let rows = self.sums.len().max(said.rows.end - self.first);
+        self.sums.resize(rows, Sums::default());
+        for (sum, more) in self.sums.iter_mut().skip(said.rows.start - self.first).zip(said.sums) {
+            sum.windows += more.windows;
+            sum.all += more.all;
+            sum.own += more.own;
+        }
+    }
+
+    /// Ends with the windows of the member.
+    pub(super) fn finish(mut self) {
+        if !self.sums.is_empty() {
+            self.shares.weights += self.weight;
+        }
+        self.settle(usize::MAX);
+    }
+
+    /// Counts the rows before `end`, which no window to come covers.
+    fn settle(&mut self, end: usize) {
+        let settled = end.saturating_sub(self.first).min(self.sums.len());
+        for (row, sum) in (self.first..).zip(self.sums.drain(..settled)) {
+            let scale = self.weight / STEP / f64::from(sum.windows.max(1));
+            self.shares.all[row] += scale * sum.all as f64;
+            self.shares.own[row] += scale * sum.own as f64;
+        }
+        self.first += settled;
     }
 }
 
@@ -199,7 +230,7 @@ mod tests {
     fn few_odd_rows_have_all_of_a_distance() {
         let normal = Values::new(vec![vec![0.0; 12]]);
         let of = |odd: Range<usize>, level_free: bool| {
-            let value = |t| if odd.contains(&t) { 1.0 } else { 0.01 };
+            let value = |t| if odd.contains(&t) { 1.0 } else { 0.005 };
             let values = Values::new(vec![(0..12).map(value).collect()]);
             let compared = Compared {
                 values: &values,
