@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::domain::{Feature, FeatureDomain, Realised, Wish, realise};
+use super::domain::{Feature, FeatureDomain, Realised, Wish, one_step, realise};
 use crate::data::series::Series;
 use crate::runtime::rng::Rng;
 
@@ -68,58 +68,57 @@ impl Possible<'_> {
     }
 
     fn realised(&self, wanted: &Wanted, rng: &mut Rng) -> Realised {
-        let d = wanted.feature;
-        let before = self.before(d);
-        let end = self.rows.end;
-        let feature = Feature {
+        let before = self.before(wanted.feature);
+        realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
+    }
+
+    fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> Feature<'b> {
+        let Range { start, end } = self.rows;
+        let earlier = start.checked_sub(1).and_then(|t| self.series.value(d, t));
+        // Where the next one is null, the last one here stands for it.
+        let last = || before.iter().copied().rfind(|value| !value.is_nan());
+        let after = (end < self.series.len()).then(|| self.series.value(d, end).or_else(last));
+        Feature {
             domain: &self.domains[d],
             dtype: self.series.columns().domain(d),
             std: self.std[d],
-            before: &before,
-            after: (end < self.series.len()).then(|| self.series.value(d, end)).flatten(),
-        };
-        realise(feature, &wanted.values, wanted.wish, rng)
+            before,
+            beside: [earlier, after.flatten()],
+        }
     }
 
     fn before(&self, d: usize) -> Vec<f64> {
         self.rows.clone().map(|t| self.series.value(d, t).unwrap_or(f64::NAN)).collect()
     }
 
-    /// One step of the value that was to move furthest, unless its feature is a counter.
+    /// One step of the value that was to move furthest of those that can; nothing where none can.
     fn one_step(&self, wanted: &[Wanted]) -> Outcome {
-        let free = wanted.iter().filter(|wanted| !self.domains[wanted.feature].monotone);
-        let moves = free.flat_map(|wanted| {
-            let before = self.before(wanted.feature).into_iter();
-            let moved = wanted.values.iter().zip(before).map(|(value, before)| value - before);
-            moved.enumerate().map(|(i, moved)| (wanted.feature, i, moved)).collect::<Vec<_>>()
-        });
-        let moves = moves.filter(|(_, _, moved)| !moved.is_nan());
-        let size = |(d, _, moved): &(usize, usize, f64)| (moved / self.std[*d]).abs();
-        let most = moves.reduce(|a, b| if size(&b) > size(&a) { b } else { a });
-        let Some((d, at, moved)) = most else { return Outcome::default() };
-        let mut values = self.before(d);
-        values[at] = self.next_to(d, values[at], moved >= 0.0);
-        let unable = wanted.iter().map(|wanted| wanted.feature).filter(|other| *other != d);
-        Outcome { hits: vec![(d, values)], unable: unable.collect() }
+        let mut moves: Vec<(usize, usize, f64)> = wanted
+            .iter()
+            .flat_map(|Wanted { feature: d, values, .. }| {
+                let moved =
+                    values.iter().zip(self.before(*d)).map(|(value, before)| value - before);
+                moved
+                    .enumerate()
+                    .map(|(i, moved)| (*d, i, moved / self.std[*d]))
+                    .collect::<Vec<_>>()
+            })
+            .filter(|(_, _, moved)| !moved.is_nan())
+            .collect();
+        moves.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        let step = |(d, at, moved): (usize, usize, f64)| {
+            let up = moved >= 0.0;
+            let values = self.step(d, at, up).or_else(|| self.step(d, at, !up))?;
+            let unable = wanted.iter().map(|wanted| wanted.feature).filter(|other| *other != d);
+            Some(Outcome { hits: vec![(d, values)], unable: unable.collect() })
+        };
+        moves.into_iter().find_map(step).unwrap_or_default()
     }
 
-    /// The value next to one of feature `d` on one side, or on the other where it is the last there.
-    fn next_to(&self, d: usize, value: f64, up: bool) -> f64 {
-        let (domain, dtype) = (&self.domains[d], self.series.columns().domain(d));
-        let limits = domain.limits(self.std[d], None);
-        let step = domain.spacing(value);
-        if step == 0.0 {
-            let next = dtype.next_to(value, up);
-            let inside = (limits.0..=limits.1).contains(&next);
-            return if inside { next } else { dtype.next_to(value, !up) };
-        }
-        let beyond = |up: bool| {
-            let (low, high) = domain.around(if up { value + step } else { value - step });
-            dtype.nearest(if up { high } else { low })
-        };
-        let next = beyond(up);
-        let inside = next != value && (limits.0..=limits.1).contains(&next);
-        if inside { next } else { beyond(!up) }
+    /// Values of feature `d` where the one at `at` is the next one on one side, if there is one.
+    fn step(&self, d: usize, at: usize, up: bool) -> Option<Vec<f64>> {
+        let before = self.before(d);
+        one_step(self.feature(d, &before), at, up)
     }
 }
 
@@ -166,6 +165,26 @@ mod tests {
         let columns = Columns::new(vec![("x".into(), small)]).unwrap();
         let found = outcome(&columns, &any, (&[1e7], 0..1), vec![(0, vec![1e8 + 1.0])]);
         assert_eq!(found.hits, [(0, vec![1e8 + 8.0])]);
+    }
+
+    #[test]
+    fn a_counter_without_room_is_not_hit() {
+        let values = vec![1.0, 1.0, 1.0, 1.0, 2.0, 3.0];
+        let counter: ArrayRef = Arc::new(Float32Array::from(values));
+        let columns = Columns::new(vec![("c".into(), counter)]).unwrap();
+        let domains = [FeatureDomain {
+            monotone: true,
+            values: Some(vec![1.0, 2.0, 3.0]),
+            ..FeatureDomain::default()
+        }];
+        let made = |rows: Range<usize>| {
+            let wanted = vec![(0, vec![0.9; rows.len()])];
+            outcome(&columns, &domains, (&[1.0], rows), wanted).hits
+        };
+        assert_eq!(made(1..3), []);
+        // The step down that was wanted is barred, the one up is not.
+        assert_eq!(made(3..4), [(0, vec![2.0])]);
+        assert_eq!(made(4..5), [(0, vec![1.0])]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import FAST
-from polars_genias import demo
+from polars_genias import datasets, demo
+from polars_genias._option_types import InjectKind
 
 MODEL = {name: FAST[name] for name in ("steps", "channels", "latent", "batch_size")} | {
     "window": 16
@@ -48,6 +49,7 @@ def assert_possible(frame: pl.DataFrame, out: pl.DataFrame) -> None:
 
 
 def put(verb: str, frame: pl.DataFrame, **options: Any) -> pl.DataFrame:
+    options["features"] = frame.columns  # a Boolean column is one where it is named
     if verb == "inject":
         return frame.genias.inject(kind=["mean", "trend", "variance", "global"], **options)
     return frame.genias.generate(patch="none", length=(4, 16), **MODEL, **options)
@@ -108,30 +110,64 @@ def test_a_user_has_the_last_word():
             frame.genias.inject(domain=bad, **options)
 
 
-def test_the_demo_holds_nothing_impossible():
-    """Error counts are whole, no rate is negative, and nothing is far outside of training."""
-    rows = demo.host_metrics(3, 3_000)
-    out = rows.genias.generate(
-        features=demo.METRICS,
-        order_by="timestamp",
-        label="incident",
-        contamination=0.2,
-        length=(12, 48),
-        strength=(1.0, 3.0),
-        seed=7,
-        **(MODEL | {"window": 48}),
-    )
-    errors = out.filter("errors_mask")["errors_synthetic"]
-    assert len(errors) > 10
-    assert (errors % 1 == 0).all()
-    normal = rows.filter(~pl.col("incident"))
+AT: dict[str, Any] = {
+    "features": demo.METRICS,
+    "by": "host",
+    "order_by": "timestamp",
+    "label": "incident",
+}
+KINDS = list(get_args(InjectKind))
+
+
+def beyond_limits(rows: pl.DataFrame, out: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
+    """Generated values that lie outside of what the documentation allows."""
+    made = out.join(asked, left_on=["host", "anomaly_id"], right_on=["host", "id"], how="left")
+    found = []
     for name in demo.METRICS:
-        made = out.filter(f"{name}_mask")[f"{name}_synthetic"]
-        low, high, std = normal[name].min(), normal[name].max(), normal[name].std(ddof=0)
-        reach = max(high - low, 12.0 * std)  # 4 times the largest strength
-        assert made.min() >= 0, name
-        assert made.max() <= high + reach, name
-    assert out["cpu_synthetic"].max() <= 100
+        value = pl.col(name).cast(pl.Float64)
+        normal = rows.filter(~pl.col("incident")).group_by("host")
+        limits = normal.agg(low=value.min(), high=value.max(), std=value.std(ddof=0)).with_columns(
+            width=pl.col("high") - pl.col("low")
+        )
+        reach = pl.max_horizontal(
+            "width", 10 * pl.col("std"), 4 * pl.col("asked").fill_null(0) * pl.col("std")
+        )
+        changed = made.filter(f"{name}_mask").join(limits, on="host")
+        inside = pl.col("made").is_between(
+            pl.max_horizontal(0, pl.col("low") - reach), pl.col("high") + reach
+        )
+        values = changed.with_columns(made=pl.col(f"{name}_synthetic").cast(pl.Float64))
+        found.append(
+            values.filter(~inside).select("host", "anomaly_id", "made", feature=pl.lit(name))
+        )
+    return pl.concat(found)
+
+
+@pytest.mark.parametrize("verb", ["generate", "inject"])
+def test_the_demo_holds_nothing_impossible(verb):
+    """Default options: errors are whole, nothing is negative, nothing far outside of training."""
+    rows = datasets.demo()
+    options: dict[str, Any] = {"kind": KINDS, "count": 8} if verb == "inject" else {}
+    out = getattr(rows.genias, verb)(**AT, **options)
+    assert out["errors_synthetic"].dtype == rows["errors"].dtype == pl.Int64
+    assert out["errors_mask"].sum() > 10
+    for name in ("cpu", "memory"):
+        assert out.filter(f"{name}_mask")[f"{name}_synthetic"].is_between(0, 100).all()
+    asked = rows.genias.events(of=verb, **AT, **options).select("host", "id", "asked")
+    assert asked.height == out.filter("is_anomaly").n_unique(["host", "anomaly_id"])
+    assert beyond_limits(rows, out, asked).is_empty()
+    # Where floats count, they are whole all the same.
+    floats = rows.with_columns(pl.col("errors").cast(pl.Float32))
+    again = getattr(floats.genias, verb)(**AT, **options)
+    assert again["errors_synthetic"].to_list() == out["errors_synthetic"].to_list()
+
+
+def test_a_domain_of_none_shows_what_the_rule_is_for():
+    rows = datasets.demo().with_columns(pl.col("errors").cast(pl.Float32))
+    out = rows.genias.inject(**AT, kind="mean", strength=3.0, count=8, domain="none")
+    errors = out.filter("errors_mask")["errors_synthetic"]
+    assert ((errors % 1) != 0).any()
+    assert (errors < 0).any()
 
 
 @st.composite
@@ -163,11 +199,16 @@ def features(draw: st.DrawFn) -> pl.Series:
     return exact.cast(dtype)
 
 
-def check(column: pl.Series, out: pl.DataFrame) -> None:
+def check(column: pl.Series, out: pl.DataFrame, strength: float) -> None:
     sort = column.name
-    made = out[f"{sort}_synthetic"]
+    made, mask = out[f"{sort}_synthetic"], out[f"{sort}_mask"]
     assert made.dtype == column.dtype
+    assert mask.to_list() == (made != column).to_list()
+    assert not (mask & ~out["is_anomaly"]).any()
     new, old = made.cast(pl.Float64), column.cast(pl.Float64)
+    width, std = old.max() - old.min(), old.std(ddof=0)
+    reach = max(width, 10 * std, 4 * strength * std) * (1 + 1e-6)
+    assert new.is_between(old.min() - reach, old.max() + reach).all()
     if sort in ("flag", "states"):
         assert set(new) <= set(old)
     elif sort == "steps":
@@ -189,7 +230,7 @@ def test_injected_values_are_possible(column, seed, strength):
     out = pl.DataFrame(column).genias.inject(
         features=column.name, kind=kinds, count=4, length=6, strength=strength, seed=seed
     )
-    check(column, out)
+    check(column, out, strength)
 
 
 @settings(max_examples=10, deadline=None)
@@ -198,4 +239,4 @@ def test_generated_values_are_possible(column, seed, strength):
     out = pl.DataFrame(column).genias.generate(
         features=column.name, length=6, strength=strength, seed=seed, **(MODEL | {"window": 8})
     )
-    check(column, out)
+    check(column, out, strength)

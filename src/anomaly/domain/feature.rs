@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lattice::Lattice;
 use crate::config::{Domains, GivenDomain};
+use crate::data::domain::Domain;
 use crate::error::{Error, Result};
 
 /// Deviations that a value may lie outside of what training took, at least.
@@ -69,6 +70,19 @@ impl FeatureDomain {
             (None, Some(lattice)) => lattice.spacing(),
             (None, None) => 0.0,
         }
+    }
+
+    /// The next of its values on one side of `value`; `None` where there is none.
+    pub(crate) fn next_to(&self, dtype: &Domain, value: f64, up: bool) -> Option<f64> {
+        let beyond = |other: &f64| if up { *other > value } else { *other < value };
+        let next = match (&self.values, &self.lattice) {
+            (Some(values), _) if up => values.iter().copied().find(beyond)?,
+            (Some(values), _) => values.iter().copied().rfind(beyond)?,
+            (None, Some(lattice)) if up => lattice.around(value + lattice.spacing()).1,
+            (None, Some(lattice)) => lattice.around(value - lattice.spacing()).0,
+            (None, None) => dtype.next_to(value, up),
+        };
+        Some(next).filter(beyond)
     }
 
     /// Whether it is one that a fit can learn.
@@ -157,6 +171,16 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!([-1.0, 0.0, 2.0, 9.0].map(|value| states.spacing(value)), [1.0, 1.0, 4.0, 4.0]);
         assert_eq!(FeatureDomain::default().around(0.3), (0.3, 0.3));
+        let dtype = &Domain::of(&arrow::datatypes::DataType::Int8);
+        let next = |domain: &FeatureDomain, value| {
+            [false, true].map(|up| domain.next_to(dtype, value, up))
+        };
+        assert_eq!(next(&states, 1.0), [Some(0.0), Some(5.0)]);
+        assert_eq!(next(&states, 5.0), [Some(1.0), None]);
+        let tens =
+            FeatureDomain { lattice: Some(Lattice::of(0.0, 10.0)), ..FeatureDomain::default() };
+        assert_eq!(next(&tens, 120.0), [Some(110.0), Some(130.0)]);
+        assert_eq!(next(&FeatureDomain::default(), 127.0), [Some(126.0), None]);
     }
 
     #[test]

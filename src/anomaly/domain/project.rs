@@ -28,8 +28,17 @@ pub(crate) struct Feature<'a> {
     pub std: f64,
     /// Values over the rows that are hit; NaN where there is none.
     pub before: &'a [f64],
-    /// The value after them, where one follows.
-    pub after: Option<f64>,
+    /// The values on either side of them, where there are any.
+    pub beside: [Option<f64>; 2],
+}
+
+impl Feature<'_> {
+    /// Limits of its values, with anomalies of a strength, if one was asked for.
+    fn limits(&self, asked: Option<f64>) -> (f64, f64) {
+        let (low, high) = self.domain.limits(self.std, asked);
+        let (least, most) = self.dtype.limits();
+        (low.max(least), high.min(most))
+    }
 }
 
 /// How a change is made possible.
@@ -60,7 +69,7 @@ pub(crate) struct Realised {
 /// changes of the rows inside are scaled where others are held back; the first and the last are not,
 /// so that the seams stay as they are.
 pub(crate) fn realise(feature: Feature<'_>, wanted: &[f64], wish: Wish, rng: &mut Rng) -> Realised {
-    let limits = feature.domain.limits(feature.std, wish.asked);
+    let limits = feature.limits(wish.asked);
     let coarse = wish.target.is_some_and(|target| {
         let size = target * feature.std;
         feature.domain.spacing(feature.before.first().copied().unwrap_or(0.0)) > 0.5 * size
@@ -80,6 +89,22 @@ pub(crate) fn realise(feature: Feature<'_>, wanted: &[f64], wish: Wish, rng: &mu
     }
     best.shown = best.strength > 0.0 && best.strength >= (SHOWN * target).min(VISIBLE);
     best
+}
+
+/// The values of a feature where the one at `at` is the next possible one above or below; `None` where
+/// there is none.
+pub(crate) fn one_step(feature: Feature<'_>, at: usize, up: bool) -> Option<Vec<f64>> {
+    let Feature { domain, dtype, before, .. } = feature;
+    let limits = feature.limits(None);
+    let inside = |next: &f64| (limits.0..=limits.1).contains(next);
+    let next = domain.next_to(dtype, before[at], up).filter(inside)?;
+    let mut values = before.to_vec();
+    values[at] = dtype.nearest(next);
+    let projection = Projection { feature, limits, thresholds: Vec::new() };
+    if domain.monotone {
+        projection.rise(&mut values);
+    }
+    (values[at] != before[at]).then_some(values)
 }
 
 /// The same change the other way; at the seams there is none.
@@ -170,20 +195,20 @@ impl Projection<'_> {
     /// has next.
     fn rise(&self, values: &mut [f64]) {
         let before = self.feature.before;
-        let mut following = self.feature.after.unwrap_or(f64::INFINITY);
-        let mut cap = following;
-        for t in (0..values.len()).rev().filter(|&t| !before[t].is_nan()) {
-            // At a reset the counter may have come to any value.
+        let there = || (0..before.len()).filter(|&t| !before[t].is_nan());
+        let [earlier, after] = self.feature.beside.map(|value| value.unwrap_or(f64::NAN));
+        let (mut following, mut cap) = (after, after);
+        for t in there().rev() {
+            // Before a reset the counter may have come to any value.
             if following < before[t] {
-                cap = f64::INFINITY;
+                cap = f64::NAN;
             }
             values[t] = values[t].min(cap);
             following = before[t];
         }
-        let mut last = f64::NEG_INFINITY;
-        let mut own = f64::NEG_INFINITY;
-        for t in (0..values.len()).filter(|&t| !before[t].is_nan()) {
-            if t == 0 || before[t] < own {
+        let (mut own, mut last) = (earlier, earlier);
+        for t in there() {
+            if before[t] < own || last.is_nan() {
                 last = before[t];
             }
             own = before[t];
@@ -225,7 +250,7 @@ mod tests {
         wish: Wish,
     ) -> Realised {
         let dtype = &Domain::of(&DataType::Float64);
-        let feature = Feature { domain, dtype, std, before, after: None };
+        let feature = Feature { domain, dtype, std, before, beside: [None; 2] };
         let wanted: Vec<f64> = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
         realise(feature, &wanted, wish, &mut rng())
     }
@@ -274,8 +299,8 @@ mod tests {
         let domain = FeatureDomain { monotone: true, ..FeatureDomain::default() };
         let before: Vec<f64> = (0..10).map(|t| f64::from(t % 7)).collect();
         let dtype = &Domain::of(&DataType::Float64);
-        let feature =
-            Feature { domain: &domain, dtype, std: 1.0, before: &before, after: Some(3.0) };
+        let beside = [None, Some(3.0)];
+        let feature = Feature { domain: &domain, dtype, std: 1.0, before: &before, beside };
         for shift in [-4.0, 0.5, 4.0] {
             let wanted: Vec<f64> = before.iter().map(|x| x + shift).collect();
             let found = realise(feature, &wanted, meeting(2.0), &mut rng());
@@ -287,6 +312,37 @@ mod tests {
         let flag = FeatureDomain { values: Some(vec![0.0, 1.0]), ..FeatureDomain::default() };
         let found = made(&flag, 0.5, &[0.0, 1.0, 0.0, 0.0], &[1.0; 4], meeting(2.0));
         assert!(found.values.iter().all(|value| [0.0, 1.0].contains(value)) && found.shown);
+    }
+
+    #[test]
+    fn a_counter_can_stall_between_its_neighbours() {
+        let domain = FeatureDomain { monotone: true, ..FeatureDomain::default() };
+        let dtype = &Domain::of(&DataType::Float64);
+        let before = [11.0, 12.0, 13.0];
+        let beside = [Some(10.0), Some(14.0)];
+        let feature = Feature { domain: &domain, dtype, std: 1.0, before: &before, beside };
+        let stalled = realise(feature, &[5.0; 3], Wish::default(), &mut rng());
+        assert_eq!(stalled.values, [10.0; 3]);
+        let ahead = realise(feature, &[20.0; 3], Wish::default(), &mut rng());
+        assert_eq!(ahead.values, [14.0; 3]);
+        // The rows come after a reset: what was before it says nothing.
+        let feature = Feature { beside: [Some(90.0), None], ..feature };
+        let found = realise(feature, &[5.0, 99.0, 5.0], Wish::default(), &mut rng());
+        assert_eq!(found.values, [11.0, 99.0, 99.0]);
+    }
+
+    #[test]
+    fn the_end_of_the_dtype_is_no_step() {
+        let domain =
+            FeatureDomain { lattice: Some(Lattice::of(0.0, 10.0)), ..FeatureDomain::default() };
+        let dtype = &Domain::of(&DataType::Int8);
+        let before = [110.0, 120.0, 110.0];
+        let feature =
+            Feature { domain: &domain, dtype, std: 10.0, before: &before, beside: [None; 2] };
+        let found = realise(feature, &[200.0; 3], Wish::default(), &mut rng());
+        assert_eq!(found.values, [120.0; 3]);
+        assert_eq!(one_step(feature, 1, true), None);
+        assert_eq!(one_step(feature, 1, false), Some(vec![110.0; 3]));
     }
 
     proptest! {
