@@ -14,5 +14,5 @@ pub(crate) mod source;
 pub(crate) mod synthetic;
 
 pub(crate) use placed::strength;
-pub use placed::{Anomaly, AnomalyKind, Origin, Pair};
+pub use placed::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair};
 pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

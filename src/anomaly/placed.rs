@@ -25,6 +25,9 @@ pub struct Anomaly {
     /// Positions of the features that it was to hit, but that cannot show it
     /// ([`super::domain::FeatureDomain`]).
     pub unable: Vec<usize>,
+    /// Number of the model's cluster of anomalies that it is most like, from 1 as the most frequent;
+    /// `None` where it was injected or deformed, or hits constant features only.
+    pub cluster: Option<u32>,
     /// How it came of a model; `None` where it was injected, or hits constant features only.
     pub origin: Option<Origin>,
 }
@@ -57,24 +60,63 @@ pub struct Origin {
 pub enum AnomalyKind {
     /// A classical anomaly.
     Injected(Kind),
-    /// A generated one, by the number of its kind, from 1; 0 where it hits constant features only.
-    Generated(u32),
+    /// One that a model makes.
+    Generated(GeneratedKind),
 }
 
 impl AnomalyKind {
-    /// Name of an injected kind.
-    pub fn name(self) -> Option<&'static str> {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Injected(kind) => Some(kind.name()),
-            Self::Generated(_) => None,
+            Self::Injected(kind) => kind.name(),
+            Self::Generated(kind) => kind.name(),
         }
     }
+}
 
-    /// Number of a generated kind.
-    pub fn number(self) -> Option<u32> {
+/// What a model makes of the rows of an anomaly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GeneratedKind {
+    /// The input and what a perturbation adds to its decoding.
+    Residual,
+    /// What is decoded of the perturbed input.
+    Decoded,
+    /// A walk along time through the decodings of other windows.
+    Walk,
+    /// Part of the way to the decoding of another window.
+    OtherWindow,
+    /// Another tempo.
+    Tempo,
+    /// Another phase.
+    Phase,
+    /// A level that stays.
+    Hold,
+    /// Its texture gone, or stronger.
+    Texture,
+    /// Another amplitude.
+    Amplitude,
+    /// Features that no longer go together.
+    Correlation,
+    /// A pulse on features that are constant in training, and on no other.
+    #[default]
+    Constant,
+}
+
+impl GeneratedKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Injected(_) => None,
-            Self::Generated(number) => Some(number),
+            Self::Residual => "residual",
+            Self::Decoded => "decoded",
+            Self::Walk => "walk",
+            Self::OtherWindow => "other-window",
+            Self::Tempo => "tempo",
+            Self::Phase => "phase",
+            Self::Hold => "hold",
+            Self::Texture => "texture",
+            Self::Amplitude => "amplitude",
+            Self::Correlation => "correlation",
+            Self::Constant => "constant",
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
 use crate::anomaly::place::place;
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
-use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
+use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
 use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
@@ -32,8 +32,9 @@ const SHARES: usize = 8;
 #[derive(Default)]
 struct Made {
     hits: Vec<Hit>,
-    /// Number of its kind; 0 where only constant features are hit.
-    kind: u32,
+    kind: GeneratedKind,
+    /// Number of the cluster that it is most like.
+    cluster: Option<u32>,
     origin: Option<Origin>,
     /// The strength asked for.
     asked: Option<f64>,
@@ -212,7 +213,7 @@ impl<'a> Maker<'a> {
             None => sites.iter().map(|_| Made::default()).collect(),
             Some(drawer) => {
                 let drawn = drawer.draw(sites, first, streams)?;
-                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect()
+                drawn.into_iter().map(|drawn| self.named(drawn)).collect()
             }
         };
         for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
@@ -225,14 +226,19 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// An anomaly with the number of its kind: of its deformation, or of those like it.
-    fn numbered(&self, drawn: Drawn) -> Made {
+    /// An anomaly with its kind, and with its cluster where it is not deformed.
+    fn named(&self, drawn: Drawn) -> Made {
         if let Some(deformation) = drawn.deformation {
-            return Made { kind: deformation.number(), ..Made::from(drawn) };
+            return Made { kind: deformation.kind(), ..Made::from(drawn) };
         }
+        let kind = match (self.config.patch, self.config.form) {
+            (Patch::Correlation, _) => GeneratedKind::Correlation,
+            (_, Form::Decoded) => GeneratedKind::Decoded,
+            _ => GeneratedKind::Residual,
+        };
         let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
         let found = descriptor(&deltas, self.live.len());
-        Made { kind: self.generator.kinds.of(&found), ..Made::from(drawn) }
+        Made { kind, cluster: Some(self.generator.kinds.of(&found)), ..Made::from(drawn) }
     }
 
     /// A pulse on one to three of the features that were constant in training.
@@ -257,8 +263,9 @@ impl<'a> Maker<'a> {
         let spare = made.spare.iter().map(|hit| self.wanted(&rows, hit));
         let Outcome { hits: values, unable } = possible.outcome(wanted, spare, rng);
         let strength = strength(self.series, normaliser, &rows, &values);
-        let (kind, asked) = (AnomalyKind::Generated(made.kind), made.asked);
-        Anomaly { kind, rows, values, strength, asked, unable, origin: made.origin }
+        let kind = AnomalyKind::Generated(made.kind);
+        let Made { asked, cluster, origin, .. } = *made;
+        Anomaly { kind, rows, values, strength, asked, unable, cluster, origin }
     }
 
     /// What becomes of one feature.
@@ -288,7 +295,7 @@ impl From<Drawn> for Made {
         };
         let origin = Some(Origin { psi, distance, redraws, fallback });
         let [hits, spare] = [changes, spare].map(|all| all.into_iter().map(hit).collect());
-        Self { hits, kind: 0, origin, asked, spare }
+        Self { hits, origin, asked, spare, ..Self::default() }
     }
 }
 

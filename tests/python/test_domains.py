@@ -91,6 +91,15 @@ def test_what_cannot_show_an_anomaly_says_so():
     assert free["unable"].list.len().sum() == 0
 
 
+def test_a_count_that_nothing_can_show_is_an_error():
+    """A counter that stands still, but for a stretch."""
+    frame = pl.DataFrame({"counter": [0] * 60 + list(range(40)) + [40] * 60})
+    options = {"kind": "mean", "count": 12, "length": 6}
+    with pytest.raises(pl.exceptions.ComputeError, match=r"`count` = 12: must be at most \d+"):
+        frame.genias.inject(**options)
+    assert frame.genias.inject(**options, domain="none")["anomaly_id"].max() == 12
+
+
 def test_a_user_has_the_last_word():
     frame = sorts().select("count", "percentage")
     options = {"kind": "mean", "strength": 6.0, "count": 12, "length": 20}

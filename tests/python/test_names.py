@@ -109,9 +109,9 @@ def refused_names(roles, verb):
         "label": ["anomaly_label"],
         "events": [
             *("id", "start", "length", "features", "strength", "asked", "unable"),
-            *("kind", "psi", "distance"),
+            *("kind", "cluster", "psi", "distance"),
         ],
-        "pairs": ["start", "normal", "anomalous", "mask"],
+        "pairs": ["start", "normal", "anomalous", "mask", "kind"],
     }[verb]
     of_features = [f"{name}{end}" for name in roles["features"] for end in ("_synthetic", "_mask")]
     times = [f"{name}{end}" for name in roles["order_by"] for end in ("_start", "_end")]

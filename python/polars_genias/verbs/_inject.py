@@ -74,7 +74,7 @@ def inject(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        As `generate`, but that ``anomaly_kind`` is a name (String, null where there is no anomaly).
+        As `generate`; ``anomaly_kind`` is one of the names of `kind`.
 
     Examples
     --------

@@ -33,7 +33,8 @@ const SHORTEST: usize = 4;
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row,
 /// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for an option out
-/// of range, and for `mode-correlation` on a single feature: it has nothing to go with.
+/// of range, for `mode-correlation` on a single feature: it has nothing to go with, and for a `count`
+/// of which some fall where no feature can take another value.
 pub fn inject(
     series: &Series<'_>,
     config: &InjectConfig,
@@ -53,7 +54,14 @@ pub fn inject(
     let features = injector.hittable();
     let anomalies =
         spread_over_pool(sites.len(), control, |i| Ok(injector.anomaly(&sites[i], i, &features)))?;
-    Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
+    let found: Vec<Anomaly> = anomalies.into_iter().filter(Anomaly::is_any).collect();
+    match config.count {
+        Some(count) if found.len() < count => {
+            let allowed = format!("at most {}: no feature can show the others", found.len());
+            Err(Error::parameter("count", count, allowed))
+        }
+        _ => Ok(found),
+    }
 }
 
 /// A segment to hit, and the rows around it that the anomaly can depend on.
@@ -174,7 +182,7 @@ impl Injector<'_> {
         let strength = strength(self.series, &self.normaliser, segment, &values);
         let asked = kind.has_strength().then_some(amount.strength);
         let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
-        Anomaly { kind, rows, values, strength, asked, unable, origin: None }
+        Anomaly { kind, rows, values, strength, asked, unable, cluster: None, origin: None }
     }
 
     /// What becomes of feature `d`, and how far it may be changed to be possible.
