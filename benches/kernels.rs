@@ -31,7 +31,7 @@ fn block(parameters: &[Var]) -> [Block; 1] {
     let layer = |i: usize| Layer {
         weight: parameters[2 * i].as_tensor().clone(),
         bias: parameters[2 * i + 1].as_tensor().clone(),
-        geometry: Conv::causal(3, 1, 4, true),
+        geometry: Conv { relu: true, ..Conv::causal(3, 1, 4) },
     };
     [Block { first: layer(0), second: layer(1), skip: None }]
 }
@@ -42,8 +42,10 @@ fn cases() -> Vec<Case> {
             name: "conv 32 channels stride 2",
             input: vec![BATCH, 100, 32],
             parameters: vec![vec![3, 32, 32], vec![32]],
-            fused: |x, p| conv(x, &p[0], &p[1], Conv::causal(3, 2, 1, true)),
-            composed: |x, p| composed::conv(x, &p[0], &p[1], Conv::causal(3, 2, 1, true)),
+            fused: |x, p| conv(x, &p[0], &p[1], Conv { relu: true, ..Conv::causal(3, 2, 1) }),
+            composed: |x, p| {
+                composed::conv(x, &p[0], &p[1], Conv { relu: true, ..Conv::causal(3, 2, 1) })
+            },
         },
         Case {
             name: "block 64 channels dilation 4",
@@ -63,8 +65,8 @@ fn cases() -> Vec<Case> {
             name: "linear 5000 to 100",
             input: vec![BATCH, 5000],
             parameters: vec![vec![5000, 100], vec![100]],
-            fused: |x, p| linear(x, &p[0], &p[1], false),
-            composed: |x, p| composed::linear(x, &p[0], &p[1], false),
+            fused: |x, p| linear(x, &p[0], &p[1]),
+            composed: |x, p| composed::linear(x, &p[0], &p[1]),
         },
     ]
 }

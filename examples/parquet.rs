@@ -86,7 +86,7 @@ fn answer(columns: &Columns, steps: usize) -> Result<Vec<Named>> {
     Ok(new)
 }
 
-/// The rows with the columns `new` behind theirs.
+/// The rows, with the columns `new` after theirs.
 fn beside(batch: &RecordBatch, new: Vec<Named>) -> Result<RecordBatch> {
     let added = new.iter().map(|(name, array)| Field::new(name, array.data_type().clone(), true));
     let fields = batch.schema_ref().fields().iter().map(|field| field.as_ref().clone());

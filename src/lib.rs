@@ -18,7 +18,7 @@
 //! generator   fit -> calibrate -> generate, pairs, reconstruct
 //! detector    a score per row, thresholds
 //! model       generator + detectors + report; bytes
-//! metrics     scores, labels and generated anomalies, judged
+//! metrics     how good scores, labels and generated anomalies are
 //! ```
 //!
 //! A fit goes down the list and up again: [`Columns`] are read as [`Series`], which windows view

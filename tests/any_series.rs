@@ -30,7 +30,7 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Any {
     kinds: Vec<Kind>,
-    /// Per row: 0 null, 1 NaN, 2 labelled, 3 behind a gap, anything else nothing.
+    /// Per row: 0 null, 1 NaN, 2 labelled, 3 after a gap, anything else nothing.
     rows: Vec<u8>,
 }
 

@@ -212,7 +212,7 @@ fn strength_is_the_size_of_the_change() {
     }
 }
 
-/// What an anomaly says of itself is what the values show.
+/// What an anomaly records of itself is what the values show.
 #[test]
 fn anomalies_say_how_they_came_about() {
     let columns = waves(600);

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{assert_close, flat, rng};
 use genias::kernels::{
     Block, Conv, Gradients, Layer, Summed, add_relu, backward, blocks, composed, conv, conv_add,
-    distances, linear, row_squares, upsample,
+    distances, linear, linear_relu, row_squares, upsample,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -30,7 +30,8 @@ enum Op {
 impl Op {
     fn fused(self, [x, w, b]: [&Tensor; 3]) -> Result<Tensor> {
         match self {
-            Self::Linear { relu } => linear(x, w, b, relu),
+            Self::Linear { relu: false } => linear(x, w, b),
+            Self::Linear { relu: true } => linear_relu(x, w, b),
             Self::Conv(geometry) => conv(x, w, b, geometry),
             Self::Upsample => upsample(x, w, b),
         }
@@ -38,7 +39,8 @@ impl Op {
 
     fn twin(self, [x, w, b]: [&Tensor; 3]) -> Result<Tensor> {
         match self {
-            Self::Linear { relu } => composed::linear(x, w, b, relu),
+            Self::Linear { relu: false } => composed::linear(x, w, b),
+            Self::Linear { relu: true } => composed::linear_relu(x, w, b),
             Self::Conv(geometry) => composed::conv(x, w, b, geometry),
             Self::Upsample => composed::upsample(x, w, b),
         }
@@ -78,11 +80,11 @@ fn operations() -> Vec<Op> {
     let mut operations = vec![Op::Upsample];
     for relu in [false, true] {
         operations.push(Op::Linear { relu });
-        operations.push(Op::Conv(Conv::causal(1, 1, 1, relu)));
-        operations.push(Op::Conv(Conv::causal(1, 2, 1, relu)));
+        operations.push(Op::Conv(Conv { relu, ..Conv::causal(1, 1, 1) }));
+        operations.push(Op::Conv(Conv { relu, ..Conv::causal(1, 2, 1) }));
         for kernel in [2, 3, 4] {
             for (stride, dilation) in [(1, 1), (2, 1), (1, 2), (1, 4), (1, 16), (3, 2)] {
-                operations.push(Op::Conv(Conv::causal(kernel, stride, dilation, relu)));
+                operations.push(Op::Conv(Conv { relu, ..Conv::causal(kernel, stride, dilation) }));
             }
         }
     }
@@ -174,8 +176,8 @@ fn gradients_agree_with_central_differences() {
 fn large_products_agree_with_their_twins() {
     let sizes = Sizes { batch: 8, rows: 200, inputs: 25, outputs: 32 };
     for op in [
-        Op::Conv(Conv::causal(3, 2, 1, true)),
-        Op::Conv(Conv::causal(3, 1, 4, false)),
+        Op::Conv(Conv { relu: true, ..Conv::causal(3, 2, 1) }),
+        Op::Conv(Conv::causal(3, 1, 4)),
         Op::Conv(Conv::same(5)),
         Op::Upsample,
     ] {
@@ -188,7 +190,7 @@ fn large_products_agree_with_their_twins() {
 /// An output row sees rows `t * stride` and before, and no other.
 #[test]
 fn causal_convolution_never_looks_ahead() {
-    let geometry = Conv::causal(3, 2, 2, false);
+    let geometry = Conv::causal(3, 2, 2);
     let sizes = Sizes { batch: 1, rows: 11, inputs: 2, outputs: 3 };
     let [x, w, b] = operands(Op::Conv(geometry), sizes, 4);
     let before = conv(&x, &w, &b, geometry).unwrap().to_vec3::<f32>().unwrap();
@@ -209,8 +211,8 @@ fn causal_convolution_never_looks_ahead() {
 #[test]
 fn layouts_of_the_input_do_not_matter() {
     for op in [
-        Op::Conv(Conv::causal(3, 2, 1, true)),
-        Op::Conv(Conv::causal(1, 1, 1, false)),
+        Op::Conv(Conv { relu: true, ..Conv::causal(3, 2, 1) }),
+        Op::Conv(Conv::causal(1, 1, 1)),
         Op::Conv(Conv::same(5)),
         Op::Upsample,
     ] {
@@ -250,7 +252,11 @@ fn layouts_of_the_input_do_not_matter() {
 /// A gradient that comes back through a transposition is not row-major either.
 #[test]
 fn layouts_of_the_gradient_do_not_matter() {
-    for op in [Op::Conv(Conv::causal(3, 1, 2, true)), Op::Conv(Conv::same(3)), Op::Upsample] {
+    for op in [
+        Op::Conv(Conv { relu: true, ..Conv::causal(3, 1, 2) }),
+        Op::Conv(Conv::same(3)),
+        Op::Upsample,
+    ] {
         let sizes = Sizes { batch: 2, rows: 6, inputs: 3, outputs: 5 };
         let vars = operands(op, sizes, 11).map(|tensor| Var::from_tensor(&tensor).unwrap());
         let leaves = vars.each_ref().map(Var::as_tensor);
@@ -266,7 +272,11 @@ fn layouts_of_the_gradient_do_not_matter() {
 /// The first layer's input is data: its gradient is left out, the others stay the same.
 #[test]
 fn constants_take_no_gradient() {
-    for op in [Op::Linear { relu: true }, Op::Conv(Conv::causal(3, 2, 1, true)), Op::Upsample] {
+    for op in [
+        Op::Linear { relu: true },
+        Op::Conv(Conv { relu: true, ..Conv::causal(3, 2, 1) }),
+        Op::Upsample,
+    ] {
         let sizes = Sizes { batch: 2, rows: 7, inputs: 3, outputs: 4 };
         let [x, w, b] = operands(op, sizes, 12);
         let (w, b) = (Var::from_tensor(&w).unwrap(), Var::from_tensor(&b).unwrap());
@@ -295,20 +305,20 @@ fn buffers_keep_nothing() {
 
 #[test]
 fn operands_that_do_not_fit_are_refused() {
-    let geometry = Conv::causal(3, 1, 1, false);
+    let geometry = Conv::causal(3, 1, 1);
     let t = |shape: &[usize]| random(shape, 15);
     let refused = [
-        linear(&t(&[2, 3]), &t(&[4, 5]), &t(&[5]), false),
-        linear(&t(&[2, 3, 1]), &t(&[3, 5]), &t(&[5]), false),
+        linear(&t(&[2, 3]), &t(&[4, 5]), &t(&[5])),
+        linear(&t(&[2, 3, 1]), &t(&[3, 5]), &t(&[5])),
         conv(&t(&[2, 9, 3]), &t(&[3, 4, 5]), &t(&[5]), geometry),
         conv(&t(&[2, 9, 3]), &t(&[2, 3, 5]), &t(&[5]), geometry),
         conv(&t(&[9, 3]), &t(&[3, 3, 5]), &t(&[5]), geometry),
         upsample(&t(&[2, 9, 3]), &t(&[4, 4, 5]), &t(&[5])),
         upsample(&t(&[2, 9, 3]), &t(&[3, 3, 5]), &t(&[5])),
         // A weight that is a transposed view would be read in the wrong order.
-        linear(&t(&[2, 3]), &t(&[5, 3]).t().unwrap(), &t(&[5]), false),
+        linear(&t(&[2, 3]), &t(&[5, 3]).t().unwrap(), &t(&[5])),
         // Other dtypes.
-        linear(&t(&[2, 3]).to_dtype(DType::F64).unwrap(), &t(&[3, 5]), &t(&[5]), false),
+        linear(&t(&[2, 3]).to_dtype(DType::F64).unwrap(), &t(&[3, 5]), &t(&[5])),
     ];
     for (i, result) in refused.into_iter().enumerate() {
         assert!(result.is_err(), "case {i}");
@@ -319,8 +329,8 @@ fn operands_that_do_not_fit_are_refused() {
 fn a_bias_of_another_length_is_refused() {
     let t = |shape: &[usize]| random(shape, 16);
     for bias in [2, 10] {
-        let geometry = Conv::causal(3, 1, 1, false);
-        assert!(linear(&t(&[2, 3]), &t(&[3, 5]), &t(&[bias]), false).is_err());
+        let geometry = Conv::causal(3, 1, 1);
+        assert!(linear(&t(&[2, 3]), &t(&[3, 5]), &t(&[bias])).is_err());
         assert!(conv(&t(&[2, 9, 3]), &t(&[3, 3, 5]), &t(&[bias]), geometry).is_err());
         assert!(upsample(&t(&[2, 9, 3]), &t(&[3, 4, 5]), &t(&[bias])).is_err());
     }
@@ -329,7 +339,7 @@ fn a_bias_of_another_length_is_refused() {
 /// A window that is shorter than what the taps span has no output.
 #[test]
 fn taps_beyond_a_window_give_no_rows() {
-    let geometry = Conv { left: 0, ..Conv::causal(3, 1, 2, false) };
+    let geometry = Conv { left: 0, ..Conv::causal(3, 1, 2) };
     let w = Var::from_tensor(&random(&[3, 2, 4], 21)).unwrap();
     let b = Var::from_tensor(&random(&[4], 22)).unwrap();
     for rows in 1..5 {
@@ -400,7 +410,11 @@ fn ranges_of_large_weights_join_without_a_seam() {
 /// A weight used twice, and one that is itself computed from a variable.
 #[test]
 fn shared_and_derived_weights_have_all_of_their_gradient() {
-    for op in [Op::Linear { relu: true }, Op::Conv(Conv::causal(3, 1, 2, true)), Op::Upsample] {
+    for op in [
+        Op::Linear { relu: true },
+        Op::Conv(Conv { relu: true, ..Conv::causal(3, 1, 2) }),
+        Op::Upsample,
+    ] {
         let sizes = Sizes { batch: 2, rows: 4, inputs: 3, outputs: 3 };
         let [x, w, b] = operands(op, sizes, 60).map(|tensor| Var::from_tensor(&tensor).unwrap());
         let leaves = [w.as_tensor(), b.as_tensor()];
@@ -500,9 +514,10 @@ fn any_operation() -> impl Strategy<Value = Op> {
     let causal = (1usize..5, 1usize..4, 1usize..6, any::<bool>());
     prop_oneof![
         any::<bool>().prop_map(|relu| Op::Linear { relu }),
-        causal.prop_map(|(k, stride, dilation, relu)| Op::Conv(Conv::causal(
-            k, stride, dilation, relu
-        ))),
+        causal.prop_map(|(k, stride, dilation, relu)| Op::Conv(Conv {
+            relu,
+            ..Conv::causal(k, stride, dilation)
+        })),
         (0usize..4).prop_map(|side| Op::Conv(Conv::same(2 * side + 1))),
         Just(Op::Upsample),
     ]
@@ -550,9 +565,13 @@ fn random_blocks(channels: &[usize], seed: u64) -> (Vec<Block>, Vec<Var>) {
         let (stride, dilation) = if i % 2 == 0 { (2, 1) } else { (1, 1 << i) };
         let needs_skip = pair[0] != pair[1] || stride != 1;
         Block {
-            first: layer(pair[0], pair[1], Conv::causal(3, stride, dilation, true)),
-            second: layer(pair[1], pair[1], Conv::causal(3, 1, dilation, false)),
-            skip: needs_skip.then(|| layer(pair[0], pair[1], Conv::causal(1, stride, 1, false))),
+            first: layer(
+                pair[0],
+                pair[1],
+                Conv { relu: true, ..Conv::causal(3, stride, dilation) },
+            ),
+            second: layer(pair[1], pair[1], Conv::causal(3, 1, dilation)),
+            skip: needs_skip.then(|| layer(pair[0], pair[1], Conv::causal(1, stride, 1))),
         }
     });
     let blocks = blocks.collect();

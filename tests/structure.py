@@ -3,6 +3,7 @@
 Reads the ``use`` lines and paths of ``src/``, test modules left out, and fails on
 
 * a circle among the top-level modules, or among the files,
+* two types of one name,
 * ``impl Model`` in more than one file,
 * a file of more than 500 lines outside ``kernels/``,
 * functions longer than a median of 8 lines, or than 24 lines for more than one in ten.
@@ -24,6 +25,10 @@ SRC = Path("src")
 MOST_LINES = 500
 MEDIAN = 8
 NINE_IN_TEN = 24
+TYPE = re.compile(
+    r"^ *(?:pub(?:\([a-z]+\))? )?(?:struct|enum|trait) (\w+)|^(?:pub(?:\([a-z]+\))? )?type (\w+)",
+    re.MULTILINE,
+)
 FUNCTION = re.compile(r"( *)(?:pub(?:\([a-z]+\))? )?(?:const |unsafe |async |extern )*fn (\w+)")
 
 Module = tuple[str, ...]
@@ -72,6 +77,10 @@ class Crate:
             yield from tree(found)
         for found in re.findall(r"\b((?:crate|super)(?:::\w+)+)", self.code[name]):
             yield found.split("::")
+        own = {file[-1] for file in self.files if file and file[:-1] == name}
+        for found in re.findall(r"(?<![\w:])\w+(?:::\w+)+", self.code[name]):
+            if (path := found.split("::"))[0] in own:
+                yield path
 
     def _exports(self, name: Module) -> Iterator[tuple[str, list[str]]]:
         for found in re.findall(r"\bpub(?:\([a-z]+\))? use ([^;]+);", self.code[name]):
@@ -146,6 +155,17 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
                 break
 
 
+def twice(crate: Crate) -> Iterator[str]:
+    """Yield one line per name that several types have."""
+    homes: dict[str, list[str]] = {}
+    for name, path in crate.files.items():
+        for found in TYPE.findall(crate.code[name]):
+            homes.setdefault("".join(found), []).append(str(path))
+    for name, paths in homes.items():
+        if len(paths) > 1:
+            yield f"several types `{name}`: {', '.join(paths)}"
+
+
 def problems(crate: Crate) -> Iterator[str]:
     """Yield one line per broken rule."""
     files = crate.edges()
@@ -154,6 +174,7 @@ def problems(crate: Crate) -> Iterator[str]:
         tops.setdefault(name[:1], set()).update({to[:1] for to in targets} - {name[:1]})
     yield from (f"modules in a circle: {', '.join(group)}" for group in circles(tops))
     yield from (f"files in a circle: {', '.join(group)}" for group in circles(files))
+    yield from twice(crate)
     holders = [
         str(path)
         for name, path in crate.files.items()

@@ -70,7 +70,7 @@ class Study:
         self.low, self.high = np.quantile(known, (0.001, 0.999), axis=0, method="nearest")
 
     def about(self) -> dict[str, Any]:
-        """What `describe` says of the model."""
+        """The row of `describe` of the model."""
         about = self.model.select(pg.describe("model").alias("about")).unnest("about")
         return about.row(0, named=True)
 

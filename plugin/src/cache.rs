@@ -1,6 +1,6 @@
 //! Fits that were asked for before: a bounded, content-keyed cache in which every fit runs once.
 //!
-//! A call first claims the fits that nobody has or makes, makes those, and only then waits for the
+//! A call first claims the fits that no call has or makes, makes those, and only then waits for the
 //! ones that other calls make. It never waits while it holds a claim, and never on a thread of the
 //! pool, so calls cannot wait for each other in a circle.
 
@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use genias::{Error, Model};
 
-/// What a cached fit came to: a model, or none for a series that has no usable window.
+/// The outcome of a cached fit: a model, or none for a series that has no usable window.
 pub type Fitted = Option<Arc<Model>>;
 
 /// Bytes of parameters that are kept, unless `GENIAS_CACHE_MB` says otherwise.
@@ -21,7 +21,7 @@ const REMEMBERED: usize = 100_000;
 static FITS: AtomicUsize = AtomicUsize::new(0);
 
 enum Slot {
-    /// Somebody is fitting.
+    /// Another call is fitting.
     Claimed,
     Ready {
         fitted: Fitted,
@@ -30,7 +30,7 @@ enum Slot {
 }
 
 impl Slot {
-    /// Bytes that it takes, about.
+    /// Approximate size in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Ready { fitted: Some(model), .. } => 4 * model.parameter_count() + 4096,
@@ -185,7 +185,7 @@ pub fn fits(
         if cancelled() {
             return Err(Error::Interrupted);
         }
-        // Somebody else is fitting these. The wait is bounded so that an interrupt is noticed.
+        // Another call is fitting these. The wait is bounded so that an interrupt is noticed.
         let state = cache().lock();
         let pending = keys.iter().any(|key| {
             !found.contains_key(key) && matches!(state.slots.get(key), Some(Slot::Claimed))
@@ -196,7 +196,7 @@ pub fn fits(
     }
 }
 
-/// Takes what is ready and claims what nobody has; positions of the first key of each claim.
+/// Takes what is ready and claims what no call has; positions of the first key of each claim.
 fn claim(keys: &[u128], found: &mut HashMap<u128, Fitted>) -> (Vec<usize>, Claims) {
     let mut state = cache().lock();
     let mut claims = Claims { open: Vec::new() };

@@ -22,12 +22,12 @@ pub struct Call {
     /// Whether the models come back with what they have seen.
     #[serde(default)]
     pub update: bool,
-    /// What a group that fails comes to.
+    /// What a group that fails gives.
     #[serde(default)]
     pub on_error: OnError,
 }
 
-/// Arguments behind the values, in this order.
+/// Arguments after the values, in this order.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Roles {
@@ -41,7 +41,7 @@ pub struct Roles {
     pub by: usize,
 }
 
-/// What a group that fails comes to.
+/// What a group that fails gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {

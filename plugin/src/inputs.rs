@@ -163,7 +163,7 @@ impl Frame {
         }
     }
 
-    /// What came of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
+    /// The outcome of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
     /// and failures are nulls.
     pub fn settled<T>(
         &self,
@@ -185,7 +185,7 @@ impl Frame {
         }
     }
 
-    /// Whether a group that fails comes to nulls.
+    /// Whether a group that fails gives nulls.
     pub fn is_lenient(&self) -> bool {
         self.on_error == OnError::Null
     }
@@ -257,7 +257,7 @@ impl Frame {
         self.by.iter().map(|key| key.take(&rows)).collect()
     }
 
-    /// The columns that order the rows, at some rows of the frame, with `suffix` behind their names.
+    /// The columns that order the rows, at some rows of the frame, with `suffix` after their names.
     pub fn order_at(&self, rows: &[usize], suffix: &str) -> PolarsResult<Vec<Series>> {
         let rows = rows.iter().map(|row| *row as IdxSize).collect();
         let rows = IdxCa::from_vec(PlSmallStr::EMPTY, rows);
@@ -274,7 +274,7 @@ impl Frame {
     }
 }
 
-/// What is to be said of the first [`NAMED`] groups, and how many others there are.
+/// What to report of the first [`NAMED`] groups, and how many others there are.
 fn some_of<T>(groups: &[T], say: impl Fn(&T) -> PolarsResult<String>) -> PolarsResult<String> {
     let mut said = groups.iter().take(NAMED).map(say).collect::<PolarsResult<Vec<_>>>()?;
     if groups.len() > NAMED {

@@ -1,9 +1,9 @@
-//! The keyboard interrupt, counted beside whoever else handles it.
+//! The keyboard interrupt, counted in addition to the handlers that are there.
 //!
-//! Python's own handler only takes a note, which is read when Python runs next: after the query.
+//! Python's own handler only sets a flag, which is read when Python runs next: after the query.
 //! This one counts interrupts where a running call can see them, and passes them on, so that Python
 //! still raises `KeyboardInterrupt`. A notebook sets its handler anew before every cell, so every
-//! call looks whether this one is still in place.
+//! call checks that this one is still in place.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -32,7 +32,7 @@ mod unix {
     static PREVIOUS_TAKES_INFO: AtomicBool = AtomicBool::new(false);
     static PASSING_ON: AtomicBool = AtomicBool::new(false);
 
-    /// Puts the counter in front of whatever handles interrupts now.
+    /// Installs the counter before the handlers that are there.
     pub fn listen() {
         // SAFETY: `sigaction` reads and writes the structs that it is given; the handler does what
         // is allowed in one.
@@ -53,7 +53,7 @@ mod unix {
 
     extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         super::INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-        // A handler that was put in front of this one, and then behind it, calls it again.
+        // A handler that was installed before this one and again after it calls it again.
         if PASSING_ON.swap(true, Ordering::Acquire) {
             return;
         }

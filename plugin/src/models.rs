@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use genias::{Control, DetectorKind, Error, Model, Phase, Series as TimeSeries};
+use genias::detector::{is_trained, needs_vae};
+use genias::{Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_128, Xxh3};
@@ -52,19 +53,19 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     if !handed_in && !scores_only(frame, detector) {
         phases.push(Phase::Vae);
     }
-    if trains && frame.options.detect.detector.is_trained() {
+    if trains && is_trained(frame.options.detect.detector) {
         phases.push(Phase::Detector);
     }
     Plan::new(frame.groups.len(), &phases)
 }
 
-/// Whether nothing is needed of a model but a detector that needs no VAE.
+/// Whether all that is needed of a model is a detector without a VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
-    let kind = frame.options.detect.detector;
-    frame.models.is_none() && detector == Detector::Trained && kind == DetectorKind::Evidence
+    let needs_vae = needs_vae(frame.options.detect.detector);
+    frame.models.is_none() && detector == Detector::Trained && !needs_vae
 }
 
-/// Runs `work` on every group with its model and hands the answers to `take`, in order of the
+/// Runs `work` on every group with its model and hands the results to `take`, in order of the
 /// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
 /// an error.
 pub fn for_each_group<T: Send>(
@@ -78,7 +79,7 @@ pub fn for_each_group<T: Send>(
     for block in frame.groups.chunks(groups_at_a_time()?) {
         let series = series(frame, block)?;
         let models = match &frame.models {
-            Some(models) => read(frame, models, (block, &series)),
+            Some(models) => read(frame, models, block, &series),
             None if scores_only(frame, detector) => fit_scorers(frame, &series, strict, &plan),
             None => fit(frame, &series, strict, &plan),
         };
@@ -117,7 +118,7 @@ pub fn for_each_series<T: Send>(
     frame.warn()
 }
 
-/// The answers for the series of a block, made in the pool and taken in their order.
+/// The results for the series of a block, made in the pool and taken in their order.
 fn answers<T: Send>(
     series: &[TimeSeries<'_>],
     answer: impl Fn(usize) -> genias::Result<Option<T>> + Sync,
@@ -140,12 +141,13 @@ fn answers<T: Send>(
 /// handed in, or of new ones.
 pub fn fit_detectors(
     frame: &Frame,
-    (block, series): (&[Group], &[TimeSeries<'_>]),
+    block: &[Group],
+    series: &[TimeSeries<'_>],
     strict: bool,
     plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let models = match &frame.models {
-        Some(models) => read(frame, models, (block, series))?,
+        Some(models) => read(frame, models, block, series)?,
         None => fit(frame, series, strict, plan)?,
     };
     add_detectors(frame, series, models, strict, plan)
@@ -162,7 +164,7 @@ fn fit(
     let make =
         |position: usize, control: &dyn Control| genias::fit(&series[position], config, control);
     let parts = vec![settings(config)?];
-    fit_each(frame, series, parts, make, (strict, plan, Phase::Vae))
+    fit_each(frame, series, parts, make, strict, plan, Phase::Vae)
 }
 
 /// Fits what the series of a block are scored with, each once.
@@ -177,7 +179,7 @@ fn fit_scorers(
         genias::fit_scorer(&series[position], config, detect, control)
     };
     let parts = vec![settings(config)?, settings(detect)?, b"scorer".to_vec()];
-    fit_each(frame, series, parts, make, (strict, plan, Phase::Detector))
+    fit_each(frame, series, parts, make, strict, plan, Phase::Detector)
 }
 
 /// What `make` fits to the series of a block, each once; `parts` name how.
@@ -186,7 +188,9 @@ fn fit_each(
     series: &[TimeSeries<'_>],
     mut parts: Vec<Vec<u8>>,
     make: impl Fn(usize, &dyn Control) -> genias::Result<Model> + Sync,
-    (strict, plan, phase): (bool, &Plan, Phase),
+    strict: bool,
+    plan: &Plan,
+    phase: Phase,
 ) -> genias::Result<Vec<Fitted>> {
     let made = |position: usize, control: &dyn Control| {
         let fitted = make(position, control);
@@ -196,7 +200,7 @@ fn fit_each(
         frame.settled(&series[position], fitted, strict)
     };
     parts.push(vec![u8::from(strict), u8::from(frame.is_lenient())]);
-    let models = each_once(series, |_| Ok(parts.clone()), made, (plan, phase))?;
+    let models = each_once(series, |_| Ok(parts.clone()), made, plan, phase)?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
     Ok(models)
@@ -232,7 +236,7 @@ fn add_detectors(
         };
         Ok(vec![own.clone(), base, vec![u8::from(strict), u8::from(frame.is_lenient())]])
     };
-    each_once(series, parts, made, (plan, Phase::Detector))
+    each_once(series, parts, made, plan, Phase::Detector)
 }
 
 fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
@@ -245,7 +249,8 @@ fn each_once(
     series: &[TimeSeries<'_>],
     parts: impl Fn(usize) -> genias::Result<Vec<Vec<u8>>> + Sync,
     make: impl Fn(usize, &dyn Control) -> genias::Result<Option<Model>> + Sync,
-    (plan, phase): (&Plan, Phase),
+    plan: &Plan,
+    phase: Phase,
 ) -> genias::Result<Vec<Fitted>> {
     let pool = pool().map_err(|error| Error::Model(error.to_string()))?;
     let key = |position: usize| {
@@ -275,7 +280,8 @@ fn each_once(
 fn read(
     frame: &Frame,
     models: &BinaryChunked,
-    (block, series): (&[Group], &[TimeSeries<'_>]),
+    block: &[Group],
+    series: &[TimeSeries<'_>],
 ) -> genias::Result<Vec<Fitted>> {
     let mut last: Option<(u128, Fitted)> = None;
     block

@@ -1,4 +1,4 @@
-//! What this process fits and has fitted, for whoever looks: counts, and where every running
+//! What this process fits and has fitted, for progress displays: counts, and where every running
 //! training is.
 //!
 //! Python looks from a thread of its own; nothing here calls Python. A call knows how many groups
@@ -125,7 +125,7 @@ impl Plan {
         plan
     }
 
-    /// Lets `change` loose on the tally of every phase with what is done of it, then on that of the
+    /// Applies `change` to the tally of every phase with what is done of it, then on that of the
     /// groups.
     fn count(&self, change: impl Fn(&mut Tally, usize)) {
         let mut registry = registry();
@@ -167,7 +167,7 @@ impl Plan {
     }
 }
 
-/// What a call that fails does not get to.
+/// The trainings that a failed call did not reach.
 impl Drop for Plan {
     fn drop(&mut self) {
         self.count(|tally, done| tally.abandoned += self.groups.saturating_sub(done));
@@ -183,7 +183,7 @@ pub struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// It came to its end.
+    /// It ended.
     pub fn finish(mut self) {
         self.is_whole = true;
     }

@@ -1,5 +1,6 @@
 //! The few functions that Python calls directly.
 
+use genias::model::Health;
 use genias::Model;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -41,6 +42,18 @@ fn check_options(verb: &str, options: &str, ordered_by: usize) -> PyResult<()> {
 fn options() -> PyResult<String> {
     let rows = genias::config::option_table().map_err(value_error)?;
     serde_json::to_string(&rows).map_err(value_error)
+}
+
+/// The table of detectors, as JSON.
+#[pyfunction]
+fn detectors() -> PyResult<String> {
+    serde_json::to_string(&genias::detector::detector_table()).map_err(value_error)
+}
+
+/// The warnings about a fit, each with a sentence, as JSON.
+#[pyfunction]
+fn health_warnings() -> PyResult<String> {
+    serde_json::to_string(Health::WORDS).map_err(value_error)
 }
 
 /// Refuses options (a JSON object of `metric` and `options`) that a metric would not take.
@@ -94,6 +107,8 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(check_metric, module)?)?;
     module.add_function(wrap_pyfunction!(options, module)?)?;
+    module.add_function(wrap_pyfunction!(detectors, module)?)?;
+    module.add_function(wrap_pyfunction!(health_warnings, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

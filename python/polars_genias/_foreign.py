@@ -1,4 +1,4 @@
-"""Frames of other libraries, in and out: pandas, pyarrow, DuckDB, and what else speaks Arrow.
+"""Frames of other libraries, in and out: pandas, pyarrow, DuckDB, and anything else that speaks Arrow.
 
 `to_polars` reads them, through narwhals where Polars does not; `like` gives a result back in the
 kind of the input. Where the rows of the result are those of the input, its columns are the input's
@@ -120,7 +120,7 @@ def _empty_batch(table: Any) -> Any:
 
 
 def _in_its_words(data: Any, found: pl.DataFrame) -> Any:
-    """Made by a constructor that takes Arrow; a frame of Polars, which speaks it, without one."""
+    """Made by a constructor that takes Arrow; a frame of Polars, which supports it, without one."""
     make: Callable[[Any], Any] | None = getattr(type(data), "from_arrow", None)
     return found if make is None else make(found)
 

@@ -173,7 +173,7 @@ def labelled(
 def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
-    """The alarms of every group, one row each, behind the keys."""
+    """The alarms of every group, one row each, after the keys."""
     what = "the table of alarms"
     copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
     table = per_group("alarms", at, options, models=models, strict=strict)
@@ -251,7 +251,7 @@ def fit_frame(
 def pairs_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
-    """The pairs of every group, one row each, behind the keys."""
+    """The pairs of every group, one row each, after the keys."""
     if isinstance(models, str):
         models = Path(models)
     options = with_sizes(models, options, "window")
@@ -267,7 +267,7 @@ def events_frame(
     models: IntoModels | None = None,
     strict: bool,
 ) -> pl.LazyFrame:
-    """The anomalies of every group, one row each, behind the keys."""
+    """The anomalies of every group, one row each, after the keys."""
     own, what = ("id", "start", "length", *_FACTS), "the event table"
     copies = _times(at, own, what, ("_start", "_end"))
     table = per_group(verb, at, options, models=models, strict=strict)

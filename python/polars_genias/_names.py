@@ -2,7 +2,7 @@
 
 Polars reads some names as patterns: ``pl.col("*")`` is every column, ``pl.col("^x.*$")`` those that
 match. A user who names a column means that column. `LazyFrame.rename` takes every name literally,
-in all versions of Polars, so columns with such names are renamed before a query and back behind it.
+in all versions of Polars, so columns with such names are renamed before a query and back after it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A line that shows how far the fits of this process are.
 
-The compiled library counts, whether anybody looks or not. Here a thread looks, and draws.
+The compiled library always counts; here a thread reads the counts and draws.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Count:
 
 @dataclass(frozen=True)
 class _State:
-    """What two looks at the counts of the process, `elapsed` seconds apart, come to."""
+    """What two looks at the counts of the process, `elapsed` seconds apart, mean."""
 
     first: dict[str, Any]
     now: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The table of options: names, types, defaults and ranges, as the Rust core declares them.
+"""The tables of options and of detectors, as the Rust core declares them.
 
 The options of the command line, the signatures that ``help()`` shows, the types in
 `polars_genias._option_types` and ``docs/parameters.md`` come from here.
@@ -84,6 +84,19 @@ class Option:
         return ", ".join(self.default) if isinstance(self.default, list) else str(self.default)
 
 
+@dataclass(frozen=True)
+class Detector:
+    """A detector: what its training takes."""
+
+    name: str
+    trained: bool
+    """Whether a model has to hold something of it before it can score."""
+    needs_vae: bool
+    """Whether it scores with the VAE, or is trained on what the VAE generates."""
+    steps: int
+    """Optimiser steps of its nets where none are given."""
+
+
 def _option(row: dict[str, Any]) -> Option:
     shape = row.pop("type")
     found: list[dict[str, Any]] = []
@@ -102,6 +115,12 @@ def _option(row: dict[str, Any]) -> Option:
 def options() -> tuple[Option, ...]:
     """Every option."""
     return tuple(_option(row) for row in json.loads(_genias.options()))
+
+
+@cache
+def detectors() -> dict[str, Detector]:
+    """Every detector, by its name."""
+    return {row["name"]: Detector(**row) for row in json.loads(_genias.detectors())}
 
 
 def of_verb(verb: str) -> list[Option]:

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::Rule;
+use super::rule::FollowRule;
 use super::tail::Tail;
 
 /// Rows between two looks at the reference.
@@ -18,7 +18,7 @@ const EVERY: usize = 32;
 /// Most scores that a reference keeps.
 pub(crate) const MEMORY: usize = 8192;
 
-/// What following the scores of a series comes to: the scores of normal rows, and where it stands.
+/// The state after following the scores of a series: the scores of normal rows, and the position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
@@ -51,18 +51,18 @@ pub struct Reference {
 pub(crate) struct Followed {
     /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
-    pub runs: Vec<Run>,
+    pub runs: Vec<AlarmRun>,
 }
 
 /// Rows that belong together.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Run {
+pub(crate) struct AlarmRun {
     pub rows: Range<usize>,
     /// Whether it has not ended.
     pub open: bool,
 }
 
-impl Run {
+impl AlarmRun {
     fn new(t: usize) -> Self {
         Self { rows: t..t + 1, open: false }
     }
@@ -78,7 +78,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn draw(reference: &Reference, rule: &Rule) -> Self {
+    fn draw(reference: &Reference, rule: &FollowRule) -> Self {
         let tail = Tail::fit(&reference.scores);
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
         let before =
@@ -113,7 +113,7 @@ impl Reference {
         rows as f64 / above.max(1) as f64 + f64::from(u8::from(above == 0))
     }
 
-    /// Whether following scores can have come to this.
+    /// Whether following scores can have led to this.
     pub(crate) fn is_sound(&self) -> bool {
         let all = [&self.scores, &self.recent, &self.run, &self.before];
         all.iter().all(|part| part.iter().all(|score| score.is_finite()))
@@ -125,11 +125,11 @@ impl Reference {
 
     /// Follows the scores of a series in time order. In parts, each from where the last one ended, this
     /// gives what it gives in one.
-    pub(crate) fn follow(&mut self, scores: &[Option<f32>], rule: &Rule) -> Followed {
+    pub(crate) fn follow(&mut self, scores: &[Option<f32>], rule: &FollowRule) -> Followed {
         let mut found = Followed { p: vec![None; scores.len()], runs: Vec::new() };
         let mut lines = Lines::draw(self, rule);
         if !self.run.is_empty() {
-            found.runs.push(Run { rows: 0..0, open: true });
+            found.runs.push(AlarmRun { rows: 0..0, open: true });
         }
         for (t, score) in scores.iter().enumerate() {
             let Some(score) = *score else { continue };
@@ -161,7 +161,7 @@ impl Reference {
             match found.runs.last_mut() {
                 Some(run) if t <= run.rows.end + join => run.rows.end = t + 1,
                 Some(run) if t < run.rows.end + join + cooldown => {}
-                _ => found.runs.push(Run::new(t)),
+                _ => found.runs.push(AlarmRun::new(t)),
             }
         }
         let last = found.runs.last_mut().filter(|run| run.rows.end + join >= scores.len());
@@ -169,7 +169,13 @@ impl Reference {
         found
     }
 
-    fn step(&mut self, t: usize, score: f32, (lines, rule): (&Lines, &Rule), runs: &mut Vec<Run>) {
+    fn step(
+        &mut self,
+        t: usize,
+        score: f32,
+        (lines, rule): (&Lines, &FollowRule),
+        runs: &mut Vec<AlarmRun>,
+    ) {
         let value = f64::from(score);
         self.since += usize::from(rule.memory.is_some());
         if !self.run.is_empty() {
@@ -188,7 +194,7 @@ impl Reference {
             }
         } else if value > lines.high && self.cooling == 0 {
             self.run = vec![score];
-            runs.push(Run { open: true, ..Run::new(t) });
+            runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
         } else {
             self.cooling = self.cooling.saturating_sub(1);
             self.accept(score, rule);
@@ -197,7 +203,7 @@ impl Reference {
     }
 
     /// Whether the run has become the new normal.
-    fn settles(&mut self, rule: &Rule) -> bool {
+    fn settles(&mut self, rule: &FollowRule) -> bool {
         if rule.memory.is_none() || self.run.len() < rule.settle {
             return false;
         }
@@ -207,14 +213,14 @@ impl Reference {
         true
     }
 
-    /// Takes other scores for the reference; the lines are drawn again after this row.
+    /// Replaces the scores of the reference; the lines are drawn again after this row.
     fn replace(&mut self, scores: Vec<f32>) {
         self.scores = scores;
         self.recent.clear();
         (self.since, self.calm) = (EVERY, 0);
     }
 
-    fn end(&mut self, rule: &Rule, runs: &mut [Run]) {
+    fn end(&mut self, rule: &FollowRule, runs: &mut [AlarmRun]) {
         self.run.clear();
         (self.quiet, self.cooling) = (0, rule.cooldown);
         if let Some(run) = runs.last_mut() {
@@ -222,14 +228,14 @@ impl Reference {
         }
     }
 
-    fn accept(&mut self, score: f32, rule: &Rule) {
+    fn accept(&mut self, score: f32, rule: &FollowRule) {
         if rule.memory.is_some() {
             self.recent.push(score);
         }
     }
 
-    /// Takes the reference from before a change back where scores are as they were then.
-    fn look_back(&mut self, score: f64, lines: &Lines, rule: &Rule) {
+    /// Restores the reference from before a change where scores are as they were then.
+    fn look_back(&mut self, score: f64, lines: &Lines, rule: &FollowRule) {
         let Some(low) = lines.before else { return };
         self.calm = if score <= low { self.calm + 1 } else { 0 };
         if self.calm >= rule.settle {
@@ -239,7 +245,7 @@ impl Reference {
     }
 
     /// Moves what is recent into the reference, every so many rows.
-    fn draw_again(&mut self, rule: &Rule) -> bool {
+    fn draw_again(&mut self, rule: &FollowRule) -> bool {
         let Some(memory) = rule.memory.filter(|_| self.since >= EVERY) else { return false };
         self.since = 0;
         self.scores.append(&mut self.recent);
@@ -259,8 +265,14 @@ mod tests {
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    const RULE: Rule =
-        Rule { start: 1e-3, go_on: 5e-3, memory: Some(MEMORY), settle: 100, join: 3, cooldown: 0 };
+    const RULE: FollowRule = FollowRule {
+        start: 1e-3,
+        go_on: 5e-3,
+        memory: Some(MEMORY),
+        settle: 100,
+        join: 3,
+        cooldown: 0,
+    };
 
     /// Exponential scores, which stay for 5 rows.
     fn normal(seed: u64, rows: usize) -> Vec<f32> {
@@ -308,7 +320,7 @@ mod tests {
 
     #[test]
     fn off_stays_as_it_is() {
-        let rule = Rule { memory: None, ..RULE };
+        let rule = FollowRule { memory: None, ..RULE };
         let mut reference = Reference::new(&normal(0, 3000));
         let (before, scores) =
             (reference.clone(), normal(1, 1000).iter().map(|s| s + 20.0).collect());
@@ -323,7 +335,7 @@ mod tests {
         let mut reference = Reference::new(&normal(0, 3 * MEMORY));
         reference.follow(&some(normal(1, 3 * MEMORY)), &RULE);
         assert_eq!(reference.scores.len(), MEMORY);
-        let rule = Rule { memory: Some(500), ..RULE };
+        let rule = FollowRule { memory: Some(500), ..RULE };
         reference.follow(&some(normal(2, 100)), &rule);
         assert!(reference.scores.len() == 500 && reference.is_sound());
     }
@@ -333,7 +345,7 @@ mod tests {
         let mut scores = normal(1, 1000);
         [100, 150, 400].iter().for_each(|t| scores[*t..t + 5].fill(30.0));
         let follow = |cooldown| {
-            let rule = Rule { cooldown, ..RULE };
+            let rule = FollowRule { cooldown, ..RULE };
             runs(&Reference::new(&normal(0, 3000)).follow(&some(scores.clone()), &rule))
         };
         assert_eq!(follow(0), [100..105, 150..155, 400..405]);
@@ -367,7 +379,7 @@ mod tests {
                 scores[start..end].iter_mut().flatten().for_each(|score| *score += 15.0);
             }
             scores[seed as usize % 1000] = None;
-            let rule = Rule { settle: 60, join, cooldown, memory: Some(1500), ..RULE };
+            let rule = FollowRule { settle: 60, join, cooldown, memory: Some(1500), ..RULE };
             let mut whole = Reference::new(&normal(seed + 1, 1200));
             let mut parts = whole.clone();
             let expected = whole.follow(&scores, &rule);

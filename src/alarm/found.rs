@@ -22,7 +22,7 @@ pub struct Alarm {
     pub expected: Option<Vec<f64>>,
     /// Largest movement of a feature from what was expected, in its own unit.
     pub change: Option<f64>,
-    /// Whether it goes on behind the last row.
+    /// Whether it goes on after the last row.
     pub open: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Alarms: scores in time order -> p-values -> rows that belong together.
 //!
 //! What a row is compared with are scores of normal rows (`follow`), whose tail says how probable a
-//! score as high is (`tail`); what a user bears draws the lines (`promise`).
+//! score as high is (`tail`); the false alarms that a user accepts draw the lines (`promise`).
 
 mod follow;
 mod found;
@@ -9,7 +9,7 @@ mod promise;
 mod rule;
 mod tail;
 
+pub(crate) use follow::AlarmRun;
 pub use follow::Reference;
-pub(crate) use follow::Run;
 pub use found::{Alarm, Direction};
-pub(crate) use rule::Rule;
+pub(crate) use rule::FollowRule;

@@ -1,7 +1,7 @@
-//! What a user bears -> lines, and how they follow the scores.
+//! The false alarms that a user accepts -> lines, and how they follow the scores.
 
 use super::follow::{MEMORY, Reference};
-use super::rule::Rule;
+use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
 
@@ -15,7 +15,7 @@ const TRIED: f64 = 0.02;
 /// Windows per default `join`.
 const JOINS: usize = 16;
 
-impl Rule {
+impl FollowRule {
     /// Of windows of `window` rows.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rule {
+pub(crate) struct FollowRule {
     /// p at which a run starts.
     pub start: f64,
     /// p up to which it goes on.

@@ -1,13 +1,13 @@
 //! Scores of normal rows -> probability of a score at least as high.
 //!
-//! Scores of neighbouring rows are alike, so n rows are fewer than n independent ones. How many rows of
-//! an excursion belong together says the extremal index theta (Ferro & Segers, JRSS B 2003): n rows count
-//! as theta n. Up to a high quantile u the p-value is conformal with that number,
+//! Scores of neighbouring rows are alike, so n rows are fewer than n independent ones. The extremal
+//! index theta (Ferro & Segers, JRSS B 2003) is one over the mean number of rows of an excursion: n rows
+//! count as theta n. Up to a high quantile u the p-value is conformal with that number,
 //! p(s) = (1 + theta n F(s)) / (1 + theta n), F the share of scores of at least s. Beyond u it is
 //! p(u) (1 + xi (s - u) / sigma)^(-1/xi), a generalised Pareto tail by probability-weighted moments
 //! (Hosking & Wallis, Technometrics 1987). xi is drawn towards 0 and raised by 1/k, k = theta times the
-//! number of scores above u: that makes of an exponential tail its predictive distribution, where its
-//! scale is known from k excursions only.
+//! number of scores above u: that turns an exponential tail into its predictive distribution, given a
+//! scale that is estimated from k excursions.
 
 /// Share of the scores beyond u.
 const TAIL: f64 = 0.1;
@@ -30,7 +30,7 @@ pub(crate) struct Tail {
     p_start: f64,
     scale: f64,
     shape: f64,
-    /// Scores beyond u that belong to one excursion, in the mean.
+    /// Mean number of scores beyond u that belong to one excursion.
     cluster: f64,
 }
 
@@ -91,7 +91,7 @@ impl Tail {
         self.sorted.get(at).map_or(0.0, |s| f64::from(*s))
     }
 
-    /// Rows that an excursion is beyond the line, in the mean.
+    /// Mean number of rows of an excursion beyond the line.
     pub(crate) fn cluster(&self) -> f64 {
         self.cluster
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::config::Kind;
+use crate::config::names;
 use crate::data::normalise::{Normaliser, Z_LIMIT};
 use crate::data::series::Series;
 
@@ -74,50 +75,38 @@ impl AnomalyKind {
     }
 }
 
-/// What a model makes of the rows of an anomaly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GeneratedKind {
-    /// The input and what a perturbation adds to its decoding.
-    Residual,
-    /// What is decoded of the perturbed input.
-    Decoded,
-    /// A walk along time through the decodings of other windows.
-    Walk,
-    /// Part of the way to the decoding of another window.
-    OtherWindow,
-    /// Another tempo.
-    Tempo,
-    /// Another phase.
-    Phase,
-    /// A level that stays.
-    Hold,
-    /// Its texture gone, or stronger.
-    Texture,
-    /// Another amplitude.
-    Amplitude,
-    /// Features that no longer go together.
-    Correlation,
-    /// A pulse on features that are constant in training, and on no other.
-    #[default]
-    Constant,
+names! {
+    /// What a model makes of the rows of an anomaly.
+    pub enum GeneratedKind {
+        /// The input and what a perturbation adds to its decoding.
+        Residual = "residual",
+        /// What is decoded of the perturbed input.
+        Decoded = "decoded",
+        /// A walk along time through the decodings of other windows.
+        Walk = "walk",
+        /// Part of the way to the decoding of another window.
+        OtherWindow = "other-window",
+        /// Another tempo.
+        Tempo = "tempo",
+        /// Another phase.
+        Phase = "phase",
+        /// A level that stays.
+        Hold = "hold",
+        /// Its texture gone, or stronger.
+        Texture = "texture",
+        /// Another amplitude.
+        Amplitude = "amplitude",
+        /// Features that no longer go together.
+        Correlation = "correlation",
+        /// A pulse on features that are constant in training, and on no other.
+        Constant = "constant",
+    }
 }
 
-impl GeneratedKind {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Residual => "residual",
-            Self::Decoded => "decoded",
-            Self::Walk => "walk",
-            Self::OtherWindow => "other-window",
-            Self::Tempo => "tempo",
-            Self::Phase => "phase",
-            Self::Hold => "hold",
-            Self::Texture => "texture",
-            Self::Amplitude => "amplitude",
-            Self::Correlation => "correlation",
-            Self::Constant => "constant",
-        }
+impl Default for GeneratedKind {
+    /// What is left where no live feature is hit.
+    fn default() -> Self {
+        Self::Constant
     }
 }
 

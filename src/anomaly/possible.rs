@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::domain::{Feature, FeatureDomain, Realised, Wish, one_step, realise};
+use super::domain::{FeatureDomain, HitFeature, Realised, Wish, one_step, realise};
 use crate::data::series::Series;
 use crate::runtime::rng::Rng;
 
@@ -72,13 +72,13 @@ impl Possible<'_> {
         realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
     }
 
-    fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> Feature<'b> {
+    fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> HitFeature<'b> {
         let Range { start, end } = self.rows;
         let earlier = start.checked_sub(1).and_then(|t| self.series.value(d, t));
         // Where the next one is null, the last one here stands for it.
         let last = || before.iter().copied().rfind(|value| !value.is_nan());
         let after = (end < self.series.len()).then(|| self.series.value(d, end).or_else(last));
-        Feature {
+        HitFeature {
             domain: &self.domains[d],
             dtype: self.series.columns().domain(d),
             std: self.std[d],

@@ -1,4 +1,4 @@
-//! Options of `label` and `alarms`: how many false alarms are bearable, and what one alarm is.
+//! Options of `label` and `alarms`: how many false alarms are acceptable, and what one alarm is.
 
 use super::declare::{options, words};
 use super::table::{LABELS, above, any, at_least, between};
@@ -32,7 +32,7 @@ options! {
         .auto("0.001, unless `alarms_per_day` is given");
     /// False alarms per day of a normal series, with one temporal `order_by`.
     alarms_per_day: Option<f64> = None => above(0.0);
-    /// How fast what is normal follows the rows.
+    /// How fast the scores that count as normal follow new rows.
     adapt: Adapt = Adapt::Slow => any();
     /// Rows below the low line that are bridged inside an alarm.
     join: Option<usize> = None => at_least(0.0).auto("a sixteenth of a window");
@@ -51,7 +51,7 @@ impl AlarmConfig {
         self.false_alarm_rate.unwrap_or(QUIET)
     }
 
-    /// Whether the user has said what is bearable.
+    /// Whether the user has set an acceptable rate.
     pub fn asks(&self) -> bool {
         self.false_alarm_rate.is_some() || self.alarms_per_day.is_some()
     }

@@ -18,26 +18,29 @@ use super::table::{
 };
 use crate::error::{Error, Result};
 
-/// Options of a call that are in no configuration: `max_gap` is for whoever cuts rows into series.
+/// Options of a call that are in no configuration: `max_gap` is for the caller, who cuts rows into series.
 pub(super) const CALL: &[OptionSpec] = &[
     OptionSpec::new(
-        ("preset", "Values for every option that is not given."),
-        ("model and training", FITS),
+        "preset",
+        "Values for every option that is not given.",
+        "model and training",
+        FITS,
         Preset::SHAPE,
         any(),
     ),
     OptionSpec::new(
-        ("max_gap", "Largest step of `order_by` inside a window."),
-        ("model and training", ALL),
+        "max_gap",
+        "Largest step of `order_by` inside a window.",
+        "model and training",
+        ALL,
         Shape { optional: true, ..plain(Of::Step) },
         above(0.0),
     ),
     OptionSpec::new(
-        (
-            "on_error",
-            "What a group that fails gives: an error of the call, or nulls and a warning.",
-        ),
-        ("model and training", ALL),
+        "on_error",
+        "What a group that fails gives: an error of the call, or nulls and a warning.",
+        "model and training",
+        ALL,
         OnError::SHAPE,
         any(),
     ),

@@ -1,6 +1,6 @@
 //! Declares options and the words that some of them take, each once.
 
-/// Declares a struct of options: a doc sentence, a name, a type, a default and a [`Rule`] each.
+/// Declares a struct of options: a doc sentence, a name, a type, a default and a [`OptionRule`] each.
 macro_rules! options {
     (
         $(#[doc = $about:literal])+
@@ -33,8 +33,10 @@ macro_rules! options {
         impl $crate::config::table::Config for $config {
             const OPTIONS: &'static [$crate::config::table::OptionSpec] = &[$(
                 $crate::config::table::OptionSpec::new(
-                    (stringify!($name), concat!($($doc),+)),
-                    ($group, $verbs),
+                    stringify!($name),
+                    concat!($($doc),+),
+                    $group,
+                    $verbs,
                     <$type as $crate::config::table::Shaped>::SHAPE,
                     $rule,
                 )
@@ -53,8 +55,8 @@ macro_rules! options {
     };
 }
 
-/// Declares an option that is one of some words: a sentence, a variant and a word each.
-macro_rules! words {
+/// Declares an enum whose variants have names in every language: a sentence, a variant and a word each.
+macro_rules! names {
     (
         $(#[doc = $about:literal])+
         pub enum $type:ident {
@@ -78,22 +80,39 @@ macro_rules! words {
         }
 
         impl $type {
+            /// All of them, in this order.
+            #[allow(dead_code)]
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+
             /// The words.
-            pub const WORDS: &'static [$crate::config::table::Word] = &[$(
-                $crate::config::table::Word {
+            pub const WORDS: &'static [$crate::config::Word] = &[$(
+                $crate::config::Word {
                     name: $word,
                     doc: concat!($($doc),+),
                     aliases: &[$($alias),*],
                 }
             ),+];
 
-            /// Its name as an option.
+            /// Its name, the same in every language.
             #[allow(dead_code)]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
                 }
             }
+        }
+    };
+}
+
+/// Declares an option that is one of some words ([`names`]).
+macro_rules! words {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $type:ident { $($variants:tt)+ }
+    ) => {
+        $crate::config::declare::names! {
+            $(#[doc = $about])+
+            pub enum $type { $($variants)+ }
         }
 
         impl $crate::config::table::Shaped for $type {
@@ -109,4 +128,5 @@ macro_rules! words {
     };
 }
 
+pub(crate) use names;
 pub(super) use {options, words};

@@ -6,7 +6,7 @@ use super::table::{DETECTS, above, any, at_least, between};
 use crate::error::Result;
 
 words! {
-    /// What scores rows.
+    /// A detector.
     pub enum DetectorKind {
         /// Squared error of the VAE.
         Reconstruction = "reconstruction",
@@ -19,27 +19,27 @@ words! {
         /// Three classifiers, weighted by what they find of held-out generated anomalies.
         Ensemble = "ensemble",
         /// How far the windows that cover a row are from the nearest normal ones: several sizes of
-        /// windows, seen in several ways. Nothing is trained.
+        /// windows, in several representations. Nothing is trained.
         Evidence = "evidence" | "default" | "fast",
     }
 }
 
 words! {
-    /// Where the anomalies come from that a detector is trained on.
+    /// Source of the anomalies that a detector is trained on.
     pub enum Negatives {
         /// Residuals of the VAE, perturbed in variance and mean, as segments of many strengths.
         Genias = "genias",
         /// As `genias`, and deformations of what the VAE decodes: another tempo, phase, level, texture
         /// or amplitude, other windows, walks through many of them.
         Deformed = "deformed",
-        /// Injection by hand: CARLA's five kinds.
+        /// Classical anomalies: CARLA's five kinds.
         Classical = "classical",
         /// Half of each.
         Mixed = "mixed",
         /// A third each of `genias`, `classical` and `noise`.
         All = "all",
         /// As `genias`, but noise, random walks and shifts in place of the VAE's residuals: the
-        /// control that shows what the VAE is good for.
+        /// control that shows what the VAE contributes.
         Noise = "noise",
     }
 }
@@ -56,9 +56,9 @@ options! {
     /// How a detector is trained.
     pub struct DetectConfig of "detector", for DETECTS;
 
-    /// What the scores and labels come from; with a model, by default the model's own.
+    /// Detector that scores and labels come from; with a model, by default the model's own.
     detector: DetectorKind = DetectorKind::Evidence => any();
-    /// Where the anomalies come from that a detector is trained on.
+    /// Source of the anomalies that a detector is trained on.
     negatives: Negatives = Negatives::All => any().when("detector", SINGLE);
     /// Optimiser steps of a detector's net.
     detector_steps: Option<usize> = None => at_least(1.0)
@@ -72,7 +72,7 @@ options! {
     detector_learning_rate: f64 = 2e-3 => above(0.0).when("detector", NETS);
     /// Number of nets whose mean is taken.
     nets: usize = 1 => between(1.0, 64.0).when("detector", SINGLE);
-    /// Weight of a classifier's loss per row, next to that per window.
+    /// Weight of a classifier's loss per row, relative to that per window.
     row_weight: f64 = 1.0 => at_least(0.0).when("detector", CLASSIFIERS);
     /// Number of CARLA's classes.
     classes: usize = 10 => between(2.0, 1000.0).when("detector", CARLA);
@@ -82,19 +82,12 @@ options! {
     temperature: f64 = 1.0 => above(0.0).when("detector", CARLA);
     /// Margin of CARLA's triplet loss, in squared distances of representations.
     triplet_margin: f64 = 1.0 => at_least(0.0).when("detector", CARLA);
-    /// Weight of CARLA's loss that tells a window from its furthest neighbours.
+    /// Weight of CARLA's loss that separates a window from its furthest neighbours.
     inconsistency_weight: f64 = 1.0 => at_least(0.0).when("detector", CARLA);
     /// Weight of the entropy of CARLA's mean class distribution.
     entropy_weight: f64 = 5.0 => at_least(0.0).when("detector", CARLA);
     /// Seed of everything random.
     seed: u64 = 0 => at_least(0.0);
-}
-
-impl DetectorKind {
-    /// Whether a model has to hold something of it before it can score.
-    pub fn is_trained(self) -> bool {
-        !matches!(self, Self::Reconstruction | Self::Amplitude)
-    }
 }
 
 impl DetectConfig {

@@ -100,7 +100,7 @@ options! {
     zeta: Option<f64> = None => at_least(0.0).auto("0.01 / live features").symbol("zeta");
     /// What psi scales: the latent noise, or the latent mean.
     perturbation: Perturbation = Perturbation::Variance => any().symbol("psi");
-    /// What the perturbation distance is measured from: the reconstruction, or the input.
+    /// Reference of the perturbation distance: the reconstruction, or the input.
     margin: Margin = Margin::Reconstruction => any();
     /// Whether psi is set after training so that the median distance on held-out windows is the
     /// middle of the band (with `margin` "reconstruction" only).
@@ -111,7 +111,7 @@ options! {
     /// Whether psi and tau depend on the window: psi by a head on its latent mean, tau by its own
     /// variation.
     local: bool = false => any();
-    /// Largest number of clusters that the generated anomalies are told apart in.
+    /// Largest number of clusters that the generated anomalies are grouped into.
     kinds: usize = 6 => between(1.0, 64.0);
     /// Largest number of optimiser steps.
     steps: usize = 200 => at_least(1.0).symbol("1000 epochs");
@@ -207,7 +207,7 @@ impl FitConfig {
     }
 }
 
-/// Whether an option is left out of a model's bytes: what is not there is 0.
+/// Whether an option is left out of a model's bytes: a missing one is 0.
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }

@@ -31,7 +31,7 @@ words! {
         Deviation = "deviation",
         /// A segment of random length of a random subset of the features.
         Length = "length",
-        /// Some features of a group that goes together, so that each stays in its normal range and
+        /// Some features of a correlated group, so that each stays in its normal range and
         /// the group does not: no latent noise, other values instead.
         Correlation = "correlation",
         /// Every live feature.
@@ -54,7 +54,7 @@ words! {
         /// side, 1 to 100 rows: small shifts in time count little.
         Dtw = "dtw",
         /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their
-        /// largest normalised cross-correlation. Blind to level, amplitude and shift.
+        /// largest normalised cross-correlation. Invariant to level, amplitude and shift.
         Sbd = "sbd",
     }
 }

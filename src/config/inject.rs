@@ -60,24 +60,6 @@ impl Kind {
     /// The five kinds that CARLA trains on.
     pub const CARLA: [Self; 5] =
         [Self::Global, Self::Contextual, Self::Seasonal, Self::Trend, Self::Shapelet];
-    /// Every kind.
-    pub const ALL: [Self; 14] = [
-        Self::Global,
-        Self::Contextual,
-        Self::Seasonal,
-        Self::Trend,
-        Self::Shapelet,
-        Self::Amplitude,
-        Self::Extremum,
-        Self::Frequency,
-        Self::Mean,
-        Self::Pattern,
-        Self::PatternShift,
-        Self::Platform,
-        Self::Variance,
-        Self::ModeCorrelation,
-    ];
-
     /// Whether it hits single rows.
     pub(crate) fn is_point(self) -> bool {
         matches!(self, Self::Global | Self::Contextual | Self::Extremum)

@@ -20,6 +20,7 @@ mod table;
 
 pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
+pub(crate) use declare::names;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use domain::{Domains, GivenDomain};
 pub use fit::{
@@ -33,4 +34,4 @@ pub use preset::Preset;
 pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
 pub use score::{Aggregate, Scale, ScoreConfig, Threshold};
-pub use table::OptionRow;
+pub use table::{OptionRow, Word};

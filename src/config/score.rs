@@ -13,7 +13,7 @@ words! {
         Mean = "mean",
         /// The largest.
         Max = "max",
-        /// The score of the window that ends with the row: what could be said at that time.
+        /// The score of the window that ends with the row: what was known at that time.
         Last = "last",
     }
 }
@@ -25,7 +25,7 @@ pub enum Threshold {
     /// on above a low one.
     #[default]
     Auto,
-    /// Peaks over threshold: the score that a normal row passes once in a thousand, by a generalised
+    /// Peaks over threshold: the score that one normal row in a thousand exceeds, by a generalised
     /// Pareto tail (Siffer et al., KDD 2017).
     Pot,
     /// This quantile of the scores of held-out normal rows, in [0, 1].
@@ -35,7 +35,7 @@ pub enum Threshold {
 }
 
 words! {
-    /// What a score is given as.
+    /// Form of a score.
     pub enum Scale {
         /// In the detector's own units.
         Score = "score",
@@ -44,12 +44,15 @@ words! {
     }
 }
 
+/// Detectors with a score per feature.
+const PER_FEATURE: &[&str] = &["reconstruction", "amplitude"];
+
 options! {
     /// How rows are scored.
     #[derive(Copy)]
     pub struct ScoreConfig of "scores", for SCORES;
 
-    /// What the scores and labels come from; with a model, by default the model's own.
+    /// Detector that scores and labels come from; with a model, by default the model's own.
     detector: Option<DetectorKind> = None => any();
     /// How the scores of the windows that cover a row are combined.
     aggregate: Aggregate = Aggregate::Mean => any();
@@ -58,8 +61,8 @@ options! {
     /// Whether every feature gets a score of its own.
     per_feature: bool = false => any()
         .verbs(&["score"])
-        .when("detector", &["reconstruction", "amplitude"]);
-    /// What a score is given as: in the detector's own units, or how probable it is in normal rows.
+        .when("detector", PER_FEATURE);
+    /// Form of a score: in the detector's own units, or as the probability of as high a score in a normal row.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
 }
 
@@ -69,7 +72,7 @@ words! {
         /// A promise about false alarms: alarms that start above a high line and go on above a low
         /// one.
         Auto = "auto",
-        /// Peaks over threshold: the score that a normal row passes once in a thousand.
+        /// Peaks over threshold: the score that one normal row in a thousand exceeds.
         Pot = "pot",
     }
 }
@@ -77,24 +80,25 @@ words! {
 /// Options of `label` that make a [`Threshold`].
 pub(super) const THRESHOLD: &[OptionSpec] = &[
     OptionSpec::new(
-        ("threshold", "Instead of a promise: the score above which a row is anomalous."),
-        ("scores", LABELS),
+        "threshold",
+        "Instead of a promise: the score above which a row is anomalous.",
+        "scores",
+        LABELS,
         Shape { of: Of::WordOrNumber(NamedThreshold::WORDS), ..plain(Of::Number) },
         any(),
     ),
     OptionSpec::new(
-        (
-            "quantile",
-            "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
-        ),
-        ("scores", LABELS),
+        "quantile",
+        "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
+        "scores",
+        LABELS,
         Shape { optional: true, ..plain(Of::Number) },
         between(0.0, 1.0),
     ),
 ];
 
 impl Threshold {
-    /// Refuses a line beside a promise: the promise draws the line.
+    /// Refuses a threshold together with a promise: the promise sets the threshold.
     pub(super) fn check(self, alarm: &AlarmConfig) -> Result<()> {
         if self == Self::Auto || !alarm.asks() {
             return Ok(());
@@ -110,16 +114,17 @@ impl Threshold {
     }
 }
 
-/// A net has no score per feature.
+/// The error for a detector without a score per feature.
 pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {
-    let allowed = "\"reconstruction\" or \"amplitude\" with `per_feature`";
+    let quoted = PER_FEATURE.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+    let allowed = format!("{} with `per_feature`", quoted.join(" or "));
     Error::parameter("detector", kind.name(), allowed)
 }
 
 impl ScoreConfig {
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
-        match self.detector.filter(|kind| self.per_feature && kind.is_trained()) {
+        match self.detector.filter(|kind| self.per_feature && !PER_FEATURE.contains(&kind.name())) {
             Some(kind) => Err(per_feature_error(kind)),
             None => self.check_ranges(),
         }

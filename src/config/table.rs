@@ -56,7 +56,7 @@ pub struct OptionSpec {
     /// What values it takes.
     pub shape: Shape,
     /// Their range, and who uses it.
-    pub rule: Rule,
+    pub rule: OptionRule,
 }
 
 /// The type of an option.
@@ -105,7 +105,7 @@ pub struct Word {
 
 /// The range of an option, and who uses it.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub struct OptionRule {
     low: f64,
     high: f64,
     /// Whether the ends of the range belong to it.
@@ -121,27 +121,27 @@ pub struct Rule {
 }
 
 /// Any value of the type.
-pub(super) const fn any() -> Rule {
+pub(super) const fn any() -> OptionRule {
     between(f64::NEG_INFINITY, f64::INFINITY)
 }
 
 /// `low` or more.
-pub(super) const fn at_least(low: f64) -> Rule {
+pub(super) const fn at_least(low: f64) -> OptionRule {
     between(low, f64::INFINITY)
 }
 
 /// More than `low`.
-pub(super) const fn above(low: f64) -> Rule {
-    Rule { closed: (false, true), ..at_least(low) }
+pub(super) const fn above(low: f64) -> OptionRule {
+    OptionRule { closed: (false, true), ..at_least(low) }
 }
 
 /// From `low` to `high`, both included.
-pub(super) const fn between(low: f64, high: f64) -> Rule {
+pub(super) const fn between(low: f64, high: f64) -> OptionRule {
     let closed = (true, true);
-    Rule { low, high, closed, auto: None, symbol: None, verbs: &[], when: None }
+    OptionRule { low, high, closed, auto: None, symbol: None, verbs: &[], when: None }
 }
 
-impl Rule {
+impl OptionRule {
     /// Without the lower end.
     pub(super) const fn above_low(self) -> Self {
         Self { closed: (false, self.closed.1), ..self }
@@ -200,10 +200,12 @@ impl Rule {
 impl OptionSpec {
     /// An option of a group whose verbs are `verbs`, where its rule names no others.
     pub(super) const fn new(
-        (name, doc): (&'static str, &'static str),
-        (group, verbs): (&'static str, &'static [&'static str]),
+        name: &'static str,
+        doc: &'static str,
+        group: &'static str,
+        verbs: &'static [&'static str],
         shape: Shape,
-        rule: Rule,
+        rule: OptionRule,
     ) -> Self {
         let rule = if rule.verbs.is_empty() { rule.verbs(verbs) } else { rule };
         Self { name, doc, group, shape, rule }
@@ -401,7 +403,7 @@ impl OptionRow {
 
     /// A row with the values of the presets "default", "thorough" and "paper".
     pub(super) fn new(spec: &OptionSpec, [default, thorough, paper]: [Option<Value>; 3]) -> Self {
-        let Rule { auto, symbol, when, .. } = spec.rule;
+        let OptionRule { auto, symbol, when, .. } = spec.rule;
         let OptionSpec { name, doc, group, shape, .. } = *spec;
         let (range, verbs) = (spec.range(), spec.verbs());
         Self {

@@ -76,25 +76,34 @@ pub(crate) fn pass<T: Send>(
     Ok(())
 }
 
-/// Hands the rows and the result of every window that scores the `stretches` of a series to `take`, in
-/// order; `work` gives the results of a batch of windows [B, W, D], one after another. Windows have
-/// `size` rows, and stand `stride` rows apart, a quarter of a window where none is given.
+/// Start rows of the windows of `size` rows that score the `stretches` of a series: `stride` rows apart,
+/// a quarter of a window where none is given.
+pub(crate) fn covering(
+    series: &Series<'_>,
+    stretches: &[Range<usize>],
+    size: usize,
+    stride: Option<usize>,
+) -> Vec<usize> {
+    series.scored_starts(stretches, size, stride.unwrap_or(size / OVERLAP))
+}
+
+/// Hands the rows and the result of every window of `size` rows at `starts` ([`covering`]) to `take`, in
+/// order; `work` gives the results of a batch of windows [B, W, D], one after another.
 ///
 /// # Errors
 /// As [`map_windows`].
 pub(crate) fn covering_windows(
-    (series, matrix): (&Series<'_>, &Matrix),
-    stretches: &[Range<usize>],
-    (size, stride): (usize, Option<usize>),
+    series: &Series<'_>,
+    matrix: &Matrix,
+    starts: &[usize],
+    size: usize,
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
     mut take: impl FnMut(Range<usize>, &[f32]),
 ) -> Result<()> {
-    let stride = stride.unwrap_or(size / OVERLAP);
-    let starts = series.scored_starts(stretches, size, stride);
     let alike = match series.positions() {
         // Flat stretches have a window at every row.
-        Positions::Content => alike(matrix, &starts, size),
+        Positions::Content => alike(matrix, starts, size),
         _ => vec![1; starts.len()],
     };
     let mut copies = alike.iter().copied().filter(|n| *n > 0);

@@ -1,6 +1,6 @@
 //! Arrow columns in.
 //!
-//! [`Columns`] holds the features of a frame as they came, and beside them as 32- or 64-bit floats to
+//! [`Columns`] holds the features of a frame as they came, and also as 32- or 64-bit floats to
 //! compute with; [`super::series::Series`] is one group of it, in time order, without copying a value.
 
 use arrow::array::{Array, ArrayRef, UInt32Array};

@@ -1,5 +1,5 @@
 //! Rows to windows and back: Arrow columns, where windows begin, z-scores, batches of windows, and
-//! what overlapping windows say of a row.
+//! window-to-row overlap.
 
 pub(crate) mod batches;
 pub mod columns;

@@ -214,8 +214,8 @@ impl Matrix {
         &self.values[start * self.features..(start + size) * self.features]
     }
 
-    /// The window of `size` rows from row `start`, [size, D_live]: what is missing lies on the line
-    /// between the values beside it in the window.
+    /// The window of `size` rows from row `start`, [size, D_live]: missing values are interpolated
+    /// linearly within the window.
     pub fn window(&self, start: usize, size: usize) -> Cow<'_, [f32]> {
         let values = self.rows(start, size);
         let missing = self.missing(start, size);
@@ -266,8 +266,8 @@ impl Matrix {
     }
 }
 
-/// Draws lines between the values of feature `d` of a window that are there; outside of them, the
-/// nearest one goes on. A feature without any stays 0.
+/// Interpolates linearly between the known values of feature `d` of a window; outside of them, the
+/// nearest one is repeated. A feature without any stays 0.
 fn fill(window: &mut [f32], missing: &[bool], d: usize, features: usize) {
     let rows = window.len() / features;
     let known: Vec<usize> = (0..rows).filter(|t| !missing[t * features + d]).collect();

@@ -1,4 +1,4 @@
-//! From windows to rows: what the windows that cover a row come to.
+//! Window-to-row overlap: how the values of the windows that cover a row are combined.
 
 use std::ops::Range;
 

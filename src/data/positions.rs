@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 /// What the windows that score a series are tied to. The first and the last window of every stretch of
-/// usable rows are scored besides, so that every row is covered.
+/// usable rows are scored in addition, so that every row is covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Positions {
     /// The first row of a stretch.
@@ -90,7 +90,7 @@ fn majority(values: impl Iterator<Item = i64> + Clone) -> Option<i64> {
 }
 
 /// The first row, and those at which the clock passes a multiple of `stride`. Where rows are denser
-/// than the clock, a row that is `stride` rows behind the last one.
+/// than the clock, a row that is `stride` rows after the last one.
 fn by_clock(ticks: &[i64], rows: Range<usize>, stride: usize, starts: &mut Vec<usize>) {
     let lap = |t: usize| ticks[t].div_euclid(stride as i64);
     let mut before = rows.start;

@@ -4,23 +4,17 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::amplitude::Amplitude;
-use super::evidence::{Evidence, Scored};
-use super::reconstruction::Errors;
-use super::score_rows::Detector;
+use super::kinds::{spec, untrained};
+use super::spec::{Loaded, Stored};
 use super::threshold::Calibration;
-use super::trained::{Trained, build};
+use super::trained::Trained;
 use crate::config::{DetectorKind, ScoreConfig, Threshold, per_feature_error};
-use crate::data::batches::covering_windows;
+use crate::data::batches::{covering, covering_windows};
 use crate::data::overlap::Overlap;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::runtime::control::Control;
-
-/// Detectors that need no training.
-pub(super) const UNTRAINED: [DetectorKind; 2] =
-    [DetectorKind::Reconstruction, DetectorKind::Amplitude];
 
 /// The detectors of a model: what was trained, and where labels draw the line.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +30,7 @@ pub struct Detectors {
 impl Detectors {
     /// Those that can score: the trained ones, and those that need no training.
     pub fn kinds(&self) -> Vec<DetectorKind> {
-        UNTRAINED.into_iter().chain(self.trained.keys().copied()).collect()
+        untrained().chain(self.trained.keys().copied()).collect()
     }
 
     /// What scores where none is named: the one that was asked for last, else the VAE's error.
@@ -58,27 +52,16 @@ impl Detectors {
     ///
     /// # Errors
     /// [`Error::Parameter`] for one that is not there.
-    pub(crate) fn build<'a>(
+    pub(super) fn load<'a>(
         &'a self,
         kind: DetectorKind,
         generator: &'a Generator,
-    ) -> Result<Box<dyn Detector + 'a>> {
-        match (kind, self.trained.get(&kind)) {
-            (DetectorKind::Reconstruction, _) => {
-                generator.require_vae()?;
-                Ok(Box::new(Errors::new(generator)))
-            }
-            (DetectorKind::Amplitude, _) => Ok(Box::new(Amplitude)),
-            (_, Some(trained)) => build(kind, trained, generator.normaliser.features.len()),
-            (_, None) => Err(self.missing(kind)),
+    ) -> Result<Loaded<'a>> {
+        let (spec, trained) = (spec(kind), self.trained.get(&kind));
+        if spec.is_trained() && trained.is_none() {
+            return Err(self.missing(kind));
         }
-    }
-
-    pub(super) fn evidence(&self) -> Result<&Evidence> {
-        let kind = DetectorKind::Evidence;
-        let trained = self.trained.get(&kind).ok_or_else(|| self.missing(kind))?;
-        let kept = trained.learned.evidence.as_ref().ok_or_else(|| self.missing(kind))?;
-        trained.built.get(kept, &trained.parameters)
+        spec.load(Stored { generator, trained })
     }
 
     fn missing(&self, kind: DetectorKind) -> Error {
@@ -91,7 +74,7 @@ impl Detectors {
 
     /// Score of every row: the windows at every `stride` rows of each stretch that holds no gap and
     /// few enough nulls ([`Series::positions`] says which), its first and its last one, are scored row
-    /// by row; what covers a row is put together as `aggregate` says. `None` where a row lacks a
+    /// by row; the windows that cover a row are combined by `aggregate`. `None` where a row lacks a
     /// value, or no window covers it.
     ///
     /// # Errors
@@ -105,28 +88,20 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        if kind == DetectorKind::Evidence {
-            return Ok(self.score_by_evidence(generator, series, config, control)?.scores);
+        match self.load(kind, generator)? {
+            Loaded::Series(evidence) => {
+                generator.normaliser.check(series)?;
+                Ok(evidence.score(series, config, control)?.scores)
+            }
+            Loaded::Windows(detector) => {
+                let work = |x: &Tensor| detector.rows(x);
+                let rows = overlap(generator, series, config, 1, control, work)?;
+                Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
+            }
         }
-        let detector = self.build(kind, generator)?;
-        let work = |x: &Tensor| detector.rows(x);
-        let rows = overlap(generator, series, config, 1, control, work)?;
-        Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
     }
 
-    /// [`Detectors::score`] by the evidence, and how much each row takes part.
-    pub(super) fn score_by_evidence(
-        &self,
-        generator: &Generator,
-        series: &Series<'_>,
-        config: &ScoreConfig,
-        control: &dyn Control,
-    ) -> Result<Scored> {
-        generator.normaliser.check(series)?;
-        self.evidence()?.score(series, config, control)
-    }
-
-    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// What every feature adds to the score of every row, to locate an anomaly: per
     /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.
     ///
@@ -142,13 +117,11 @@ impl Detectors {
     ) -> Result<Vec<Vec<Option<f32>>>> {
         let kind = config.detector.unwrap_or(DetectorKind::Reconstruction);
         generator.require_vae()?;
-        let errors = Errors::new(generator);
-        let width = series.columns().width();
-        let work = |x: &Tensor| match kind {
-            DetectorKind::Reconstruction => errors.features(x),
-            DetectorKind::Amplitude => Ok(x.abs()?.flatten_all()?.to_vec1()?),
-            kind => Err(per_feature_error(kind)),
+        let Loaded::Windows(detector) = self.load(kind, generator)? else {
+            return Err(per_feature_error(kind));
         };
+        let width = series.columns().width();
+        let work = |x: &Tensor| detector.features(x)?.ok_or_else(|| per_feature_error(kind));
         let rows = overlap(generator, series, config, width, control, work)?;
         let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
@@ -177,7 +150,7 @@ impl Detectors {
     }
 }
 
-/// What `work` gives for the rows of covering windows, `width` values each, put together.
+/// What `work` gives for the rows of covering windows, `width` values each, combined.
 fn overlap(
     generator: &Generator,
     series: &Series<'_>,
@@ -189,8 +162,9 @@ fn overlap(
     let mut rows = Overlap::new(series.len(), width, config.aggregate);
     let matrix = generator.normaliser.apply_all(series, control)?;
     let stretches = generator.stretches(series, |_| true)?;
-    let windows = (generator.config.window, config.score_stride);
-    covering_windows((series, &matrix), &stretches, windows, control, work, |at, scores| {
+    let size = generator.config.window;
+    let starts = covering(series, &stretches, size, config.score_stride);
+    covering_windows(series, &matrix, &starts, size, control, work, |at, scores| {
         rows.add(at, scores)
     })?;
     Ok(rows)

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::collection::Detectors;
 use super::evidence::RowShares;
 use super::locate::located;
-use crate::alarm::{Alarm, Reference, Rule, Run};
+use super::spec::Loaded;
+use crate::alarm::{Alarm, AlarmRun, FollowRule, Reference};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::data::series::Series;
 use crate::error::Result;
@@ -48,31 +49,32 @@ impl Detectors {
         let line = self.threshold(threshold, config.detector)?;
         let known = self.reference(kind);
         let mut reference = known.cloned().unwrap_or_default();
-        let (scores, shares) = match kind {
-            DetectorKind::Evidence => {
-                let scored = self.score_by_evidence(generator, series, config, control)?;
-                (scored.scores, Some(scored.shares))
+        let (scores, located_by) = match self.load(kind, generator)? {
+            Loaded::Series(evidence) => {
+                generator.normaliser.check(series)?;
+                let scored = evidence.score(series, config, control)?;
+                (scored.scores, Some((evidence, scored.shares)))
             }
-            _ => (self.score(generator, series, config, control)?, None),
+            Loaded::Windows(_) => (self.score(generator, series, config, control)?, None),
         };
         let window = generator.config.window;
         let followed = match threshold {
             Threshold::Auto if known.is_some() => {
-                let rule = Rule::new(alarm, &reference, window, series.rows_per_day())?;
+                let rule = FollowRule::new(alarm, &reference, window, series.rows_per_day())?;
                 reference.follow(&scores, &rule)
             }
             _ => reference.above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
         };
-        let located_by = match shares {
-            Some(shares)
+        let located_by = match located_by {
+            Some((evidence, shares))
                 if !followed.runs.is_empty()
                     && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
             {
-                Some((self.evidence()?.scaled(series)?, shares))
+                Some((evidence.scaled(series)?, shares))
             }
             _ => None,
         };
-        let make = |run: &Run| match &located_by {
+        let make = |run: &AlarmRun| match &located_by {
             Some((scaled, shares)) => {
                 let rows = taking_part(&scores, shares, &run.rows);
                 located(scaled, rows.clone(), alarm_of(rows, run.open, &scores, &followed.p))
@@ -102,7 +104,8 @@ impl Detectors {
             return Err(self.without_thresholds(kind));
         };
         let scores = self.score(generator, series, config, control)?;
-        let rule = Rule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
+        let rule =
+            FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
         Ok(reference.follow(&scores, &rule).p)
     }
 

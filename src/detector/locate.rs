@@ -9,21 +9,21 @@ use std::ops::Range;
 use super::evidence::{LEAST_UNIT, Scaled};
 use crate::alarm::{Alarm, Direction};
 
-/// Deviations, in units of what is usual near by, that a row is odd from.
+/// Deviation from which on a row is odd, in units of what is usual nearby.
 const ODD: f32 = 4.0;
-/// No deviation counts for more.
+/// Largest deviation that counts.
 const MOST: f32 = 12.0;
 /// Fewest rows that say what is usual.
 const FEWEST: usize = 16;
 /// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
 const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
-/// Share of the squared deviations of a run, beyond those of noise, that the odd rows must have: else all of
-/// it is the alarm.
+/// Share of the squared deviations of a run, less those of noise, that the odd rows must hold: else the
+/// whole run is the alarm.
 const CAPTURED: f32 = 0.5;
-/// A deviation up to this is noise; in that sum none counts for more than the other.
+/// In that sum, a deviation up to [`NOISE`] counts nothing, and none counts for more than [`LARGEST`].
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
-/// Share of the movement that must go one way.
+/// Share of all movement that must go one way for an alarm to have a direction.
 const ONE_WAY: f32 = 0.5;
 
 /// Deviations from what was expected.
@@ -36,7 +36,7 @@ struct Deviations {
     units: Vec<f32>,
 }
 
-/// The alarm within `run`, filled in with what rows say.
+/// The alarm within `run`, with its rows, features and expected values.
 pub(super) fn located(series: &Scaled<'_>, run: Range<usize>, alarm: Alarm) -> Alarm {
     let Some(deviations) = Deviations::new(series, &run) else { return alarm };
     let odd = deviations.odd_rows(&run);
@@ -55,7 +55,7 @@ pub(super) fn located(series: &Scaled<'_>, run: Range<usize>, alarm: Alarm) -> A
 }
 
 impl Deviations {
-    /// Of `run` and as many rows beside it as windows reach.
+    /// Of `run` and of as many rows on both sides as windows reach.
     fn new(series: &Scaled<'_>, run: &Range<usize>) -> Option<Self> {
         let (part, reach) = (series.part(run.start), series.size() / 2);
         let rows = run.start.saturating_sub(reach).max(part.start)..(run.end + reach).min(part.end);
@@ -83,8 +83,8 @@ impl Deviations {
         (0..self.units.len()).map(|d| self.deviation(d, t)).fold(0.0, f32::max)
     }
 
-    /// The rows of `run` with the largest sum of (deviation - [`ODD`]), where they have the most of what
-    /// deviates in it.
+    /// The rows of `run` with the largest sum of (deviation - [`ODD`]), where they hold most of its
+    /// deviation.
     fn odd_rows(&self, run: &Range<usize>) -> Option<Range<usize>> {
         let rows = largest_sum(run.clone().map(|t| self.of_row(t).min(MOST) - ODD));
         let rows = rows.start + run.start..rows.end + run.start;
@@ -135,7 +135,7 @@ impl Deviations {
     }
 }
 
-/// What a difference usually is beside the rows `inside`: on the quieter side of them, since the other one
+/// The usual size of a difference next to the rows `inside`, on the quieter side of them: the other side
 /// may have changed, too.
 fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
     let sides = [&differences[..inside.start], &differences[inside.end..]];

@@ -5,23 +5,24 @@
 //! against windows with generated anomalies (`negatives`), and calibrates its thresholds on held-out
 //! windows (`threshold`). No label is looked at.
 
-mod amplitude;
-mod carla;
-mod classifier;
 mod collection;
-mod ensemble;
 mod evidence;
+mod kinds;
 mod labels;
 mod locate;
 mod negatives;
+mod nets;
 mod normal;
-mod reconstruction;
 mod score_rows;
+mod spec;
 mod threshold;
 mod trained;
 pub(crate) mod training;
+mod weights;
 
 pub use collection::Detectors;
+pub(crate) use kinds::spec;
+pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
 pub use labels::Found;
 pub use score_rows::Detector;
 pub use threshold::Calibration;

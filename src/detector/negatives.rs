@@ -26,6 +26,12 @@ const LEAST: f32 = 0.1;
 /// Longest segment of a deformation, in windows: what lies outside the window is cut off.
 const LONGEST: f64 = 1.5;
 
+/// A segment of a window, and the weights of its blending.
+struct Blended {
+    segment: Range<usize>,
+    weights: Vec<f32>,
+}
+
 /// Windows with an anomaly each: values [n, W, D] in z-scores, and which rows it hits, [n, W].
 pub(crate) struct Anomalous {
     pub windows: Vec<f32>,
@@ -34,13 +40,22 @@ pub(crate) struct Anomalous {
     pub missing: Vec<bool>,
 }
 
+/// Which anomalies are drawn.
+#[derive(Clone, Copy)]
+pub(crate) struct NegativesPlan {
+    /// Where they come from.
+    pub source: Negatives,
+    pub seed: u64,
+    /// Residuals of the VAE that are kept; each serves several times, in other segments and features.
+    pub residuals: usize,
+}
+
 /// Where anomalies for training come from.
 pub(crate) struct NegativeSampler<'a> {
     generator: &'a Generator,
     matrix: &'a Matrix,
     starts: &'a [usize],
-    kind: Negatives,
-    seed: u64,
+    plan: NegativesPlan,
     live: Vec<usize>,
     constant: Vec<usize>,
     residuals: Residuals,
@@ -48,26 +63,26 @@ pub(crate) struct NegativeSampler<'a> {
 
 impl<'a> NegativeSampler<'a> {
     /// Anomalies on the windows at `starts` of `matrix` [T, D]; `live` holds the live features.
-    /// `residuals` of the VAE are kept; each serves several times, in other segments and features.
     pub(crate) fn new(
         generator: &'a Generator,
-        (matrix, live): (&'a Matrix, &Matrix),
+        matrix: &'a Matrix,
+        live: &Matrix,
         starts: &'a [usize],
-        (kind, seed): (Negatives, u64),
-        residuals: usize,
+        plan: NegativesPlan,
         control: &dyn Control,
     ) -> Result<Self> {
-        let uses_vae = parts(kind).iter().any(|kind| kind.is_of_the_vae());
+        let NegativesPlan { source, seed, residuals } = plan;
+        let uses_vae = parts(source).iter().any(|kind| kind.is_of_the_vae());
         let residuals = match &generator.vae {
             Some(vae) if uses_vae => {
-                let with_plain = kind == Negatives::Deformed;
-                Residuals::draw(vae, (live, starts), residuals, (seed, with_plain), control)?
+                let with_plain = source == Negatives::Deformed;
+                Residuals::draw(vae, live, starts, residuals, with_plain, seed, control)?
             }
             _ => Residuals::default(),
         };
         let (live, constant) =
             (generator.normaliser.live_features(), generator.normaliser.constant_features());
-        Ok(Self { generator, matrix, starts, kind, seed, live, constant, residuals })
+        Ok(Self { generator, matrix, starts, plan, live, constant, residuals })
     }
 
     fn size(&self) -> usize {
@@ -80,7 +95,7 @@ impl<'a> NegativeSampler<'a> {
         let (windows, missing) = (Vec::new(), Vec::new());
         let mut drawn = Anomalous { windows, hit: vec![false; n * size], missing };
         for (i, hit) in drawn.hit.chunks_exact_mut(size).enumerate() {
-            let mut rng = Rng::new(self.seed, Purpose::Negative, [key, i as u64]);
+            let mut rng = Rng::new(self.plan.seed, Purpose::Negative, [key, i as u64]);
             let (window, missing) = self.draw_one(hit, &mut rng);
             drawn.windows.extend(window);
             drawn.missing.extend(missing);
@@ -90,7 +105,7 @@ impl<'a> NegativeSampler<'a> {
 
     /// A window with an anomaly, and which of its rows lack a value.
     fn draw_one(&self, hit: &mut [bool], rng: &mut Rng) -> (Vec<f32>, Vec<bool>) {
-        let parts = parts(self.kind);
+        let parts = parts(self.plan.source);
         let kind = parts[rng.below(parts.len())];
         let pick = rng.below(self.residuals.starts.len());
         let start = match kind {
@@ -107,7 +122,7 @@ impl<'a> NegativeSampler<'a> {
         }
         let constants_only = self.live.is_empty() || (constants && rng.below(2) == 0);
         if !constants_only {
-            self.hit_live(&mut window, hit, (kind, pick), rng);
+            self.hit_live(&mut window, hit, kind, pick, rng);
         }
         (window, self.matrix.rows_missing(start, self.size()))
     }
@@ -127,7 +142,8 @@ impl<'a> NegativeSampler<'a> {
         &self,
         window: &mut [f32],
         hit: &mut [bool],
-        (kind, pick): (Negatives, usize),
+        kind: Negatives,
+        pick: usize,
         rng: &mut Rng,
     ) {
         let (live, residuals) = (&self.live[..], &self.residuals);
@@ -143,16 +159,16 @@ impl<'a> NegativeSampler<'a> {
                 let deformation = Deformation::draw(self.size(), residuals.starts.len(), rng);
                 let source = DeformedSource { residuals, pick, deformation, live };
                 let placed = self.clipped_segment(rng);
-                let kept = deformation != Deformation::Residual;
-                self.sized(&source, self.view(window), placed, kept, rng)
+                let least = (deformation != Deformation::Residual).then_some(LEAST);
+                self.sized(&source, self.view(window), placed, least, rng)
             }
             Negatives::Genias => {
                 let source = ResidualSource { residuals, pick, live };
-                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+                self.sized(&source, self.view(window), self.blended_segment(rng), None, rng)
             }
             _ => {
                 let source = NoiseSource { live };
-                self.sized(&source, self.view(window), self.blended_segment(rng), false, rng)
+                self.sized(&source, self.view(window), self.blended_segment(rng), None, rng)
             }
         };
         changes.iter().for_each(|change| {
@@ -166,21 +182,22 @@ impl<'a> NegativeSampler<'a> {
     }
 
     /// What a source adds, blended into the window by the weights of the segment and set to a strength
-    /// that is drawn; where sizes are `kept`, only what could not be seen is.
+    /// that is drawn: every change, or only those below a `least` strength.
     fn sized(
         &self,
         source: &impl Source,
         window: Window<'_>,
-        (segment, weights): (Range<usize>, Vec<f32>),
-        kept: bool,
+        placed: Blended,
+        least: Option<f32>,
         rng: &mut Rng,
     ) -> (Range<usize>, Vec<Change>) {
+        let Blended { segment, weights } = placed;
         let strength = rng.log_uniform(STRENGTH.0, STRENGTH.1) as f32;
         let up = rng.below(2) == 0;
         let mut changes = source.changes(window, &segment, rng);
         for Change { delta, .. } in &mut changes {
             delta.iter_mut().zip(&weights).for_each(|(delta, weight)| *delta *= weight);
-            if !kept || rms(delta) < LEAST {
+            if least.is_none_or(|least| rms(delta) < least) {
                 rescale(delta, &weights, strength, up);
             }
         }
@@ -188,22 +205,22 @@ impl<'a> NegativeSampler<'a> {
     }
 
     /// A segment anywhere in the window, and the weights of its blending.
-    fn blended_segment(&self, rng: &mut Rng) -> (Range<usize>, Vec<f32>) {
+    fn blended_segment(&self, rng: &mut Rng) -> Blended {
         let segment = self.segment(rng);
         let weights = blend_weights(segment.len());
-        (segment, weights)
+        Blended { segment, weights }
     }
 
     /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
-    /// have begun before the window, and may end behind it.
-    fn clipped_segment(&self, rng: &mut Rng) -> (Range<usize>, Vec<f32>) {
+    /// have begun before the window, and may end after it.
+    fn clipped_segment(&self, rng: &mut Rng) -> Blended {
         let size = self.size();
         let length = (rng.log_uniform(1.0, LONGEST * size as f64).round() as usize).max(1);
-        let end = 1 + rng.below(size + length - 1); // behind its last row; its first is end - length
-        let rows = end.saturating_sub(length)..end.min(size);
+        let end = 1 + rng.below(size + length - 1); // after its last row; its first is end - length
+        let segment = end.saturating_sub(length)..end.min(size);
         let missed = length.saturating_sub(end);
-        let weights = blend_weights(length)[missed..missed + rows.len()].to_vec();
-        (rows, weights)
+        let weights = blend_weights(length)[missed..missed + segment.len()].to_vec();
+        Blended { segment, weights }
     }
 
     /// A segment of log-uniform length, anywhere in the window.
@@ -285,8 +302,9 @@ mod tests {
         key: u64,
     ) -> Drawn {
         let (generator, matrix, live) = data;
+        let plan = NegativesPlan { source: kind.0, seed: kind.1, residuals: 64 };
         let source =
-            NegativeSampler::new(generator, (matrix, live), &[START], kind, 64, &RunToEnd).unwrap();
+            NegativeSampler::new(generator, matrix, live, &[START], plan, &RunToEnd).unwrap();
         let Anomalous { windows, hit, .. } = source.draw(n, key);
         let features = matrix.features();
         assert_eq!((windows.len(), hit.len()), (n * WINDOW * features, n * WINDOW));
@@ -369,8 +387,8 @@ mod tests {
         let vae = generator.vae.as_ref().unwrap();
         let source = |kind| {
             let starts = &[0, START, 90];
-            NegativeSampler::new(&generator, (&matrix, &live), starts, (kind, 0), 64, &RunToEnd)
-                .unwrap()
+            let plan = NegativesPlan { source: kind, seed: 0, residuals: 64 };
+            NegativeSampler::new(&generator, &matrix, &live, starts, plan, &RunToEnd).unwrap()
         };
         for kind in KINDS.into_iter().filter(|kind| *kind != Negatives::Deformed) {
             assert!(source(kind).residuals.plain.is_empty(), "{kind:?}");

@@ -1,8 +1,10 @@
 //! The windows of a series that detectors are trained and calibrated on.
 
+use std::cell::OnceCell;
+
 use candle_core::{Device, Tensor};
 
-use super::negatives::{Anomalous, NegativeSampler};
+use super::negatives::{Anomalous, NegativeSampler, NegativesPlan};
 use crate::config::{Aggregate, Negatives};
 use crate::data::batches::map_shares;
 use crate::data::normalise::Matrix;
@@ -16,8 +18,35 @@ use crate::runtime::control::Control;
 /// Held-out windows that a detector is calibrated on, and as many with anomalies.
 const EXAMINED: usize = 256;
 
-/// Windows of scores that begin within the rows of one.
+/// Scored windows that begin within the rows of one.
 const SCORED: usize = 4;
+
+/// What a detector is trained on: a series, and its normal windows once they are asked for.
+pub(crate) struct TrainingData<'a> {
+    pub generator: &'a Generator,
+    pub series: &'a Series<'a>,
+    normal: OnceCell<NormalWindows<'a>>,
+}
+
+impl<'a> TrainingData<'a> {
+    pub(crate) fn new(generator: &'a Generator, series: &'a Series<'a>) -> Self {
+        Self { generator, series, normal: OnceCell::new() }
+    }
+
+    /// The normal windows; all generated anomalies are made of them, with the VAE.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] where there is no VAE, [`crate::Error::TooShort`],
+    /// [`crate::Error::NoWindow`], [`crate::Error::Interrupted`].
+    pub(crate) fn windows(&self, control: &dyn Control) -> Result<&NormalWindows<'a>> {
+        self.generator.require_vae()?;
+        if let Some(normal) = self.normal.get() {
+            return Ok(normal);
+        }
+        let normal = NormalWindows::new(self.generator, self.series, control)?;
+        Ok(self.normal.get_or_init(|| normal))
+    }
+}
 
 /// The normal windows of a series, as a detector sees them.
 pub(crate) struct NormalWindows<'a> {
@@ -34,11 +63,7 @@ pub(crate) struct NormalWindows<'a> {
 
 impl<'a> NormalWindows<'a> {
     /// The same windows as the VAE's: to train on and held out.
-    pub(crate) fn new(
-        generator: &'a Generator,
-        series: &Series<'_>,
-        control: &dyn Control,
-    ) -> Result<Self> {
+    fn new(generator: &'a Generator, series: &Series<'_>, control: &dyn Control) -> Result<Self> {
         let config = &generator.config;
         let starts = clean_starts(series, config)?;
         let (train, validation) = windows::split(&starts, config.window, config.validation);
@@ -52,7 +77,7 @@ impl<'a> NormalWindows<'a> {
         self.generator.config.window
     }
 
-    /// What `work` gives for the rows of the held-out windows, put together as scores are: time order.
+    /// What `work` gives for the rows of the held-out windows, combined as scores are, in time order.
     pub(crate) fn held_out_scores(
         &self,
         control: &dyn Control,
@@ -75,16 +100,14 @@ impl<'a> NormalWindows<'a> {
         Ok((0..last + size - first).filter_map(|t| rows.get(t, 0)).collect())
     }
 
-    /// Anomalies on the windows at `starts`; `residuals` of the VAE are kept for them.
-    pub(crate) fn source<'b>(
+    /// Anomalies on the windows at `starts`.
+    pub(crate) fn negatives<'b>(
         &'b self,
         starts: &'b [usize],
-        kind: (Negatives, u64),
-        residuals: usize,
+        plan: NegativesPlan,
         control: &dyn Control,
     ) -> Result<NegativeSampler<'b>> {
-        let matrices = (&self.matrix, &self.live);
-        NegativeSampler::new(self.generator, matrices, starts, kind, residuals, control)
+        NegativeSampler::new(self.generator, &self.matrix, &self.live, starts, plan, control)
     }
 }
 
@@ -114,7 +137,8 @@ impl HeldOut {
         let (anomalous, hit) = (Vec::new(), Vec::new());
         let mut held_out = Self { sizes, normal: values, anomalous, hit, missing };
         for (i, kind) in kinds.iter().enumerate() {
-            let source = normal.source(&normal.validation, (*kind, seed), EXAMINED, control)?;
+            let plan = NegativesPlan { source: *kind, seed, residuals: EXAMINED };
+            let source = normal.negatives(&normal.validation, plan, control)?;
             let Anomalous { windows, hit, missing } =
                 source.draw(EXAMINED / kinds.len(), u64::MAX - i as u64);
             held_out.anomalous.extend(windows);
@@ -180,7 +204,7 @@ impl HeldOut {
     }
 }
 
-/// Those of ascending rows that are at least `step` behind the one before.
+/// Those of ascending rows that are at least `step` rows after the one before.
 fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     for &start in starts {
@@ -191,8 +215,7 @@ fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     kept
 }
 
-/// What belongs to rows that have all values; `missing` says of each row whether it lacks one, or is
-/// empty.
+/// The items of rows that have all values; `missing` marks the rows that lack one, and may be empty.
 fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
     let rows = rows.into_iter().enumerate();
     rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)

@@ -1,10 +1,10 @@
-//! What a detector is: something that scores the rows of windows.
+//! The trait of detectors that score windows row by row.
 
 use candle_core::Tensor;
 
 use crate::error::Result;
 
-/// What scores the rows of windows.
+/// Scores the rows of windows.
 pub trait Detector: Sync + Send {
     /// Scores of the rows of windows [B, W, D] (every feature in its own scale, see
     /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more anomalous.
@@ -12,6 +12,15 @@ pub trait Detector: Sync + Send {
     /// # Errors
     /// When the shape does not fit the detector.
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>>;
+
+    /// What each feature adds to the score of each row: [B * W * D] values >= 0; `None` for a detector
+    /// that cannot tell features apart.
+    ///
+    /// # Errors
+    /// When the shape does not fit the detector.
+    fn features(&self, _windows: &Tensor) -> Result<Option<Vec<f32>>> {
+        Ok(None)
+    }
 }
 
 /// The mean of several.

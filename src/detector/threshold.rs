@@ -56,8 +56,8 @@ impl Calibration {
         }
     }
 
-    /// From scores of normal rows alone: `auto` is above all of them, and above what one row in
-    /// ten thousand passes by their tail.
+    /// From scores of normal rows alone: `auto` is above all of them, and above the score that one
+    /// row in ten thousand exceeds, by their tail.
     pub(crate) fn of_normal(normal: &[f32]) -> Self {
         let mut sorted: Vec<f64> = normal.iter().map(|score| f64::from(*score)).collect();
         sorted.sort_by(f64::total_cmp);

@@ -34,7 +34,7 @@ const PSI_AT_ONE: f64 = 1.1;
 const COPY: f64 = 0.01;
 
 /// What calibration finds and generation reads.
-pub(crate) struct Learned {
+pub(crate) struct Calibrated {
     /// The net with its calibrated psi.
     pub vae: Vae,
     pub tau: BTreeMap<Distance, f64>,
@@ -115,7 +115,7 @@ impl<'a> Samples<'a> {
         self.task.config
     }
 
-    /// How the features go together in training windows; `None` for a single one.
+    /// Correlation of the features in training windows; `None` for a single one.
     fn correlation(&self, decoded: &[f32]) -> Result<Option<Correlation>> {
         let (matrix, series) = (self.task.matrix, self.series);
         if matrix.features() < 2 {
@@ -136,7 +136,7 @@ pub(crate) fn calibrate(
     vae: &Vae,
     samples: &Samples<'_>,
     control: &dyn Control,
-) -> Result<(Learned, Report)> {
+) -> Result<(Calibrated, Report)> {
     let (psi, in_band) = calibrate_psi(vae, samples, control)?;
     let vae = vae.with_psi(psi)?;
     let (r2, r2_pca) = reconstruction(&vae, samples, control)?;
@@ -148,7 +148,7 @@ pub(crate) fn calibrate(
     let correlation = samples.correlation(&decoded)?;
     let (tau, local_tau) = thresholds(&vae, samples, &normal_range, control)?;
     let kinds = Clusters::default();
-    let mut learned = Learned { vae, tau, local_tau, normal_range, correlation, kinds };
+    let mut learned = Calibrated { vae, tau, local_tau, normal_range, correlation, kinds };
     let probe = generation(&learned, samples, control)?;
     learned.kinds =
         Clusters::find(&probe.descriptors, samples.config().kinds, samples.config().seed);
@@ -193,7 +193,7 @@ fn calibrate_psi(
     let by_reconstruction = config.margin == Margin::Reconstruction;
     let psi = if config.calibrate && by_reconstruction {
         let target = 0.5 * (config.delta_min + config.delta_max);
-        latents.calibrate(vae, (vae.psi()?, target), control)?
+        latents.calibrate(vae, vae.psi()?, target, control)?
     } else {
         vae.psi()?
     };
@@ -263,12 +263,12 @@ fn latents(
 }
 
 /// One anomaly per held-out window, as the preset makes them that belongs to the training.
-fn generation(learned: &Learned, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
+fn generation(learned: &Calibrated, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
     let config = GenerateConfig::preset(match samples.config().margin {
         Margin::Input => Preset::Paper,
         Margin::Reconstruction => Preset::Default,
     });
-    let Learned { vae, tau, local_tau, normal_range, .. } = learned;
+    let Calibrated { vae, tau, local_tau, normal_range, .. } = learned;
     let rule = Rule::new(&config, tau, local_tau.as_ref(), normal_range);
     let prober = Prober { vae, rule, config: &config, distances: &[] };
     prober.probe(&samples.fresh, samples.config(), control)
@@ -310,7 +310,7 @@ impl Probe {
     }
 }
 
-/// Makes one anomaly per window, and looks at it.
+/// Makes one anomaly per window, and measures it.
 struct Prober<'a> {
     vae: &'a Vae,
     rule: Rule<'a>,

@@ -1,6 +1,6 @@
 //! Columns to generator: windows, normalise, PCA, training and calibration.
 
-use super::calibrate::{Learned, Samples, calibrate};
+use super::calibrate::{Calibrated, Samples, calibrate};
 use super::fitted::Generator;
 use super::report::{Health, Report};
 use crate::anomaly::domain::FeatureDomain;
@@ -15,7 +15,7 @@ use crate::stats::pca::Pca;
 use crate::vae::train::{StopReason, Task, train};
 use crate::vae::{Architecture, Vae, readout};
 
-/// Windows that the principal components are taken of.
+/// Most windows that the principal components are computed from.
 const PCA_WINDOWS: usize = 1200;
 
 /// Fits a generator to the clean rows of a series; no detector.
@@ -99,7 +99,7 @@ fn fit_tame(
         pca: config.linear_path.then_some(&pca),
     };
     let (learned, report) = fit_vae(&task, series, &pca, report, control)?;
-    let Learned { vae, tau, local_tau, normal_range, correlation, kinds } = learned;
+    let Calibrated { vae, tau, local_tau, normal_range, correlation, kinds } = learned;
     let vae = Some(vae);
     Ok((Generator { vae, tau, local_tau, normal_range, correlation, kinds, ..generator }, report))
 }
@@ -111,7 +111,7 @@ fn fit_vae(
     pca: &Pca,
     report: Report,
     control: &dyn Control,
-) -> Result<(Learned, Report)> {
+) -> Result<(Calibrated, Report)> {
     let trained = train(task, control)?;
     let mut parameters = trained.parameters;
     if task.config.linear_path && task.config.refit {

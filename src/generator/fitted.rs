@@ -1,4 +1,4 @@
-//! The generator: what a fit leaves of a series to make anomalies with.
+//! The generator: what is kept of a fit to make anomalies.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::data::windows::usable_stretches;
 use crate::error::{Error, Result};
 use crate::vae::Vae;
 
-/// A fitted VAE, and what was learned of its anomalies.
+/// A fitted VAE, and what was learned about its anomalies.
 #[derive(Clone, Debug)]
 pub struct Generator {
     /// How it was fitted.
@@ -33,7 +33,7 @@ pub struct Generator {
     pub local_tau: Option<LocalTau>,
     /// Normal variation of the live features.
     pub normal_range: NormalRange,
-    /// How the live features go together, where there are two or more.
+    /// Correlation of the live features, where there are two or more.
     pub(crate) correlation: Option<Correlation>,
     /// Kinds of the anomalies that it makes on held-out windows.
     pub kinds: Clusters,
@@ -55,7 +55,7 @@ impl Generator {
         }
     }
 
-    /// Refuses a generator that was not trained, of features that move.
+    /// Refuses a generator without a VAE although features move.
     pub(crate) fn require_vae(&self) -> Result<()> {
         if self.vae.is_some() || self.normaliser.live_features().is_empty() {
             return Ok(());

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::fitted::Generator;
 use crate::config::{Aggregate, WINDOW_BUDGET};
-use crate::data::batches::{covering_windows, pass};
+use crate::data::batches::{covering, covering_windows, pass};
 use crate::data::overlap::Overlap;
 use crate::data::series::Series;
 use crate::data::windows;
@@ -37,8 +37,9 @@ pub(crate) fn reconstruct(
     let work = |x: &Tensor| vae.as_ref().map_or(Ok(Vec::new()), |vae| vae.decode_mean(x));
     let matrix = normaliser.apply(series, control)?;
     let stretches = generator.stretches(series, |_| true)?;
-    let windows = (config.window, None);
-    covering_windows((series, &matrix), &stretches, windows, control, work, |at, decoded| {
+    let size = config.window;
+    let starts = covering(series, &stretches, size, None);
+    covering_windows(series, &matrix, &starts, size, control, work, |at, decoded| {
         rows.add(at, decoded)
     })?;
     let mut values: Vec<Vec<f64>> =

@@ -1,7 +1,6 @@
-//! What a fit was worth: numbers that nothing reads at inference.
+//! Diagnostics of a fit: numbers that inference does not read.
 
-use serde::{Deserialize, Serialize};
-
+use crate::config::names;
 use crate::vae::train::{Progress, StopReason};
 
 /// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
@@ -36,38 +35,23 @@ pub struct Report {
     pub history: Vec<Progress>,
 }
 
-/// A named warning about a fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// No latent unit carries information: the KL weight is too high, or the data is noise.
-    PosteriorCollapse,
-    /// psi stayed at 1: perturbed windows equal plain reconstructions.
-    PsiAtOne,
-    /// The deviation patch replaces almost nothing (below 1 %).
-    PatchInert,
-    /// The deviation patch replaces everything (above 99 %).
-    PatchTotal,
-    /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
-    Underfit,
-    /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
-    CopiesInput,
-    /// A few training values are so far away that they were left out, or that they make up nearly all
-    /// of a feature's variance.
-    WildValues,
-}
-
-impl Health {
-    /// Its name in `describe()`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PosteriorCollapse => "posterior_collapse",
-            Self::PsiAtOne => "psi_at_one",
-            Self::PatchInert => "patch_inert",
-            Self::PatchTotal => "patch_total",
-            Self::Underfit => "underfit",
-            Self::CopiesInput => "copies_input",
-            Self::WildValues => "wild_values",
-        }
+names! {
+    /// A named warning about a fit.
+    pub enum Health {
+        /// No latent unit carries information: the KL weight is too high, or the data is noise.
+        PosteriorCollapse = "posterior_collapse",
+        /// psi stayed at 1: perturbed windows equal plain reconstructions.
+        PsiAtOne = "psi_at_one",
+        /// The deviation patch replaces almost nothing (below 1 %).
+        PatchInert = "patch_inert",
+        /// The deviation patch replaces everything (above 99 %).
+        PatchTotal = "patch_total",
+        /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
+        Underfit = "underfit",
+        /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
+        CopiesInput = "copies_input",
+        /// A few training values are so far away that they were left out, or that they make up nearly
+        /// all of a feature's variance.
+        WildValues = "wild_values",
     }
 }

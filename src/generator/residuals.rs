@@ -17,7 +17,7 @@ use crate::vae::{Vae, halves, sigma};
 
 /// psi of a residual, log-uniform.
 const PSI: (f64, f64) = (1.5, 8.0);
-/// Share of the residuals that come of a sparse shift of the latent mean instead.
+/// Share of the residuals that are made by a sparse shift of the latent mean instead.
 const MEAN_SHIFTS: f64 = 0.5;
 /// Share of the latent units that such a shift moves.
 const SHIFTED_UNITS: f64 = 0.06;
@@ -35,12 +35,14 @@ pub(crate) struct Residuals {
 
 impl Residuals {
     /// Of `count` of the windows at `starts` of the live features, drawn anew, each with a psi of its
-    /// own; with dec(mu) on demand.
+    /// own; with dec(mu) where asked for.
     pub(crate) fn draw(
         vae: &Vae,
-        (live, starts): (&Matrix, &[usize]),
+        live: &Matrix,
+        starts: &[usize],
         count: usize,
-        (seed, with_plain): (u64, bool),
+        with_plain: bool,
+        seed: u64,
         control: &dyn Control,
     ) -> Result<Self> {
         let parts = spread_over_pool(count.div_ceil(INFERENCE_SHARE), control, |share| {
@@ -59,7 +61,7 @@ impl Residuals {
     }
 
     /// Live feature `i` of `width` of residual `pick` over `segment`.
-    fn residual(&self, pick: usize, (i, width): (usize, usize), segment: Range<usize>) -> Vec<f32> {
+    fn residual(&self, pick: usize, i: usize, width: usize, segment: Range<usize>) -> Vec<f32> {
         let first = pick * self.window;
         segment.map(|t| self.values[(first + t) * width + i]).collect()
     }
@@ -77,7 +79,7 @@ impl Source for ResidualSource<'_> {
         let width = self.live.len();
         let hit = rng.few_of(width);
         let change = |i: usize| {
-            let delta = self.residuals.residual(self.pick, (i, width), segment.clone());
+            let delta = self.residuals.residual(self.pick, i, width, segment.clone());
             Change { feature: self.live[i], delta }
         };
         hit.into_iter().map(change).collect()
@@ -100,7 +102,7 @@ impl Source for DeformedSource<'_> {
         let change = |i: usize| {
             let own = window.column(self.live[i]);
             let plain = decodings.column(self.pick, i);
-            let residual = self.residuals.residual(self.pick, (i, width), 0..rows);
+            let residual = self.residuals.residual(self.pick, i, width, 0..rows);
             let feature = Feature { d: i, own: &own, plain: &plain, residual: &residual };
             let delta = self.deformation.change(decodings, &feature, segment.clone(), rng);
             Change { feature: self.live[i], delta }
@@ -110,7 +112,7 @@ impl Source for DeformedSource<'_> {
 }
 
 /// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
-/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. On demand dec(mu), too.
+/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. Also dec(mu), where asked for.
 fn residual_share(
     vae: &Vae,
     starts: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Fused residual blocks, one behind the other, as one operation.
+//! Fused residual blocks, one after the other, as one operation.
 //!
 //! candle keeps a gradient per tensor that it fills with zeros and adds to. Inside one operation the
 //! gradient of a hidden activation is written once, already gated by its ReLU, and the two ways
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::conv::Conv;
-use super::conv::Size;
+use super::conv::ConvSize;
 use super::elementwise::{column_sums, gate, through_relu};
 use super::gradients;
 use super::scratch::Scratch;
@@ -28,31 +28,24 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn size(&self, batch: usize, rows: usize) -> Result<Size> {
+    fn size(&self, batch: usize, rows: usize) -> Result<ConvSize> {
         let (_, inputs, outputs) = self.weight.dims3()?;
-        Ok(Size { batch, rows, inputs, outputs })
+        Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
-    fn forward(
-        &self,
-        x: &[f32],
-        size: Size,
-        residual: Option<&[f32]>,
-        relu: bool,
-    ) -> Result<Vec<f32>> {
+    fn forward(&self, x: &[f32], size: ConvSize, finish: Finish<'_>) -> Result<Vec<f32>> {
         with_slices([&self.weight, &self.bias], |[weight, bias]| {
-            let finish = Finish { bias: Some(bias), residual, relu, gate: None };
-            self.geometry.forward(x, weight, size, finish)
+            self.geometry.forward(x, weight, size, Finish { bias: Some(bias), ..finish })
         })
     }
 
     /// Hands over dW and db.
-    fn hand_over(&self, x: &[f32], g: &[f32], size: Size) -> Result<()> {
+    fn hand_over(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<()> {
         gradients::hand_over(&self.weight, || self.geometry.weight_gradient(x, g, size))?;
         gradients::hand_over(&self.bias, || Ok(column_sums(g, size.outputs)))
     }
 
-    fn input_gradient(&self, g: &[f32], size: Size, finish: Finish<'_>) -> Result<Vec<f32>> {
+    fn input_gradient(&self, g: &[f32], size: ConvSize, finish: Finish<'_>) -> Result<Vec<f32>> {
         with_slices([&self.weight], |[weight]| {
             self.geometry.input_gradient(g, weight, size, finish)
         })
@@ -70,7 +63,7 @@ pub struct Block {
     pub skip: Option<Layer>,
 }
 
-/// Blocks one behind the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
+/// Blocks one after the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
 /// at.
 ///
 /// Weights and biases are all variables or all constants. Gradients of variables are taken by
@@ -92,14 +85,14 @@ pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
 
 /// Sizes of the two convolutions of a block; that of a skip begins as the first one's.
 struct Sizes {
-    first: Size,
-    second: Size,
+    first: ConvSize,
+    second: ConvSize,
     rows: usize,
 }
 
 /// What a backward pass needs of a block: the output of its first convolution, and its own output
 /// where another block follows.
-struct Kept {
+struct Activations {
     hidden: Vec<f32>,
     output: Vec<f32>,
 }
@@ -128,18 +121,19 @@ impl Block {
         Ok(Sizes { first, second, rows })
     }
 
-    fn forward(&self, x: &[f32], sizes: &Sizes) -> Result<Kept> {
-        let hidden = self.first.forward(x, sizes.first, None, true)?;
+    fn forward(&self, x: &[f32], sizes: &Sizes) -> Result<Activations> {
+        let relu = Finish { relu: true, ..Finish::default() };
+        let hidden = self.first.forward(x, sizes.first, relu)?;
         let skipped = match &self.skip {
             Some(skip) => {
-                let size = Size { outputs: sizes.second.outputs, ..sizes.first };
-                Some(Scratch::from(skip.forward(x, size, None, false)?))
+                let size = ConvSize { outputs: sizes.second.outputs, ..sizes.first };
+                Some(Scratch::from(skip.forward(x, size, Finish::default())?))
             }
             None => None,
         };
         let residual = Some(skipped.as_deref().unwrap_or(x));
-        let output = self.second.forward(&hidden, sizes.second, residual, true)?;
-        Ok(Kept { hidden, output })
+        let output = self.second.forward(&hidden, sizes.second, Finish { residual, ..relu })?;
+        Ok(Activations { hidden, output })
     }
 
     /// dx, where it is `wanted`, of the gradient g in front of the last ReLU; the gradients of the
@@ -158,7 +152,7 @@ impl Block {
         self.first.hand_over(x, &g_hidden, sizes.first)?;
         let mut skipped = None;
         if let Some(skip) = &self.skip {
-            let size = Size { outputs: sizes.second.outputs, ..sizes.first };
+            let size = ConvSize { outputs: sizes.second.outputs, ..sizes.first };
             skip.hand_over(x, g, size)?;
             if wanted {
                 skipped = Some(Scratch::from(skip.input_gradient(g, size, Finish::default())?));
@@ -173,7 +167,7 @@ impl Block {
 struct Blocks {
     blocks: Vec<Block>,
     /// Where a backward pass may follow.
-    kept: Option<OnceLock<Vec<Kept>>>,
+    kept: Option<OnceLock<Vec<Activations>>>,
 }
 
 impl Blocks {
@@ -233,18 +227,18 @@ impl CustomOp3 for Blocks {
     ) -> Result<(CpuStorage, Shape)> {
         let all = self.sizes(x_layout.shape())?;
         let x = slice(x, x_layout)?;
-        let mut kept: Vec<Kept> = Vec::with_capacity(self.blocks.len());
+        let mut kept: Vec<Activations> = Vec::with_capacity(self.blocks.len());
         for (block, sizes) in self.blocks.iter().zip(&all) {
             let step = block.forward(kept.last().map_or(x, |last| &last.output), sizes)?;
             if self.kept.is_none() {
-                kept.drain(..).for_each(Kept::recycle);
+                kept.drain(..).for_each(Activations::recycle);
             }
             kept.push(step);
         }
         let out = kept.last_mut().map(|last| std::mem::take(&mut last.output)).unwrap_or_default();
         match &self.kept {
             Some(slot) => drop(slot.set(kept)),
-            None => kept.into_iter().for_each(Kept::recycle),
+            None => kept.into_iter().for_each(Activations::recycle),
         }
         let shape = match all.last() {
             Some(last) => (last.second.batch, last.rows, last.second.outputs).into(),
@@ -269,7 +263,7 @@ impl CustomOp3 for Blocks {
     }
 }
 
-impl Kept {
+impl Activations {
     /// Gives the memory to the next operations.
     fn recycle(self) {
         drop([Scratch::from(self.hidden), Scratch::from(self.output)]);
@@ -279,6 +273,6 @@ impl Kept {
 impl Drop for Blocks {
     fn drop(&mut self) {
         let kept = self.kept.take().and_then(OnceLock::into_inner);
-        kept.into_iter().flatten().for_each(Kept::recycle);
+        kept.into_iter().flatten().for_each(Activations::recycle);
     }
 }

@@ -10,9 +10,16 @@ use super::{Block, Conv, Layer};
 ///
 /// # Errors
 /// When shapes do not agree.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
-    let y = x.matmul(weight)?.broadcast_add(bias)?;
-    if relu { y.relu() } else { Ok(y) }
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.matmul(weight)?.broadcast_add(bias)
+}
+
+/// Twin of [`super::linear_relu`].
+///
+/// # Errors
+/// When shapes do not agree.
+pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    linear(x, weight, bias)?.relu()
 }
 
 /// Twin of [`super::conv`]: a sum of one product per tap over the zero-padded input.
@@ -58,14 +65,14 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When shapes do not agree.
 pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
-    let convolve = |x: &Tensor, layer: &Layer, relu: bool| {
-        conv(x, &layer.weight, &layer.bias, Conv { relu, ..layer.geometry })
+    let convolve = |x: &Tensor, layer: &Layer| {
+        conv(x, &layer.weight, &layer.bias, Conv { relu: false, ..layer.geometry })
     };
     let mut hidden = x.clone();
     for block in blocks {
-        let inner = convolve(&convolve(&hidden, &block.first, true)?, &block.second, false)?;
+        let inner = convolve(&convolve(&hidden, &block.first)?.relu()?, &block.second)?;
         let skipped = match &block.skip {
-            Some(skip) => convolve(&hidden, skip, false)?,
+            Some(skip) => convolve(&hidden, skip)?,
             None => hidden,
         };
         hidden = (inner + skipped)?.relu()?;

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::elementwise::column_sums;
 use super::gradients;
 use super::storage::{Before, slice, with_slices};
-use super::tiles::{Finish, Map, Reads, Rows, Weight, correlate, outer};
+use super::tiles::{Finish, Map, Reads, RowBlock, Weight, correlate, outer};
 
 /// Geometry of a convolution over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Conv {
     pub dilation: usize,
     /// Zero rows in front.
     pub left: usize,
-    /// Zero rows behind.
+    /// Zero rows after the last.
     pub right: usize,
     /// Whether ReLU follows.
     pub relu: bool,
@@ -28,14 +28,14 @@ pub struct Conv {
 
 /// Windows, rows of each, and channels of input and output.
 #[derive(Clone, Copy)]
-pub(super) struct Size {
+pub(super) struct ConvSize {
     pub(super) batch: usize,
     pub(super) rows: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
 }
 
-impl Size {
+impl ConvSize {
     /// A weight [K, C, O] whose taps begin at `taps`.
     fn weight<'a>(&self, values: &'a [f32], taps: &'a [usize]) -> Weight<'a> {
         let Self { inputs, outputs, .. } = *self;
@@ -45,8 +45,8 @@ impl Size {
 
 impl Conv {
     /// Sees the present and the past only: K - 1 dilated taps of zeros in front.
-    pub fn causal(kernel: usize, stride: usize, dilation: usize, relu: bool) -> Self {
-        Self { kernel, stride, dilation, left: (kernel - 1) * dilation, right: 0, relu }
+    pub fn causal(kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self { kernel, stride, dilation, left: (kernel - 1) * dilation, right: 0, relu: false }
     }
 
     /// Output row t sees rows t - K/2 ..= t + K/2, for odd K.
@@ -63,13 +63,13 @@ impl Conv {
     }
 
     /// Sizes of x [B, T, C] and weight [K, C, O].
-    fn size(&self, x: &Layout, weight: &Layout) -> Result<Size> {
+    fn size(&self, x: &Layout, weight: &Layout) -> Result<ConvSize> {
         let (batch, rows, inputs) = x.shape().dims3()?;
         let (kernel, expected, outputs) = weight.shape().dims3()?;
         if (kernel, expected) != (self.kernel, inputs) {
             candle_core::bail!("conv: weight {kernel}x{expected}, needs {}x{inputs}", self.kernel);
         }
-        Ok(Size { batch, rows, inputs, outputs })
+        Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
     /// Input rows that every output row of `batch` windows reads.
@@ -95,7 +95,7 @@ impl Conv {
     }
 
     /// Where each tap of a weight [K, C, O] begins.
-    fn taps(&self, size: Size) -> Vec<usize> {
+    fn taps(&self, size: ConvSize) -> Vec<usize> {
         (0..self.kernel).map(|k| k * size.inputs * size.outputs).collect()
     }
 
@@ -104,12 +104,12 @@ impl Conv {
         &self,
         x: &[f32],
         weight: &[f32],
-        size: Size,
+        size: ConvSize,
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
         let taps = self.taps(size);
         let reads = self.reads(size.batch, size.rows);
-        let x = Rows { values: x, width: size.inputs };
+        let x = RowBlock { values: x, width: size.inputs };
         correlate(x, size.weight(weight, &taps), &reads, finish)
     }
 
@@ -118,21 +118,22 @@ impl Conv {
         &self,
         g: &[f32],
         weight: &[f32],
-        size: Size,
+        size: ConvSize,
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
         let taps = self.taps(size);
         let weight = size.weight(weight, &taps).transposed();
         let receives = self.receives(size.batch, size.rows);
-        correlate(Rows { values: g, width: size.outputs }, weight, &receives, finish)
+        correlate(RowBlock { values: g, width: size.outputs }, weight, &receives, finish)
     }
 
     /// dW [K, C, O] of the gradient g [B T', O].
-    pub(super) fn weight_gradient(&self, x: &[f32], g: &[f32], size: Size) -> Result<Vec<f32>> {
-        let Size { inputs, outputs, .. } = size;
+    pub(super) fn weight_gradient(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<Vec<f32>> {
+        let ConvSize { inputs, outputs, .. } = size;
         let mut dw = vec![0f32; self.kernel * inputs * outputs];
         let reads = self.reads(size.batch, size.rows);
-        let (x, g) = (Rows { values: x, width: inputs }, Rows { values: g, width: outputs });
+        let (x, g) =
+            (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
         outer(x, g, &reads, (&self.taps(size), outputs), &mut dw)?;
         Ok(dw)
     }
@@ -248,7 +249,7 @@ impl CustomOp3 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (batch, rows, inputs) = x.dims3()?;
         let outputs = bias.elem_count();
-        let size = Size { batch, rows, inputs, outputs };
+        let size = ConvSize { batch, rows, inputs, outputs };
         let (dx, dw, db) =
             with_slices([x, weight, output, gradient], |[x_data, w_data, y, dy]| {
                 let g = Before::new(dy, y, self.relu);

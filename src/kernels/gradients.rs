@@ -16,12 +16,12 @@ use super::matrix::{View, matmul, matmul_into};
 use super::storage::with_slices;
 
 thread_local! {
-    static OPEN: RefCell<Option<HashMap<TensorId, Part>>> = const { RefCell::new(None) };
+    static OPEN: RefCell<Option<HashMap<TensorId, PartialGradient>>> = const { RefCell::new(None) };
 }
 
 /// The gradient of one weight by one share of a batch.
 #[derive(Debug)]
-enum Part {
+enum PartialGradient {
     /// Its values.
     Dense(Vec<f32>),
     /// x^T g, of the layer's input [n, inputs] and the gradient of its output [n, outputs].
@@ -31,7 +31,7 @@ enum Part {
 /// The gradients of one share.
 #[derive(Debug)]
 pub struct Gradients {
-    parts: HashMap<TensorId, Part>,
+    parts: HashMap<TensorId, PartialGradient>,
     rest: GradStore,
 }
 
@@ -49,21 +49,22 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
 /// Hands the gradient of `weight` over; gives it back as a tensor outside of [`backward`].
 pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor>> {
     let left = OPEN.with_borrow_mut(|open| match open {
-        Some(parts) if weight.is_variable() => {
-            add_dense(parts.entry(weight.id()).or_insert(Part::Dense(Vec::new())), gradient)
-        }
+        Some(parts) if weight.is_variable() => add_dense(
+            parts.entry(weight.id()).or_insert(PartialGradient::Dense(Vec::new())),
+            gradient,
+        ),
         _ => Some(gradient),
     });
     left.map(|gradient| Tensor::from_vec(gradient, weight.shape(), weight.device())).transpose()
 }
 
 /// A weight that is used twice has two gradients, which add up.
-fn add_dense(part: &mut Part, gradient: Vec<f32>) -> Option<Vec<f32>> {
+fn add_dense(part: &mut PartialGradient, gradient: Vec<f32>) -> Option<Vec<f32>> {
     match part {
-        Part::Dense(sum) if sum.is_empty() => *sum = gradient,
-        Part::Dense(sum) => add(sum, &gradient),
+        PartialGradient::Dense(sum) if sum.is_empty() => *sum = gradient,
+        PartialGradient::Dense(sum) => add(sum, &gradient),
         // A layer is either linear or not.
-        Part::Product { .. } => return Some(gradient),
+        PartialGradient::Product { .. } => return Some(gradient),
     }
     None
 }
@@ -93,8 +94,8 @@ pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Te
         let Some(parts) = open.as_mut().filter(|_| weight.is_variable()) else { return false };
         let part = parts
             .entry(weight.id())
-            .or_insert_with(|| Part::Product { x: Vec::new(), g: Vec::new() });
-        let Part::Product { x: inputs, g: gradients } = part else { return false };
+            .or_insert_with(|| PartialGradient::Product { x: Vec::new(), g: Vec::new() });
+        let PartialGradient::Product { x: inputs, g: gradients } = part else { return false };
         inputs.extend_from_slice(x);
         gradients.extend_from_slice(g);
         true
@@ -126,7 +127,7 @@ impl<'a> Summed<'a> {
         let products: Vec<(&[f32], &[f32])> = shares
             .iter()
             .filter_map(|share| match share.parts.get(&weight.id()) {
-                Some(Part::Product { x, g }) => Some((x.as_slice(), g.as_slice())),
+                Some(PartialGradient::Product { x, g }) => Some((x.as_slice(), g.as_slice())),
                 _ => None,
             })
             .collect();
@@ -166,10 +167,10 @@ impl<'a> Summed<'a> {
             let n = g.len() / self.cols;
             let taken = range.len() / self.cols;
             let x = View::strided(x.get(first..).unwrap_or_default(), n, taken, inputs);
-            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols, false)?;
+            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols)?;
         }
         for share in self.shares {
-            if let Some(Part::Dense(values)) = share.parts.get(&self.weight.id()) {
+            if let Some(PartialGradient::Dense(values)) = share.parts.get(&self.weight.id()) {
                 add(&mut sum, &values[range.clone()]);
             }
             if let Some(gradient) = share.rest.get(self.weight) {

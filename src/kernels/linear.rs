@@ -11,16 +11,24 @@ use super::storage::{Before, slice, with_slices};
 /// Rows up to which the gradient of the input is computed transposed.
 const FEW_ROWS: usize = 32;
 
-struct Linear {
+struct LinearOp {
     relu: bool,
 }
 
-/// y = x W + b, ReLU of it if `relu`: x [N, I], W [I, O], b [O] -> [N, O].
+/// y = x W + b: x [N, I], W [I, O], b [O] -> [N, O].
 ///
 /// # Errors
 /// When shapes do not agree or a tensor is not f32 on the CPU.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(weight, bias, Linear { relu })
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: false })
+}
+
+/// relu(x W + b), as [`linear`].
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: true })
 }
 
 /// g W^T, [rows, I]. Of few rows it is computed as (W g^T)^T, which reads W where it lies instead of
@@ -39,7 +47,7 @@ fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> 
     Ok(dx)
 }
 
-impl CustomOp3 for Linear {
+impl CustomOp3 for LinearOp {
     fn name(&self) -> &'static str {
         "genias-linear"
     }
@@ -69,7 +77,7 @@ impl CustomOp3 for Linear {
         Ok((CpuStorage::F32(out), (rows, outputs).into()))
     }
 
-    /// dx = g W^T, dW = x^T g, db = sum of g over rows; g = dy where y > 0 behind a ReLU.
+    /// dx = g W^T, dW = x^T g, db = sum of g over rows; g = dy where y > 0 after a ReLU.
     fn bwd(
         &self,
         x: &Tensor,

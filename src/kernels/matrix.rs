@@ -79,20 +79,32 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-/// `a` * `b` into `out`, whose rows are `row_step` apart; added to what is there if `add`.
+/// `a` * `b` into `out`, whose rows are `row_step` apart.
 pub(crate) fn matmul_into(
     a: View<'_>,
     b: View<'_>,
     out: &mut [f32],
     row_step: usize,
-    add: bool,
 ) -> Result<()> {
+    check_output(a, b, out, row_step)?;
+    // SAFETY: the last value written is inside `out`.
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, false) };
+    Ok(())
+}
+
+/// `a` * `b` added to `out`, whose rows are `row_step` apart.
+pub(crate) fn matmul_add(a: View<'_>, b: View<'_>, out: &mut [f32], row_step: usize) -> Result<()> {
+    check_output(a, b, out, row_step)?;
+    // SAFETY: the last value written is inside `out`.
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, true) };
+    Ok(())
+}
+
+fn check_output(a: View<'_>, b: View<'_>, out: &[f32], row_step: usize) -> Result<()> {
     check(a, b)?;
     if out.len() < reach(a.rows, b.cols, row_step, 1) || row_step < b.cols {
         bail!("matmul: {} values for {}x{}", out.len(), a.rows, b.cols);
     }
-    // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, add) };
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The values behind tensors.
+//! The values of tensors, without a copy.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
@@ -28,7 +28,7 @@ impl std::ops::Deref for Before<'_> {
     }
 }
 
-/// The values behind a contiguous CPU storage.
+/// The values of a contiguous CPU storage.
 pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),

@@ -87,7 +87,7 @@ impl Reads {
 
     /// For `batch` windows of `inputs` rows each, and as many of `outputs` rows.
     ///
-    /// Rows that the same taps reach come one behind the other, so that whole tiles leave the other
+    /// Rows that the same taps reach are consecutive, so that whole tiles leave the other
     /// taps out.
     fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
         let step = map.divisor as usize;
@@ -104,8 +104,8 @@ impl Reads {
         for (k, from) in from.chunks_exact_mut(padded.max(1)).enumerate() {
             let mut rest = from;
             for (phase, n) in phases.clone() {
-                let (slots, behind) = rest.split_at_mut(batch * n);
-                rest = behind;
+                let (slots, after) = rest.split_at_mut(batch * n);
+                rest = after;
                 let first = phase as i32 * map.scale + k as i32 * map.tap + map.offset;
                 if first.rem_euclid(map.divisor) != 0 {
                     continue;
@@ -132,7 +132,7 @@ impl Reads {
     }
 
     /// Whether rows are read inside of `source`, and written inside of `size` values.
-    fn check(&self, source: Rows<'_>, width: usize, size: usize) -> Result<()> {
+    fn check(&self, source: RowBlock<'_>, width: usize, size: usize) -> Result<()> {
         let (read, written) = (self.inputs, self.to.len());
         if read * source.width > source.values.len() || written * width > size {
             bail!("rows {read} of {} values, {written} of {width}", source.width);
@@ -143,7 +143,7 @@ impl Reads {
 
 /// Rows of `width` values.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct RowBlock<'a> {
     pub(super) values: &'a [f32],
     pub(super) width: usize,
 }
@@ -201,7 +201,7 @@ impl Finish<'_> {
 /// # Errors
 /// When a row lies outside of its buffer.
 pub(super) fn correlate(
-    x: Rows<'_>,
+    x: RowBlock<'_>,
     weight: Weight<'_>,
     reads: &Reads,
     finish: Finish<'_>,
@@ -236,8 +236,8 @@ pub(super) fn correlate(
 /// # Errors
 /// When a row lies outside of its buffer.
 pub(super) fn outer(
-    x: Rows<'_>,
-    g: Rows<'_>,
+    x: RowBlock<'_>,
+    g: RowBlock<'_>,
     reads: &Reads,
     (taps, step): (&[usize], usize),
     gradient: &mut [f32],
@@ -267,7 +267,7 @@ fn aligned(buffer: &mut Scratch, n: usize) -> &mut [f32] {
 }
 
 struct Correlate<'a> {
-    x: Rows<'a>,
+    x: RowBlock<'a>,
     weight: Weight<'a>,
     reads: &'a Reads,
     finish: Finish<'a>,
@@ -352,7 +352,7 @@ impl Correlate<'_> {
         }
     }
 
-    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros behind
+    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros after
     /// the last.
     #[inline(always)]
     fn pack(&self, first: usize, columns: usize, weights: &mut [f32], bias: &mut [f32]) {
@@ -473,7 +473,7 @@ unsafe fn accumulate<S: Simd, const V: usize>(
     *sums = tile;
 }
 
-/// V vectors that lie one behind the other.
+/// V consecutive vectors.
 ///
 /// # Safety
 /// `from` points to V * lanes values.
@@ -513,14 +513,14 @@ unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
 }
 
 /// A row of the input and the row of the gradient that it meets.
-struct Pair {
+struct RowPair {
     x: *const f32,
     g: *const f32,
 }
 
 struct Outer<'a> {
-    x: Rows<'a>,
-    g: Rows<'a>,
+    x: RowBlock<'a>,
+    g: RowBlock<'a>,
     reads: &'a Reads,
     taps: &'a [usize],
     step: usize,
@@ -583,7 +583,7 @@ impl Outer<'_> {
         // Rows of g, padded to whole vectors.
         let mut block = Scratch::new(BLOCK * width + LINE);
         let block = aligned(&mut block, BLOCK * width);
-        let mut pairs: Vec<Pair> = Vec::with_capacity(BLOCK);
+        let mut pairs: Vec<RowPair> = Vec::with_capacity(BLOCK);
         let padded = self.reads.from.len() / self.reads.taps;
         for (first, to) in (0..).step_by(BLOCK).zip(self.reads.to.chunks(BLOCK)) {
             for (slot, &to) in block.chunks_exact_mut(width).zip(to) {
@@ -595,7 +595,7 @@ impl Outer<'_> {
                 let from = &self.reads.from[k * padded + first..][..to.len()];
                 let rows = from.iter().zip(block.chunks_exact(width));
                 pairs.clear();
-                pairs.extend(rows.filter(|(from, _)| **from != PADDING).map(|(from, g)| Pair {
+                pairs.extend(rows.filter(|(from, _)| **from != PADDING).map(|(from, g)| RowPair {
                     x: self.x.values[*from as usize * self.x.width..].as_ptr(),
                     g: g.as_ptr(),
                 }));
@@ -617,12 +617,12 @@ impl Outer<'_> {
     unsafe fn tile<S: Simd, const V: usize, const R: usize>(
         &mut self,
         simd: S,
-        pairs: &[Pair],
+        pairs: &[RowPair],
         (k, c, panel): (usize, usize, usize),
     ) {
         let columns = V * S::F32_LANES;
         let channels = self.x.width;
-        // Rows behind the last are computed as the last, and not stored.
+        // Rows after the last are computed as the last, and not stored.
         let at: [usize; R] = from_fn(|r| (c + r).min(channels - 1));
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for pair in pairs {
@@ -730,8 +730,10 @@ mod tests {
                     gate: Some(&g),
                 };
                 let mut out = vec![f32::NAN; g.len()];
-                let (x, g) =
-                    (Rows { values: &x, width: inputs }, Rows { values: &g, width: outputs });
+                let (x, g) = (
+                    RowBlock { values: &x, width: inputs },
+                    RowBlock { values: &g, width: outputs },
+                );
                 let op = Correlate { x, weight, reads: &reads, finish, out: out.as_mut_ptr() };
                 arch.dispatch(op);
                 assert_close(&out, &sums);
@@ -750,7 +752,7 @@ mod tests {
         let reads = Reads::new(map, 1, 1, 4, 4);
         let (x, w) = ([0.0; 8], [0.0; 6]);
         let weight = Weight { values: &w, inputs: 2, outputs: 3, taps: &[0], steps: (3, 1) };
-        let rows = |n: usize| Rows { values: &x[..n], width: 2 };
+        let rows = |n: usize| RowBlock { values: &x[..n], width: 2 };
         assert!(correlate(rows(8), weight, &reads, Finish::default()).is_ok());
         assert!(correlate(rows(6), weight, &reads, Finish::default()).is_err());
         let short = Weight { values: &w[..5], ..weight };
@@ -759,7 +761,7 @@ mod tests {
         assert!(correlate(rows(8), weight, &reads, bias).is_err());
         let gate = Finish { gate: Some(&w), ..Finish::default() };
         assert!(correlate(rows(8), weight, &reads, gate).is_err());
-        let g = Rows { values: &[0.0; 12], width: 3 };
+        let g = RowBlock { values: &[0.0; 12], width: 3 };
         assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 6]).is_ok());
         assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 5]).is_err());
         assert!(outer(rows(8), g, &reads, (&[0, 0], 3), &mut [0.0; 6]).is_err());

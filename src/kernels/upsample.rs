@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::conv::Size;
+use super::conv::ConvSize;
 use super::elementwise::{column_sums, through_relu};
 use super::gradients;
 use super::storage::{slice, with_slices};
-use super::tiles::{Finish, Map, Reads, Rows, Weight, correlate, outer};
+use super::tiles::{Finish, Map, Reads, RowBlock, Weight, correlate, outer};
 
 /// Taps of the transposed convolution; stride is 2 and padding 1.
 pub const TAPS: usize = 4;
@@ -26,32 +26,32 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 /// Input rows that every output row reads: even rows by taps 1 and 3, odd ones by 0 and 2.
-fn reads(size: Size) -> Rc<Reads> {
+fn reads(size: ConvSize) -> Rc<Reads> {
     let map = Map { scale: 1, tap: -1, offset: 1, divisor: 2 };
     Reads::known(map, TAPS, size.batch, size.rows, 2 * size.rows)
 }
 
 /// Output rows whose gradient every input row receives.
-fn receives(size: Size) -> Rc<Reads> {
+fn receives(size: ConvSize) -> Rc<Reads> {
     let map = Map { scale: 2, tap: 1, offset: -1, divisor: 1 };
     Reads::known(map, TAPS, size.batch, 2 * size.rows, size.rows)
 }
 
 /// Where each tap of a weight [C, 4, O] begins.
-fn taps(size: Size) -> [usize; TAPS] {
+fn taps(size: ConvSize) -> [usize; TAPS] {
     [0, 1, 2, 3].map(|j| j * size.outputs)
 }
 
 /// A weight [C, 4, O].
-fn weight_of<'a>(values: &'a [f32], size: Size, taps: &'a [usize]) -> Weight<'a> {
-    let Size { inputs, outputs, .. } = size;
+fn weight_of<'a>(values: &'a [f32], size: ConvSize, taps: &'a [usize]) -> Weight<'a> {
+    let ConvSize { inputs, outputs, .. } = size;
     Weight { values, inputs, outputs, taps, steps: (TAPS * outputs, 1) }
 }
 
 /// dx and dW of the gradient g [B 2T, O].
-fn backward(x: &[f32], weight: &[f32], g: &[f32], size: Size) -> Result<(Vec<f32>, Vec<f32>)> {
-    let Size { inputs, outputs, .. } = size;
-    let (x, g) = (Rows { values: x, width: inputs }, Rows { values: g, width: outputs });
+fn backward(x: &[f32], weight: &[f32], g: &[f32], size: ConvSize) -> Result<(Vec<f32>, Vec<f32>)> {
+    let ConvSize { inputs, outputs, .. } = size;
+    let (x, g) = (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
     let taps = taps(size);
     let mut dw = vec![0f32; weight.len()];
     outer(x, g, &reads(size), (&taps, TAPS * outputs), &mut dw)?;
@@ -78,11 +78,11 @@ impl CustomOp3 for Upsample {
         if (expected, found) != (inputs, TAPS) {
             candle_core::bail!("upsample: weight {expected}x{found}, needs {inputs}x{TAPS}");
         }
-        let size = Size { batch, rows, inputs, outputs };
+        let size = ConvSize { batch, rows, inputs, outputs };
         let taps = taps(size);
         let weight = weight_of(slice(weight, weight_layout)?, size, &taps);
         let bias = Some(slice(bias, bias_layout)?);
-        let x = Rows { values: slice(x, x_layout)?, width: inputs };
+        let x = RowBlock { values: slice(x, x_layout)?, width: inputs };
         let finish = Finish { bias, relu: true, ..Finish::default() };
         let out = correlate(x, weight, &reads(size), finish)?;
         Ok((CpuStorage::F32(out), (batch, 2 * rows, outputs).into()))
@@ -98,7 +98,7 @@ impl CustomOp3 for Upsample {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (batch, rows, inputs) = x.dims3()?;
         let outputs = bias.elem_count();
-        let size = Size { batch, rows, inputs, outputs };
+        let size = ConvSize { batch, rows, inputs, outputs };
         let (dx, dw, db) =
             with_slices([x, weight, output, gradient], |[x_data, w_data, y, dy]| {
                 let g = through_relu(dy, y);

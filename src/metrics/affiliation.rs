@@ -91,7 +91,7 @@ impl Interval {
         Self { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 
-    /// Time turned round.
+    /// Time reversed.
     fn mirrored(self) -> Self {
         Self { start: -self.end, end: -self.start }
     }

@@ -167,7 +167,7 @@ pub(crate) fn range_f1_of(events: &[Run], alarms: &[Run], alpha: f64) -> f64 {
 
 /// Mean reward of `runs`, 0 where there is none.
 fn range_reward(runs: &[Run], others: &[Run], alpha: f64) -> f64 {
-    let reward = |(run, overlap): (&Run, Overlap)| {
+    let reward = |(run, overlap): (&Run, RunOverlap)| {
         if overlap.runs == 0 {
             return 0.0;
         }
@@ -183,7 +183,7 @@ fn rows(runs: &[Run]) -> usize {
 }
 
 /// What a run shares with the runs of another list.
-struct Overlap {
+struct RunOverlap {
     /// Rows in both.
     rows: usize,
     /// Runs of the other list that it touches.
@@ -191,14 +191,14 @@ struct Overlap {
 }
 
 /// The overlap of each run with `others`.
-fn overlaps<'a>(runs: &'a [Run], others: &'a [Run]) -> impl Iterator<Item = Overlap> + 'a {
+fn overlaps<'a>(runs: &'a [Run], others: &'a [Run]) -> impl Iterator<Item = RunOverlap> + 'a {
     let mut first = 0;
     runs.iter().map(move |run| {
         while others.get(first).is_some_and(|other| other.end <= run.start) {
             first += 1;
         }
         let touching = others[first..].iter().take_while(|other| other.start < run.end);
-        touching.fold(Overlap { rows: 0, runs: 0 }, |sum, other| Overlap {
+        touching.fold(RunOverlap { rows: 0, runs: 0 }, |sum, other| RunOverlap {
             rows: sum.rows + other.end.min(run.end) - other.start.max(run.start),
             runs: sum.runs + 1,
         })

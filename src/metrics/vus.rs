@@ -57,7 +57,7 @@ pub fn vus(
         return Ok(None);
     }
     let first = first_thresholds(scores, thresholds);
-    let counts = Counts::new(&first, labels, thresholds);
+    let counts = FixedCounts::new(&first, labels, thresholds);
     let reach = (buffer / 2).min(labels.len());
     let mut soft = SoftLabels::new(&first, &events, reach, thresholds);
     let mut segments = Segments::new(&first, &events);
@@ -105,7 +105,7 @@ fn first_thresholds(scores: &[f64], thresholds: usize) -> Vec<u32> {
 }
 
 /// What does not depend on the buffer.
-struct Counts {
+struct FixedCounts {
     rows: usize,
     positives: usize,
     /// Rows that each threshold predicts.
@@ -114,7 +114,7 @@ struct Counts {
     correct: Vec<f64>,
 }
 
-impl Counts {
+impl FixedCounts {
     fn new(first: &[u32], labels: &[bool], thresholds: usize) -> Self {
         let (mut predicted, mut correct) = (vec![0.0; thresholds], vec![0.0; thresholds]);
         let mut positives = 0;

@@ -17,7 +17,7 @@ use crate::anomaly::latent::descriptor::Clusters;
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
 use crate::config::{DetectConfig, DetectorKind, Distance, FitConfig};
 use crate::data::normalise::Normaliser;
-use crate::detector::{Calibration, Detectors, Learned, Trained};
+use crate::detector::{Calibration, Detectors, Learned, Trained, is_trained, spec};
 use crate::error::{Error, Result};
 use crate::generator::{Generator, Health, Report};
 use crate::kernels::with_slices;
@@ -136,7 +136,7 @@ pub(super) fn write(
         detectors: detectors.trained.iter().map(entry).collect(),
     };
     let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
-    metadata.checksum = checksum(&to_json(&metadata)?, views);
+    metadata.checksum = checksum(&metadata, views)?;
     let info = HashMap::from([(ENTRY.to_string(), to_json(&metadata)?)]);
     let views = tensors.iter().map(view).collect::<Result<Vec<_>>>()?;
     safetensors::serialize(views, Some(info)).map_err(broken)
@@ -220,6 +220,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
 
 /// Metadata and tensors, checked.
 fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
+    let mut metadata = metadata_of(bytes)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let mut named = tensors.tensors();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = std::mem::take(&mut metadata.checksum);
+    let views = named.iter().map(|(name, view)| (name.as_str(), view.data()));
+    if checksum(&metadata, views)? != expected {
+        return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
+    }
+    check(&metadata)?;
+    let parameters = parameters(&metadata, &tensors)?;
+    Ok((metadata, parameters))
+}
+
+/// The metadata, of this version. The header is freed here: a reader holds its text once.
+fn metadata_of(bytes: &[u8]) -> Result<Metadata> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let json = header
         .metadata()
@@ -233,18 +249,7 @@ fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
             version.format_version
         )));
     }
-    let mut metadata: Metadata = serde_json::from_str(json).map_err(broken)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let mut named = tensors.tensors();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    let expected = std::mem::take(&mut metadata.checksum);
-    let views = named.iter().map(|(name, view)| (name.as_str(), view.data()));
-    if checksum(&to_json(&metadata)?, views) != expected {
-        return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
-    }
-    check(&metadata)?;
-    let parameters = parameters(&metadata, &tensors)?;
-    Ok((metadata, parameters))
+    serde_json::from_str(json).map_err(broken)
 }
 
 /// Takes the tensors whose names begin with `prefix`, under what follows it.
@@ -299,11 +304,14 @@ fn check(metadata: &Metadata) -> Result<()> {
     }
     for (kind, DetectorEntry { config, learned }) in &metadata.detectors {
         config.validate()?;
-        if !kind.is_trained() || !learned.fits(*kind, config, n) {
+        if !is_trained(*kind)
+            || config.detector != *kind
+            || !spec(*kind).is_sound(learned, config, n)
+        {
             return Err(Error::Model(format!("the detector `{}` is inconsistent", kind.name())));
         }
     }
-    let holds = |kind: &DetectorKind| !kind.is_trained() || metadata.detectors.contains_key(kind);
+    let holds = |kind: &DetectorKind| !is_trained(*kind) || metadata.detectors.contains_key(kind);
     if !report.calibrations.iter().all(|(kind, c)| holds(kind) && c.is_sound())
         || !report.detector.iter().all(holds)
     {
@@ -335,7 +343,7 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Paramete
     }
     let features = metadata.normaliser.features.len();
     for (kind, entry) in &metadata.detectors {
-        let own = Trained::shapes(*kind, features, &entry.config, &entry.learned)?;
+        let own = spec(*kind).shapes(&entry.learned, &entry.config, features)?;
         shapes.extend(own.into_iter().map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
     if tensors.len() != shapes.len() {
@@ -369,13 +377,31 @@ fn broken(error: impl std::fmt::Display) -> Error {
     Error::Model(format!("not a readable model: {error}"))
 }
 
-/// Hash of the metadata (with an empty checksum) and of every tensor's name and bytes, by name.
-fn checksum<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut hash = Xxh3::new();
-    hash.update(json.as_bytes());
+/// Hash of the metadata (with an empty checksum) as JSON and of every tensor's name and bytes, by name.
+fn checksum<'a>(
+    metadata: &Metadata,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<String> {
+    let mut hash = Hashing(Xxh3::new());
+    serde_json::to_writer(&mut hash, metadata).map_err(broken)?;
+    let Hashing(mut hash) = hash;
     for (name, bytes) in tensors {
         hash.update(name.as_bytes());
         hash.update(bytes);
     }
-    format!("{:032x}", hash.digest128())
+    Ok(format!("{:032x}", hash.digest128()))
+}
+
+/// Hashes what is written to it, so that the text is never held.
+struct Hashing(Xxh3);
+
+impl std::io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

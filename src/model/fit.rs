@@ -1,9 +1,9 @@
 //! Columns to model.
 
 use super::Model;
-use crate::config::{DetectConfig, DetectorKind, FitConfig};
+use crate::config::{DetectConfig, FitConfig};
 use crate::data::series::Series;
-use crate::detector::Detectors;
+use crate::detector::{Detectors, needs_vae};
 use crate::error::Result;
 use crate::generator;
 use crate::runtime::control::Control;
@@ -22,8 +22,8 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
 }
 
-/// Fits what a detector needs to score, and no more: for [`DetectorKind::Evidence`] there is no VAE, and
-/// nothing can be generated.
+/// Fits what a detector needs to score, and no more: where it needs no VAE
+/// ([`crate::detector::needs_vae`]) there is none, and nothing can be generated.
 ///
 /// # Errors
 /// As [`fit`].
@@ -33,7 +33,7 @@ pub fn fit_scorer(
     detect: &DetectConfig,
     control: &dyn Control,
 ) -> Result<Model> {
-    if detect.detector != DetectorKind::Evidence {
+    if needs_vae(detect.detector) {
         return fit(series, config, control)?.fit_detector(series, detect, control);
     }
     let started = std::time::Instant::now();

@@ -26,7 +26,7 @@ pub struct Model {
     pub generator: Generator,
     /// What scores rows.
     pub detectors: Detectors,
-    /// What the fit was worth.
+    /// Diagnostics of the fit.
     pub report: Report,
     /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
     pub seconds: Option<f64>,
@@ -145,7 +145,7 @@ impl Model {
 
     /// Score of every row by one detector: the windows at every `stride` rows of each stretch that
     /// holds no gap and few enough nulls ([`Series::positions`] says which), its first and its last
-    /// one, are scored row by row; what covers a row is put together as `aggregate` says. `None` where
+    /// one, are scored row by row; the windows that cover a row are combined by `aggregate`. `None` where
     /// a row lacks a value, or no window covers it.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Model {
         self.detectors.score(&self.generator, series, config, control)
     }
 
-    /// What every feature adds to the score of every row, for reading where an anomaly is: per
+    /// What every feature adds to the score of every row, to locate an anomaly: per
     /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.
     ///
@@ -243,7 +243,7 @@ impl Model {
     }
 
     /// This model with other scores of normal rows for a detector, of the default one where `kind` is
-    /// `None`: those that following a series came to.
+    /// `None`: those after following a series.
     pub fn with_reference(&self, kind: Option<DetectorKind>, reference: Reference) -> Self {
         let mut model = self.clone();
         let kind = kind.unwrap_or_else(|| self.detector());

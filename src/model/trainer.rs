@@ -11,7 +11,7 @@ use crate::vae::train::Task;
 use crate::vae::train::resumed::Resumed;
 use crate::vae::{Architecture, Vae};
 
-/// Steps of the optimiser on the weights of a model: to look into a training, or to time it.
+/// Steps of the optimiser on the weights of a model: to inspect a training, or to time it.
 ///
 /// ```
 /// # use std::sync::Arc;

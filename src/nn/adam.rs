@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Var};
 use pulp::{Arch, Simd, with_simd};
 use rayon::prelude::*;
 
-use super::parameters::{Declared, Group, Parameters};
+use super::parameters::{Declared, ParameterGroup, Parameters};
 use crate::config::Schedule;
 use crate::error::Result;
 use crate::kernels::{Gradients, Summed};
@@ -41,11 +41,11 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    fn of(&self, group: Group) -> f64 {
+    fn of(&self, group: ParameterGroup) -> f64 {
         match group {
-            Group::Weights => self.learning_rate,
-            Group::Psi => self.psi_learning_rate,
-            Group::Head => LOCAL_RATE * self.psi_learning_rate,
+            ParameterGroup::Weights => self.learning_rate,
+            ParameterGroup::Psi => self.psi_learning_rate,
+            ParameterGroup::Head => LOCAL_RATE * self.psi_learning_rate,
         }
     }
 }
@@ -65,7 +65,7 @@ impl Adam {
         let trained = |Declared { name, group, var, .. }: Declared| {
             let var = var?;
             let count = var.elem_count();
-            let floor = if group == Group::Psi { 1.0 } else { f32::NEG_INFINITY };
+            let floor = if group == ParameterGroup::Psi { 1.0 } else { f32::NEG_INFINITY };
             let (first, second) = (vec![0.0; count], vec![0.0; count]);
             Some(Parameter { name, var, rate: rates.of(group) * factor, floor, first, second })
         };

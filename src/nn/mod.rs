@@ -5,4 +5,4 @@ pub(crate) mod descent;
 pub(crate) mod parameters;
 pub(crate) mod training;
 
-pub use parameters::Parameters;
+pub use parameters::{Parameters, Shapes};

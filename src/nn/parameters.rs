@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::kernels::{Conv, Layer, linear};
+use crate::kernels::{Conv, Layer, linear, linear_relu};
 use crate::runtime::rng::Rng;
 
 /// Parameters by name.
 pub type Parameters = BTreeMap<String, Tensor>;
+/// Names and shapes of parameters.
+pub type Shapes = Vec<(String, Vec<usize>)>;
 
 /// Which learning rate a parameter has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum ParameterGroup {
     /// That of weights.
     Weights,
     /// That of psi, which stays at 1 or above.
@@ -37,7 +39,7 @@ pub(crate) enum Start<'a> {
 pub(crate) struct Declared {
     pub name: String,
     pub shape: Vec<usize>,
-    pub group: Group,
+    pub group: ParameterGroup,
     /// Its variable, where it is trained.
     pub var: Option<Var>,
 }
@@ -46,7 +48,7 @@ pub(crate) struct Declared {
 pub(crate) type Stream<'a> = dyn Fn(u64) -> Rng + 'a;
 
 /// Where the values come from.
-enum Origin<'a> {
+enum ValueOrigin<'a> {
     /// From nowhere: only names and shapes are asked for.
     Nowhere,
     /// From named tensors, as constants.
@@ -59,20 +61,18 @@ enum Origin<'a> {
 
 /// The parameters of one net, while it is put together.
 pub(crate) struct Store<'a> {
-    origin: Origin<'a>,
+    origin: ValueOrigin<'a>,
     declared: Vec<Declared>,
 }
 
 impl<'a> Store<'a> {
-    fn new(origin: Origin<'a>) -> Self {
+    fn new(origin: ValueOrigin<'a>) -> Self {
         Self { origin, declared: Vec::new() }
     }
 
     /// Names and shapes of what `build` declares.
-    pub(crate) fn shapes<T>(
-        build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
-    ) -> Result<Vec<(String, Vec<usize>)>> {
-        let mut store = Self::new(Origin::Nowhere);
+    pub(crate) fn shapes<T>(build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>) -> Result<Shapes> {
+        let mut store = Self::new(ValueOrigin::Nowhere);
         build(&mut store.root())?;
         Ok(store.declared.into_iter().map(|declared| (declared.name, declared.shape)).collect())
     }
@@ -82,7 +82,7 @@ impl<'a> Store<'a> {
         parameters: &'a Parameters,
         build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
     ) -> Result<T> {
-        build(&mut Store::new(Origin::Named(parameters)).root())
+        build(&mut Store::new(ValueOrigin::Named(parameters)).root())
     }
 
     /// A net to go on training, and its parameters.
@@ -90,7 +90,7 @@ impl<'a> Store<'a> {
         parameters: &'a Parameters,
         build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
     ) -> Result<(T, Vec<Declared>)> {
-        let mut store = Store::new(Origin::Resumed(parameters));
+        let mut store = Store::new(ValueOrigin::Resumed(parameters));
         let net = build(&mut store.root())?;
         Ok((net, store.declared))
     }
@@ -101,7 +101,7 @@ impl<'a> Store<'a> {
         named: &'a Parameters,
         build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
     ) -> Result<(T, Vec<Declared>)> {
-        let mut store = Store::new(Origin::Started { stream, named });
+        let mut store = Store::new(ValueOrigin::Started { stream, named });
         let net = build(&mut store.root())?;
         Ok((net, store.declared))
     }
@@ -115,17 +115,17 @@ impl<'a> Store<'a> {
         name: String,
         shape: &[usize],
         start: Start<'_>,
-        group: Group,
+        group: ParameterGroup,
     ) -> Result<Tensor> {
         let trained = |tensor: &Tensor| Var::from_tensor(tensor).map(Some);
         let (tensor, var) = match &self.origin {
-            Origin::Nowhere => (Tensor::zeros(0, DType::F32, &Device::Cpu)?, None),
-            Origin::Named(named) => (named_tensor(named, &name, shape)?, None),
-            Origin::Resumed(named) => {
+            ValueOrigin::Nowhere => (Tensor::zeros(0, DType::F32, &Device::Cpu)?, None),
+            ValueOrigin::Named(named) => (named_tensor(named, &name, shape)?, None),
+            ValueOrigin::Resumed(named) => {
                 let var = trained(&named_tensor(named, &name, shape)?.copy()?)?;
                 (Tensor::zeros(0, DType::F32, &Device::Cpu)?, var)
             }
-            Origin::Started { stream, named } => {
+            ValueOrigin::Started { stream, named } => {
                 let value = match named.get(&name) {
                     Some(tensor) => tensor.clone(),
                     None => {
@@ -182,7 +182,7 @@ impl<'a> Scope<'_, 'a> {
         name: &str,
         shape: &[usize],
         start: Start<'_>,
-        group: Group,
+        group: ParameterGroup,
     ) -> Result<Tensor> {
         self.store.declare(format!("{}{name}", self.prefix), shape, start, group)
     }
@@ -198,8 +198,8 @@ impl<'a> Scope<'_, 'a> {
         let mut part = self.part(name);
         let bias = [outputs];
         Ok((
-            part.parameter("weight", weight, starts[0], Group::Weights)?,
-            part.parameter("bias", &bias, starts[1], Group::Weights)?,
+            part.parameter("weight", weight, starts[0], ParameterGroup::Weights)?,
+            part.parameter("bias", &bias, starts[1], ParameterGroup::Weights)?,
         ))
     }
 
@@ -240,11 +240,11 @@ impl From<(Tensor, Tensor)> for Linear {
 impl Linear {
     /// [B, inputs] -> [B, outputs].
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        linear(x, &self.weight, &self.bias, false)
+        linear(x, &self.weight, &self.bias)
     }
 
     /// relu(x W + b).
     pub(crate) fn forward_relu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        linear(x, &self.weight, &self.bias, true)
+        linear_relu(x, &self.weight, &self.bias)
     }
 }

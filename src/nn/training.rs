@@ -14,9 +14,9 @@ const RETRY_FACTOR: f64 = 0.2;
 pub(crate) trait Training {
     /// The net.
     type Net;
-    /// What is seen of it on the way.
+    /// What is recorded during it.
     type Seen: Default;
-    /// What comes of it.
+    /// Its outcome.
     type Outcome;
 
     /// What it is for.
@@ -41,7 +41,7 @@ pub(crate) trait Training {
         Ok(None)
     }
 
-    /// Looks at the net before the first step and after each.
+    /// Inspects the net before the first step and after each.
     fn watch(
         &self,
         _seen: &mut Self::Seen,
@@ -51,7 +51,7 @@ pub(crate) trait Training {
         Ok(Verdict::Continue)
     }
 
-    /// What comes of it at the end.
+    /// Its outcome.
     fn finish(&self, seen: Self::Seen, optimiser: &Adam, steps: usize) -> Result<Self::Outcome>;
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Moment<'a, N> {
     pub loss: f64,
 }
 
-/// How it goes on.
+/// Whether training goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Continue,

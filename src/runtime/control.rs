@@ -1,4 +1,4 @@
-//! What the caller of a long computation can do to it, and is told of it.
+//! How a caller stops a long computation and follows its progress.
 
 /// What a training is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub trait Control: Sync {
         true
     }
 
-    /// Told after every optimiser step.
+    /// Called after every optimiser step.
     fn progress(&self, _status: &Status) {}
 }
 
@@ -58,7 +58,7 @@ pub struct RunToEnd;
 
 impl Control for RunToEnd {}
 
-/// The control of one of several trainings, equally long, that are told of as one.
+/// The control of one of several trainings, equally long, that are reported as one.
 pub(crate) struct Part<'a> {
     whole: &'a dyn Control,
     index: usize,

@@ -1,4 +1,4 @@
-//! What everything else stands on: seeded random numbers, control of long work, one way to spread it.
+//! What everything else builds on: seeded random numbers, control of long work, one way to spread it.
 
 pub mod control;
 pub(crate) mod pool;

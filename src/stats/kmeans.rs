@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::kernels::squared_differences;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Most steps of k-means; it nearly always comes to rest before.
+/// Most steps of k-means; it nearly always converges before.
 const MOST_STEPS: usize = 100;
 
 /// Regions of some rows, by k-means.
@@ -59,7 +59,7 @@ fn seeds(rows: &[f32], width: usize, regions: usize, seed: u64) -> Vec<f32> {
             left -= square;
             left < 0.0
         });
-        // Rounding may leave a rest behind the last row.
+        // Rounding may leave a remainder after the last row.
         let last_distinct = || squares.iter().rposition(|square| *square > 0.0);
         let Some(chosen) = chosen.or_else(last_distinct) else { break };
         centres.extend_from_slice(row(chosen));

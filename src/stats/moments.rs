@@ -26,7 +26,7 @@ pub(crate) fn mean_std(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// Takes the mean of every column off rows of `width` values; gives the means.
+/// Subtracts the mean of every column from rows of `width` values; returns the means.
 pub(crate) fn centre(rows: &mut [f32], width: usize) -> Vec<f64> {
     let width = width.max(1);
     let n = (rows.len() / width).max(1) as f64;
@@ -51,7 +51,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
 }
 
-/// A position folded into `low..=high`, turning round at either end.
+/// A position reflected into `low..=high` at either end.
 pub(crate) fn reflect(position: f64, (low, high): (usize, usize)) -> f64 {
     let (low, span) = (low as f64, (high - low) as f64);
     if span == 0.0 {

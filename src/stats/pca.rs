@@ -87,7 +87,7 @@ fn project(data: View<'_>, vectors: &[Vec<f64>], squares: &[f64]) -> Result<Vec<
     Ok(rows.map(|(row, s)| row.iter().map(|x| f64::from(*x) / s.sqrt()).collect()).collect())
 }
 
-/// Rows one behind the other, in 32 bits.
+/// Rows, concatenated, in 32 bits.
 fn single(rows: &[Vec<f64>]) -> Vec<f32> {
     rows.iter().flatten().map(|x| *x as f32).collect()
 }

@@ -1,6 +1,7 @@
 //! Distances between the shapes of two stretches of one feature.
 
-use std::f64::consts::TAU as TURN;
+use rustfft::FftPlannerScalar;
+use rustfft::num_complex::Complex;
 
 /// Half width of the band of [`dtw`], as a share of the rows.
 const BAND_SHARE: f64 = 0.1;
@@ -28,7 +29,7 @@ pub(crate) fn dtw(a: &[f32], b: &[f32]) -> f32 {
     above[0] = 0.0;
     for (i, value) in a.iter().take(n).enumerate() {
         let (low, high) = (i.saturating_sub(band), (i + band + 1).min(n));
-        // Cells beside the band are never reached.
+        // Cells outside the band are never reached.
         row[low] = f64::INFINITY;
         for j in low..high {
             let least = above[j].min(above[j + 1]).min(row[j]);
@@ -43,8 +44,8 @@ pub(crate) fn dtw(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Shape-based distance of k-Shape (Paparrizos and Gravano, SIGMOD 2015), in [0, 2]: 1 - the largest
-/// cross-correlation over all shifts of the two centred stretches, divided by their norms. Blind to
-/// level, amplitude and shift. 0 for two flat stretches, 1 where only one is flat.
+/// cross-correlation over all shifts of the two centred stretches, divided by their norms. Invariant
+/// to level, amplitude and shift. 0 for two flat stretches, 1 where only one is flat.
 pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
     let n = a.len().min(b.len());
     let (a, b) = (centred(&a[..n]), centred(&b[..n]));
@@ -53,21 +54,27 @@ pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
         (Some(a), Some(b)) => (a, b),
         _ => return 1.0,
     };
+    let most = correlations(&a, &b).into_iter().fold(f64::NEG_INFINITY, f64::max);
+    (1.0 - most).clamp(0.0, 2.0) as f32
+}
+
+/// The sums of a_i b_(i + k) for all shifts k, in any order, by F^-1(F(a) conj(F(b))). The scalar
+/// transforms give the same bits on every processor.
+fn correlations(a: &[f64], b: &[f64]) -> Vec<f64> {
     // Padded to a power of two that holds every shift.
-    let size = (2 * n).next_power_of_two();
+    let size = (a.len() + b.len()).next_power_of_two();
+    let mut planner = FftPlannerScalar::new();
+    let (forward, inverse) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
     let spectrum = |values: &[f64]| {
-        let mut padded = vec![(0.0, 0.0); size];
-        padded.iter_mut().zip(values).for_each(|(slot, value)| slot.0 = *value);
-        fourier(&mut padded);
+        let mut padded = vec![Complex::default(); size];
+        padded.iter_mut().zip(values).for_each(|(slot, value)| slot.re = *value);
+        forward.process(&mut padded);
         padded
     };
-    let product = spectrum(&a).into_iter().zip(spectrum(&b));
-    // F(a) conj(F(b)). Its transform holds the correlations in reverse order, times the size.
-    let mut both: Vec<(f64, f64)> =
-        product.map(|((p, q), (r, s))| (p * r + q * s, q * r - p * s)).collect();
-    fourier(&mut both);
-    let most = both.iter().map(|(real, _)| *real).fold(f64::NEG_INFINITY, f64::max);
-    (1.0 - most / size as f64).clamp(0.0, 2.0) as f32
+    let pairs = spectrum(a).into_iter().zip(spectrum(b));
+    let mut product: Vec<Complex<f64>> = pairs.map(|(a, b)| a * b.conj()).collect();
+    inverse.process(&mut product);
+    product.iter().map(|sum| sum.re / size as f64).collect()
 }
 
 /// The values minus their mean, at norm 1; `None` where they are flat.
@@ -84,37 +91,6 @@ fn centred(values: &[f32]) -> Option<Vec<f64>> {
     Some(centred.into_iter().map(|x| x / norm).collect())
 }
 
-/// Discrete Fourier transform in place, of a power of two of complex values (radix 2, Cooley and
-/// Tukey, 1965).
-fn fourier(values: &mut [(f64, f64)]) {
-    let size = values.len();
-    let bits = size.trailing_zeros();
-    if bits == 0 {
-        return;
-    }
-    for i in 0..size {
-        let j = i.reverse_bits() >> (usize::BITS - bits);
-        if i < j {
-            values.swap(i, j);
-        }
-    }
-    let mut half = 1;
-    while half < size {
-        let turn = -TURN / (2 * half) as f64;
-        let twiddles: Vec<(f64, f64)> =
-            (0..half).map(|k| (turn * k as f64).sin_cos()).map(|(s, c)| (c, s)).collect();
-        for block in values.chunks_exact_mut(2 * half) {
-            let (first, second) = block.split_at_mut(half);
-            for ((x, y), (c, s)) in first.iter_mut().zip(second).zip(&twiddles) {
-                let turned = (y.0 * c - y.1 * s, y.0 * s + y.1 * c);
-                *y = (x.0 - turned.0, x.1 - turned.1);
-                *x = (x.0 + turned.0, x.1 + turned.1);
-            }
-        }
-        half *= 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -122,7 +98,7 @@ mod tests {
     use super::*;
     use crate::stats::rms;
 
-    /// The whole table of costs, cells beside the band left out.
+    /// The whole table of costs, cells outside the band left out.
     fn naive_dtw(a: &[f32], b: &[f32]) -> f64 {
         let n = a.len();
         let mut cost = vec![vec![f64::INFINITY; n + 1]; n + 1];

@@ -34,7 +34,7 @@ impl Encoder {
             .map(|i| tcn::block(architecture, i, scope.part(format!("blocks.{i}"))))
             .collect::<crate::Result<_>>()?;
         // Without decimation the flattened encoding would be as large as W * C.
-        let (reduced, pointwise) = (REDUCED_CHANNELS, Conv::causal(1, 1, 1, false));
+        let (reduced, pointwise) = (REDUCED_CHANNELS, Conv::causal(1, 1, 1));
         let reduce = (architecture.decimation == 0)
             .then(|| scope.conv("reduce", (architecture.channels, reduced), pointwise))
             .transpose()?;

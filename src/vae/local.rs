@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::kernels::linear;
-use crate::nn::parameters::{Group, Scope, Start};
+use crate::nn::parameters::{ParameterGroup, Scope, Start};
 
 /// Largest |h|: psi - 1 is at most tripled, and at least a third of the global one.
 const BOUND: f64 = 1.098_612_288_668_109_8;
@@ -25,14 +25,19 @@ impl Local {
         let zeros = |n: usize| move || vec![0.0; n];
         let (weight, bias) = (zeros(latent), zeros(1));
         Ok(Self {
-            weight: scope.parameter("weight", &[latent, 1], Start::Values(&weight), Group::Head)?,
-            bias: scope.parameter("bias", &[1], Start::Values(&bias), Group::Head)?,
+            weight: scope.parameter(
+                "weight",
+                &[latent, 1],
+                Start::Values(&weight),
+                ParameterGroup::Head,
+            )?,
+            bias: scope.parameter("bias", &[1], Start::Values(&bias), ParameterGroup::Head)?,
         })
     }
 
     /// h of latent means [B, L], [B, 1].
     pub(crate) fn log_factor(&self, mu: &Tensor) -> Result<Tensor> {
-        linear(&mu.detach(), &self.weight, &self.bias, false)?.tanh()? * BOUND
+        linear(&mu.detach(), &self.weight, &self.bias)?.tanh()? * BOUND
     }
 }
 

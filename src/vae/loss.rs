@@ -34,7 +34,7 @@ impl Losses {
         batch: usize,
         config: &FitConfig,
     ) -> Result<Self> {
-        Self::of_distances(distances(x, &output.both)?, x, output, (zero, batch), config)
+        Self::of_distances(distances(x, &output.both)?, x, output, zero, batch, config)
     }
 
     /// As [`Losses::new`], where only the values of `x` count at which `observed` [B, W, D] is 1, not 0.
@@ -43,11 +43,12 @@ impl Losses {
         x: &Tensor,
         output: &Output,
         observed: &Tensor,
-        (zero, batch): (Option<&Tensor>, usize),
+        zero: Option<&Tensor>,
+        batch: usize,
         config: &FitConfig,
     ) -> Result<Self> {
         let distances = observed_distances(x, &output.both, observed)?;
-        Self::of_distances(distances, x, output, (zero, batch), config)
+        Self::of_distances(distances, x, output, zero, batch, config)
     }
 
     /// Of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
@@ -55,7 +56,8 @@ impl Losses {
         distances: Tensor,
         x: &Tensor,
         output: &Output,
-        (zero, batch): (Option<&Tensor>, usize),
+        zero: Option<&Tensor>,
+        batch: usize,
         config: &FitConfig,
     ) -> Result<Self> {
         let features = x.dim(2)?;
@@ -164,7 +166,7 @@ mod tests {
         let x = tensor(x);
         let losses = match observed {
             None => Losses::new(&x, &output, None, 2, &config),
-            Some(seen) => Losses::of_observed(&x, &output, &tensor(seen), (None, 2), &config),
+            Some(seen) => Losses::of_observed(&x, &output, &tensor(seen), None, 2, &config),
         };
         let losses = losses.unwrap();
         let gradients = losses.total.backward().unwrap();

@@ -10,8 +10,8 @@ use super::init::Beginning;
 use super::local::{Local, scaled};
 use crate::config::Perturbation;
 use crate::error::Result;
-use crate::nn::Parameters;
-use crate::nn::parameters::{Declared, Group, Scope, Start, Store};
+use crate::nn::parameters::{Declared, ParameterGroup, Scope, Start, Store};
+use crate::nn::{Parameters, Shapes};
 use crate::runtime::rng::{Purpose, Rng};
 
 /// The VAE.
@@ -74,7 +74,7 @@ impl Vae {
     ///
     /// # Errors
     /// None that is known of.
-    pub fn shapes(architecture: &Architecture) -> Result<Vec<(String, Vec<usize>)>> {
+    pub fn shapes(architecture: &Architecture) -> Result<Shapes> {
         Store::shapes(|scope| Self::build(architecture, &Beginning::NONE, scope))
     }
 
@@ -92,7 +92,7 @@ impl Vae {
             .transpose()?;
         let (to_latent, from_latent) = linear.map(|[a, b]| (a, b)).unzip();
         let psi = || vec![beginning.psi as f32];
-        let psi = scope.parameter("psi", &[1], Start::Values(&psi), Group::Psi)?;
+        let psi = scope.parameter("psi", &[1], Start::Values(&psi), ParameterGroup::Psi)?;
         let local = architecture
             .local
             .then(|| Local::new(architecture.latent, scope.part("local")))
@@ -172,7 +172,7 @@ impl Vae {
         Ok(Output { mu, log_variance, reconstruction, perturbed, both, log_factor })
     }
 
-    /// dec(mu + noise) and behind it the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
+    /// dec(mu + noise), followed by the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
     ///
     /// # Errors
     /// When a shape does not fit the model.

@@ -60,7 +60,8 @@ impl Latents {
     pub(crate) fn calibrate(
         &self,
         vae: &Vae,
-        (start, target): (f64, f64),
+        start: f64,
+        target: f64,
         control: &dyn Control,
     ) -> Result<f64> {
         let mut psi = start.clamp(1.0 + TOLERANCE, MAX_PSI);

@@ -22,11 +22,12 @@ pub(super) fn block(
     let (stride, dilation) = architecture.block(i);
     let (kernel, channels) = (architecture.kernel_size, architecture.channels);
     let inputs = if i == 0 { architecture.features } else { channels };
-    let causal = |kernel, stride, dilation, relu| Conv::causal(kernel, stride, dilation, relu);
-    let first = scope.conv("conv1", (inputs, channels), causal(kernel, stride, dilation, true))?;
-    let second = scope.conv("conv2", (channels, channels), causal(kernel, 1, dilation, false))?;
+    let geometry = Conv { relu: true, ..Conv::causal(kernel, stride, dilation) };
+    let first = scope.conv("conv1", (inputs, channels), geometry)?;
+    let geometry = Conv::causal(kernel, 1, dilation);
+    let second = scope.conv("conv2", (channels, channels), geometry)?;
     let skip = (inputs != channels || stride != 1)
-        .then(|| scope.conv("skip", (inputs, channels), causal(1, stride, 1, false)))
+        .then(|| scope.conv("skip", (inputs, channels), Conv::causal(1, stride, 1)))
         .transpose()?;
     Ok(Block { first, second, skip })
 }

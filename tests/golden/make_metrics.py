@@ -4,7 +4,7 @@ Where TSB-AD departs from the definition that it implements, the definition coun
 
 * the range of a label that is 1 everywhere is lost, point adjustment never reaches row 0, and an
   event at the end of the series loses its last row: a normal, unpredicted row is put before and
-  behind the series, which changes none of the definitions;
+  after the series, which changes none of the definitions;
 * its F1 adds 1e-5 to the denominator: computed from scikit-learn's curve instead;
 * the volume under the surface of a series without a normal row is an error: by the definition the
   ROC surface is undefined and every precision is 1.

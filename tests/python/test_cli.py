@@ -32,7 +32,7 @@ from command_line import (
 from conftest import make_hosts
 from polars_genias import cli
 from polars_genias._table import of_verb
-from polars_genias.cli import _arguments, _run
+from polars_genias.cli import _arguments, _dry_run, _run
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,25 @@ def test_dry_run_says_what_would_be_done(data, tmp_path):
     assert plan["window"] == 16
     assert "windows" not in genias("inject", data / "hosts.parquet", out, "--dry-run")
     assert list(tmp_path.iterdir()) == []
+
+
+def trainings(command, models=None, **options):
+    given = argparse.Namespace(command=command, models=models)
+    return _dry_run._trained(given, options)
+
+
+def test_dry_run_knows_what_is_trained():
+    vae = {"steps": _dry_run._usual("fit", {})["steps"]}
+    for verb in ("score", "label", "alarms"):
+        assert trainings(verb) == trainings(verb, detector="fast") == {}
+        assert trainings(verb, detector="amplitude") == vae
+        assert trainings(verb, detector="carla") == {**vae, "detector_steps": 300}
+        assert trainings(verb, models="models.parquet", detector="carla") == {}
+    assert trainings("generate") == trainings("fit") == trainings("fit", detector="evidence") == vae
+    assert trainings("fit", models="models.parquet", detector="classifier", detector_steps=7) == {
+        "detector_steps": 7
+    }
+    assert trainings("inject") == {}
 
 
 # Errors.

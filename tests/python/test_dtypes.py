@@ -216,7 +216,7 @@ def as_order(name: str, folder: Path) -> str:
     if answers == {True}:
         return "no"
     if name not in ("Boolean", "Null"):  # equal values keep the order in which they come
-        # Every window scores: which ones else do depends on what a column says of the clock.
+        # Every window scores: which ones else do depends on what a column tells about the clock.
         every = {"detector": "reconstruction", "score_stride": 1, **MODEL}
         options = {"features": "x", **every}
         expected = shuffled.genias.score(order_by="t", **options)["anomaly_score"]

@@ -80,7 +80,7 @@ def test_series_panels_lines_and_shades():
     assert titles == ["cpu (%)", "mem"]
     for panel in (cpu, mem, score):
         ((_, span),) = of_mark(spec, panel, "rect")[:1]
-        # From half a step before the first row that is hit to half a step behind the last.
+        # From half a step before the first row that is hit to half a step after the last.
         assert cut(span, "start") == times(19.5)
         assert cut(span, "end") == times(24.5)
         assert span["rows"].to_list() == ["is anomaly"]

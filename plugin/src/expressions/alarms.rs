@@ -1,4 +1,4 @@
-//! `alarms(...)`: one row per alarm; with group keys, behind the keys.
+//! `alarms(...)`: one row per alarm; with group keys, after the keys.
 
 use genias::alarm::Alarm;
 use genias::Series as TimeSeries;
@@ -39,7 +39,7 @@ const PLACE: usize = 4;
 
 fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, &fields(), (PLACE, &[START, END, PEAK]))
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END, PEAK])
 }
 
 /// The alarms of all groups, in order, with what is read of the frame.
@@ -100,7 +100,7 @@ impl Table {
         self.column(name, |alarm| Some(get(alarm) as u32))
     }
 
-    /// Names of the features to blame, the first of them first.
+    /// Names of the features to blame, the main one first.
     fn features(&self, names: &[String]) -> Series {
         let rows = self.alarms.len();
         let mut lists = ListStringChunkedBuilder::new("features".into(), rows, rows);

@@ -1,5 +1,5 @@
 //! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
-//! same rows with the same options; with group keys, behind the keys.
+//! same rows with the same options; with group keys, after the keys.
 
 use genias::anomaly::Anomaly;
 use genias::{Options, Series as TimeSeries};
@@ -110,7 +110,7 @@ impl Table {
 
 fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, &fields(), (PLACE, &[START, END]))
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=events_output)]
@@ -130,7 +130,7 @@ fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
 
 fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse_inject()?;
-    output(inputs, &kwargs, &fields(), (PLACE, &[START, END]))
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=inject_events_output)]

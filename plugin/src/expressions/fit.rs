@@ -29,7 +29,7 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     // Block by block: of all models, only the bytes are in memory together.
     for block in frame.groups.chunks(models::groups_at_a_time()?) {
         let series = models::series(&frame, block)?;
-        let fitted = models::fit_detectors(&frame, (block, &series), kwargs.strict, &plan)
+        let fitted = models::fit_detectors(&frame, block, &series, kwargs.strict, &plan)
             .map_err(to_polars)?;
         for fitted in fitted {
             match fitted {

@@ -1,4 +1,4 @@
-//! `pairs(...)`: windows as they are beside the same windows with an anomaly; with group keys, behind
+//! `pairs(...)`: windows as they are beside the same windows with an anomaly; with group keys, after
 //! the keys.
 
 use genias::anomaly::Pairs;

@@ -14,7 +14,8 @@ pub(super) fn output(
     inputs: &[Field],
     call: &Call,
     own: &[(&str, DataType)],
-    (place, suffixes): (usize, &[&str]),
+    place: usize,
+    suffixes: &[&str],
 ) -> PolarsResult<Field> {
     let keys = inputs.iter().rev().skip(call.inputs.by).take(call.inputs.order).rev();
     let time = |suffix: &&str| {
@@ -31,7 +32,7 @@ pub(super) fn output(
     Ok(grouped.unwrap_or_else(|| Field::new(name, DataType::Struct(all))))
 }
 
-/// A column that says one thing of every stretch.
+/// A column with one value per stretch.
 pub(super) fn column<'a, S, T>(
     name: &str,
     stretches: &'a [S],

@@ -66,7 +66,7 @@ _OVERWRITE = ("output", "partitions")
 def normalised(arguments: Sequence[str]) -> list[str]:
     """Arguments in which the value of ``--overwrite``, if any, is part of it.
 
-    Otherwise a path behind it would be taken for its value.
+    Otherwise a path after it would be taken for its value.
     """
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)

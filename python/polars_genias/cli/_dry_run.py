@@ -10,7 +10,7 @@ import polars as pl
 import polars_genias as pg
 from polars_genias import _names as names
 from polars_genias._features import require
-from polars_genias._table import of_verb
+from polars_genias._table import Detector, detectors, of_verb
 from polars_genias.cli import _models, _run
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
-_STEPS_OF_NET = 200
-_STEPS_OF_CARLA = 300
+_SCORES = ("score", "label", "alarms")
+"""Verbs that fit only what their detector needs."""
 
 
 def report(
@@ -134,13 +134,14 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
     if given.command == "inject":
         return {}
     values = _usual(given.command, options) | options
+    detector = _detector(given.command, values.get("detector"))
+    scores = given.command in _SCORES
     trained: dict[str, int] = {}
-    if given.models is None and not _scores_only(given.command, values.get("detector")):
+    if given.models is None and (not scores or detector is None or detector.needs_vae):
         trained["steps"] = values["steps"]
-    detector = _net(given.command, values.get("detector"))
-    if detector is not None and (given.models is None or given.command == "fit"):
-        usual = _STEPS_OF_CARLA if detector == "carla" else _STEPS_OF_NET
-        trained["detector_steps"] = options.get("detector_steps", usual)
+    adds = given.models is None or given.command == "fit"
+    if adds and detector is not None and _has_nets(given.command, detector):
+        trained["detector_steps"] = options.get("detector_steps", detector.steps)
     return trained
 
 
@@ -150,19 +151,18 @@ def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
     return {option.name: getattr(option, preset) for option in of_verb(verb)}
 
 
-def _scores_only(verb: str, detector: str | None) -> bool:
-    """Whether a verb fits no VAE."""
-    return verb in ("score", "label", "alarms") and detector in ("evidence", "default", "fast")
-
-
-def _net(verb: str, detector: str | None) -> str | None:
-    """The detector that a verb trains; None where it trains no net."""
+def _detector(verb: str, name: str | None) -> Detector | None:
+    """The detector that a verb scores with or adds to a model; None where there is none."""
     table = {option.name: option for option in of_verb(verb)}
-    if detector is None or "detector_steps" not in table:
+    if name is None or "detector" not in table:
         return None
-    name = table["detector"].aliases.get(detector, detector)
-    when = table["detector_steps"].when
-    return name if when is not None and name in when[1] else None
+    return detectors()[table["detector"].aliases.get(name, name)]
+
+
+def _has_nets(verb: str, detector: Detector) -> bool:
+    """Whether nets of a detector are trained, step by step."""
+    whens = (option.when for option in of_verb(verb) if option.name == "detector_steps")
+    return any(when is not None and detector.name in when[1] for when in whens)
 
 
 def _lines(plan: dict[str, Any], given: argparse.Namespace) -> list[str]:

@@ -190,7 +190,7 @@ def _expressions(
 
 
 def _with_mean(table: pl.DataFrame, mean: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """The table, and behind it a line of means."""
+    """The table, followed by a line of means."""
     counts = [pl.col(name).round().cast(pl.UInt32) for name in ("rows", "anomalous_rows")]
     last = mean.select(pl.lit("mean").alias(by[0]), pl.all()).with_columns(counts)
     keys = [table[name].cast(pl.String).alias(name) for name in by]

@@ -48,7 +48,7 @@ def opened(
 
 
 def described(models: pl.LazyFrame | bytes) -> pl.DataFrame:
-    """The keys of every model, and what `describe` says of it."""
+    """The keys of every model, and its row of `describe`."""
     table = model_table(models)
     column = model_column(table, [])
     table = table.rename({column: _MODEL})

@@ -220,7 +220,7 @@ def _mark(command: str, keys: Sequence[str]) -> dict[str, str]:
 
 
 def mark_of(file: Path) -> dict[str, str]:
-    """What a Parquet file says of the command that has written it; nothing for other files."""
+    """The command that has written a Parquet file, from its metadata; nothing for other files."""
     try:
         with file.open("rb") as opened:  # of a path, Polars would read a glob
             metadata: dict[str, Any] = pl.read_parquet_metadata(opened)

@@ -127,7 +127,7 @@ def carry(old: Path, new: Path, keys: Sequence[str], *, hidden_only: bool) -> No
     """Takes over from the old folder what the new one does not replace.
 
     That is everything outside the partitions that are in the new folder; with `hidden_only`, hidden
-    files. What a killed process has left stays behind. Files are linked, not copied.
+    files. What a killed process has left stays. Files are linked, not copied.
 
     Raises
     ------

@@ -86,7 +86,7 @@ def plot_history(
 def _described(
     models: pl.DataFrame | pl.LazyFrame | bytes | str | Path, by: str | Sequence[str] | None
 ) -> pl.DataFrame:
-    """What `describe` says of every model, and the model's ``name``."""
+    """The row of `describe` of every model, and the model's ``name``."""
     frame = model_table(models)
     keys = [by] if isinstance(by, str) else list(by or ())
     column = model_column(frame, keys)

@@ -76,7 +76,7 @@ def generate(
     label
         Boolean column of known anomalies.
     suffix
-        Behind the names of the new value columns.
+        Appended to the names of the new value columns.
     strict
         Whether a series without a usable window is an error instead of null labels.
     **options

@@ -164,7 +164,7 @@ def alarms(
         the first feature went), ``features`` (names of those to blame, the first of them first),
         ``shares`` (what each has of it, in (0, 1]), ``expected`` and ``actual`` (of the first
         feature at the peak), ``change`` (largest movement of a feature from what was expected, in
-        its unit) and ``open`` (whether it goes on behind the last row). From ``direction`` to
+        its unit) and ``open`` (whether it goes on after the last row). From ``direction`` to
         ``change`` they are null or empty for detectors other than ``"evidence"``. Columns: a
         struct of these, one row per alarm.
 

@@ -66,7 +66,7 @@ def score(
     **options
         See `ScoreOptions`. ``detector`` is by default the one that the model was fitted with;
         ``"reconstruction"`` (squared error of the VAE) and ``"amplitude"`` (largest z-score) are
-        in every model. ``aggregate``: what the windows that cover a row come to. With
+        in every model. ``aggregate``: how the windows that cover a row are combined. With
         ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
         of ``"amplitude"``), to read where an anomaly is. ``as_="pvalue"``: the probability that a
         normal row scores as high, by the scores of normal rows, which follow the rows; the new

@@ -11,4 +11,4 @@ mod project;
 pub use feature::FeatureDomain;
 pub(crate) use feature::domains;
 pub use lattice::Lattice;
-pub(crate) use project::{Feature, Realised, Wish, one_step, realise};
+pub(crate) use project::{HitFeature, Realised, Wish, one_step, realise};

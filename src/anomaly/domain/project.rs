@@ -21,7 +21,7 @@ const BOUNDED: usize = 3;
 
 /// A feature that is changed.
 #[derive(Clone, Copy)]
-pub(crate) struct Feature<'a> {
+pub(crate) struct HitFeature<'a> {
     pub domain: &'a FeatureDomain,
     pub dtype: &'a Domain,
     /// Its deviation in training.
@@ -32,7 +32,7 @@ pub(crate) struct Feature<'a> {
     pub beside: [Option<f64>; 2],
 }
 
-impl Feature<'_> {
+impl HitFeature<'_> {
     /// Limits of its values, with anomalies of a strength, if one was asked for.
     fn limits(&self, asked: Option<f64>) -> (f64, f64) {
         let (low, high) = self.domain.limits(self.std, asked);
@@ -68,7 +68,12 @@ pub(crate) struct Realised {
 /// The values that a feature can take in place of those that are `wanted`, as strong as is wished. The
 /// changes of the rows inside are scaled where others are held back; the first and the last are not,
 /// so that the seams stay as they are.
-pub(crate) fn realise(feature: Feature<'_>, wanted: &[f64], wish: Wish, rng: &mut Rng) -> Realised {
+pub(crate) fn realise(
+    feature: HitFeature<'_>,
+    wanted: &[f64],
+    wish: Wish,
+    rng: &mut Rng,
+) -> Realised {
     let limits = feature.limits(wish.asked);
     let coarse = wish.target.is_some_and(|target| {
         let size = target * feature.std;
@@ -78,13 +83,13 @@ pub(crate) fn realise(feature: Feature<'_>, wanted: &[f64], wish: Wish, rng: &mu
         true => wanted.iter().map(|_| rng.uniform()).collect(),
         false => vec![0.5; wanted.len()],
     };
-    let projection = Projection { feature, limits, thresholds };
-    let one = |factor: f64| projection.of(wanted, factor);
+    let projector = Projector { feature, limits, thresholds };
+    let one = |factor: f64| projector.of(wanted, factor);
     let mut best = search(&one, wish.target);
     let target = wish.target.unwrap_or(0.0);
     if wish.flip && best.strength < LITTLE * target {
         let other = mirrored(feature.before, wanted);
-        let found = search(&|factor| projection.of(&other, factor), wish.target);
+        let found = search(&|factor| projector.of(&other, factor), wish.target);
         best = if found.strength > best.strength { found } else { best };
     }
     best.shown = best.strength > 0.0 && best.strength >= (SHOWN * target).min(VISIBLE);
@@ -93,16 +98,16 @@ pub(crate) fn realise(feature: Feature<'_>, wanted: &[f64], wish: Wish, rng: &mu
 
 /// The values of a feature where the one at `at` is the next possible one above or below; `None` where
 /// there is none.
-pub(crate) fn one_step(feature: Feature<'_>, at: usize, up: bool) -> Option<Vec<f64>> {
-    let Feature { domain, dtype, before, .. } = feature;
+pub(crate) fn one_step(feature: HitFeature<'_>, at: usize, up: bool) -> Option<Vec<f64>> {
+    let HitFeature { domain, dtype, before, .. } = feature;
     let limits = feature.limits(None);
     let inside = |next: &f64| (limits.0..=limits.1).contains(next);
     let next = domain.next_to(dtype, before[at], up).filter(inside)?;
     let mut values = before.to_vec();
     values[at] = dtype.nearest(next);
-    let projection = Projection { feature, limits, thresholds: Vec::new() };
+    let projector = Projector { feature, limits, thresholds: Vec::new() };
     if domain.monotone {
-        projection.rise(&mut values);
+        projector.rise(&mut values);
     }
     (values[at] != before[at]).then_some(values)
 }
@@ -145,14 +150,14 @@ fn search(of: &dyn Fn(f64) -> Realised, target: Option<f64>) -> Realised {
     best
 }
 
-struct Projection<'a> {
-    feature: Feature<'a>,
+struct Projector<'a> {
+    feature: HitFeature<'a>,
     limits: (f64, f64),
     /// Per row, which share of the way to the next value rounds up.
     thresholds: Vec<f64>,
 }
 
-impl Projection<'_> {
+impl Projector<'_> {
     /// The change with the rows inside scaled by a factor.
     fn of(&self, wanted: &[f64], factor: f64) -> Realised {
         let last = wanted.len().saturating_sub(1);
@@ -250,7 +255,7 @@ mod tests {
         wish: Wish,
     ) -> Realised {
         let dtype = &Domain::of(&DataType::Float64);
-        let feature = Feature { domain, dtype, std, before, beside: [None; 2] };
+        let feature = HitFeature { domain, dtype, std, before, beside: [None; 2] };
         let wanted: Vec<f64> = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
         realise(feature, &wanted, wish, &mut rng())
     }
@@ -300,7 +305,7 @@ mod tests {
         let before: Vec<f64> = (0..10).map(|t| f64::from(t % 7)).collect();
         let dtype = &Domain::of(&DataType::Float64);
         let beside = [None, Some(3.0)];
-        let feature = Feature { domain: &domain, dtype, std: 1.0, before: &before, beside };
+        let feature = HitFeature { domain: &domain, dtype, std: 1.0, before: &before, beside };
         for shift in [-4.0, 0.5, 4.0] {
             let wanted: Vec<f64> = before.iter().map(|x| x + shift).collect();
             let found = realise(feature, &wanted, meeting(2.0), &mut rng());
@@ -320,13 +325,13 @@ mod tests {
         let dtype = &Domain::of(&DataType::Float64);
         let before = [11.0, 12.0, 13.0];
         let beside = [Some(10.0), Some(14.0)];
-        let feature = Feature { domain: &domain, dtype, std: 1.0, before: &before, beside };
+        let feature = HitFeature { domain: &domain, dtype, std: 1.0, before: &before, beside };
         let stalled = realise(feature, &[5.0; 3], Wish::default(), &mut rng());
         assert_eq!(stalled.values, [10.0; 3]);
         let ahead = realise(feature, &[20.0; 3], Wish::default(), &mut rng());
         assert_eq!(ahead.values, [14.0; 3]);
         // The rows come after a reset: what was before it says nothing.
-        let feature = Feature { beside: [Some(90.0), None], ..feature };
+        let feature = HitFeature { beside: [Some(90.0), None], ..feature };
         let found = realise(feature, &[5.0, 99.0, 5.0], Wish::default(), &mut rng());
         assert_eq!(found.values, [11.0, 99.0, 99.0]);
     }
@@ -338,7 +343,7 @@ mod tests {
         let dtype = &Domain::of(&DataType::Int8);
         let before = [110.0, 120.0, 110.0];
         let feature =
-            Feature { domain: &domain, dtype, std: 10.0, before: &before, beside: [None; 2] };
+            HitFeature { domain: &domain, dtype, std: 10.0, before: &before, beside: [None; 2] };
         let found = realise(feature, &[200.0; 3], Wish::default(), &mut rng());
         assert_eq!(found.values, [120.0; 3]);
         assert_eq!(one_step(feature, 1, true), None);

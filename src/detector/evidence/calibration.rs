@@ -1,10 +1,10 @@
-//! The scale of distances: what is usual between windows of normal rows.
+//! The scale of distances: the usual distance between windows of normal rows.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Distances per quarter that say how steady a member is: at least so many, where there are.
+/// Fewest distances per quarter that tell how steady a member is, where there are as many.
 const HELD: usize = 250;
 /// Parts of the training rows that are held out in turn, and fewest references that are left.
 const PARTS: usize = 4;
@@ -17,17 +17,17 @@ const LEAST_STEADY: f64 = 1e-6;
 /// Distance -> z = (distance - median) / unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Scale {
+pub(super) struct DistanceScale {
     /// Median of the leave-one-out distances.
     pub median: f64,
     /// Their 90 % quantile less the median.
     pub unit: f64,
-    /// 90 % quantile of the leave-one-out distances / that of the held-out ones, at most 1: what cannot
-    /// foresee the training rows themselves has less to say.
+    /// 90 % quantile of the leave-one-out distances / that of the held-out ones, at most 1: a member
+    /// that cannot predict the training rows themselves counts for less.
     pub steady: f64,
 }
 
-impl Scale {
+impl DistanceScale {
     /// From leave-one-out distances, and from held-out ones where there are `quarters`.
     pub(super) fn fit(own: &[f32], held: &[f32], quarters: &[Option<Range<usize>>]) -> Self {
         let own = sorted(own.iter().copied());

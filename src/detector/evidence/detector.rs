@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::features::{Features, Values};
 use super::fusion::Fusion;
-use super::member::{HeldOut, Member};
+use super::member::{LeftOut, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
-use super::plan::{Plan, Source};
-use super::reference::Reference;
+use super::plan::{MemberPlan, Representation};
+use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
 use crate::config::{FitConfig, ScoreConfig};
@@ -23,17 +23,17 @@ const OVERLAP: usize = 4;
 /// Most training rows that a model keeps.
 const MOST_ROWS: usize = 1 << 16;
 
-/// What scores the rows of a series.
+/// Scores the rows of a series.
 pub(crate) struct Evidence {
     pub(super) features: Features,
-    pub(super) reference: Reference,
+    pub(super) reference: ReferenceRows,
     pub(super) members: Vec<Member>,
     /// Share of the values of a window that may be missing.
     pub(super) max_null: f64,
 }
 
-/// What is said of the rows of a series.
-pub(crate) struct Scored {
+/// Scores of the rows of a series.
+pub(crate) struct ScoredRows {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
     /// How much a row takes part in what the windows that cover it differ by.
@@ -66,25 +66,25 @@ impl Evidence {
         let keep = |t: usize| !series.is_labelled(t);
         let runs = |size: usize| stretches(series, keep, size, config.max_null);
         let runs = windows::apart(runs(config.window), 1);
-        let reference = Reference::new(&values, &runs, MOST_ROWS);
+        let reference = ReferenceRows::new(&values, &runs, MOST_ROWS);
         let room = |size: usize| match reference.all(size).iter().map(Range::len).sum() {
             0 => 0,
             windows => windows + size - 1,
         };
-        let plan = Plan::all(&features, config.window, room);
+        let plan = MemberPlan::all(&features, config.window, room);
         let fitted =
             spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
-        let (members, held_out): (Vec<Member>, Vec<HeldOut>) = fitted.into_iter().unzip();
+        let (members, held_out): (Vec<Member>, Vec<LeftOut>) = fitted.into_iter().unzip();
         let evidence = Self { features, reference, members, max_null: config.max_null };
         let scores = evidence.held_out_scores(&held_out, control)?;
         Ok((evidence, scores))
     }
 
     /// Scores of the reference's own rows.
-    fn held_out_scores(&self, held_out: &[HeldOut], control: &dyn Control) -> Result<Vec<f32>> {
+    fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
         let mut shares = RowShares::new(self.reference.rows());
-        for (member, HeldOut { starts, found }) in self.members.iter().zip(held_out) {
+        for (member, LeftOut { starts, found }) in self.members.iter().zip(held_out) {
             let mut rows = RowMeans::new(self.reference.rows());
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
@@ -114,7 +114,7 @@ impl Evidence {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Scored> {
+    ) -> Result<ScoredRows> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
         let mut shares = RowShares::new(series.len());
@@ -142,7 +142,7 @@ impl Evidence {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        Ok(Scored { scores: (0..series.len()).map(score).collect(), shares })
+        Ok(ScoredRows { scores: (0..series.len()).map(score).collect(), shares })
     }
 
     fn row_means(
@@ -170,7 +170,7 @@ impl Evidence {
     }
 
     /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
-    /// that is alike the one before it has its answer.
+    /// that equals the one before it shares its result.
     fn nearest(
         &self,
         member: &Member,
@@ -198,8 +198,8 @@ impl Evidence {
         Ok(repeats.iter().map(&mut of_window).unzip())
     }
 
-    /// How far apart training rows are that are compared with each other: no anomaly is shorter than
-    /// the largest window to be taken for usual because it goes on. A quarter of the rows at most.
+    /// How far apart training rows are that are compared with each other: the largest window, so that a
+    /// long anomaly does not look usual because of its own continuation. A quarter of the rows at most.
     fn reach(&self) -> usize {
         let largest = self.members.iter().map(|member| member.plan.size).max();
         largest.unwrap_or(0).min(self.reference.rows() / 4)
@@ -245,12 +245,12 @@ fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
 fn weight(member: &Member) -> f64 {
     let source = member.plan.source;
     match source {
-        Source::Measured(_) => source.weight() * member.scale.steady,
+        Representation::Measured(_) => source.weight() * member.scale.steady,
         _ => 1.0,
     }
 }
 
-/// Adds what a member says of every row that its windows cover.
+/// Adds the contribution of a member to every row that its windows cover.
 fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
     let (source, weight) = (member.plan.source, weight(member));
     for row in 0..count {

@@ -1,4 +1,4 @@
-//! What of a window is compared: its values, its form, its statistics.
+//! What is compared of a window: its values, its shape, its statistics.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub(super) struct Windows<'a> {
     pub size: usize,
 }
 
-/// Rows that a point of a window of `size` rows and `features` features stands for.
+/// Rows per point of a window of `size` rows and `features` features.
 fn block(size: usize, features: usize) -> usize {
     let mut block = 1;
     while size / block > POINTS || (size / block > FEW_POINTS && size / block * features > MANY) {
@@ -107,7 +107,7 @@ fn block_means(window: &[f32], block: usize, out: &mut [f32]) {
     }
 }
 
-/// Sums in eight lanes: the compiler makes vectors of them, and the order is always the same.
+/// Sums in eight lanes: the compiler vectorises them, and the order is always the same.
 fn sum(values: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; 8];
     let (whole, rest) = values.as_chunks::<8>();

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! Windows are compared by the sum of absolute differences, each at most [`MOST`]: a stretch that is odd in
-//! less than half of a window then says little about which window is the nearest.
+//! less than half of a window then hardly changes which window is the nearest.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl Evidence {
 }
 
 impl Scaled<'_> {
-    /// Rows of the windows that say what is expected.
+    /// Rows of the windows that expected values come from.
     pub(crate) fn size(&self) -> usize {
         self.evidence.members.iter().map(|member| member.plan.size).max().unwrap_or(1)
     }

@@ -16,7 +16,7 @@ const FLOOR: f64 = 1e-3;
 /// What a feature does in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum FeatureKind {
     /// It takes values other than 0 and 1.
     Measurement,
     /// It moves between 0 and 1.
@@ -33,7 +33,7 @@ pub(crate) struct Features {
     centre: Vec<f64>,
     /// Range over the training rows; 1 where it is none.
     divisor: Vec<f64>,
-    kind: Vec<Kind>,
+    kind: Vec<FeatureKind>,
     /// Least deviation of a window that its shape is divided by, in units of the divisor.
     floor: Vec<f64>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Features {
 /// The values of a series as distances see them, feature by feature: [D][T].
 pub(crate) struct Values(Vec<Vec<f32>>);
 
-/// What one pass over the values of a feature finds; halves, so that no sum of finite values is not.
+/// What one pass over the values of a feature finds; halves, so that no sum of finite values overflows.
 #[derive(Default)]
 struct Extent {
     low: f64,
@@ -74,9 +74,9 @@ impl Features {
         self.centre.push(mean);
         self.divisor.push(divisor);
         self.kind.push(match (moves, binary) {
-            (false, _) => Kind::Constant,
-            (true, true) => Kind::Flag,
-            (true, false) => Kind::Measurement,
+            (false, _) => FeatureKind::Constant,
+            (true, true) => FeatureKind::Flag,
+            (true, false) => FeatureKind::Measurement,
         });
         self.floor.push((FLOOR_SHARE * deviation).clamp(FLOOR, LIMIT));
     }
@@ -87,7 +87,7 @@ impl Features {
     }
 
     /// The features of some kinds.
-    pub(super) fn of(&self, chosen: impl Fn(Kind) -> bool) -> Vec<usize> {
+    pub(super) fn of(&self, chosen: impl Fn(FeatureKind) -> bool) -> Vec<usize> {
         (0..self.len()).filter(|&d| chosen(self.kind[d])).collect()
     }
 
@@ -114,7 +114,7 @@ impl Features {
             && self.divisor.iter().chain(&self.floor).all(positive)
     }
 
-    /// A series in this scale. What is missing lies on the line between the values beside it.
+    /// A series in this scale. Missing values are interpolated linearly.
     pub(super) fn apply(&self, series: &Series<'_>) -> Result<Values> {
         if series.columns().width() != self.len() {
             let allowed = format!("a series of the model's {} features", self.len());
@@ -175,7 +175,7 @@ impl Values {
         (0..self.0.len()).all(|d| self.window(d, a, size) == self.window(d, b, size))
     }
 
-    /// Rows `pieces`, one behind the other.
+    /// Rows `pieces`, concatenated.
     pub(super) fn picked(&self, pieces: &[std::ops::Range<usize>]) -> Self {
         let pick = |column: &Vec<f32>| -> Vec<f32> {
             pieces.iter().flat_map(|piece| &column[piece.clone()]).copied().collect()
@@ -199,7 +199,7 @@ impl Values {
     }
 }
 
-/// Draws lines between known values; outside of them the nearest one goes on. All missing: 0.
+/// Interpolates linearly between known values; outside of them the nearest one is repeated. All missing: 0.
 fn fill(values: &mut [f32]) {
     let known: Vec<usize> = (0..values.len()).filter(|&t| !values[t].is_nan()).collect();
     let (Some(&first), Some(&last)) = (known.first(), known.last()) else {

@@ -1,18 +1,18 @@
 //! From members to one score per row, by a fixed rule.
 
-use super::plan::Source;
+use super::plan::Representation;
 
-/// Weighted sums per row of what the members of each group say.
+/// Weighted sums, per row, of the contributions of the members of each group.
 pub(super) struct Fusion {
-    groups: [Sums; 3],
+    groups: [GroupSums; 3],
 }
 
-struct Sums {
+struct GroupSums {
     values: Vec<f64>,
     weights: Vec<f64>,
 }
 
-impl Sums {
+impl GroupSums {
     fn add(&mut self, row: usize, weight: f64, value: f64) {
         if self.values.is_empty() {
             return;
@@ -27,28 +27,28 @@ impl Sums {
     }
 }
 
-/// What a member says of a row: ln(1 + max(z, 0)).
+/// The contribution of a member to a row: ln(1 + max(z, 0)).
 fn member(z: f64) -> f64 {
     z.max(0.0).ln_1p()
 }
 
 impl Fusion {
     /// For members of these sources.
-    pub(super) fn new(rows: usize, sources: impl Iterator<Item = Source> + Clone) -> Self {
+    pub(super) fn new(rows: usize, sources: impl Iterator<Item = Representation> + Clone) -> Self {
         let used = |group: usize| sources.clone().any(|source| position(source) == group);
         let sums = |group: usize| {
             let rows = if used(group) { rows } else { 0 };
-            Sums { values: vec![0.0; rows], weights: vec![0.0; rows] }
+            GroupSums { values: vec![0.0; rows], weights: vec![0.0; rows] }
         };
         Self { groups: [0, 1, 2].map(sums) }
     }
 
-    /// Adds what a member of weight `weight` says of a row.
-    pub(super) fn add(&mut self, source: Source, weight: f64, row: usize, z: f64) {
+    /// Adds the contribution of a member of weight `weight` to a row.
+    pub(super) fn add(&mut self, source: Representation, weight: f64, row: usize, z: f64) {
         self.groups[position(source)].add(row, weight, member(z));
     }
 
-    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none says anything.
+    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none contributes.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
         let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
         let context = match (all, joint) {
@@ -63,10 +63,10 @@ impl Fusion {
     }
 }
 
-fn position(source: Source) -> usize {
+fn position(source: Representation) -> usize {
     match source {
-        Source::Measured(_) => 0,
-        Source::All => 1,
-        Source::Joint => 2,
+        Representation::Measured(_) => 0,
+        Representation::All => 1,
+        Representation::Joint => 2,
     }
 }

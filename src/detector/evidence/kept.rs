@@ -1,5 +1,5 @@
-//! What a model keeps of the evidence: the normal rows, and of every member what cannot be computed
-//! from them at once.
+//! What a model keeps of the evidence: the normal rows, and of every member what is slow to compute from
+//! them.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -7,27 +7,25 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Scale;
+use super::calibration::DistanceScale;
 use super::detector::Evidence;
 use super::features::{Features, Values};
 use super::member::Member;
-use super::plan::Plan;
+use super::plan::MemberPlan;
 use super::projection::{COMPONENTS, Projection};
-use super::reference::Reference;
+use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
-use crate::nn::Parameters;
+use crate::nn::{Parameters, Shapes};
 
-/// Most members that are read: more than a fit makes.
+/// Most members that a model may list: more than a fit makes.
 const MOST_MEMBERS: usize = 64;
-/// Names and shapes of tensors.
-type Shapes = Vec<(String, Vec<usize>)>;
 /// Name of the tensor of the reference's rows.
 const ROWS: &str = "rows";
 
 /// Everything but tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
+pub(crate) struct KeptEvidence {
     features: Features,
     /// Runs of the kept rows in which windows may lie.
     runs: Vec<Range<usize>>,
@@ -39,16 +37,16 @@ pub(crate) struct Kept {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    plan: Plan,
+    plan: MemberPlan,
     /// Principal components.
     rank: usize,
-    scale: Scale,
-    /// What rows usually differ by, feature by feature; none where windows are not compared row by row.
+    scale: DistanceScale,
+    /// Usual difference of rows, per feature; empty where windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     units: Vec<f32>,
 }
 
-/// The evidence of a model, put together from what is kept when it is first used.
+/// The evidence of a model, restored from what is kept when it is first used.
 #[derive(Clone, Default)]
 pub(crate) struct Built(Arc<OnceLock<Evidence>>);
 
@@ -67,7 +65,7 @@ impl Built {
     ///
     /// # Errors
     /// When a tensor is missing.
-    pub(crate) fn get(&self, kept: &Kept, parameters: &Parameters) -> Result<&Evidence> {
+    pub(crate) fn get(&self, kept: &KeptEvidence, parameters: &Parameters) -> Result<&Evidence> {
         if let Some(evidence) = self.0.get() {
             return Ok(evidence);
         }
@@ -81,14 +79,14 @@ impl Evidence {
     ///
     /// # Errors
     /// When a tensor cannot be made.
-    pub(crate) fn keep(&self) -> Result<(Kept, Parameters)> {
+    pub(crate) fn keep(&self) -> Result<(KeptEvidence, Parameters)> {
         let entry = |member: &Member| Entry {
             plan: member.plan,
             rank: member.projection.rank,
             scale: member.scale,
             units: member.units.clone(),
         };
-        let kept = Kept {
+        let kept = KeptEvidence {
             features: self.features.clone(),
             runs: self.reference.runs.clone(),
             max_null: self.max_null,
@@ -108,7 +106,7 @@ impl Evidence {
     }
 }
 
-impl Kept {
+impl KeptEvidence {
     /// Name and shape of every tensor, in the order rows, (mean, directions) of each member.
     fn all_shapes(&self) -> Shapes {
         let rows = self.runs.last().map_or(0, |run| run.end);
@@ -145,7 +143,7 @@ impl Kept {
     }
 
     /// Features of which rows are compared.
-    fn compared(&self, plan: Plan) -> usize {
+    fn compared(&self, plan: MemberPlan) -> usize {
         plan.source.level_free().map_or(0, |_| plan.source.chosen(&self.features).len())
     }
 
@@ -157,7 +155,7 @@ impl Kept {
         let rows = take(ROWS)?;
         let length = (rows.len() / self.features.len().max(1)).max(1);
         let values = Values::new(rows.chunks_exact(length).map(<[f32]>::to_vec).collect());
-        let reference = Reference { values: values.into(), runs: self.runs.clone() };
+        let reference = ReferenceRows { values: values.into(), runs: self.runs.clone() };
         let member = |(i, entry): (usize, &Entry)| {
             let directions = match entry.rank {
                 0 => Vec::new(),

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-use super::calibration::{Scale, quarters};
+use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
-use super::plan::Plan;
+use super::plan::MemberPlan;
 use super::projection::Projection;
-use super::reference::Reference;
+use super::reference::ReferenceRows;
 use super::share::{Adding, Compared};
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Leave-one-out distances that the scale is set on: at least so many, where there are.
+/// Fewest leave-one-out distances that the scale is set on, where there are as many.
 const CALIBRATION: usize = 1000;
 /// Blocks of windows of which what they say is held at a time.
 const BLOCKS: usize = 64;
@@ -22,19 +22,19 @@ const BLOCKS: usize = 64;
 /// The windows of one size, of some features, seen in one way.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub plan: Plan,
+    pub plan: MemberPlan,
     pub projection: Projection,
-    pub scale: Scale,
-    /// What rows of normal windows usually differ by, feature by feature; empty where windows are not
+    pub scale: DistanceScale,
+    /// Usual difference of rows of normal windows, per feature; empty where windows are not
     /// compared row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
 }
 
-/// What a fit of a member finds beside it: for every reference, where it begins, and the nearest of those
-/// that are far from it in time.
-pub(super) struct HeldOut {
+/// By-product of the fit of a member: where every reference begins, and the nearest of those that are far
+/// from it in time.
+pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
 }
@@ -42,10 +42,10 @@ pub(super) struct HeldOut {
 impl Member {
     /// Fits the scale to distances between windows of normal rows.
     pub(super) fn fit(
-        plan: Plan,
-        reference: &Reference,
+        plan: MemberPlan,
+        reference: &ReferenceRows,
         features: &Features,
-    ) -> Result<(Self, HeldOut)> {
+    ) -> Result<(Self, LeftOut)> {
         let starts = reference.starts(plan.size);
         let chosen = plan.source.chosen(features);
         let windows =
@@ -66,21 +66,21 @@ impl Member {
             None => overlapping(i),
         };
         let held = to_others(&references, &every, apart)?;
-        let scale = Scale::fit(&distances(&own), &distances(&held), &quarters);
+        let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
             member.units = compared.units(&pairs);
         }
-        Ok((member, HeldOut { starts, found: held }))
+        Ok((member, LeftOut { starts, found: held }))
     }
 
     /// From what a model keeps.
     pub(super) fn restore(
-        plan: Plan,
-        (projection, scale, units): (Projection, Scale, Vec<f32>),
-        reference: &Reference,
+        plan: MemberPlan,
+        (projection, scale, units): (Projection, DistanceScale, Vec<f32>),
+        reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
@@ -100,23 +100,23 @@ impl Member {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
     }
 
-    /// Windows beside those of the reference, row by row; `None` where they are not compared so.
+    /// Windows and their references, to be compared row by row; `None` where they are not.
     fn compared<'a>(
         &'a self,
         values: &'a Values,
-        reference: &'a Reference,
+        reference: &'a ReferenceRows,
     ) -> Option<Compared<'a>> {
         let level_free = self.plan.source.level_free()?;
         let (chosen, size) = (&self.chosen, self.plan.size);
         Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
-    /// Hands to `shares` what windows say of the rows that they cover: those at `starts` (ascending), the
+    /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
     /// number of the nearest reference of each, and z.
     pub(super) fn say(
         &self,
         values: &Values,
-        reference: &Reference,
+        reference: &ReferenceRows,
         (starts, nearest, z): (&[usize], &[usize], &[f64]),
         mut shares: Adding<'_>,
         control: &dyn Control,

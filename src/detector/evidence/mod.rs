@@ -2,12 +2,12 @@
 //!
 //! Windows of several sizes are seen in several ways ([`embedding`]), each projected onto its principal
 //! components ([`projection`]), and compared with the nearest window of normal rows ([`neighbours`]). A
-//! distance counts by what is usual between normal windows themselves ([`calibration`]); a row is
-//! what the windows that cover it say on average ([`rows`]); a fixed rule puts all together ([`fusion`]),
-//! and a row has of it what the windows differ by in this row ([`share`]).
+//! distance is measured in units of those between normal windows themselves ([`calibration`]); a row gets
+//! the mean over the windows that cover it ([`rows`]); a fixed rule combines the members ([`fusion`]), and
+//! a row keeps the share of it by which the windows differ in this row ([`share`]).
 //!
-//! z = (d - median) / (q90 - median) of leave-one-out distances d, per member; a member says
-//! ln(1 + max(z, 0)) of a row.
+//! z = (d - median) / (q90 - median) of leave-one-out distances d, per member; a member contributes
+//! ln(1 + max(z, 0)) to a row.
 
 mod calibration;
 mod detector;
@@ -24,8 +24,9 @@ mod projection;
 mod reference;
 mod rows;
 mod share;
+pub(super) mod spec;
 
-pub(crate) use detector::{Evidence, Scored};
+pub(crate) use detector::Evidence;
 pub(crate) use expected::Scaled;
-pub(crate) use kept::{Built, Kept};
+pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};

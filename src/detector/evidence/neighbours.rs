@@ -82,7 +82,7 @@ impl References {
             let cols = REFERENCES.min(self.len() - first);
             let columns = &self.columns[first..];
             let columns = View::strided(columns, self.width + 1, cols, self.len());
-            matmul_into(augmented, columns, &mut tile, cols, false)?;
+            matmul_into(augmented, columns, &mut tile, cols)?;
             for (i, row) in tile.chunks_exact_mut(cols).take(count).enumerate() {
                 excluded(i).into_iter().for_each(|range| exclude(row, first, range));
                 improve(&mut best[i], row, first);

@@ -1,18 +1,18 @@
 //! Windows of a series that are normal rows themselves.
 //!
-//! Rows that a model was fitted on would find themselves and be as usual as can be. They are known by
-//! their content, whatever slice they come in: a window that equals kept rows at one place, and at no
-//! other, is taken for these rows. It is compared with windows that lie apart from them. Where the same
-//! values stand at several places, the others are honest neighbours.
+//! Rows that a model was fitted on would find themselves, at distance 0. They are recognised by their
+//! content, in whatever slice: a window that equals kept rows at one place, and at no other, is taken for
+//! these rows, and compared with windows that lie apart from them. Where the same values occur at several
+//! places, the other places count as neighbours.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::features::Values;
-use super::reference::Reference;
+use super::reference::ReferenceRows;
 use crate::data::positions::window_keys;
 
-/// First and last of the kept windows that look alike.
+/// First and last of the kept windows that are equal.
 type Place = Range<usize>;
 
 /// The windows of `size` rows of a series that are kept rows, ascending, and where those begin.
@@ -24,8 +24,8 @@ pub(super) struct OwnWindows {
 }
 
 impl OwnWindows {
-    /// Compares every window of a series with every kept one, by hashes of 64 bits: were two different
-    /// ones taken for the same, a window would only miss some of its neighbours.
+    /// Compares every window of a series with every kept one, by hashes of 64 bits: after a
+    /// collision, a window only misses some of its neighbours.
     pub(super) fn find(hashes: &RowHashes<'_>, (size, reach): (usize, usize)) -> Self {
         let kept = hashes.places(size);
         let windows = window_keys(&hashes.rows, size).into_iter().enumerate();
@@ -44,7 +44,7 @@ impl OwnWindows {
         }
     }
 
-    /// Around the place of the window at `start`, going by a window that shares rows with it.
+    /// Around the place of the window at `start`, found through a window that shares rows with it.
     fn beside(&self, start: usize, own: Option<&(usize, Place)>) -> Range<usize> {
         match own {
             Some((own, place)) if own.abs_diff(start) < self.size => {
@@ -68,12 +68,12 @@ pub(super) struct RowHashes<'a> {
 }
 
 impl<'a> RowHashes<'a> {
-    pub(super) fn new(values: &Values, reference: &'a Reference) -> Self {
+    pub(super) fn new(values: &Values, reference: &'a ReferenceRows) -> Self {
         let (rows, kept) = (values.row_hashes(), reference.values.row_hashes());
         Self { rows, kept, runs: &reference.runs }
     }
 
-    /// The kept windows by their content, where all that look alike share rows.
+    /// The kept windows by their content, where all that are equal share rows.
     fn places(&self, size: usize) -> HashMap<u64, Place> {
         let mut places: HashMap<u64, Place> = HashMap::new();
         for run in self.runs {
@@ -98,8 +98,8 @@ mod tests {
     const SIZE: usize = 5;
 
     /// Rows 10..30 and 40..60 of a series are kept.
-    fn reference(values: &Values) -> Reference {
-        Reference::new(values, &[10..30, 40..60], usize::MAX)
+    fn reference(values: &Values) -> ReferenceRows {
+        ReferenceRows::new(values, &[10..30, 40..60], usize::MAX)
     }
 
     #[test]

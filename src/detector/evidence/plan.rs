@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::embedding::Embedding;
-use super::features::{Features, Kind};
+use super::features::{FeatureKind, Features};
 
-/// Window sizes as shares of the model's window, and the least.
+/// Window sizes as shares of the model's window, and the smallest size.
 const SHARES: [f64; 3] = [0.32, 0.64, 1.28];
 const SMALLEST: usize = 8;
-/// Windows of a size that the training rows must have room for, one beside the other.
+/// Disjoint windows of a size that the training rows must have room for.
 const ROOM: f64 = 2.5;
 
 /// The features of a member, and how its windows are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Source {
-    /// Measurements, without the flags: these cannot be foreseen, and would drown the others.
+pub(super) enum Representation {
+    /// Measurements, without the flags: these cannot be predicted, and would drown the others.
     Measured(Embedding),
     /// All features, constant ones in their own unit.
     All,
@@ -26,13 +26,13 @@ pub(super) enum Source {
 /// A member to be fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Plan {
-    pub source: Source,
+pub(super) struct MemberPlan {
+    pub source: Representation,
     /// Rows of its windows.
     pub size: usize,
 }
 
-impl Source {
+impl Representation {
     pub(super) fn embedding(self) -> Embedding {
         match self {
             Self::Measured(embedding) => embedding,
@@ -44,9 +44,9 @@ impl Source {
     /// Positions of its features.
     pub(super) fn chosen(self, features: &Features) -> Vec<usize> {
         let chosen = match self {
-            Self::Measured(_) => features.of(|kind| kind == Kind::Measurement),
+            Self::Measured(_) => features.of(|kind| kind == FeatureKind::Measurement),
             Self::All => Vec::new(),
-            Self::Joint => features.of(|kind| kind != Kind::Constant),
+            Self::Joint => features.of(|kind| kind != FeatureKind::Constant),
         };
         if chosen.is_empty() { features.of(|_| true) } else { chosen }
     }
@@ -60,7 +60,7 @@ impl Source {
         }
     }
 
-    /// Its weight within what measurements say.
+    /// Its weight among measurements.
     pub(super) fn weight(self) -> f64 {
         match self {
             Self::Measured(Embedding::Level | Embedding::Shape) => 2.0,
@@ -68,9 +68,9 @@ impl Source {
         }
     }
 
-    /// Those that these features call for.
+    /// Those that apply to these features.
     fn all(features: &Features) -> Vec<Self> {
-        let measured = !features.of(|kind| kind == Kind::Measurement).is_empty();
+        let measured = !features.of(|kind| kind == FeatureKind::Measurement).is_empty();
         let several = features.len() > 1;
         let embeddings =
             [Embedding::Raw, Embedding::Level, Embedding::Shape, Embedding::Stats, Embedding::Diff];
@@ -88,7 +88,7 @@ impl Source {
     }
 }
 
-impl Plan {
+impl MemberPlan {
     /// Values of an embedded window.
     pub(super) fn width(self, features: &Features) -> usize {
         self.source.embedding().width(self.size, self.source.chosen(features).len())
@@ -102,10 +102,10 @@ impl Plan {
         room: impl Fn(usize) -> usize,
     ) -> Vec<Self> {
         let sizes = sizes(window, room);
-        let of_source = |source: Source| {
+        let of_source = |source: Representation| {
             sizes.iter().map(move |&size| Self { source, size }).collect::<Vec<_>>()
         };
-        Source::all(features).into_iter().flat_map(of_source).collect()
+        Representation::all(features).into_iter().flat_map(of_source).collect()
     }
 }
 

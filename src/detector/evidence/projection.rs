@@ -1,12 +1,12 @@
-//! Embedded windows in few coordinates: principal components, and the norm of what they leave.
+//! Embedded windows in few coordinates: principal components, and the norm of the residual.
 
 use crate::error::Result;
-use crate::kernels::{View, matmul, matmul_into};
+use crate::kernels::{View, matmul, matmul_add};
 use crate::stats::pca::Pca;
 
 /// Principal components at most; an embedding of no more values is only centred.
 pub(super) const COMPONENTS: usize = 32;
-/// Training windows that the components are taken of: at least so many, where there are.
+/// Fewest training windows that the components are computed from, where there are as many.
 const ROWS: usize = 1200;
 
 /// e -> (V^T c, ||c - V V^T c||), c = e - mean.
@@ -64,7 +64,7 @@ impl Projection {
         let components = matmul(View::new(&embedded, n, width), directions)?;
         let opposite: Vec<f32> = components.iter().map(|x| -x).collect();
         let opposite = View::new(&opposite, n, self.rank);
-        matmul_into(opposite, directions.t(), &mut embedded, width, true)?;
+        matmul_add(opposite, directions.t(), &mut embedded, width)?;
         let mut projected = Vec::with_capacity(n * (self.rank + 1));
         for (i, rest) in embedded.chunks_exact(width).enumerate() {
             projected.extend_from_slice(&components[i * self.rank..(i + 1) * self.rank]);

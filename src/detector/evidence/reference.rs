@@ -4,20 +4,20 @@ use std::ops::Range;
 
 use super::features::Values;
 
-/// Windows of one size that others are compared with: at least so many, where there are, and less than
-/// twice as many.
+/// Fewest windows of one size that others are compared with, where there are as many; at most twice as many
+/// are used.
 const WINDOWS: usize = 2500;
 /// Pieces that the kept rows lie in, where they are not all kept.
 const PIECES: usize = 32;
 
 /// Scaled training rows, and the runs in which windows may lie.
 #[derive(Clone)]
-pub(super) struct Reference {
+pub(super) struct ReferenceRows {
     pub values: std::sync::Arc<Values>,
     pub runs: Vec<Range<usize>>,
 }
 
-impl Reference {
+impl ReferenceRows {
     /// The rows of `runs` of a series; at most `most` of them, as evenly spaced pieces.
     pub(super) fn new(values: &Values, runs: &[Range<usize>], most: usize) -> Self {
         let rows: usize = runs.iter().map(Range::len).sum();

@@ -1,4 +1,4 @@
-//! From windows to rows: the mean of what the windows that cover a row say.
+//! Window-to-row overlap: the mean over the windows that cover a row.
 //!
 //! Sums are of integers, so that they do not depend on where a series begins: a row far from both ends
 //! has the same value in any slice, to the last bit.

@@ -70,7 +70,7 @@ impl Batch {
             None => Losses::new(&x, &output, zero, batch, task.config),
             Some(observed) => {
                 let observed = Tensor::from_vec(observed, x.shape(), device)?;
-                Losses::of_observed(&x, &output, &observed, (zero, batch), task.config)
+                Losses::of_observed(&x, &output, &observed, zero, batch, task.config)
             }
         };
         Ok(losses?)
@@ -117,9 +117,9 @@ fn zero_weights(task: &Task<'_>, starts: &[usize], weight: f32) -> Result<Tensor
 }
 
 /// The held-out windows, with noise of their own.
-pub(super) struct HeldOut(Batch);
+pub(super) struct HeldOutBatch(Batch);
 
-impl HeldOut {
+impl HeldOutBatch {
     pub(super) fn new(task: &Task<'_>) -> Result<Self> {
         let starts = spread(task.validation, VALIDATION_WINDOWS);
         let mut rng = Rng::new(task.config.seed, Purpose::Validation, [0, 0]);

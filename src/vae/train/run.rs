@@ -1,7 +1,7 @@
-//! The training of a VAE: held-out windows are looked at now and then, and decide when to stop.
+//! The training of a VAE: held-out windows are evaluated every few steps, and decide when to stop.
 
-use super::batch::{Batch, HeldOut};
-use super::task::{Progress, StopReason, Task, Trained};
+use super::batch::{Batch, HeldOutBatch};
+use super::task::{Progress, StopReason, Task, TrainedVae};
 use crate::config::FitConfig;
 use crate::error::Result;
 use crate::kernels::Gradients;
@@ -19,14 +19,14 @@ const VALIDATE_EVERY: usize = 25;
 ///
 /// # Errors
 /// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
-pub(crate) fn train(task: &Task<'_>, control: &dyn Control) -> Result<Trained> {
-    train_net(&VaeTraining { task, held_out: HeldOut::new(task)? }, control)
+pub(crate) fn train(task: &Task<'_>, control: &dyn Control) -> Result<TrainedVae> {
+    train_net(&VaeTraining { task, held_out: HeldOutBatch::new(task)? }, control)
 }
 
 /// The training of a task.
 struct VaeTraining<'a> {
     task: &'a Task<'a>,
-    held_out: HeldOut,
+    held_out: HeldOutBatch,
 }
 
 /// Validations so far, and the weights of the lowest loss.
@@ -73,7 +73,7 @@ impl VaeTraining<'_> {
 impl Training for VaeTraining<'_> {
     type Net = Vae;
     type Seen = Validations;
-    type Outcome = Trained;
+    type Outcome = TrainedVae;
 
     fn phase(&self) -> Phase {
         Phase::Vae
@@ -127,13 +127,13 @@ impl Training for VaeTraining<'_> {
         Ok(if seen.stopped { Verdict::Stop } else { Verdict::Continue })
     }
 
-    fn finish(&self, seen: Validations, optimiser: &Adam, steps: usize) -> Result<Trained> {
+    fn finish(&self, seen: Validations, optimiser: &Adam, steps: usize) -> Result<TrainedVae> {
         let stop_reason = if seen.stopped { StopReason::Plateau } else { StopReason::Steps };
         let (parameters, loss) = match seen.best {
             Some(best) => (best.snapshot, best.loss),
             None => (optimiser.snapshot()?, f64::NAN),
         };
-        Ok(Trained { parameters, history: seen.history, loss, steps, stop_reason })
+        Ok(TrainedVae { parameters, history: seen.history, loss, steps, stop_reason })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a training works on, and what comes of it.
+//! The input and the outcome of a training.
 
 use crate::nn::Parameters;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub struct Progress {
 }
 
 /// The outcome of a training.
-pub(crate) struct Trained {
+pub(crate) struct TrainedVae {
     pub parameters: Parameters,
     pub history: Vec<Progress>,
     pub loss: f64,
@@ -56,7 +56,7 @@ pub(crate) struct Trained {
     pub stop_reason: StopReason,
 }
 
-/// What a training works on.
+/// The input of a training.
 pub(crate) struct Task<'a> {
     pub matrix: &'a Matrix,
     pub train: &'a [usize],

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor};
 
-use super::score_rows::Detector;
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Loaded, Stored};
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::kernels::{row_squares, with_slices};
@@ -10,14 +11,14 @@ use crate::vae::Vae;
 
 /// Mean over features of the squared error in z-scores. A feature that was constant in training
 /// counts with its squared distance from that constant, in input units.
-pub(crate) struct Errors<'a> {
+struct Errors<'a> {
     vae: Option<&'a Vae>,
     live: Vec<usize>,
     constant: Vec<usize>,
 }
 
 impl<'a> Errors<'a> {
-    pub(crate) fn new(generator: &'a Generator) -> Self {
+    fn new(generator: &'a Generator) -> Self {
         Self {
             vae: generator.vae.as_ref(),
             live: generator.normaliser.live_features(),
@@ -39,7 +40,7 @@ impl<'a> Errors<'a> {
     }
 
     /// Squared error of every feature, flat [B, W, D].
-    pub(crate) fn features(&self, windows: &Tensor) -> Result<Vec<f32>> {
+    fn squares(&self, windows: &Tensor) -> Result<Vec<f32>> {
         let (_, _, features) = windows.dims3()?;
         let mut squares = windows.sqr()?.flatten_all()?.to_vec1::<f32>()?;
         let Some(vae) = self.vae else { return Ok(squares) };
@@ -73,5 +74,19 @@ impl Detector for Errors<'_> {
             Ok(())
         })?;
         Ok(errors)
+    }
+
+    fn features(&self, windows: &Tensor) -> Result<Option<Vec<f32>>> {
+        self.squares(windows).map(Some)
+    }
+}
+
+/// The detector `reconstruction`.
+pub(super) struct ReconstructionSpec;
+
+impl DetectorSpec for ReconstructionSpec {
+    fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
+        stored.generator.require_vae()?;
+        Ok(Loaded::Windows(Box::new(Errors::new(stored.generator))))
     }
 }

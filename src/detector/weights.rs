@@ -1,32 +1,20 @@
-//! A weighted mix of the odds of three nets: two against generated and classical anomalies, one against noise as
-//! well. The weights come from held-out windows with generated anomalies.
-//!
-//! The nets were chosen on the development series of `docs/benchmark.md`. The VAE's error and the
-//! amplitude are not among them: they made the mix worse there, with weights that generated
-//! anomalies chose.
+//! The weights of the nets of an ensemble: a logistic regression on held-out rows.
 
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::classifier::Classifier;
-use super::score_rows::Detector;
-use crate::config::Negatives;
-use crate::error::Result;
-
-/// What the nets are trained against.
-pub(crate) const SOURCES: [Negatives; 3] = [Negatives::Mixed, Negatives::Mixed, Negatives::All];
-/// Number of members.
-const MEMBERS: usize = SOURCES.len();
-/// What each net weighs before anything is known.
+/// Number of nets.
+pub(crate) const MEMBERS: usize = 3;
+/// The weight of each net before anything is known.
 const EQUAL: f64 = 1.0 / MEMBERS as f64;
-/// Strength of the pull towards equal weights, and rounds of coordinate descent.
+/// Strength of the pull towards equal weights.
 const PULL: f64 = 0.3;
+/// Rounds of coordinate descent.
 const ROUNDS: usize = 50;
 
 /// The log-odds of a row by every net.
-type Logits = [f32; MEMBERS];
+pub(crate) type Logits = [f32; MEMBERS];
 
-/// What each net weighs; they add up to 1.
+/// The weight of each net; they add up to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Weights([f64; MEMBERS]);
@@ -56,9 +44,9 @@ impl Weights {
         if sum > 0.0 { Self(weights.map(|weight| weight / sum)) } else { Self::default() }
     }
 
-    /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. What one
-    /// net is sure of counts, even where the others were not taught to see it.
-    fn mix(&self, logits: &Logits) -> f32 {
+    /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. A
+    /// net that is confident counts, even where the others were not trained to see the anomaly.
+    pub(crate) fn mix(&self, logits: &Logits) -> f32 {
         let largest = logits.iter().fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
         let odds = |(w, logit): (&f64, &f32)| w * f64::from(logit - largest).exp();
         let sum: f64 = self.0.iter().zip(logits).map(odds).sum();
@@ -66,7 +54,7 @@ impl Weights {
     }
 }
 
-/// Of all log-odds together: one scale for all nets, so that a sure one keeps its say.
+/// Of all log-odds together: one scale for all nets, so that a confident one still counts for more.
 fn standard_deviation(rows: &[(Logits, bool)]) -> f64 {
     let all = || rows.iter().flat_map(|(logits, _)| logits.iter().map(|x| f64::from(*x)));
     let n = (rows.len() * MEMBERS).max(1) as f64;
@@ -98,45 +86,6 @@ fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
         }
     }
     weights
-}
-
-/// The nets, unweighted.
-pub(crate) struct Members(Vec<Classifier>);
-
-impl Members {
-    /// One net for each of [`SOURCES`].
-    pub(crate) fn new(nets: Vec<Classifier>) -> Self {
-        Self(nets)
-    }
-
-    /// Log-odds of every row of windows [B, W, D] by every net.
-    pub(crate) fn scores(&self, windows: &Tensor) -> Result<Vec<Logits>> {
-        let mut all = vec![[0f32; MEMBERS]; windows.dim(0)? * windows.dim(1)?];
-        for (k, net) in self.0.iter().enumerate() {
-            let logits = net.rows(windows)?;
-            all.iter_mut().zip(logits).for_each(|(row, logit)| row[k] = logit);
-        }
-        Ok(all)
-    }
-}
-
-/// The weighted mix.
-pub(crate) struct Ensemble {
-    members: Members,
-    weights: Weights,
-}
-
-impl Ensemble {
-    pub(crate) fn new(nets: Vec<Classifier>, weights: Weights) -> Self {
-        Self { members: Members::new(nets), weights }
-    }
-}
-
-impl Detector for Ensemble {
-    fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
-        let logits = self.members.scores(windows)?;
-        Ok(logits.iter().map(|row| self.weights.mix(row)).collect())
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use candle_core::Tensor;
 
-use super::score_rows::Detector;
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Loaded, Stored};
 use crate::error::Result;
 use crate::kernels::with_slices;
 
 /// max over features of |z|.
-pub(crate) struct Amplitude;
+struct Amplitude;
 
 impl Detector for Amplitude {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
@@ -16,5 +17,18 @@ impl Detector for Amplitude {
         Ok(with_slices([windows], |[values]| {
             Ok(values.chunks_exact(features).map(largest).collect())
         })?)
+    }
+
+    fn features(&self, windows: &Tensor) -> Result<Option<Vec<f32>>> {
+        Ok(Some(windows.abs()?.flatten_all()?.to_vec1()?))
+    }
+}
+
+/// The detector `amplitude`.
+pub(super) struct AmplitudeSpec;
+
+impl DetectorSpec for AmplitudeSpec {
+    fn load<'a>(&self, _: Stored<'a>) -> Result<Loaded<'a>> {
+        Ok(Loaded::Windows(Box::new(Amplitude)))
     }
 }

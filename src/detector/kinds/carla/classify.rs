@@ -4,8 +4,10 @@
 use candle_core::{D, Device, Tensor};
 
 use super::neighbours::Neighbours;
-use super::{Carla, Pool, plan, thirds, values};
+use super::net::Carla;
+use super::stage::{Pool, plan, thirds, values};
 use crate::config::DetectConfig;
+use crate::detector::nets::NetTask;
 use crate::error::Result;
 use crate::nn::Parameters;
 use crate::nn::descent::Descent;
@@ -22,7 +24,7 @@ const EPSILON: f64 = 1e-6;
 
 /// The windows of one step by share, anchors and then a nearest and a furthest neighbour of each
 /// [3 SHARE, W, D], and the log of the mean class probabilities of all anchors.
-struct Batch {
+struct ClassBatch {
     shares: Vec<Tensor>,
     log_mean: Tensor,
 }
@@ -34,14 +36,14 @@ pub(super) fn train(
     pool: &Pool<'_>,
     neighbours: &Neighbours,
     pretext: &Parameters,
-    (config, net): (&DetectConfig, u64),
     control: &dyn Control,
 ) -> Result<Parameters> {
-    let features = pool.matrix.features();
-    let plan = plan((config, net), SHARE);
+    let NetTask { matrix, config, net, .. } = pool.task;
+    let features = matrix.features();
+    let plan = plan(&pool.task, SHARE);
     let (shares, batch) = (plan.shares, plan.shares * SHARE);
     let build = |scope: &mut Scope<'_, '_>| Carla::build(features, config, scope);
-    let prepare = |carla: &Carla, step: usize, control: &dyn Control| -> Result<Batch> {
+    let prepare = |carla: &Carla, step: usize, control: &dyn Control| -> Result<ClassBatch> {
         let drawn = spread_over_pool(shares, control, |share| {
             let mut rng = Rng::new(
                 config.seed,
@@ -53,9 +55,9 @@ pub(super) fn train(
             Ok((windows, values(&sum)?))
         })?;
         let (shares, sums): (Vec<_>, Vec<_>) = drawn.into_iter().unzip();
-        Ok(Batch { shares, log_mean: log_mean(&sums, batch)? })
+        Ok(ClassBatch { shares, log_mean: log_mean(&sums, batch)? })
     };
-    let loss = |carla: &Carla, Batch { shares, log_mean }: &Batch, share: usize| {
+    let loss = |carla: &Carla, ClassBatch { shares, log_mean }: &ClassBatch, share: usize| {
         let probabilities = thirds(&carla.probabilities(&shares[share])?)?;
         class_loss(&probabilities, log_mean, config, batch)
     };

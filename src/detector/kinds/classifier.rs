@@ -5,25 +5,25 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::negatives::NegativeSampler;
-use super::score_rows::Detector;
-use crate::config::DetectConfig;
-use crate::data::normalise::Matrix;
+use crate::config::{DetectConfig, Negatives};
+use crate::detector::nets::{self, NetTask, train_each};
+use crate::detector::normal::TrainingData;
+use crate::detector::score_rows::Detector;
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, STEPS, Stored};
+use crate::detector::trained::{Learned, Trained};
 use crate::error::Result;
 use crate::kernels::{Block, Conv, Layer, blocks, conv};
-use crate::nn::Parameters;
 use crate::nn::descent::{Descent, Plan};
-use crate::nn::parameters::{Linear, Scope};
+use crate::nn::parameters::{Linear, Scope, Store};
 use crate::nn::training::train;
+use crate::nn::{Parameters, Shapes};
 use crate::runtime::control::Control;
 use crate::runtime::pool::SHARE;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Optimiser steps where none are given.
-pub(crate) const STEPS: usize = 200;
 /// Taps of the first convolution.
 const FIRST_TAPS: usize = 7;
-/// Dilation of the residual blocks behind the first.
+/// Dilation of the residual blocks after the first.
 const DILATIONS: [usize; 5] = [2, 4, 8, 16, 32];
 /// z-scores beyond this look alike to the net.
 pub(crate) const LIMIT: f32 = 20.0;
@@ -77,15 +77,12 @@ impl Classifier {
         Ok((rows.squeeze(D::Minus1)?, window.squeeze(D::Minus1)?))
     }
 
-    /// Trains on the windows at `starts` of `matrix` against those of `negatives`.
-    pub(crate) fn train(
-        matrix: &Matrix,
-        starts: &[usize],
-        window: usize,
-        negatives: &NegativeSampler<'_>,
-        (config, net): (&DetectConfig, u64),
-        control: &dyn Control,
-    ) -> Result<Parameters> {
+    /// Trains a net: half of each share are normal windows, half have an anomaly.
+    ///
+    /// # Errors
+    /// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
+    pub(crate) fn train(task: &NetTask<'_>, control: &dyn Control) -> Result<Parameters> {
+        let NetTask { matrix, starts, window, negatives, config, net } = *task;
         let shares = config.detector_batch_size.div_ceil(SHARE / 2);
         let batch = shares * SHARE;
         let steps = config.detector_steps.unwrap_or(STEPS);
@@ -139,6 +136,56 @@ impl Detector for Classifier {
         let (rows, of_window) = self.forward(&windows.clamp(-LIMIT, LIMIT)?)?;
         Ok(rows.broadcast_add(&of_window.unsqueeze(1)?)?.flatten_all()?.to_vec1()?)
     }
+}
+
+/// The detector `classifier`.
+pub(super) struct ClassifierSpec;
+
+impl DetectorSpec for ClassifierSpec {
+    fn is_trained(&self) -> bool {
+        true
+    }
+
+    fn calibrated_on(&self, config: &DetectConfig) -> Negatives {
+        config.negatives
+    }
+
+    fn train(
+        &self,
+        data: &TrainingData<'_>,
+        config: &DetectConfig,
+        control: &dyn Control,
+    ) -> Result<Option<Fit>> {
+        let (normal, negatives) = (data.windows(control)?, vec![config.negatives; config.nets]);
+        let parameters = train_each(normal, &negatives, config, control, Classifier::train)?;
+        let trained = Trained::new(config.clone(), Learned::default(), parameters);
+        Ok(Some(Fit { trained, calibration: None }))
+    }
+
+    fn shapes(&self, _: &Learned, config: &DetectConfig, features: usize) -> Result<Shapes> {
+        shapes(config.nets, features, config)
+    }
+
+    fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
+        let trained = stored.trained()?;
+        Ok(Loaded::Windows(Box::new(load(trained, trained.config.nets, stored.features())?)))
+    }
+}
+
+/// Names and shapes of the parameters of `nets` classifiers.
+pub(super) fn shapes(nets: usize, features: usize, config: &DetectConfig) -> Result<Shapes> {
+    let channels = config.detector_channels;
+    let net = Store::shapes(|scope| Classifier::build(features, channels, scope))?;
+    Ok(nets::shapes(nets, &net))
+}
+
+/// The first `nets` nets of a trained detector, classifiers of windows of `features` features.
+pub(super) fn load(trained: &Trained, nets: usize, features: usize) -> Result<Vec<Classifier>> {
+    let channels = trained.config.detector_channels;
+    let net = |i: usize| {
+        Store::load(&trained.net(i), |scope| Classifier::build(features, channels, scope))
+    };
+    (0..nets).map(net).collect()
 }
 
 /// 1 for rows that have all values and 0 for those that lack one; `None` where none does.

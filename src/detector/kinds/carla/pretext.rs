@@ -4,8 +4,8 @@
 use candle_core::{D, Tensor};
 
 use super::resnet::ResNet;
-use super::{Pool, plan, thirds, values};
-use crate::config::DetectConfig;
+use super::stage::{Pool, plan, thirds, values};
+use crate::detector::nets::NetTask;
 use crate::error::Result;
 use crate::nn::Parameters;
 use crate::nn::descent::Descent;
@@ -22,7 +22,7 @@ const EARLIER: usize = 10;
 
 /// One share of a step: windows [SHARE, W, D] each, and representations by the weights before the
 /// step.
-struct Share {
+struct TripletShare {
     anchors: Tensor,
     positives: Tensor,
     negatives: Tensor,
@@ -32,33 +32,31 @@ struct Share {
 
 /// Trains the encoder on triplets, a step in two passes: one without gradients, in which every
 /// anchor finds the hardest negative of the whole batch, and one over the triplets.
-pub(super) fn train(
-    pool: &Pool<'_>,
-    (config, net): (&DetectConfig, u64),
-    control: &dyn Control,
-) -> Result<Parameters> {
-    let features = pool.matrix.features();
-    let plan = plan((config, net), SHARE);
+pub(super) fn train(pool: &Pool<'_>, control: &dyn Control) -> Result<Parameters> {
+    let NetTask { matrix, window, config, net, .. } = pool.task;
+    let features = matrix.features();
+    let plan = plan(&pool.task, SHARE);
     let shares = plan.shares;
-    let first = first_of_run(&pool.starts, pool.window);
+    let first = first_of_run(&pool.starts, window);
     let build = |scope: &mut Scope<'_, '_>| ResNet::build(features, scope);
-    let prepare = |encoder: &ResNet, step: usize, control: &dyn Control| -> Result<Vec<Share>> {
-        spread_over_pool(shares, control, |share| {
-            let mut rng = Rng::new(
-                config.seed,
-                Purpose::Detector,
-                [(net << 32) + step as u64, (1 << 32) + share as u64],
-            );
-            let key = ((2 * net) << 32) + (step * shares + share) as u64;
-            Share::draw(pool, &first, encoder, (&mut rng, key))
-        })
-    };
-    let loss = |encoder: &ResNet, batch: &Vec<Share>, share: usize| -> Result<Tensor> {
+    let prepare =
+        |encoder: &ResNet, step: usize, control: &dyn Control| -> Result<Vec<TripletShare>> {
+            spread_over_pool(shares, control, |share| {
+                let mut rng = Rng::new(
+                    config.seed,
+                    Purpose::Detector,
+                    [(net << 32) + step as u64, (1 << 32) + share as u64],
+                );
+                let key = ((2 * net) << 32) + (step * shares + share) as u64;
+                TripletShare::draw(pool, &first, encoder, key, &mut rng)
+            })
+        };
+    let loss = |encoder: &ResNet, batch: &Vec<TripletShare>, share: usize| -> Result<Tensor> {
         let negatives: Vec<Tensor> = hardest(batch, share)
             .into_iter()
             .map(|i| batch[i / SHARE].negatives.narrow(0, i % SHARE, 1))
             .collect::<candle_core::Result<_>>()?;
-        let Share { anchors, positives, .. } = &batch[share];
+        let TripletShare { anchors, positives, .. } = &batch[share];
         let negatives = Tensor::cat(&negatives, 0)?;
         let points = encoder.forward(&Tensor::cat(&[anchors, positives, &negatives], 0)?)?;
         triplet_loss(&thirds(&points)?, config.triplet_margin, shares * SHARE)
@@ -67,23 +65,25 @@ pub(super) fn train(
     train_net(&Descent { plan, build, named, prepare, loss }, control)
 }
 
-impl Share {
+impl TripletShare {
     fn draw(
         pool: &Pool<'_>,
         first: &[usize],
         encoder: &ResNet,
-        (rng, key): (&mut Rng, u64),
+        key: u64,
+        rng: &mut Rng,
     ) -> Result<Self> {
+        let NetTask { matrix, window, negatives, .. } = pool.task;
         let (mut anchors, mut positives) = (Vec::new(), Vec::new());
         for _ in 0..SHARE {
             let pick = rng.below(pool.starts.len());
             let start = pool.starts[pick];
             let earlier = start.saturating_sub(1 + rng.below(EARLIER)).max(first[pick]);
-            anchors.extend_from_slice(&pool.matrix.window(start, pool.window));
-            positives.extend_from_slice(&pool.matrix.window(earlier, pool.window));
+            anchors.extend_from_slice(&matrix.window(start, window));
+            positives.extend_from_slice(&matrix.window(earlier, window));
         }
         let anchors = pool.tensor(anchors)?;
-        let negatives = pool.tensor(pool.negatives.draw(SHARE, key).windows)?;
+        let negatives = pool.tensor(negatives.draw(SHARE, key).windows)?;
         Ok(Self {
             anchor_points: values(&encoder.forward(&anchors)?)?,
             negative_points: values(&encoder.forward(&negatives)?)?,
@@ -110,7 +110,7 @@ fn first_of_run(starts: &[usize], window: usize) -> Vec<usize> {
 
 /// For every anchor of `share` the number of the negative of the batch that is nearest to it, the
 /// first of several.
-fn hardest(batch: &[Share], share: usize) -> Vec<usize> {
+fn hardest(batch: &[TripletShare], share: usize) -> Vec<usize> {
     let width = batch[share].anchor_points.len() / SHARE;
     let nearest = |anchor: &[f32]| {
         let negatives = batch.iter().flat_map(|share| share.negative_points.chunks_exact(width));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn hardest_negative_is_the_nearest_of_all_shares() {
         let none = Tensor::zeros((SHARE, 1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let share = |anchors: f32, negatives: f32| Share {
+        let share = |anchors: f32, negatives: f32| TripletShare {
             anchors: none.clone(),
             positives: none.clone(),
             negatives: none.clone(),

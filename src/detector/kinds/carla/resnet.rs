@@ -1,7 +1,7 @@
 //! The encoder: a residual net over time (Wang et al., 2017, "Time series classification from
 //! scratch with deep neural networks"), as narrow as CARLA's.
 //!
-//! Unlike theirs it has no normalisation layers, neither inside nor behind the pooling: they erase
+//! Unlike theirs it has no normalisation layers, neither before nor after the pooling: they erase
 //! the amplitude, which is what many anomalies are.
 
 use candle_core::Tensor;
@@ -28,10 +28,10 @@ struct ResidualBlock {
     skip: Option<Layer>,
 }
 
-/// As many output rows as input rows; an even kernel reads one more row behind than in front.
-fn same(kernel: usize, relu: bool) -> Conv {
+/// As many output rows as input rows; an even kernel reads one more row after than before.
+fn same(kernel: usize) -> Conv {
     let left = (kernel - 1) / 2;
-    Conv { kernel, stride: 1, dilation: 1, left, right: kernel - 1 - left, relu }
+    Conv { kernel, stride: 1, dilation: 1, left, right: kernel - 1 - left, relu: false }
 }
 
 fn convolve(layer: &Layer, x: &Tensor) -> Result<Tensor> {
@@ -57,12 +57,12 @@ impl ResNet {
         for (i, outputs) in CHANNELS.into_iter().enumerate() {
             let mut block = scope.part(format!("blocks.{i}"));
             let mut at = |j: usize, inputs: usize| {
-                let geometry = same(TAPS[j], j + 1 < TAPS.len());
+                let geometry = Conv { relu: j + 1 < TAPS.len(), ..same(TAPS[j]) };
                 block.conv(&format!("conv{}", j + 1), (inputs, outputs), geometry)
             };
             let convolutions = [at(0, inputs)?, at(1, outputs)?, at(2, outputs)?];
             let skip = (inputs != outputs)
-                .then(|| block.conv("skip", (inputs, outputs), same(1, false)))
+                .then(|| block.conv("skip", (inputs, outputs), same(1)))
                 .transpose()?;
             blocks.push(ResidualBlock { convolutions, skip });
             inputs = outputs;

@@ -1,0 +1,57 @@
+//! The evidence as a detector of a model.
+
+use super::detector::Evidence;
+use super::kept::Built;
+use crate::config::DetectConfig;
+use crate::detector::normal::TrainingData;
+use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
+use crate::detector::threshold::Calibration;
+use crate::detector::trained::{Learned, Trained};
+use crate::error::{Error, Result};
+use crate::nn::Shapes;
+use crate::runtime::control::Control;
+
+/// The detector `evidence`. Its thresholds come from normal rows alone.
+pub(crate) struct EvidenceSpec;
+
+impl DetectorSpec for EvidenceSpec {
+    fn is_trained(&self) -> bool {
+        true
+    }
+
+    fn needs_vae(&self) -> bool {
+        false
+    }
+
+    fn train(
+        &self,
+        data: &TrainingData<'_>,
+        config: &DetectConfig,
+        control: &dyn Control,
+    ) -> Result<Option<Fit>> {
+        data.generator.normaliser.check(data.series)?;
+        let (evidence, scores) = Evidence::fit(data.series, &data.generator.config, control)?;
+        let (kept, parameters) = evidence.keep()?;
+        let learned = Learned { evidence: Some(kept), ..Learned::default() };
+        let trained = Trained::new(config.clone(), learned, parameters);
+        let trained = Trained { built: Built::new(evidence), ..trained };
+        Ok(Some(Fit { trained, calibration: Some(Calibration::of_normal(&scores)) }))
+    }
+
+    fn is_sound(&self, learned: &Learned, _: &DetectConfig, features: usize) -> bool {
+        learned.evidence.as_ref().is_some_and(|kept| kept.is_sound(features))
+            && learned.weights.is_none()
+            && learned.normal_classes.is_empty()
+    }
+
+    fn shapes(&self, learned: &Learned, _: &DetectConfig, _: usize) -> Result<Shapes> {
+        Ok(learned.evidence.iter().flat_map(|kept| kept.shapes()).collect())
+    }
+
+    fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
+        let trained = stored.trained()?;
+        let missing = || Error::Model("the detector `evidence` is empty".into());
+        let kept = trained.learned.evidence.as_ref().ok_or_else(missing)?;
+        Ok(Loaded::Series(trained.built.get(kept, &trained.parameters)?))
+    }
+}
