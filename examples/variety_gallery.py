@@ -1,7 +1,7 @@
-"""Kinds, deformations and a broken correlation: ``python examples/variety_gallery.py``.
+"""Clusters, deformations and a broken correlation: ``python examples/variety_gallery.py``.
 
-Writes ``kinds.png``, ``deformations.png`` and ``correlation.png`` into the folder that is given, or
-here. Needs the extra ``plot``.
+Writes ``clusters.png``, ``deformations.png`` and ``correlation.png`` into the folder that is given,
+or here. Needs the extra ``plot``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ ROWS = 6000
 LENGTH = 80
 AROUND = 60
 FEATURES = ["load", "temperature"]
-DEFORMATIONS = [
-    "residual of a perturbation",
-    "walk through other windows",
-    "another window",
-    "tempo",
-    "phase",
-    "level",
-    "texture",
-    "amplitude",
-]
-"""By `anomaly_kind`, from 1."""
+DEFORMATIONS = {
+    "residual": "residual of a perturbation",
+    "walk": "walk through other windows",
+    "other-window": "another window",
+    "tempo": "tempo",
+    "phase": "phase",
+    "hold": "level",
+    "texture": "texture",
+    "amplitude": "amplitude",
+}
+"""What they do, by `anomaly_kind`."""
 GREY, RED, BLUE, YELLOW = "#8a8f98", "#c8423b", "#35639f", "#f2c14e"
 
 
@@ -65,12 +65,16 @@ def generated(model: pl.DataFrame, **options: object) -> pl.DataFrame:
     return pg.generate(metrics(), models=model, features=FEATURES, order_by="t", **options)
 
 
-def kinds(model: pl.DataFrame, most: int = 3) -> alt.Chart:
-    """Up to three anomalies of each kind: what they change, in standard deviations."""
-    out = generated(model, contamination=0.6, length=LENGTH, draws=8, strength=(1.0, 3.0), seed=1)
+def clusters(model: pl.DataFrame, most: int = 3) -> alt.Chart:
+    """Up to three anomalies of each cluster: what they change, in standard deviations."""
+    options = {"contamination": 0.6, "length": LENGTH, "draws": 8, "strength": (1.0, 3.0)}
+    out = generated(model, **options, seed=1)
+    at = {"features": FEATURES, "order_by": "t"}
+    table = pg.events(metrics(), models=model, **at, **options, seed=1)
+    out = out.join(table.select("cluster", anomaly_id="id"), on="anomaly_id", how="left")
     deviations = pl.concat(
         out.select(
-            "anomaly_kind",
+            "cluster",
             "anomaly_id",
             pl.int_range(pl.len()).over("anomaly_id").alias("row"),
             pl.lit(name).alias("feature"),
@@ -79,15 +83,15 @@ def kinds(model: pl.DataFrame, most: int = 3) -> alt.Chart:
         ).filter("is_anomaly")
         for name in FEATURES
     )
-    numbers = sorted(deviations["anomaly_kind"].unique())
+    numbers = sorted(deviations["cluster"].unique())
     rows = []
     for number in numbers:
-        of_kind = deviations.filter(pl.col("anomaly_kind") == number)
-        count = of_kind["anomaly_id"].n_unique()
+        alike = deviations.filter(pl.col("cluster") == number)
+        count = alike["anomaly_id"].n_unique()
         panels = []
-        for i, anomaly in enumerate(of_kind["anomaly_id"].unique(maintain_order=True)[:most]):
-            title = f"kind {number}, {count} anomalies" if i == 0 else ""
-            panels.append(_change(of_kind.filter(pl.col("anomaly_id") == anomaly), title))
+        for i, anomaly in enumerate(alike["anomaly_id"].unique(maintain_order=True)[:most]):
+            title = f"cluster {number}, {count} anomalies" if i == 0 else ""
+            panels.append(_change(alike.filter(pl.col("anomaly_id") == anomaly), title))
         rows.append(alt.hconcat(*panels, spacing=8))
     title = "What generated anomalies add, in standard deviations: load (red), temperature (blue)"
     return alt.vconcat(*rows, title=alt.TitleParams(title, anchor="start"), spacing=8)
@@ -117,8 +121,8 @@ def deformations(model: pl.DataFrame) -> alt.Chart:
     out = generated(model, form="deformed", patch="none", contamination=0.6, length=LENGTH, seed=1)
     hit = out.filter(pl.col("load_mask"))
     panels = []
-    for number, name in enumerate(DEFORMATIONS, 1):
-        of_kind = hit.filter(pl.col("anomaly_kind") == number)
+    for number, (kind, name) in enumerate(DEFORMATIONS.items(), 1):
+        of_kind = hit.filter(pl.col("anomaly_kind") == kind)
         # The one of middle strength.
         by_strength = of_kind.group_by("anomaly_id").agg(pl.first("anomaly_strength"))
         ranked = by_strength.sort("anomaly_strength", "anomaly_id")
@@ -192,7 +196,7 @@ def main(folder: Path) -> list[Path]:
     """Draw them all."""
     model = fitted()
     drawn = []
-    for draw in (kinds, deformations, correlation):
+    for draw in (clusters, deformations, correlation):
         path = folder / f"{draw.__name__}.png"
         draw(model).save(str(path), scale_factor=2)
         drawn.append(path)

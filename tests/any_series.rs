@@ -7,7 +7,7 @@ mod common;
 use arrow::array::BooleanArray;
 use common::stages::{FORMS, assert_placed, assert_values, hit_and_same};
 use common::{column, wave};
-use genias::config::{Distance, Noise, OneOrRange, Patch, Perturbation};
+use genias::config::{Distance, Domains, Noise, OneOrRange, Patch, Perturbation};
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -130,6 +130,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             creep: flags[2].then_some((tau / 1.5 + 0.01).min(1.0)),
             strength: flags[3].then_some(OneOrRange::One(strength)),
             hit_constant: flags[4],
+            domain: if flags[4] { Domains::None } else { Domains::Learned },
             draws: 1 + low % 3,
             noise: if flags[2] { Noise::Independent } else { Noise::Stratified },
             window_stride: flags[5].then_some(stride),

@@ -192,6 +192,28 @@ fn other_format_versions_are_named() {
 }
 
 #[test]
+fn domains_that_lie_are_refused() {
+    let parts = Parts::of(&model());
+    let start = parts.json.find("\"domain\":[").unwrap() + "\"domain\":[".len();
+    let end = start + parts.json[start..].find(",\"config\":").unwrap() - 1;
+    let domain = parts.json[start..end].to_string();
+    let empty = "{\"min\":null,\"max\":null,\"seen\":null,\"lattice\":null,\"values\":null,\"monotone\":false}";
+    let (first, second) = (empty.to_string(), empty.to_string());
+    let with = |old: &str, new: &str| format!("{},{second}", first.replace(old, new));
+    for lie in [
+        empty.to_string(),
+        with("\"min\":null,\"max\":null", "\"min\":3.0,\"max\":2.0"),
+        with("\"seen\":null", "\"seen\":[3.0,2.0]"),
+        with("\"lattice\":null", "\"lattice\":{\"origin\":0.0,\"step\":0.0,\"parts\":1.0}"),
+        with("\"values\":null", "\"values\":[]"),
+        with("\"values\":null", "\"values\":[2.0,1.0]"),
+    ] {
+        assert_refused(&parts.with(&domain, &lie).signed(), "what features can take");
+    }
+    assert!(Model::from_bytes(&parts.with(&domain, &with("x", "x")).signed()).is_ok());
+}
+
+#[test]
 fn other_bytes_are_no_models() {
     for bytes in
         [&b""[..], b"PAR1", b"\x80\x04\x95", b"{\"format_version\":1}", &[0; 8], &[0xff; 99]]

@@ -9,7 +9,7 @@ use common::stages::{
     FORMS, Rough, assert_columns, assert_placed, assert_values, clean_starts, longest, strength,
 };
 use common::{CancelAfter, assert_close, bits, fitted, normal, small, waves};
-use genias::anomaly::{Anomaly, AnomalyKind, Synthetic};
+use genias::anomaly::{Anomaly, Synthetic};
 use genias::config::{Distance, Form, OneOrRange, Patch};
 use genias::{Columns, Error, FitConfig, GenerateConfig, RunToEnd, Series, fit};
 use std::sync::Arc;
@@ -221,8 +221,13 @@ fn anomalies_say_how_they_came_about() {
     for config in ways() {
         for anomaly in model.generate(&series, &config, RUN).unwrap() {
             let deformed = config.form == Form::Deformed;
-            let kinds = if deformed { 8 } else { model.generator.kinds.centres.len() as u32 };
-            assert!(matches!(anomaly.kind, AnomalyKind::Generated(n) if (1..=kinds).contains(&n)));
+            let clusters = model.generator.kinds.centres.len() as u32;
+            match config.form {
+                Form::Residual => assert_eq!(anomaly.kind.name(), "residual"),
+                Form::Decoded => assert_eq!(anomaly.kind.name(), "decoded"),
+                Form::Deformed => assert_eq!(anomaly.cluster, None),
+            }
+            assert!(deformed || anomaly.cluster.is_some_and(|n| (1..=clusters).contains(&n)));
             let squares: f64 = anomaly
                 .values
                 .iter()
@@ -236,7 +241,7 @@ fn anomalies_say_how_they_came_about() {
             assert!(origin.distance > 0.0 || (deformed && origin.fallback), "{origin:?}");
             assert!(origin.redraws <= 3 && (!origin.fallback || origin.redraws == 3));
             // But for changes so small that they are raised.
-            if deformed && anomaly.kind != AnomalyKind::Generated(1) {
+            if anomaly.kind.name() != "residual" && deformed {
                 assert_eq!(origin.psi, 1.0);
             } else if config.strength.is_none() && anomaly.strength > 0.06 {
                 assert_eq!(origin.psi, model.psi());

@@ -88,7 +88,7 @@ fn every_kind_gets_its_share_of_the_count() {
     let config = InjectConfig { count: Some(30), ..of(&Kind::ALL) };
     let found = inject(&Series::whole(&columns), &config, RUN).unwrap();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    found.iter().for_each(|anomaly| *counts.entry(anomaly.kind.name().unwrap()).or_default() += 1);
+    found.iter().for_each(|anomaly| *counts.entry(anomaly.kind.name()).or_default() += 1);
     assert_eq!((found.len(), counts.len()), (30, Kind::ALL.len()));
     assert!(counts.values().all(|n| (2..=3).contains(n)), "{counts:?}");
 }
@@ -225,7 +225,7 @@ proptest! {
             prop_assert!(!(anomaly.rows.start < gap && gap < anomaly.rows.end));
             for t in anomaly.rows.clone() {
                 prop_assert_eq!(out.anomaly_id.value(t), number as u32 + 1);
-                prop_assert_eq!(kind.value(t), anomaly.kind.name().unwrap());
+                prop_assert_eq!(kind.value(t), anomaly.kind.name());
             }
         }
         let hit: usize = found.iter().map(|anomaly| anomaly.rows.len()).sum();

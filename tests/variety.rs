@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{frame, rng, small, wave};
 use genias::anomaly::Anomaly;
@@ -141,7 +141,7 @@ fn more_draws_are_more_diverse_and_every_choice_is_reproducible() {
 }
 
 #[test]
-fn kinds_are_numbered_and_their_entropy_is_edi() {
+fn clusters_are_numbered_and_their_entropy_is_edi() {
     let columns = related();
     let model = model(&columns, FitConfig { kinds: 3, ..small() });
     let kinds = &model.generator.kinds;
@@ -151,20 +151,22 @@ fn kinds_are_numbered_and_their_entropy_is_edi() {
     assert!((0.0..=3f64.ln()).contains(&model.generator.edi().unwrap()));
     let config = GenerateConfig { contamination: 0.5, ..Default::default() };
     let found = generated(&model, &columns, &config);
-    let numbers: BTreeSet<u32> = found.iter().map(|a| a.kind.number().unwrap()).collect();
+    assert!(found.iter().all(|a| a.kind.name() == "residual"));
+    let numbers: BTreeSet<u32> = found.iter().map(|a| a.cluster.unwrap()).collect();
     assert!(numbers.iter().all(|n| (1..=kinds.centres.len() as u32).contains(n)), "{numbers:?}");
     assert!(numbers.len() > 1);
-    // Of constants only, an anomaly is of no kind.
+    // Of constants only, an anomaly is in no cluster.
     let still = frame(&[("a", &[1.0; 200]), ("b", &[0.0; 200])]);
     let still_model = self::model(&still, small());
     assert_eq!(still_model.generator.edi(), None);
     let found = generated(&still_model, &still, &config);
-    assert!(found.iter().all(|a| a.kind.number() == Some(0) && a.origin.is_none()));
+    assert!(found.iter().all(|a| a.kind.name() == "constant"));
+    assert!(found.iter().all(|a| a.cluster.is_none() && a.origin.is_none()));
 }
 
 /// Deformations are of every kind, walks most often, and hit few features more often than many.
 #[test]
-fn deformations_are_numbered_by_what_is_done() {
+fn deformations_are_named_by_what_is_done() {
     let columns = related();
     let model = model(&columns, small());
     let config = |seed| GenerateConfig {
@@ -174,17 +176,19 @@ fn deformations_are_numbered_by_what_is_done() {
         seed,
         ..Default::default()
     };
-    let (mut counts, mut hits) = ([0; 9], [0; 4]);
+    let (mut counts, mut hits) = (BTreeMap::<&str, usize>::new(), [0; 4]);
     for seed in 0..20 {
         for anomaly in generated(&model, &columns, &config(seed)) {
-            counts[anomaly.kind.number().unwrap() as usize] += 1;
+            *counts.entry(anomaly.kind.name()).or_default() += 1;
             hits[anomaly.values.len()] += 1;
-            assert_eq!(anomaly.origin.unwrap().psi > 1.0, anomaly.kind.number() == Some(1));
+            assert_eq!(anomaly.origin.unwrap().psi > 1.0, anomaly.kind.name() == "residual");
+            assert_eq!(anomaly.cluster, None);
         }
     }
-    let all: usize = counts.iter().sum();
-    assert!(counts[0] == 0 && counts[1..].iter().all(|n| n * 50 > all), "{counts:?}");
-    assert!(counts[2] * 5 > all && counts[3..].iter().all(|n| *n < counts[2]), "{counts:?}");
+    let all: usize = counts.values().sum();
+    assert!(counts.len() == 8 && counts.values().all(|n| n * 50 > all), "{counts:?}");
+    let walks = counts["walk"];
+    assert!(walks * 5 > all && counts.values().filter(|n| **n >= walks).count() == 1, "{counts:?}");
     assert!(hits[1] > hits[2] && hits[2] > 0 && hits[3] > 0, "{hits:?}");
     // A patch without a choice is heeded.
     let every = GenerateConfig { patch: Patch::None, ..config(1) };

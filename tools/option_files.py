@@ -38,9 +38,9 @@ HEAD = '''"""The options of every verb, as types. Written by ``tools/option_file
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 # options are resolved when asked for
+from collections.abc import Mapping, Sequence  # noqa: TC003 # options are resolved when asked for
 from datetime import timedelta  # noqa: TC003
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 '''
 
 COLUMNS = ("parameter", "default", '`"paper"`', "range", "paper", "used by", "what it is")
@@ -138,6 +138,8 @@ def values(option: _table.Option) -> str:
     """Return the values that an option takes."""
     words = " or ".join(f'`"{word}"`' for word in option.words)
     numbers = option.range + (", or (min, max)" if option.pair else "")
+    if option.of == "domain":
+        return '`"learned"` or `"none"`, or a mapping from features to what they can take'
     if option.of == "step":
         return f"{numbers}, or a `timedelta`"
     if option.of == "wordornumber":

@@ -26,12 +26,15 @@ TABLES = ("fit", "events", "pairs", "alarms")
 """Verbs whose results have rows of their own, and not those of the input."""
 _ONE_COLUMN = ("score", "label")
 """Verbs whose result is a column and no struct of them."""
-_PAIRS = ("start", "normal", "anomalous", "mask")
+_PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
 )
-_FACTS = ("features", "strength", "kind", "psi", "distance", "redraws", "fallback")
+_FACTS = (
+    *("features", "strength", "asked", "unable", "kind", "cluster"),
+    *("psi", "distance", "redraws", "fallback"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 # options are resolved when asked for
+from collections.abc import Mapping, Sequence  # noqa: TC003 # options are resolved when asked for
 from datetime import timedelta  # noqa: TC003
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 InjectKind = Literal[
     "global",
@@ -135,6 +135,7 @@ class GenerateOptions(ModelOptions, total=False):
     draws: int
     noise: Literal["independent", "stratified"]
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
 
 
 class PairsOptions(EmbedOptions, total=False):
@@ -153,6 +154,7 @@ class PairsOptions(EmbedOptions, total=False):
     draws: int
     noise: Literal["independent", "stratified"]
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
 
 
 class ScoreOptions(FitOptions, total=False):
@@ -203,4 +205,5 @@ class InjectOptions(TypedDict, total=False):
     shift: int | tuple[int, int] | None
     feature_share: float
     hit_constant: bool
+    domain: Literal["learned", "none"] | Mapping[str, Any]
     seed: int

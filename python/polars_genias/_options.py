@@ -96,5 +96,7 @@ def _plain(name: str, value: Any) -> Any:
         return number
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, item) for key, item in value.items() if item is not None}
     msg = f"parameter `{name}` = {value!r}: must be a number, a string or a pair of numbers"
     raise ValueError(msg)

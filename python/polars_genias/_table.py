@@ -42,7 +42,7 @@ class Option:
     when: tuple[str, tuple[str, ...]] | None
     """Another option, and the values of it that use this one."""
     of: str
-    """``integer``, ``number``, ``flag``, ``step``, ``words`` or ``wordornumber``."""
+    """``integer``, ``number``, ``flag``, ``step``, ``domain``, ``words`` or ``wordornumber``."""
     words: tuple[str, ...]
     aliases: dict[str, str]
     """Words that mean another one."""
@@ -59,6 +59,7 @@ class Option:
             "number": "float",
             "flag": "bool",
             "step": "float | timedelta",
+            "domain": 'Literal["learned", "none"] | Mapping[str, Any]',
             "words": literal,
             "wordornumber": f"float | {literal}",
         }[self.of]

@@ -209,7 +209,7 @@ def picture(scored: Path, host: str, path: Path) -> Path:
 def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
     """Row in the middle of an anomaly that moves more than three in four, in deviations.
 
-    Of those with usual values only, where there are any: a load below zero is easy to find.
+    Of those with usual values only, where there are any: a load that never was is easy to find.
     """
     moved = pl.sum_horizontal(
         ((pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col(name).std()).abs()

@@ -4,6 +4,7 @@ pub(crate) mod blend;
 pub(crate) mod change;
 pub mod classical;
 pub(crate) mod constant;
+pub mod domain;
 pub mod latent;
 pub(crate) mod noise;
 pub(crate) mod place;
@@ -13,5 +14,5 @@ pub(crate) mod source;
 pub(crate) mod synthetic;
 
 pub(crate) use placed::strength;
-pub use placed::{Anomaly, AnomalyKind, Origin, Pair};
+pub use placed::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair};
 pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

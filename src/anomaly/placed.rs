@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::config::Kind;
+use crate::config::names;
 use crate::data::normalise::{Normaliser, Z_LIMIT};
 use crate::data::series::Series;
 
@@ -14,12 +15,20 @@ pub struct Anomaly {
     /// Rows of the series (not of the frame) that it takes.
     pub rows: Range<usize>,
     /// Per hit feature: its position and the new values, in input units, one per row: values that the
-    /// feature can take ([`crate::data::domain::Domain`]), of which one or more differ from the input.
+    /// feature can take ([`super::domain::FeatureDomain`]), of which one or more differ from the input.
     /// NaN where the input has none, and stays as it is.
     pub values: Vec<(usize, Vec<f64>)>,
     /// Root mean square of the change over its rows and hit features, in training standard deviations
     /// of each feature (in input units for a feature that is constant in training).
     pub strength: f64,
+    /// The strength that it was to have, where one was asked for.
+    pub asked: Option<f64>,
+    /// Positions of the features that it was to hit, but that cannot show it
+    /// ([`super::domain::FeatureDomain`]).
+    pub unable: Vec<usize>,
+    /// Number of the model's cluster of anomalies that it is most like, from 1 as the most frequent;
+    /// `None` where it was injected or deformed, or hits constant features only.
+    pub cluster: Option<u32>,
     /// How it came of a model; `None` where it was injected, or hits constant features only.
     pub origin: Option<Origin>,
 }
@@ -52,25 +61,52 @@ pub struct Origin {
 pub enum AnomalyKind {
     /// A classical anomaly.
     Injected(Kind),
-    /// A generated one, by the number of its kind, from 1; 0 where it hits constant features only.
-    Generated(u32),
+    /// One that a model makes.
+    Generated(GeneratedKind),
 }
 
 impl AnomalyKind {
-    /// Name of an injected kind.
-    pub fn name(self) -> Option<&'static str> {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Injected(kind) => Some(kind.name()),
-            Self::Generated(_) => None,
+            Self::Injected(kind) => kind.name(),
+            Self::Generated(kind) => kind.name(),
         }
     }
+}
 
-    /// Number of a generated kind.
-    pub fn number(self) -> Option<u32> {
-        match self {
-            Self::Injected(_) => None,
-            Self::Generated(number) => Some(number),
-        }
+names! {
+    /// What a model makes of the rows of an anomaly.
+    pub enum GeneratedKind {
+        /// The input and what a perturbation adds to its decoding.
+        Residual = "residual",
+        /// What is decoded of the perturbed input.
+        Decoded = "decoded",
+        /// A walk along time through the decodings of other windows.
+        Walk = "walk",
+        /// Part of the way to the decoding of another window.
+        OtherWindow = "other-window",
+        /// Another tempo.
+        Tempo = "tempo",
+        /// Another phase.
+        Phase = "phase",
+        /// A level that stays.
+        Hold = "hold",
+        /// Its texture gone, or stronger.
+        Texture = "texture",
+        /// Another amplitude.
+        Amplitude = "amplitude",
+        /// Features that no longer go together.
+        Correlation = "correlation",
+        /// A pulse on features that are constant in training, and on no other.
+        Constant = "constant",
+    }
+}
+
+impl Default for GeneratedKind {
+    /// What is left where no live feature is hit.
+    fn default() -> Self {
+        Self::Constant
     }
 }
 

@@ -2,47 +2,124 @@
 
 use std::ops::Range;
 
+use super::domain::{FeatureDomain, HitFeature, Realised, Wish, one_step, realise};
 use crate::data::series::Series;
+use crate::runtime::rng::Rng;
 
-/// The new values of an anomaly as its features can take them: rounded, and without the features
-/// that are then as before. Where rounding leaves nothing of the anomaly, the value that was to
-/// move furthest, in deviations `std` of its feature, moves by one step.
-pub(crate) fn possible(
-    series: &Series<'_>,
-    std: &[f64],
-    rows: &Range<usize>,
-    wanted: Vec<(usize, Vec<f64>)>,
-) -> Vec<(usize, Vec<f64>)> {
-    let before = |d: usize, i: usize| series.value(d, rows.start + i).unwrap_or(f64::NAN);
-    let domain = |d: usize| series.columns().domain(d);
-    let furthest = furthest(&wanted, before, std);
-    let mut rounded = wanted;
-    for (d, values) in &mut rounded {
-        values.iter_mut().for_each(|value| *value = domain(*d).nearest(*value));
-    }
-    // A null stays one: no number is equal to NaN.
-    let differs = |value: f64, before: f64| !before.is_nan() && value != before;
-    rounded.retain(|(d, values)| (0..values.len()).any(|i| differs(values[i], before(*d, i))));
-    let Some((d, at, up)) = furthest.filter(|_| rounded.is_empty()) else { return rounded };
-    let mut values: Vec<f64> = (0..rows.len()).map(|i| before(d, i)).collect();
-    values[at] = domain(d).next_to(values[at], up);
-    vec![(d, values)]
+/// What the rows of an anomaly can take.
+pub(crate) struct Possible<'a> {
+    pub series: &'a Series<'a>,
+    pub domains: &'a [FeatureDomain],
+    /// Deviation of every feature.
+    pub std: &'a [f64],
+    pub rows: Range<usize>,
 }
 
-/// Feature and position of the value that moves furthest, and whether it moves up.
-fn furthest(
-    wanted: &[(usize, Vec<f64>)],
-    before: impl Fn(usize, usize) -> f64,
-    std: &[f64],
-) -> Option<(usize, usize, bool)> {
-    let moves = wanted.iter().flat_map(|(d, values)| {
-        let before = &before;
-        values.iter().enumerate().map(move |(i, value)| (*d, i, value - before(*d, i)))
-    });
-    let moves = moves.filter(|(_, _, moved)| !moved.is_nan());
-    let size = |(d, _, moved): &(usize, usize, f64)| (moved / std[*d]).abs();
-    let most = moves.reduce(|a, b| if size(&b) > size(&a) { b } else { a });
-    most.map(|(d, i, moved)| (d, i, moved >= 0.0))
+/// A change that is to be made.
+pub(crate) struct Wanted {
+    /// Position of its feature.
+    pub feature: usize,
+    /// New values.
+    pub values: Vec<f64>,
+    pub wish: Wish,
+}
+
+/// What came of the changes of an anomaly.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    /// Features that are hit, and their new values.
+    pub hits: Vec<(usize, Vec<f64>)>,
+    /// Features that cannot show the anomaly, and are not hit.
+    pub unable: Vec<usize>,
+}
+
+impl Possible<'_> {
+    /// The changes that are `wanted`, as their features can take them: without those that would show
+    /// little of the anomaly. Where none shows it, the first of the `spare` ones that does; else the
+    /// strongest of all. Where nothing is left of any, the value that was to move furthest moves to the
+    /// next one.
+    pub(crate) fn outcome(
+        &self,
+        wanted: Vec<Wanted>,
+        spare: impl IntoIterator<Item = Wanted>,
+        rng: &mut Rng,
+    ) -> Outcome {
+        let mut tried: Vec<(usize, Realised)> =
+            wanted.iter().map(|wanted| (wanted.feature, self.realised(wanted, rng))).collect();
+        if !tried.iter().any(|(_, found)| found.shown) {
+            for wanted in spare {
+                tried.push((wanted.feature, self.realised(&wanted, rng)));
+                if tried.last().is_some_and(|(_, found)| found.shown) {
+                    break;
+                }
+            }
+        }
+        if !tried.iter().any(|(_, found)| found.shown) {
+            let strongest = tried.iter_mut().max_by(|a, b| a.1.strength.total_cmp(&b.1.strength));
+            let moving = strongest.filter(|(_, found)| found.strength > 0.0);
+            let Some((_, found)) = moving else { return self.one_step(&wanted) };
+            found.shown = true;
+        }
+        let (shown, rest): (Vec<_>, Vec<_>) = tried.into_iter().partition(|(_, found)| found.shown);
+        Outcome {
+            hits: shown.into_iter().map(|(d, found)| (d, found.values)).collect(),
+            unable: rest.into_iter().map(|(d, _)| d).collect(),
+        }
+    }
+
+    fn realised(&self, wanted: &Wanted, rng: &mut Rng) -> Realised {
+        let before = self.before(wanted.feature);
+        realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
+    }
+
+    fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> HitFeature<'b> {
+        let Range { start, end } = self.rows;
+        let earlier = start.checked_sub(1).and_then(|t| self.series.value(d, t));
+        // Where the next one is null, the last one here stands for it.
+        let last = || before.iter().copied().rfind(|value| !value.is_nan());
+        let after = (end < self.series.len()).then(|| self.series.value(d, end).or_else(last));
+        HitFeature {
+            domain: &self.domains[d],
+            dtype: self.series.columns().domain(d),
+            std: self.std[d],
+            before,
+            beside: [earlier, after.flatten()],
+        }
+    }
+
+    fn before(&self, d: usize) -> Vec<f64> {
+        self.rows.clone().map(|t| self.series.value(d, t).unwrap_or(f64::NAN)).collect()
+    }
+
+    /// One step of the value that was to move furthest of those that can; nothing where none can.
+    fn one_step(&self, wanted: &[Wanted]) -> Outcome {
+        let mut moves: Vec<(usize, usize, f64)> = wanted
+            .iter()
+            .flat_map(|Wanted { feature: d, values, .. }| {
+                let moved =
+                    values.iter().zip(self.before(*d)).map(|(value, before)| value - before);
+                moved
+                    .enumerate()
+                    .map(|(i, moved)| (*d, i, moved / self.std[*d]))
+                    .collect::<Vec<_>>()
+            })
+            .filter(|(_, _, moved)| !moved.is_nan())
+            .collect();
+        moves.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        let step = |(d, at, moved): (usize, usize, f64)| {
+            let up = moved >= 0.0;
+            let values = self.step(d, at, up).or_else(|| self.step(d, at, !up))?;
+            let unable = wanted.iter().map(|wanted| wanted.feature).filter(|other| *other != d);
+            Some(Outcome { hits: vec![(d, values)], unable: unable.collect() })
+        };
+        moves.into_iter().find_map(step).unwrap_or_default()
+    }
+
+    /// Values of feature `d` where the one at `at` is the next one on one side, if there is one.
+    fn step(&self, d: usize, at: usize, up: bool) -> Option<Vec<f64>> {
+        let before = self.before(d);
+        one_step(self.feature(d, &before), at, up)
+    }
 }
 
 #[cfg(test)]
@@ -53,26 +130,81 @@ mod tests {
 
     use super::*;
     use crate::data::columns::Columns;
+    use crate::runtime::rng::Purpose;
+
+    fn outcome(
+        columns: &Columns,
+        domains: &[FeatureDomain],
+        (std, rows): (&[f64], Range<usize>),
+        wanted: Vec<(usize, Vec<f64>)>,
+    ) -> Outcome {
+        let possible = Possible { series: &Series::whole(columns), domains, std, rows };
+        let wish = Wish::default();
+        let wanted = wanted.into_iter().map(|(feature, values)| Wanted { feature, values, wish });
+        possible.outcome(wanted.collect(), [], &mut Rng::new(0, Purpose::Dither, [0, 0]))
+    }
 
     #[test]
     fn an_anomaly_changes_something() {
         let flags: ArrayRef = Arc::new(BooleanArray::from(vec![false, true, true, false]));
         let bytes: ArrayRef = Arc::new(Int8Array::from(vec![1, 127, 127, 4]));
         let columns = Columns::new(vec![("b".into(), flags), ("i".into(), bytes)]).unwrap();
-        let series = Series::whole(&columns);
-        let made = |wanted| possible(&series, &[0.5, 50.0], &(1..3), wanted);
-        // A feature whose values are rounded away is left out.
+        let any = [FeatureDomain::default(), FeatureDomain::default()];
+        let made = |wanted| outcome(&columns, &any, (&[0.5, 50.0], 1..3), wanted);
+        // A feature whose values are rounded away is left out, and says so.
         assert_eq!(
             made(vec![(0, vec![1.2, 0.9]), (1, vec![100.4, 127.2])]),
-            [(1, vec![100.0, 127.0])]
+            Outcome { hits: vec![(1, vec![100.0, 127.0])], unable: vec![0] }
         );
         // Where all are, the largest change makes one step; at the end of the range, back.
-        assert_eq!(made(vec![(0, vec![0.9, 0.8]), (1, vec![127.4, 127.0])]), [(0, vec![1.0, 0.0])]);
-        assert_eq!(made(vec![(1, vec![127.4, 127.0])]), [(1, vec![126.0, 127.0])]);
-        assert_eq!(made(vec![]), []);
+        let hits = |wanted| made(wanted).hits;
+        assert_eq!(hits(vec![(0, vec![0.9, 0.8]), (1, vec![127.4, 127.0])]), [(0, vec![1.0, 0.0])]);
+        assert_eq!(hits(vec![(1, vec![127.4, 127.0])]), [(1, vec![126.0, 127.0])]);
+        assert_eq!(made(vec![]), Outcome::default());
         let small: ArrayRef = Arc::new(Float32Array::from(vec![1e8, 0.0]));
         let columns = Columns::new(vec![("x".into(), small)]).unwrap();
-        let found = possible(&Series::whole(&columns), &[1e7], &(0..1), vec![(0, vec![1e8 + 1.0])]);
-        assert_eq!(found, [(0, vec![1e8 + 8.0])]);
+        let found = outcome(&columns, &any, (&[1e7], 0..1), vec![(0, vec![1e8 + 1.0])]);
+        assert_eq!(found.hits, [(0, vec![1e8 + 8.0])]);
+    }
+
+    #[test]
+    fn a_counter_without_room_is_not_hit() {
+        let values = vec![1.0, 1.0, 1.0, 1.0, 2.0, 3.0];
+        let counter: ArrayRef = Arc::new(Float32Array::from(values));
+        let columns = Columns::new(vec![("c".into(), counter)]).unwrap();
+        let domains = [FeatureDomain {
+            monotone: true,
+            values: Some(vec![1.0, 2.0, 3.0]),
+            ..FeatureDomain::default()
+        }];
+        let made = |rows: Range<usize>| {
+            let wanted = vec![(0, vec![0.9; rows.len()])];
+            outcome(&columns, &domains, (&[1.0], rows), wanted).hits
+        };
+        assert_eq!(made(1..3), []);
+        // The step down that was wanted is barred, the one up is not.
+        assert_eq!(made(3..4), [(0, vec![2.0])]);
+        assert_eq!(made(4..5), [(0, vec![1.0])]);
+    }
+
+    #[test]
+    fn a_step_stays_in_the_domain_and_another_feature_steps_in() {
+        let values: ArrayRef = Arc::new(Float32Array::from(vec![3.0, 0.0, 3.0, 0.0]));
+        let columns =
+            Columns::new(vec![("a".into(), values.clone()), ("b".into(), values)]).unwrap();
+        let states = FeatureDomain { values: Some(vec![0.0, 3.0]), ..FeatureDomain::default() };
+        let domains = [states, FeatureDomain::default()];
+        let found = outcome(&columns, &domains, (&[1.0; 2], 0..2), vec![(0, vec![3.2, 0.1])]);
+        assert_eq!(found.hits, [(0, vec![0.0, 0.0])]);
+        let possible = Possible {
+            series: &Series::whole(&columns),
+            domains: &domains,
+            std: &[1.0; 2],
+            rows: 0..2,
+        };
+        let wanted = |feature| Wanted { feature, values: vec![3.2, 0.1], wish: Wish::default() };
+        let rng = &mut Rng::new(0, Purpose::Dither, [0, 0]);
+        let found = possible.outcome(vec![wanted(0)], [wanted(1)], rng);
+        assert_eq!((found.hits[0].0, found.unable), (1, vec![0]));
     }
 }

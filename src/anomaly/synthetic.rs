@@ -63,14 +63,9 @@ impl Synthetic {
         }
     }
 
-    /// Name of the injected kind of the anomaly of each row; null where there is none.
+    /// Name of the kind of the anomaly of each row; null where there is none.
     pub fn anomaly_kind(&self) -> StringArray {
-        self.kinds.iter().map(|kind| kind.and_then(AnomalyKind::name)).collect()
-    }
-
-    /// Number of the generated kind of the anomaly of each row; null where there is none.
-    pub fn kind_number(&self) -> UInt32Array {
-        self.kinds.iter().map(|kind| kind.and_then(AnomalyKind::number)).collect()
+        self.kinds.iter().map(|kind| kind.map(AnomalyKind::name)).collect()
     }
 
     /// The columns, made in the pool of the caller.

@@ -111,7 +111,7 @@ options! {
     /// Whether psi and tau depend on the window: psi by a head on its latent mean, tau by its own
     /// variation.
     local: bool = false => any();
-    /// Largest number of kinds that the generated anomalies are grouped into.
+    /// Largest number of clusters that the generated anomalies are grouped into.
     kinds: usize = 6 => between(1.0, 64.0);
     /// Largest number of optimiser steps.
     steps: usize = 200 => at_least(1.0).symbol("1000 epochs");

@@ -1,6 +1,7 @@
 //! Options of `generate` and `pairs`.
 
 use super::declare::{options, words};
+use super::domain::Domains;
 use super::preset::Preset;
 use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
 use crate::config::OneOrRange;
@@ -103,6 +104,8 @@ options! {
     noise: Noise = Noise::Stratified => any().symbol("epsilon");
     /// Whether anomalies may also hit features that were constant in training.
     hit_constant: bool = false => any();
+    /// What features can take: as their training rows show, or as it is said for some of them.
+    domain: Domains = Domains::Learned => any();
     /// Rows between the windows of the result.
     window_stride: Option<usize> = None => at_least(1.0).verbs(WINDOWS).auto("about 4,096 windows");
     /// Seed of everything random.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::declare::{options, words};
+use super::domain::Domains;
 use super::fit::MAX_WINDOW;
 use super::parse::{refuse_unused, to_map};
 use super::table::{
@@ -92,6 +93,19 @@ impl Kind {
         }
     }
 
+    /// Whether its amount is a strength.
+    pub(crate) fn has_strength(self) -> bool {
+        matches!(
+            self,
+            Self::Global
+                | Self::Contextual
+                | Self::Trend
+                | Self::Extremum
+                | Self::Mean
+                | Self::Variance
+        )
+    }
+
     /// Whether one over the factor is the same kind the other way: slower, smaller.
     pub(crate) fn inverts(self) -> bool {
         matches!(self, Self::Seasonal | Self::Frequency | Self::Amplitude)
@@ -168,6 +182,8 @@ options! {
     /// Whether anomalies may also hit features that are constant over the clean rows, which then make
     /// a step. Where all are, they always do.
     hit_constant: bool = false => any();
+    /// What features can take: as their clean rows show, or as it is said for some of them.
+    domain: Domains = Domains::Learned => any();
     /// Seed of everything random.
     seed: u64 = 0 => at_least(0.0);
 }

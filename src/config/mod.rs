@@ -7,6 +7,7 @@ mod alarm;
 mod catalogue;
 mod declare;
 mod detect;
+mod domain;
 mod fit;
 mod generate;
 mod inject;
@@ -21,6 +22,7 @@ pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
 pub(crate) use declare::names;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
+pub use domain::{Domains, GivenDomain};
 pub use fit::{
     FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
 };

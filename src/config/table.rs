@@ -84,6 +84,8 @@ pub enum Of {
     Flag,
     /// A number in units of the order column, or a duration.
     Step,
+    /// What features can take.
+    Domain,
     /// One of some words.
     Words(&'static [Word]),
     /// One of some words, or a number.
@@ -225,6 +227,7 @@ impl OptionSpec {
             Of::Number => format!("a number {range}"),
             Of::Flag => "true or false".into(),
             Of::Step => "a number > 0 or a positive duration".into(),
+            Of::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
             Of::Words(words) => or(words),
             Of::WordOrNumber(words) => {
                 let quoted = words.iter().map(|word| format!("{:?}", word.name));
@@ -278,7 +281,7 @@ impl OptionSpec {
     /// The range as a table shows it.
     fn range(&self) -> String {
         match self.shape.of {
-            Of::Flag | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Flag | Of::Domain | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
             Of::Step => "> 0".into(),
             Of::Integer if self.rule.high.is_finite() => {
                 format!("{} to {}", self.rule.low, self.rule.high)

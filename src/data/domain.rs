@@ -55,6 +55,11 @@ impl Domain {
         Self { low, high, ..self }
     }
 
+    /// Smallest and largest value.
+    pub(crate) fn limits(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
     /// The value that is nearest to `value`; halves are rounded away from zero.
     pub fn nearest(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::fitted::Generator;
 use super::site::{Site, Size, random_start};
-use crate::anomaly::blend::{Around, slow_onset, weights};
+use crate::anomaly::blend::{slow_onset, weights};
 use crate::anomaly::change::Change;
 use crate::anomaly::latent::correlation::{Correlation, Group};
 use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
@@ -27,12 +27,18 @@ use crate::vae::posterior::{Latent, Posterior};
 const REDRAWS: u32 = 3;
 /// Rounds of decoding in the search for psi.
 const ROUNDS: usize = 3;
-/// What is left of the largest step when values are rounded to 32 bits.
-const ROUNDED: f64 = 0.999;
 
 /// What one anomaly comes to.
 pub(crate) struct Drawn {
     pub changes: Vec<Change>,
+    /// What it would add to the features that it does not hit, where some cannot show any change.
+    pub spare: Vec<Change>,
+    /// The strength that was asked for.
+    pub asked: Option<f64>,
+    /// Whether what the features cannot take is made up for, so that its strength stays.
+    pub meets: bool,
+    /// Whether it is as good the other way.
+    pub flips: bool,
     /// Scale of its latent noise.
     pub psi: f64,
     /// Deviation of the feature that deviated most of those that it hits, in the units of tau.
@@ -63,14 +69,14 @@ pub(crate) struct Drawer<'a> {
 }
 
 /// One draw of one anomaly.
-struct Attempt {
+pub(super) struct Attempt {
     eps: Vec<f32>,
     psi: f64,
     /// X^ and X~, flat [W, D].
-    plain: Vec<f32>,
-    perturbed: Vec<f32>,
-    deviations: Vec<f32>,
-    features: Vec<usize>,
+    pub(super) plain: Vec<f32>,
+    pub(super) perturbed: Vec<f32>,
+    pub(super) deviations: Vec<f32>,
+    pub(super) features: Vec<usize>,
     redraws: u32,
     fallback: bool,
     deformation: Option<Deformation>,
@@ -86,8 +92,8 @@ impl Attempt {
 }
 
 /// The sites of one share, and their windows.
-struct Share<'a> {
-    sites: &'a [Site],
+pub(super) struct Share<'a> {
+    pub(super) sites: &'a [Site],
     windows: Vec<f32>,
     posterior: Posterior<'a>,
 }
@@ -394,19 +400,17 @@ impl Drawer<'_> {
             .iter()
             .zip(deltas)
             .zip(&size.weights)
-            .map(|((&feature, mut delta), weights)| {
-                delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta *= weight);
-                let input = self.column(feature, segment.clone());
-                let around = self.around(feature, segment, &input);
-                match size.target {
-                    Some(target) => around.fit(&mut delta, weights, target, size.up),
-                    None => around.bound(&mut delta),
-                }
-                Change { feature, delta }
+            .map(|((&feature, delta), weights)| {
+                self.blended(segment, (feature, delta), weights, size)
             })
             .collect();
+        let asked = self.config.strength.and(size.target).map(f64::from);
         Drawn {
             changes,
+            spare: self.spare(share, i, attempt, size),
+            asked,
+            meets: self.config.form != Form::Decoded || asked.is_some(),
+            flips: self.config.form != Form::Decoded && has_noise(attempt.deformation),
             psi: attempt.psi,
             distance: attempt.distance().into(),
             redraws: attempt.redraws,
@@ -435,40 +439,23 @@ impl Drawer<'_> {
             correlation.breach(window, &site.rows(), groups, donor, weigh, rng);
         let distance = distance / f64::from(correlation.limit.max(f32::MIN_POSITIVE));
         let fallback = distance <= 1.0;
-        Drawn { changes, psi: 1.0, distance, redraws: 0, fallback, deformation: None }
-    }
-
-    /// Feature `d` around a segment; the ends of the decoded form are not bounded.
-    fn around<'b>(&self, d: usize, segment: &Range<usize>, input: &'b [f32]) -> Around<'b> {
-        let (start, end) = (segment.start, segment.end);
-        let bounded = self.config.form != Form::Decoded;
-        let beside = |t: usize, behind: usize| {
-            let jump = self.series.gaps().binary_search(&behind).is_ok();
-            let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
-            there.then(|| self.matrix.rows(t, 1)[d])
-        };
-        Around {
-            input,
-            before: start.checked_sub(1).and_then(|t| beside(t, start)),
-            after: beside(end, end),
-            step: self.step(d),
+        Drawn {
+            changes,
+            spare: Vec::new(),
+            asked: None,
+            meets: false,
+            flips: false,
+            psi: 1.0,
+            distance,
+            redraws: 0,
+            fallback,
+            deformation: None,
         }
-    }
-
-    /// z-scores of feature `d` over some rows.
-    fn column(&self, d: usize, rows: Range<usize>) -> Vec<f32> {
-        let rows = self.matrix.window(rows.start, rows.len());
-        rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
-    }
-
-    /// Largest step that an end may make.
-    fn step(&self, d: usize) -> f32 {
-        (ROUNDED * self.generator.normal_range.step[d]) as f32
     }
 }
 
 impl Share<'_> {
-    fn decoded<'a>(
+    pub(super) fn decoded<'a>(
         &'a self,
         i: usize,
         plain: &'a [f32],

@@ -3,6 +3,7 @@
 use super::calibrate::{Calibrated, Samples, calibrate};
 use super::fitted::Generator;
 use super::report::{Health, Report};
+use crate::anomaly::domain::FeatureDomain;
 use crate::config::FitConfig;
 use crate::data::normalise::{Matrix, Normaliser};
 use crate::data::series::Series;
@@ -81,7 +82,8 @@ fn fit_tame(
         health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
         ..Report::default()
     };
-    let generator = Generator::inert(config.clone(), normaliser);
+    let domain = FeatureDomain::of_rows(series, |t| !series.is_labelled(t));
+    let generator = Generator { domain, ..Generator::inert(config.clone(), normaliser) };
     let live = generator.normaliser.live_features().len();
     if live == 0 {
         return Ok((generator, report));

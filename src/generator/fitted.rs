@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
@@ -21,6 +22,8 @@ pub struct Generator {
     pub config: FitConfig,
     /// Statistics of the training rows.
     pub normaliser: Normaliser,
+    /// What every feature can take; empty where that is not known, and so anything.
+    pub domain: Vec<FeatureDomain>,
     /// The net, with the calibrated psi; `None` where no feature is live, or none was asked for.
     pub(crate) vae: Option<Vae>,
     /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
@@ -42,6 +45,7 @@ impl Generator {
         Self {
             config,
             normaliser,
+            domain: Vec::new(),
             vae: None,
             tau: BTreeMap::new(),
             local_tau: None,

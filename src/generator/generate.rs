@@ -8,11 +8,12 @@ use super::site::{Site, decodings};
 use crate::anomaly::blend::blend_weights;
 use crate::anomaly::change::Change;
 use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
+use crate::anomaly::domain::{FeatureDomain, Wish, domains};
 use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
 use crate::anomaly::place::place;
-use crate::anomaly::possible::possible;
-use crate::anomaly::{Anomaly, AnomalyKind, Origin, Pair, strength};
+use crate::anomaly::possible::{Outcome, Possible, Wanted};
+use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
 use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::rms;
 
 /// Shares of anomalies that are in memory at a time.
 const SHARES: usize = 8;
@@ -30,14 +32,19 @@ const SHARES: usize = 8;
 #[derive(Default)]
 struct Made {
     hits: Vec<Hit>,
-    /// Number of its kind; 0 where only constant features are hit.
-    kind: u32,
+    kind: GeneratedKind,
+    /// Number of the cluster that it is most like.
+    cluster: Option<u32>,
     origin: Option<Origin>,
+    /// The strength asked for.
+    asked: Option<f64>,
+    /// Changes of the features that it does not hit, for where none of these can show it.
+    spare: Vec<Hit>,
 }
 
 /// A change in z-scores of live features, or in units of `height` of constant ones.
 enum Hit {
-    Live(Change),
+    Live { change: Change, wish: Wish },
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
@@ -73,7 +80,7 @@ pub(crate) fn generate(
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
     let anomalies = spread_over_pool(sites.len(), control, |i| {
-        Ok(maker.anomaly(sites[i].segment.clone(), &made[i]))
+        Ok(maker.anomaly(sites[i].segment.clone(), &made[i], i))
     })?;
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
@@ -112,11 +119,11 @@ pub(crate) fn pairs(
         .collect();
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
-    let pair = |(site, made): (Site, Made)| Pair {
+    let pair = |(i, (site, made)): (usize, (Site, Made))| Pair {
         rows: site.window..site.window + size,
-        anomaly: maker.anomaly(site.segment, &made),
+        anomaly: maker.anomaly(site.segment, &made, i),
     };
-    Ok(sites.into_iter().zip(made).map(pair).collect())
+    Ok(sites.into_iter().zip(made).enumerate().map(pair).collect())
 }
 
 /// Whether there is a correlation to break.
@@ -138,6 +145,8 @@ struct Maker<'a> {
     generator: &'a Generator,
     series: &'a Series<'a>,
     config: &'a GenerateConfig,
+    /// What every feature can take.
+    domains: Vec<FeatureDomain>,
     /// Positions of the live features.
     live: Vec<usize>,
     /// Positions of the constant ones.
@@ -169,9 +178,10 @@ impl<'a> Maker<'a> {
             }
             _ => None,
         };
-        let (live, constant) =
-            (generator.normaliser.live_features(), generator.normaliser.constant_features());
-        Ok(Self { generator, series, config, live, constant, drawer })
+        let normaliser = &generator.normaliser;
+        let domains = domains(&generator.domain, &config.domain, &normaliser.features)?;
+        let (live, constant) = (normaliser.live_features(), normaliser.constant_features());
+        Ok(Self { generator, series, config, domains, live, constant, drawer })
     }
 
     /// What the anomaly at each site changes.
@@ -203,7 +213,7 @@ impl<'a> Maker<'a> {
             None => sites.iter().map(|_| Made::default()).collect(),
             Some(drawer) => {
                 let drawn = drawer.draw(sites, first, streams)?;
-                drawn.into_iter().map(|drawn| self.numbered(drawn)).collect()
+                drawn.into_iter().map(|drawn| self.named(drawn)).collect()
             }
         };
         for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
@@ -216,14 +226,19 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// An anomaly with the number of its kind: of its deformation, or of those like it.
-    fn numbered(&self, drawn: Drawn) -> Made {
+    /// An anomaly with its kind, and with its cluster where it is not deformed.
+    fn named(&self, drawn: Drawn) -> Made {
         if let Some(deformation) = drawn.deformation {
-            return Made { kind: deformation.number(), ..Made::from(drawn) };
+            return Made { kind: deformation.kind(), ..Made::from(drawn) };
         }
+        let kind = match (self.config.patch, self.config.form) {
+            (Patch::Correlation, _) => GeneratedKind::Correlation,
+            (_, Form::Decoded) => GeneratedKind::Decoded,
+            _ => GeneratedKind::Residual,
+        };
         let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
         let found = descriptor(&deltas, self.live.len());
-        Made { kind: self.generator.kinds.of(&found), ..Made::from(drawn) }
+        Made { kind, cluster: Some(self.generator.kinds.of(&found)), ..Made::from(drawn) }
     }
 
     /// A pulse on one to three of the features that were constant in training.
@@ -237,37 +252,50 @@ impl<'a> Maker<'a> {
         chosen.into_iter().map(hit).collect()
     }
 
-    /// The new values of an anomaly, in input units.
-    fn anomaly(&self, rows: Range<usize>, made: &Made) -> Anomaly {
-        let values = made.hits.iter().map(|hit| self.values(&rows, hit)).collect();
-        let values = possible(self.series, &self.generator.normaliser.std, &rows, values);
-        let strength = strength(self.series, &self.generator.normaliser, &rows, &values);
+    /// The new values of an anomaly, in input units; `number` names its random stream.
+    fn anomaly(&self, rows: Range<usize>, made: &Made, number: usize) -> Anomaly {
+        let [key, _] = self.series.stream_key();
+        let rng = &mut Rng::new(self.config.seed, Purpose::Dither, [key, number as u64]);
+        let normaliser = &self.generator.normaliser;
+        let (domains, std) = (&self.domains[..], &normaliser.std[..]);
+        let possible = Possible { series: self.series, domains, std, rows: rows.clone() };
+        let wanted = made.hits.iter().map(|hit| self.wanted(&rows, hit)).collect();
+        let spare = made.spare.iter().map(|hit| self.wanted(&rows, hit));
+        let Outcome { hits: values, unable } = possible.outcome(wanted, spare, rng);
+        let strength = strength(self.series, normaliser, &rows, &values);
         let kind = AnomalyKind::Generated(made.kind);
-        Anomaly { kind, rows, values, strength, origin: made.origin }
+        let Made { asked, cluster, origin, .. } = *made;
+        Anomaly { kind, rows, values, strength, asked, unable, cluster, origin }
     }
 
-    /// The new values of one feature.
-    fn values(&self, rows: &Range<usize>, hit: &Hit) -> (usize, Vec<f64>) {
-        let (feature, delta, unit) = match hit {
-            Hit::Live(change) => {
+    /// What becomes of one feature.
+    fn wanted(&self, rows: &Range<usize>, hit: &Hit) -> Wanted {
+        let (feature, delta, unit, wish) = match hit {
+            Hit::Live { change, wish } => {
                 let feature = self.live[change.feature];
-                (feature, &change.delta, self.generator.normaliser.std[feature])
+                (feature, &change.delta, self.generator.normaliser.std[feature], *wish)
             }
-            Hit::Constant { feature, delta, height } => (*feature, delta, *height),
+            Hit::Constant { feature, delta, height } => (*feature, delta, *height, Wish::default()),
         };
         let changed = rows.clone().zip(delta).map(|(t, delta)| {
             let value = self.series.value(feature, t).unwrap_or(f64::NAN);
             value + f64::from(*delta) * unit
         });
-        (feature, changed.collect())
+        Wanted { feature, values: changed.collect(), wish }
     }
 }
 
 impl From<Drawn> for Made {
     fn from(drawn: Drawn) -> Self {
-        let Drawn { changes, psi, distance, redraws, fallback, .. } = drawn;
-        let hits = changes.into_iter().map(Hit::Live).collect();
-        Self { hits, kind: 0, origin: Some(Origin { psi, distance, redraws, fallback }) }
+        let Drawn { changes, spare, asked, meets, flips, psi, distance, redraws, fallback, .. } =
+            drawn;
+        let hit = |change: Change| {
+            let target = meets.then(|| f64::from(rms(&change.delta)));
+            Hit::Live { change, wish: Wish { target, asked, dither: meets, flip: flips } }
+        };
+        let origin = Some(Origin { psi, distance, redraws, fallback });
+        let [hits, spare] = [changes, spare].map(|all| all.into_iter().map(hit).collect());
+        Self { hits, origin, asked, spare, ..Self::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The generator: anomalies that a fitted VAE makes.
 
+mod blended;
 mod calibrate;
 mod draw;
 pub(crate) mod fit;

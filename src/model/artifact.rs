@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
 use crate::anomaly::latent::normal_range::{LocalTau, NormalRange};
@@ -33,6 +34,8 @@ struct Metadata {
     format_version: u32,
     checksum: String,
     normaliser: Normaliser,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    domain: Vec<FeatureDomain>,
     config: FitConfig,
     report: Findings,
     detectors: BTreeMap<DetectorKind, DetectorEntry>,
@@ -127,6 +130,7 @@ pub(super) fn write(
         format_version: FORMAT_VERSION,
         checksum: String::new(),
         normaliser: generator.normaliser.clone(),
+        domain: generator.domain.clone(),
         config: generator.config.clone(),
         report: Findings::new(generator, detectors, report)?,
         detectors: detectors.trained.iter().map(entry).collect(),
@@ -173,7 +177,7 @@ fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
 /// changed, or inconsistent.
 pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let (metadata, mut parameters) = unpacked(bytes)?;
-    let Metadata { config, normaliser, report, detectors, .. } = metadata;
+    let Metadata { config, normaliser, domain, report, detectors, .. } = metadata;
     let mut trained = BTreeMap::new();
     for (kind, DetectorEntry { config, learned }) in detectors {
         let parameters = taken(&mut parameters, &tensor_name(kind, ""));
@@ -188,6 +192,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let generator = Generator {
         config,
         normaliser,
+        domain,
         vae,
         tau: report.tau,
         local_tau: report.local_tau,
@@ -286,6 +291,10 @@ fn check(metadata: &Metadata) -> Result<()> {
         || !std.iter().all(|x| x.is_finite() && *x > 0.0)
     {
         return Err(Error::Model("the normaliser is inconsistent".into()));
+    }
+    let domain = &metadata.domain;
+    if !(domain.is_empty() || domain.len() == n) || !domain.iter().all(FeatureDomain::is_sound) {
+        return Err(Error::Model("what features can take is inconsistent".into()));
     }
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);

@@ -38,6 +38,9 @@ pub enum Purpose {
     Regions = 14,
     /// Windows whose decodings deform others; the key is the content of the series.
     Decoding = 16,
+    /// Which way values between two that a feature can take are rounded; the key is series content and
+    /// anomaly number.
+    Dither = 17,
     /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
     InjectPlace = 12,
     /// Amounts and features of one classical anomaly; the key is series content and anomaly number.

@@ -389,6 +389,8 @@ def a_value(option):
         return ",".join(option.words[:2]), list(option.words[:2])
     if option.of in ("words", "wordornumber"):
         return option.words[-1], option.words[-1]
+    if option.of == "domain":
+        return '{"cpu": {"min": 0}}', {"cpu": {"min": 0}}
     number, text = (3, "3") if option.of == "integer" else (0.25, "0.25")
     if option.pair:
         return f"{text}:5", (number, 5)

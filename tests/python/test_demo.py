@@ -44,6 +44,28 @@ def test_outputs(folder):
     assert (folder / "demo.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_nothing_generated_is_impossible(folder):
+    """No load below zero, no half an error, nothing far outside of what training took."""
+    rows = pl.read_parquet(folder / "scored.parquet")
+    hit = rows.filter("is_anomaly")
+    errors = hit.filter("errors_mask")["errors_synthetic"]
+    assert len(errors) > 20
+    assert (errors % 1 == 0).all()
+    for name in ("cpu", "memory", "requests", "latency", "errors"):
+        changed = hit.filter(f"{name}_mask").select("host", made=f"{name}_synthetic")
+        assert (changed["made"] >= 0).all(), name
+        # Strengths of 1 to 3 are asked for: four times that is more than 10 deviations.
+        normal = (
+            rows.filter(~pl.col("incident"))
+            .group_by("host")
+            .agg(low=pl.col(name).min(), high=pl.col(name).max(), std=pl.col(name).std(ddof=0))
+        )
+        reach = pl.max_horizontal(pl.col("high") - pl.col("low"), 12.0 * pl.col("std"))
+        beyond = changed.join(normal, on="host").filter(pl.col("made") > pl.col("high") + reach)
+        assert beyond.is_empty(), name
+    assert hit.select(pl.max("cpu_synthetic", "memory_synthetic")).max_horizontal().item() <= 100
+
+
 def test_summary_is_printed(folder):
     printed = (folder / "stdout").read_text()
     for word in ("psi", "patch_rate", "anomalies", "auc_pr", "web-03", "demo.png"):

@@ -133,7 +133,12 @@ def test_hit_values_are_rounded_into_the_range():
     )
     features = ["u8", "dec", "flag"]
     out = frame.genias.inject(
-        features=features, kind=["global", "mean"], strength=30.0, count=9, length=4
+        features=features,
+        kind=["global", "mean"],
+        strength=30.0,
+        count=9,
+        length=4,
+        domain="none",
     )
     assert out.schema == out.lazy().collect_schema()
     assert {0, 255} & set(out.filter("u8_mask")["u8_synthetic"])

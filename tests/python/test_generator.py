@@ -14,7 +14,14 @@ from conftest import FAST, both, make_hosts
 
 FRAME = {"features": ["cpu", "mem"], "by": "host", "order_by": "t", "label": "known"}
 WIDE = {**FAST, "window": 32}
-FACTS = ["features", "strength", "kind", "psi", "distance", "redraws", "fallback"]
+FACTS = [
+    *("features", "strength", "asked", "unable", "kind", "cluster"),
+    *("psi", "distance", "redraws", "fallback"),
+]
+
+DEFORMATIONS = {
+    *("residual", "walk", "other-window", "tempo", "phase", "hold", "texture", "amplitude"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -199,15 +206,39 @@ def test_creep_is_a_slow_onset(models, creep):
     assert share(slow) < 0.4 * share(sharp)
 
 
-def test_deformations_are_numbered_and_of_their_own_size(models):
+def test_kinds_are_names_in_every_verb(models):
+    """The same dtype, and the same word where the same is done."""
+    frame = make_hosts(rows=400)
+    options = {**FRAME, "contamination": 0.2}
+    for chosen, names in (
+        ({"form": "residual"}, {"residual"}),
+        ({"form": "decoded"}, {"decoded"}),
+        ({"form": "deformed", "seed": 1}, DEFORMATIONS),
+    ):
+        rows = frame.genias.generate(models=models, **options, **chosen)
+        table = frame.genias.events(models=models, **options, **chosen)
+        windows = frame.genias.pairs(models=models, **FRAME, window_stride=9, window=32, **chosen)
+        injected = frame.genias.inject(**options)
+        for kinds in (rows["anomaly_kind"], table["kind"], windows["kind"]):
+            assert kinds.dtype == injected["anomaly_kind"].dtype == pl.String
+            assert set(kinds.drop_nulls()) <= names
+        assert table["cluster"].dtype == pl.UInt32
+        assert table["cluster"].is_null().all() == (chosen["form"] == "deformed")
+        assert windows["kind"].null_count() == 0
+        hit = rows.filter("is_anomaly")
+        assert hit["anomaly_kind"].null_count() == 0
+        assert rows["anomaly_kind"].null_count() == rows.height - hit.height
+
+
+def test_deformations_are_named_and_of_their_own_size(models):
     frame = make_hosts(rows=400).lazy()
     options = {**FRAME, "form": "deformed", "length": (5, 20), "contamination": 0.4}
     runs = [frame.genias.events(models=models, **options, seed=seed) for seed in range(6)]
     table = pl.concat(runs).collect()
-    assert set(table["kind"]) == set(range(1, 9))
+    assert set(table["kind"]) == DEFORMATIONS
     counts = dict(table.group_by("kind").len().iter_rows())
-    assert counts.pop(2) > max(counts.values())
-    residual = table["kind"] == 1
+    assert counts.pop("walk") > max(counts.values())
+    residual = table["kind"] == "residual"
     assert (table.filter(residual)["psi"] > 1).all()
     assert (table.filter(~residual)["psi"] == 1).all()
     assert table["strength"].min() > 0.01

@@ -107,8 +107,11 @@ def refused_names(roles, verb):
         "inject": ["is_anomaly", "anomaly_id", "anomaly_kind", "anomaly_strength"],
         "score": ["anomaly_score"],
         "label": ["anomaly_label"],
-        "events": ["id", "start", "length", "features", "strength", "kind", "psi", "distance"],
-        "pairs": ["start", "normal", "anomalous", "mask"],
+        "events": [
+            *("id", "start", "length", "features", "strength", "asked", "unable"),
+            *("kind", "cluster", "psi", "distance"),
+        ],
+        "pairs": ["start", "normal", "anomalous", "mask", "kind"],
     }[verb]
     of_features = [f"{name}{end}" for name in roles["features"] for end in ("_synthetic", "_mask")]
     times = [f"{name}{end}" for name in roles["order_by"] for end in ("_start", "_end")]

@@ -242,7 +242,7 @@ def test_planning_reads_no_rows(spark):
     """The frame fails when it is read."""
     frame = spark.range(64).selectExpr("id t", "cast(raise_error('read') as double) x")
     found = gs.pairs(frame, order_by="t", window=16)
-    assert found.columns == ["start", "normal", "anomalous", "mask"]
+    assert found.columns == ["start", "normal", "anomalous", "mask", "kind"]
 
 
 def test_bad_input(rows, models):

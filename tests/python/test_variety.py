@@ -111,14 +111,15 @@ def test_describe_tells_correlation_and_diversity() -> None:
     assert about.item() is None
 
 
-def test_kinds_are_numbered_so_that_they_can_be_chosen() -> None:
-    out = pg.generate(machine(rows=1600), **ROLES, contamination=0.5, kinds=3, **FAST)
-    kinds = out.filter("is_anomaly")["anomaly_kind"]
-    assert kinds.null_count() == 0
-    assert set(kinds) <= {1, 2, 3}
-    assert out.filter(~pl.col("is_anomaly"))["anomaly_kind"].null_count() == out["t"].len() - len(
-        kinds
-    )
+def test_clusters_are_numbered_so_that_they_can_be_chosen() -> None:
+    options = {**ROLES, "contamination": 0.5, "kinds": 3, **FAST}
+    table = pg.events(machine(rows=1600), **options)
+    assert table["cluster"].null_count() == 0
+    assert {1} < set(table["cluster"]) <= {1, 2, 3}
+    out = pg.generate(machine(rows=1600), **options).filter("is_anomaly")
+    rows = out.join(table, left_on="anomaly_id", right_on="id")
+    assert rows.height == out.height
+    assert set(rows["kind"]) == set(rows["anomaly_kind"]) == {"residual"}
 
 
 @pytest.mark.parametrize("distance", ["normal", "rms", "l2", "dtw", "sbd"])

@@ -87,7 +87,7 @@ def test_pairs(hosts, series):
     out = hosts.genias.pairs(
         by="host", order_by="t", features=["cpu", "mem"], window_stride=8, **FAST
     )
-    assert out.columns == ["host", "start", "normal", "anomalous", "mask"]
+    assert out.columns == ["host", "start", "normal", "anomalous", "mask", "kind"]
     assert out.schema["normal"] == pl.Array(pl.Float64, (16, 2))
     assert out.schema["mask"] == pl.Array(pl.Boolean, (16, 2))
     first = out.filter(pl.col("host") == "h0")

@@ -7,7 +7,6 @@ use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
 use super::stretches::{column, output, END, START};
-use super::synthetic::Kinds;
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, for_each_series, Detector};
@@ -16,14 +15,17 @@ use crate::models::{for_each_group, for_each_series, Detector};
 const PLACE: usize = 3;
 
 /// The columns of the table, but for the keys and the times.
-fn fields(kinds: Kinds) -> [(&'static str, DataType); 10] {
+fn fields() -> [(&'static str, DataType); 13] {
     [
         ("id", DataType::UInt32),
         ("start", DataType::UInt32),
         ("length", DataType::UInt32),
         ("features", DataType::List(Box::new(DataType::String))),
         ("strength", DataType::Float64),
-        ("kind", kinds.dtype()),
+        ("asked", DataType::Float64),
+        ("unable", DataType::List(Box::new(DataType::String))),
+        ("kind", DataType::String),
+        ("cluster", DataType::UInt32),
         ("psi", DataType::Float64),
         ("distance", DataType::Float64),
         ("redraws", DataType::UInt32),
@@ -53,7 +55,7 @@ impl Table {
         self.anomalies.extend(anomalies);
     }
 
-    fn finish(self, frame: Frame, kinds: Kinds) -> PolarsResult<Series> {
+    fn finish(self, frame: Frame) -> PolarsResult<Series> {
         let rows = self.anomalies.len();
         let mut columns = frame.keys(&self.counts)?;
         columns.push(Series::new("id".into(), &self.ids));
@@ -61,12 +63,15 @@ impl Table {
         columns.push(self.counted("length", |found| found.rows.len()));
         columns.extend(frame.order_at(&self.first, START)?);
         columns.extend(frame.order_at(&self.last, END)?);
-        columns.push(self.features(frame.columns.names()));
+        let names = frame.columns.names();
+        columns.push(self.features("features", names, |found| {
+            found.values.iter().map(|(feature, _)| *feature).collect()
+        }));
         columns.push(self.column("strength", |found| Some(found.strength)));
-        columns.push(match kinds {
-            Kinds::Generated => self.column("kind", |found| found.kind.number()),
-            Kinds::Injected => self.column("kind", |found| found.kind.name()),
-        });
+        columns.push(self.column("asked", |found| found.asked));
+        columns.push(self.features("unable", names, |found| found.unable.clone()));
+        columns.push(self.column("kind", |found| Some(found.kind.name())));
+        columns.push(self.column("cluster", |found| found.cluster));
         columns.push(self.column("psi", |found| Some(found.origin?.psi)));
         columns.push(self.column("distance", |found| Some(found.origin?.distance)));
         columns.push(self.column("redraws", |found| Some(found.origin?.redraws)));
@@ -85,15 +90,19 @@ impl Table {
         self.column(name, |found| Some(get(found) as u32))
     }
 
-    /// Names of the features that are hit, in the order of the input.
-    fn features(&self, names: &[String]) -> Series {
-        let values = self.anomalies.iter().map(|found| found.values.len()).sum();
-        let mut lists =
-            ListStringChunkedBuilder::new("features".into(), self.anomalies.len(), values);
+    /// Names of some features of each anomaly, in the order of the input.
+    fn features(
+        &self,
+        title: &str,
+        names: &[String],
+        of: impl Fn(&Anomaly) -> Vec<usize>,
+    ) -> Series {
+        let values = self.anomalies.len() * names.len();
+        let mut lists = ListStringChunkedBuilder::new(title.into(), self.anomalies.len(), values);
         for anomaly in &self.anomalies {
-            let mut hit: Vec<usize> = anomaly.values.iter().map(|(feature, _)| *feature).collect();
-            hit.sort_unstable();
-            lists.append_values_iter(hit.into_iter().map(|d| names[d].as_str()));
+            let mut some = of(anomaly);
+            some.sort_unstable();
+            lists.append_values_iter(some.into_iter().map(|d| names[d].as_str()));
         }
         lists.finish().into_series()
     }
@@ -101,7 +110,7 @@ impl Table {
 
 fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    output(inputs, &kwargs, &fields(Kinds::Generated), PLACE, &[START, END])
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=events_output)]
@@ -116,12 +125,12 @@ fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         |model, series, control| model.generate(series, config, control),
         |series, anomalies| table.add(series, anomalies),
     )?;
-    table.finish(frame, Kinds::Generated)
+    table.finish(frame)
 }
 
 fn inject_events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse_inject()?;
-    output(inputs, &kwargs, &fields(Kinds::Injected), PLACE, &[START, END])
+    output(inputs, &kwargs, &fields(), PLACE, &[START, END])
 }
 
 #[polars_expr(output_type_func_with_kwargs=inject_events_output)]
@@ -135,5 +144,5 @@ fn inject_events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         |series, control| genias::inject::inject(series, &config, control),
         |series, anomalies| table.add(series, anomalies),
     )?;
-    table.finish(frame, Kinds::Injected)
+    table.finish(frame)
 }

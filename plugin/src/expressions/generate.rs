@@ -4,7 +4,7 @@ use genias::anomaly::Synthetic;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
-use super::synthetic::{synthetic_column, synthetic_field, Kinds};
+use super::synthetic::{synthetic_column, synthetic_field};
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
@@ -12,7 +12,7 @@ use crate::pool::pool;
 
 fn generate_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse()?;
-    synthetic_field(inputs, &kwargs.suffix, Kinds::Generated)
+    synthetic_field(inputs, &kwargs.suffix)
 }
 
 #[polars_expr(output_type_func_with_kwargs=generate_output)]
@@ -31,5 +31,5 @@ fn generate(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             }
         },
     )?;
-    synthetic_column(frame, synthetic, &kwargs.suffix, Kinds::Generated)
+    synthetic_column(frame, synthetic, &kwargs.suffix)
 }

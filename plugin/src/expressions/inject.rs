@@ -5,7 +5,7 @@ use genias::Options;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
-use super::synthetic::{synthetic_column, synthetic_field, Kinds};
+use super::synthetic::{synthetic_column, synthetic_field};
 use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::for_each_series;
@@ -13,7 +13,7 @@ use crate::pool::pool;
 
 fn inject_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     kwargs.parse_inject()?;
-    synthetic_field(inputs, &kwargs.suffix, Kinds::Injected)
+    synthetic_field(inputs, &kwargs.suffix)
 }
 
 #[polars_expr(output_type_func_with_kwargs=inject_output)]
@@ -31,5 +31,5 @@ fn inject(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             }
         },
     )?;
-    synthetic_column(frame, synthetic, &kwargs.suffix, Kinds::Injected)
+    synthetic_column(frame, synthetic, &kwargs.suffix)
 }

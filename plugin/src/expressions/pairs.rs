@@ -12,7 +12,7 @@ use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
 use crate::pool::pool;
 
-const FIELDS: [&str; 4] = ["start", "normal", "anomalous", "mask"];
+const FIELDS: [&str; 5] = ["start", "normal", "anomalous", "mask", "kind"];
 
 /// The dtype of windows: that of all features, or Float64 where they have several.
 fn value_dtype<'a>(mut features: impl Iterator<Item = &'a DataType>) -> DataType {
@@ -28,7 +28,8 @@ fn pairs_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     let values = values_field(inputs)?;
     let shape = window_shape(options.fit.window, features.len(), is_multivariate(values));
     let window = array_dtype(value_dtype(features.iter().map(Field::dtype)), &shape);
-    let dtypes = [DataType::UInt32, window.clone(), window, array_dtype(DataType::Boolean, &shape)];
+    let mask = array_dtype(DataType::Boolean, &shape);
+    let dtypes = [DataType::UInt32, window.clone(), window, mask, DataType::String];
     let fields: Vec<Field> =
         FIELDS.iter().zip(dtypes).map(|(name, dtype)| Field::new((*name).into(), dtype)).collect();
     let grouped = with_keys(inputs, &kwargs, fields.clone())?;
@@ -40,7 +41,7 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let window = frame.options.fit.window;
     let config = &frame.options.generate;
-    let (mut starts, mut windows) = (Vec::new(), Pairs::default());
+    let (mut starts, mut kinds, mut windows) = (Vec::new(), Vec::new(), Pairs::default());
     let mut counts = Vec::with_capacity(frame.groups.len());
     for_each_group(
         &frame,
@@ -57,6 +58,7 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
             let pairs = pairs.unwrap_or_default();
             counts.push(pairs.len());
             starts.extend(pairs.iter().map(|pair| pair.rows.start as u32));
+            kinds.extend(pairs.iter().map(|pair| pair.anomaly.kind.name()));
             windows.add(series, &pairs);
         },
     )?;
@@ -64,6 +66,7 @@ fn pairs(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let mut fields = frame.keys(&counts)?;
     fields.push(UInt32Chunked::from_vec(FIELDS[0].into(), starts).into_series());
     fields.extend(arrays(&frame, windows, &frame.window_shape(window))?);
+    fields.push(Series::new(FIELDS[4].into(), kinds));
     Ok(StructChunked::from_series(frame.name, rows, fields.iter())?.into_series())
 }
 

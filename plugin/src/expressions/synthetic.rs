@@ -14,27 +14,8 @@ const ANOMALY_KIND: &str = "anomaly_kind";
 const ANOMALY_STRENGTH: &str = "anomaly_strength";
 const MASK: &str = "_mask";
 
-/// Which kinds the anomalies are of.
-#[derive(Clone, Copy)]
-pub enum Kinds {
-    /// Numbered ones.
-    Generated,
-    /// Named ones.
-    Injected,
-}
-
-impl Kinds {
-    /// What a column of them holds.
-    pub fn dtype(self) -> DataType {
-        match self {
-            Self::Generated => DataType::UInt32,
-            Self::Injected => DataType::String,
-        }
-    }
-}
-
 /// The struct of these columns.
-pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: Kinds) -> PolarsResult<Field> {
+pub fn synthetic_field(inputs: &[Field], suffix: &str) -> PolarsResult<Field> {
     let features = feature_fields(inputs)?;
     let values = features
         .iter()
@@ -42,7 +23,7 @@ pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: Kinds) -> PolarsRe
     let mut fields: Vec<Field> = values.collect();
     fields.push(Field::new(IS_ANOMALY.into(), DataType::Boolean));
     fields.push(Field::new(ANOMALY_ID.into(), DataType::UInt32));
-    fields.push(Field::new(ANOMALY_KIND.into(), kinds.dtype()));
+    fields.push(Field::new(ANOMALY_KIND.into(), DataType::String));
     fields.push(Field::new(ANOMALY_STRENGTH.into(), DataType::Float32));
     let mask = |feature: &Field| Field::new(suffixed(feature.name(), MASK), DataType::Boolean);
     fields.extend(features.iter().map(mask));
@@ -50,16 +31,8 @@ pub fn synthetic_field(inputs: &[Field], suffix: &str, kinds: Kinds) -> PolarsRe
 }
 
 /// The same as a column.
-pub fn synthetic_column(
-    frame: Frame,
-    synthetic: Synthetic,
-    suffix: &str,
-    kinds: Kinds,
-) -> PolarsResult<Series> {
-    let kinds = match kinds {
-        Kinds::Generated => to_series(ANOMALY_KIND.into(), &synthetic.kind_number())?,
-        Kinds::Injected => to_series(ANOMALY_KIND.into(), &synthetic.anomaly_kind())?,
-    };
+pub fn synthetic_column(frame: Frame, synthetic: Synthetic, suffix: &str) -> PolarsResult<Series> {
+    let kinds = to_series(ANOMALY_KIND.into(), &synthetic.anomaly_kind())?;
     let columns = pool()?.install(|| synthetic.finish());
     let names = frame.columns.names();
     let mut fields = Vec::with_capacity(2 * names.len() + 4);

@@ -6,6 +6,7 @@ The options are those of the table in `polars_genias._table`.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,7 @@ def _of_type(option: Option) -> dict[str, Any]:
             "metavar": "|".join([*option.words, "X"]),
         },
         "step": {"type": step, "metavar": "X|DURATION"},
+        "domain": {"type": domain, "metavar": "learned|none|JSON"},
     }
     return readers.get(option.of, {"type": number, "metavar": letter})
 
@@ -225,6 +227,20 @@ def key_types(text: str) -> list[tuple[str, Any]]:
             msg = f"{dtype!r} is none of {', '.join(_keys.TYPES)}"
             raise argparse.ArgumentTypeError(msg)
         found.append((key, _keys.TYPES[dtype]))
+    return found
+
+
+def domain(text: str) -> Any:
+    """What features can take: a word, or JSON as ``{"errors": {"min": 0, "step": 1}}``."""
+    if text in ("learned", "none"):
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        msg = f"""{text!r} is neither a word nor JSON as {{"errors": {{"min": 0}}}}"""
+        raise argparse.ArgumentTypeError(msg)
     return found
 
 

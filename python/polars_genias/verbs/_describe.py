@@ -36,7 +36,7 @@ def describe(data: Any) -> Any:
     DataFrame, LazyFrame or Expr
         Frames: the table with the columns below in place of the model. Columns: a struct of them.
         ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and PCA's of the same
-        rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over their kinds, in
+        rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over clusters, in
         nats), ``correlation`` (the largest between two features, as ``patch`` breaks it; null
         where fewer than two move), ``kl``, ``patch_rate``, ``in_band``, ``threshold``, ``steps``,
         ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a list of

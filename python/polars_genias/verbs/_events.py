@@ -98,11 +98,15 @@ def events(
         order, from 0), ``length`` (rows), per column of `order_by` ``{column}_start`` and
         ``{column}_end`` (its values at the first and the last row), ``features`` (names of those
         that it hits), ``strength`` (root mean square of the change over its rows and these
-        features, in standard deviations of each in training), ``kind`` (a number; of ``"inject"``
-        a name), ``psi`` (scale of the latent noise), ``distance`` (deviation of the feature that
-        deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it was drawn
-        again, since no feature passed `tau`) and ``fallback`` (whether none did at last). The last
-        four are null where no model was used. Columns: a struct of these, one row per anomaly.
+        features, in standard deviations of each in training), ``asked`` (the strength that it was
+        to have, null where none was asked for), ``unable`` (names of the features that it was to
+        hit, but that cannot show it), ``kind`` (its name, as ``anomaly_kind``), ``cluster`` (number
+        of the model's cluster of anomalies that it is most like, from 1 as the most frequent; null
+        for deformations), ``psi`` (scale of the latent noise), ``distance`` (deviation of the
+        feature that deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it
+        was drawn again, since no feature passed `tau`) and ``fallback`` (whether none did at last).
+        The last five are null where no model was used. Columns: a struct of these, one row per
+        anomaly.
 
     Examples
     --------

@@ -59,7 +59,8 @@ def generate(
     """Put anomalies into the rows, and say where.
 
     Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column; those that are not hit are those of the input, bit by bit.
+    of their column, and are such as its training rows show that it can take (`domain`); those that
+    are not hit are those of the input, bit by bit.
 
     Parameters
     ----------
@@ -86,11 +87,11 @@ def generate(
     DataFrame, LazyFrame or Expr
         Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
         ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
-        there is none), ``anomaly_kind`` (UInt32: number of the model's kind, from 1 as the most
-        frequent, or of the deformation, see ``docs/generator.md``; 0 where only constant features
-        are hit), ``anomaly_strength`` (Float32: root mean square of the change in standard
-        deviations) and per feature ``{feature}_mask`` (whether the value differs from the
-        input). Columns: a struct of these.
+        there is none), ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``,
+        ``"correlation"``, the name of the deformation, or ``"constant"`` where only constant
+        features are hit, see ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean
+        square of the change in standard deviations) and per feature ``{feature}_mask`` (whether
+        the value differs from the input). Columns: a struct of these.
 
     Examples
     --------

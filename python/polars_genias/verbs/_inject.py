@@ -55,8 +55,8 @@ def inject(
     """Put classical anomalies into the rows, without a model, and say where and which.
 
     Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column; those that are not hit are those of the input, bit by bit. Fewer anomalies
-    than asked for are an error.
+    of their column, and are such as its clean rows show that it can take (`domain`); those that
+    are not hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def inject(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        As `generate`, but that ``anomaly_kind`` is a name (String, null where there is no anomaly).
+        As `generate`; ``anomaly_kind`` is one of the names of `kind`.
 
     Examples
     --------

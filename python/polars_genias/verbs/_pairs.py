@@ -69,8 +69,9 @@ def pairs(
     DataFrame, LazyFrame or Expr
         One row per window: ``start`` (its first row in the series), ``normal`` and ``anomalous``
         (Arrays of shape ``W``; of several features, and always for frames, ``(W, D)``; of the dtype
-        of the features, or of Float64 where they have several) and ``mask`` (Boolean, of the same
-        shape: which values differ). Columns: a struct of these.
+        of the features, or of Float64 where they have several), ``mask`` (Boolean, of the same
+        shape: which values differ) and ``kind`` (String: what the anomaly is, as in `generate`).
+        Columns: a struct of these.
 
     Examples
     --------

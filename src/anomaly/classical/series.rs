@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
+use crate::anomaly::domain::{FeatureDomain, Wish, domains};
 use crate::anomaly::place::{draw_lengths, place_lengths};
-use crate::anomaly::possible::possible;
+use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, strength};
 use crate::config::{InjectConfig, Kind};
 use crate::data::normalise::Normaliser;
@@ -32,7 +33,8 @@ const SHORTEST: usize = 4;
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row,
 /// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for an option out
-/// of range, and for `mode-correlation` on a single feature: it has nothing to go with.
+/// of range, for `mode-correlation` on a single feature: it has nothing to go with, and for a `count`
+/// of which some fall where no feature can take another value.
 pub fn inject(
     series: &Series<'_>,
     config: &InjectConfig,
@@ -44,15 +46,22 @@ pub fn inject(
         return Err(Error::parameter("kind", Kind::ModeCorrelation.name(), allowed));
     }
     let runs = usable_runs(series, |t| series.is_clean(t), 1)?;
-    let injector = Injector {
-        series,
-        config,
-        normaliser: Normaliser::fit(series, |t| series.is_clean(t)),
-        key: series.stream_key(),
-    };
+    let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
+    let learned = FeatureDomain::of_rows(series, |t| series.is_clean(t));
+    let domains = domains(&learned, &config.domain, &normaliser.features)?;
+    let injector = Injector { series, config, normaliser, domains, key: series.stream_key() };
     let sites = injector.sites(&runs)?;
     let features = injector.hittable();
-    spread_over_pool(sites.len(), control, |i| Ok(injector.anomaly(&sites[i], i, &features)))
+    let anomalies =
+        spread_over_pool(sites.len(), control, |i| Ok(injector.anomaly(&sites[i], i, &features)))?;
+    let found: Vec<Anomaly> = anomalies.into_iter().filter(Anomaly::is_any).collect();
+    match config.count {
+        Some(count) if found.len() < count => {
+            let allowed = format!("at most {}: no feature can show the others", found.len());
+            Err(Error::parameter("count", count, allowed))
+        }
+        _ => Ok(found),
+    }
 }
 
 /// A segment to hit, and the rows around it that the anomaly can depend on.
@@ -66,6 +75,7 @@ struct Injector<'a> {
     series: &'a Series<'a>,
     config: &'a InjectConfig,
     normaliser: Normaliser,
+    domains: Vec<FeatureDomain>,
     key: [u64; 2],
 }
 
@@ -160,12 +170,29 @@ impl Injector<'_> {
         let rng = &mut Rng::new(self.config.seed, Purpose::Inject, [self.key[0], number as u64]);
         let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
         let hit = hit_features(*kind, features, self.config.feature_share, rng);
-        let value = |d: usize| (d, self.values(site, d, &amount, rng));
-        let values = hit.into_iter().map(value).collect();
-        let values = possible(self.series, &self.normaliser.std, segment, values);
+        let wanted: Vec<Wanted> = hit.iter().map(|&d| self.wanted(site, d, &amount, rng)).collect();
+        let dither = &mut Rng::new(self.config.seed, Purpose::Dither, [self.key[0], number as u64]);
+        let mut others: Vec<usize> =
+            features.iter().copied().filter(|d| !hit.contains(d)).collect();
+        dither.shuffle(&mut others);
+        let spare = others.into_iter().map(|d| self.wanted(site, d, &amount, rng));
+        let (domains, std, rows) = (&self.domains[..], &self.normaliser.std[..], segment.clone());
+        let possible = Possible { series: self.series, domains, std, rows };
+        let Outcome { hits: values, unable } = possible.outcome(wanted, spare, dither);
         let strength = strength(self.series, &self.normaliser, segment, &values);
+        let asked = kind.has_strength().then_some(amount.strength);
         let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
-        Anomaly { kind, rows, values, strength, origin: None }
+        Anomaly { kind, rows, values, strength, asked, unable, cluster: None, origin: None }
+    }
+
+    /// What becomes of feature `d`, and how far it may be changed to be possible.
+    fn wanted(&self, site: &Site, d: usize, amount: &Amount, rng: &mut Rng) -> Wanted {
+        let values = self.values(site, d, amount, rng);
+        let wish = match self.normaliser.live[d] {
+            true => wish(site.kind, amount.strength),
+            false => Wish::default(),
+        };
+        Wanted { feature: d, values, wish }
     }
 
     /// New values of feature `d` over the segment, in input units.
@@ -181,5 +208,16 @@ impl Injector<'_> {
         let rows = segment.start - context.start..segment.end - context.start;
         let values = changed(*kind, &Stretch { values: &values, rows }, amount, rng);
         values.into_iter().map(|z| mean + z * std).collect()
+    }
+}
+
+/// How a change of a kind is made possible: what has a size is given it.
+fn wish(kind: Kind, strength: f64) -> Wish {
+    let sized = matches!(kind, Kind::Mean | Kind::Trend | Kind::Variance | Kind::Global);
+    Wish {
+        target: sized.then_some(strength),
+        asked: kind.has_strength().then_some(strength),
+        dither: sized && kind != Kind::Global,
+        flip: matches!(kind, Kind::Mean | Kind::Trend),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::anomaly::GeneratedKind;
 use crate::runtime::rng::Rng;
 use crate::stats::reflect;
 
@@ -91,17 +92,17 @@ pub(crate) enum Level {
 }
 
 impl Deformation {
-    /// Its number among the kinds of generated anomalies, from 1.
-    pub(crate) fn number(self) -> u32 {
+    /// The kind of anomaly that it makes.
+    pub(crate) fn kind(self) -> GeneratedKind {
         match self {
-            Self::Residual => 1,
-            Self::Walk { .. } => 2,
-            Self::Other { .. } => 3,
-            Self::Tempo { .. } => 4,
-            Self::Phase { .. } => 5,
-            Self::Hold { .. } => 6,
-            Self::Texture { .. } => 7,
-            Self::Amplitude { .. } => 8,
+            Self::Residual => GeneratedKind::Residual,
+            Self::Walk { .. } => GeneratedKind::Walk,
+            Self::Other { .. } => GeneratedKind::OtherWindow,
+            Self::Tempo { .. } => GeneratedKind::Tempo,
+            Self::Phase { .. } => GeneratedKind::Phase,
+            Self::Hold { .. } => GeneratedKind::Hold,
+            Self::Texture { .. } => GeneratedKind::Texture,
+            Self::Amplitude { .. } => GeneratedKind::Amplitude,
         }
     }
 

@@ -1,0 +1,93 @@
+//! Changes that are blended into the series around them.
+
+use std::ops::Range;
+
+use super::draw::{Attempt, Drawer, Share};
+use super::site::Size;
+use crate::anomaly::blend::{Around, weights};
+use crate::anomaly::change::Change;
+use crate::config::Form;
+use crate::stats::rms;
+
+/// What is left of the largest step when values are rounded to 32 bits.
+const ROUNDED: f64 = 0.999;
+
+impl Drawer<'_> {
+    /// The change of a feature with its ends blended, of the size that is asked for.
+    pub(super) fn blended(
+        &self,
+        segment: &Range<usize>,
+        (feature, mut delta): (usize, Vec<f32>),
+        weights: &[f32],
+        size: &Size,
+    ) -> Change {
+        delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta *= weight);
+        let input = self.column(feature, segment.clone());
+        let around = self.around(feature, segment, &input);
+        match size.target {
+            Some(target) => around.fit(&mut delta, weights, target, size.up),
+            None => around.bound(&mut delta),
+        }
+        Change { feature, delta }
+    }
+
+    /// The changes of the features that an anomaly does not hit, the most deviating first. Only
+    /// counters can hold back all of an anomaly; without one there is no need of them.
+    pub(super) fn spare(
+        &self,
+        share: &Share<'_>,
+        i: usize,
+        attempt: &Attempt,
+        size: &Size,
+    ) -> Vec<Change> {
+        if !self.generator.domain.iter().any(|domain| domain.monotone) {
+            return Vec::new();
+        }
+        let site = &share.sites[i];
+        let mut others: Vec<usize> =
+            (0..self.matrix.features()).filter(|d| !attempt.features.contains(d)).collect();
+        others.sort_by(|a, b| attempt.deviations[*b].total_cmp(&attempt.deviations[*a]));
+        let width = self.matrix.features();
+        let decoded = share.decoded(i, &attempt.plain, &attempt.perturbed, width);
+        let change = |d: usize| {
+            let delta = decoded.delta(d, site.rows(), self.config.form);
+            let creep = self.config.creep_rows(site.segment.len());
+            let weights = weights(site.segment.len(), rms(&delta), self.step(d), creep);
+            self.blended(&site.segment, (d, delta), &weights, size)
+        };
+        others.into_iter().map(change).collect()
+    }
+
+    /// Feature `d` around a segment; the ends of the decoded form are not bounded.
+    pub(super) fn around<'b>(
+        &self,
+        d: usize,
+        segment: &Range<usize>,
+        input: &'b [f32],
+    ) -> Around<'b> {
+        let (start, end) = (segment.start, segment.end);
+        let bounded = self.config.form != Form::Decoded;
+        let beside = |t: usize, behind: usize| {
+            let jump = self.series.gaps().binary_search(&behind).is_ok();
+            let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
+            there.then(|| self.matrix.rows(t, 1)[d])
+        };
+        Around {
+            input,
+            before: start.checked_sub(1).and_then(|t| beside(t, start)),
+            after: beside(end, end),
+            step: self.step(d),
+        }
+    }
+
+    /// z-scores of feature `d` over some rows.
+    pub(super) fn column(&self, d: usize, rows: Range<usize>) -> Vec<f32> {
+        let rows = self.matrix.window(rows.start, rows.len());
+        rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
+    }
+
+    /// Largest step that an end may make.
+    pub(super) fn step(&self, d: usize) -> f32 {
+        (ROUNDED * self.generator.normal_range.step[d]) as f32
+    }
+}
