@@ -174,7 +174,7 @@ fn unit(differences: &[f32]) -> f32 {
 }
 
 /// A stretch of values, and the sums of all values before it and up to its end.
-struct Stretch {
+struct OddStretch {
     rows: Range<usize>,
     before: f32,
     up_to: f32,
@@ -185,20 +185,20 @@ struct Stretch {
 /// The stretches that no longer or shorter one beats in its sum, each with its sum: all maximal scoring
 /// subsequences (Ruzzo & Tompa, ISMB 1999), in linear time.
 fn largest_sums(values: impl Iterator<Item = f32>) -> Vec<(Range<usize>, f32)> {
-    let mut found: Vec<Stretch> = Vec::new();
+    let mut found: Vec<OddStretch> = Vec::new();
     let mut sum = 0.0;
     for (t, value) in values.enumerate() {
         let before = sum;
         sum += value;
         if value > 0.0 {
-            append(&mut found, Stretch { rows: t..t + 1, before, up_to: sum, lower: None });
+            append(&mut found, OddStretch { rows: t..t + 1, before, up_to: sum, lower: None });
         }
     }
     found.into_iter().map(|found| (found.rows, found.up_to - found.before)).collect()
 }
 
 /// Adds a stretch, joined with those before it from which on the sum is larger than its own.
-fn append(found: &mut Vec<Stretch>, mut new: Stretch) {
+fn append(found: &mut Vec<OddStretch>, mut new: OddStretch) {
     loop {
         let mut lower = found.len().checked_sub(1);
         while let Some(i) = lower.filter(|i| found[*i].before >= new.before) {
@@ -211,7 +211,7 @@ fn append(found: &mut Vec<Stretch>, mut new: Stretch) {
                 found.truncate(i);
             }
             _ => {
-                found.push(Stretch { lower, ..new });
+                found.push(OddStretch { lower, ..new });
                 return;
             }
         }

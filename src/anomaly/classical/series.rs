@@ -186,7 +186,7 @@ impl Injector<'_> {
     }
 
     /// What becomes of feature `d`, and how far it may be changed to be possible.
-    fn wanted(&self, site: &Site, d: usize, amount: &Amount, rng: &mut Rng) -> Wanted {
+    fn wanted(&self, site: &InjectionSite, d: usize, amount: &Amount, rng: &mut Rng) -> Wanted {
         let values = self.values(site, d, amount, rng);
         let wish = match self.normaliser.live[d] {
             true => wish(site.kind, amount.strength),
