@@ -104,7 +104,7 @@ def minutes() -> pl.DataType:
 KNOWN = known()
 
 
-def refused(call: Callable[[], Any], dtype: pl.DataType | None = None) -> bool:
+def refused(call: Callable[[], Any], dtype: pl.DataType | str | None = None) -> bool:
     """Whether a call fails; the error then names the column and its dtype."""
     try:
         call()
@@ -294,6 +294,18 @@ def test_the_table_has_no_other_dtype():
     assert set(KNOWN) <= set(page_rows())
     if hasattr(pl, "Extension") and hasattr(pl, "Float16"):
         assert list(KNOWN) == list(page_rows())
+
+
+@pytest.mark.skipif("Extension" not in KNOWN, reason="Polars without extension types")
+def test_structs_with_an_extension_field_reach_the_plugin():
+    """A panic of the import, where the plugin does not know the type."""
+    frame = pl.DataFrame([WAVE]).with_columns(c=KNOWN["Extension"][0](range(ROWS)))
+    both = pl.struct("x", "c")
+    for expr in (both.genias.score(**SCORE), both.genias.inject(length=4)):
+        assert refused(lambda expr=expr: frame.select(expr), "ext[tests.minutes]")
+    orders = (pl.struct("c", "x"), pl.struct(pl.col("c").ext.storage(), "x"))
+    extended, plain = (frame.select(pg.score("x", order_by=by, **SCORE)) for by in orders)
+    assert extended.equals(plain)
 
 
 def test_gaps_are_exact_beyond_the_digits_of_a_float():
