@@ -9,10 +9,13 @@ use std::ops::Range;
 use super::evidence::{LEAST_UNIT, Scaled};
 use crate::alarm::{Alarm, Direction};
 
-/// Deviation from which on a row is odd, in units of what is usual nearby.
+/// Deviation from which on a row is odd, in units of what is usual nearby, or in units of the high
+/// [`QUANTILE`] of a run, whichever is more.
 const ODD: f32 = 4.0;
-/// Largest deviation that counts.
-const MOST: f32 = 12.0;
+const ODD_OF_HIGH: f32 = 0.2;
+const QUANTILE: f32 = 0.9;
+/// Largest deviation that counts, in units of the least odd one.
+const MOST: f32 = 3.0;
 /// Fewest rows that say what is usual.
 const FEWEST: usize = 16;
 /// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
@@ -23,7 +26,8 @@ const CAPTURED: f32 = 0.5;
 /// In that sum, a deviation up to [`NOISE`] counts nothing, and none counts for more than [`LARGEST`].
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
-/// Odd rows with this share of the largest sum are an alarm beside it.
+/// Share of the largest sum that odd rows need to be part of an alarm, and to be one of their own.
+const PART: f32 = 0.05;
 const APART: f32 = 0.25;
 /// Share of all movement that must go one way for an alarm to have a direction.
 const ONE_WAY: f32 = 0.5;
@@ -36,6 +40,8 @@ struct Deviations {
     differences: Vec<Vec<f32>>,
     /// What is usual for each feature.
     units: Vec<f32>,
+    /// Half of the rows of a window.
+    reach: usize,
 }
 
 /// The alarms within `run`, with their rows, features and expected values; `alarm_of` some rows is what
@@ -75,7 +81,7 @@ impl Deviations {
             .collect();
         let inside = run.start - rows.start..run.end - rows.start;
         let units = differences.iter().map(|d| usual(d, &inside)).collect();
-        Some(Self { rows, expected, differences, units })
+        Some(Self { rows, expected, differences, units, reach })
     }
 
     fn deviation(&self, d: usize, t: usize) -> f32 {
@@ -98,19 +104,30 @@ impl Deviations {
         Alarm { features, direction, expected: Some(expected), change, ..alarm }
     }
 
-    /// The stretches of `run` with the largest sums of (deviation - [`ODD`]), where they hold most of what
-    /// deviates in it; else none.
+    /// The stretches of `run` with the largest sums of what deviates more than the least odd row, where they
+    /// hold most of what deviates in it; else none.
     fn odd_rows(&self, run: &Range<usize>) -> Vec<Range<usize>> {
-        let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST) - ODD));
-        let largest = found.iter().map(|(_, sum)| *sum).fold(0.0, f32::max);
-        let kept = found.into_iter().filter(|(_, sum)| *sum >= APART * largest);
+        let odd = self.least_odd(run);
+        let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST * odd) - odd));
+        let found = joined(found, self.reach);
         let kept: Vec<Range<usize>> =
-            kept.map(|(rows, _)| rows.start + run.start..rows.end + run.start).collect();
+            found.into_iter().map(|rows| rows.start + run.start..rows.end + run.start).collect();
         let energy = |rows: Range<usize>| -> f32 {
             rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST).powi(2) - NOISE.powi(2)).sum()
         };
         let captured: f32 = kept.iter().cloned().map(energy).sum();
         if captured >= CAPTURED * energy(run.clone()) { kept } else { Vec::new() }
+    }
+
+    /// The deviation from which on a row of `run` is odd: beside rows that are far off, larger than usual.
+    fn least_odd(&self, run: &Range<usize>) -> f32 {
+        let mut deviations: Vec<f32> = run.clone().map(|t| self.of_row(t)).collect();
+        let at = (QUANTILE * deviations.len().saturating_sub(1) as f32).round() as usize;
+        if deviations.is_empty() {
+            return ODD;
+        }
+        let high = *deviations.select_nth_unstable_by(at, f32::total_cmp).1;
+        ODD.max(ODD_OF_HIGH * high)
     }
 
     fn oddest(&self, rows: &Range<usize>) -> usize {
@@ -171,6 +188,23 @@ fn unit(differences: &[f32]) -> f32 {
         sizes.get((q * last).round() as usize).map_or(0.0, |size| size / normal)
     };
     QUANTILES.into_iter().map(at).fold(LEAST_UNIT, f32::max)
+}
+
+/// Stretches with fewer than `reach` rows between them as one, where they have enough of the largest sum.
+fn joined(stretches: Vec<(Range<usize>, f32)>, reach: usize) -> Vec<Range<usize>> {
+    let largest = |found: &[(Range<usize>, f32)]| found.iter().map(|x| x.1).fold(0.0, f32::max);
+    let least = PART * largest(&stretches);
+    let mut found: Vec<(Range<usize>, f32)> = Vec::new();
+    for (rows, sum) in stretches.into_iter().filter(|x| x.1 >= least) {
+        match found.last_mut() {
+            Some(last) if rows.start < last.0.end + reach => {
+                *last = (last.0.start..rows.end, last.1 + sum);
+            }
+            _ => found.push((rows, sum)),
+        }
+    }
+    let least = APART * largest(&found);
+    found.into_iter().filter(|x| x.1 >= least).map(|x| x.0).collect()
 }
 
 /// A stretch of values, and the sums of all values before it and up to its end.
