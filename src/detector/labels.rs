@@ -83,8 +83,8 @@ impl Detectors {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, &scores, &followed.p);
             match &located_by {
                 Some((scaled, shares)) => {
-                    let rows = taking_part(&scores, shares, &run.rows);
-                    last_open(located(scaled, rows, alarm_of))
+                    let part = taking_part(&scores, shares, &run.rows);
+                    last_open(located(scaled, (&run.rows, part), alarm_of))
                 }
                 None => vec![alarm_of(run.rows.clone())],
             }

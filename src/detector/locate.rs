@@ -9,8 +9,8 @@ use std::ops::Range;
 use super::evidence::{LEAST_UNIT, Scaled};
 use crate::alarm::{Alarm, Direction};
 
-/// Deviation from which on a row is odd, in units of what is usual nearby, or in units of the high
-/// [`QUANTILE`] of a run, whichever is more.
+/// Deviation from which on a row is odd: in units of what is usual nearby, or of the [`QUANTILE`] of the
+/// part of a run that takes part in what its windows differ by, whichever is more.
 const ODD: f32 = 4.0;
 const ODD_OF_HIGH: f32 = 0.2;
 const QUANTILE: f32 = 0.9;
@@ -44,22 +44,22 @@ struct Deviations {
     reach: usize,
 }
 
-/// The alarms within `run`, with their rows, features and expected values; `alarm_of` some rows is what
-/// scores say of them.
+/// The alarms within `run`, with their rows, features and expected values: its odd rows, else the `part`
+/// of it that takes part in what windows differ by. `alarm_of` some rows is what scores say of them.
 pub(super) fn located(
     series: &Scaled<'_>,
-    run: Range<usize>,
+    (run, part): (&Range<usize>, Range<usize>),
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
-    let Some(deviations) = Deviations::new(series, &run) else { return vec![alarm_of(run)] };
-    let odd = deviations.odd_rows(&run);
+    let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(part)] };
+    let odd = deviations.odd_rows(run, &part);
     let located = odd.into_iter().map(|rows| {
         let peak = deviations.oddest(&rows);
         deviations.explained(series, Alarm { peak, ..alarm_of(rows) })
     });
     let located: Vec<Alarm> = located.collect();
     match located.is_empty() {
-        true => vec![deviations.explained(series, alarm_of(run))],
+        true => vec![deviations.explained(series, alarm_of(part))],
         false => located,
     }
 }
@@ -106,8 +106,8 @@ impl Deviations {
 
     /// The stretches of `run` with the largest sums of what deviates more than the least odd row, where they
     /// hold most of what deviates in it; else none.
-    fn odd_rows(&self, run: &Range<usize>) -> Vec<Range<usize>> {
-        let odd = self.least_odd(run);
+    fn odd_rows(&self, run: &Range<usize>, part: &Range<usize>) -> Vec<Range<usize>> {
+        let odd = self.least_odd(part);
         let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST * odd) - odd));
         let found = joined(found, self.reach);
         let kept: Vec<Range<usize>> =
@@ -119,9 +119,9 @@ impl Deviations {
         if captured >= CAPTURED * energy(run.clone()) { kept } else { Vec::new() }
     }
 
-    /// The deviation from which on a row of `run` is odd: beside rows that are far off, larger than usual.
-    fn least_odd(&self, run: &Range<usize>) -> f32 {
-        let mut deviations: Vec<f32> = run.clone().map(|t| self.of_row(t)).collect();
+    /// The deviation from which on a row is odd: where `part` is far off, larger than usual.
+    fn least_odd(&self, part: &Range<usize>) -> f32 {
+        let mut deviations: Vec<f32> = part.clone().map(|t| self.of_row(t)).collect();
         let at = (QUANTILE * deviations.len().saturating_sub(1) as f32).round() as usize;
         if deviations.is_empty() {
             return ODD;

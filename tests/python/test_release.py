@@ -34,6 +34,7 @@ def manifest():
 # Import time and size.
 
 
+@pytest.mark.alone  # other tests would be measured with it
 def test_import_adds_less_than_150_ms_to_that_of_polars():
     """The best of some tries, since a busy machine only ever adds to it."""
     code = (
