@@ -20,8 +20,8 @@ const MOST: f32 = 3.0;
 const FEWEST: usize = 16;
 /// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
 const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
-/// Share of the squared deviations of a run, less those of noise, that the odd rows must hold: else the
-/// whole run is the alarm.
+/// Share of the squared deviations of the part, less those of noise, that the odd rows must hold: else
+/// the whole part is the alarm.
 const CAPTURED: f32 = 0.5;
 /// In that sum, a deviation up to [`NOISE`] counts nothing, and none counts for more than [`LARGEST`].
 const NOISE: f32 = 2.0;
@@ -105,7 +105,7 @@ impl Deviations {
     }
 
     /// The stretches of `run` with the largest sums of what deviates more than the least odd row, where they
-    /// hold most of what deviates in it; else none.
+    /// hold as much as most of what deviates in `part`; else none.
     fn odd_rows(&self, run: &Range<usize>, part: &Range<usize>) -> Vec<Range<usize>> {
         let odd = self.least_odd(part);
         let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST * odd) - odd));
@@ -116,7 +116,7 @@ impl Deviations {
             rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST).powi(2) - NOISE.powi(2)).sum()
         };
         let captured: f32 = kept.iter().cloned().map(energy).sum();
-        if captured >= CAPTURED * energy(run.clone()) { kept } else { Vec::new() }
+        if captured >= CAPTURED * energy(part.clone()) { kept } else { Vec::new() }
     }
 
     /// The deviation from which on a row is odd: where `part` is far off, larger than usual.
