@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from numbers import Integral, Real
@@ -54,6 +55,10 @@ _ARGUMENTS = (
 """Arguments of verbs that are no options."""
 
 
+_RENAMED = {"pairs": {"stride": "window_stride"}, "embed": {"stride": "window_stride"}}
+"""Options by the names that they had in 0.1.0, per verb."""
+
+
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "fit") -> dict[str, Any]:
     """Plain values of the given options of a verb, after the core has checked them.
 
@@ -62,10 +67,21 @@ def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "fit") 
     ValueError
         Naming the option, its value and what is allowed.
     """
-    plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
+    plain = {name: _plain(name, value) for name, value in _renamed(given, verb).items()}
     _refuse_slips(options)
     _genias.check_options(verb, json.dumps(plain), ordered_by)
     return plain
+
+
+def _renamed(options: dict[str, Any], verb: str) -> dict[str, Any]:
+    """The options by their names of today, with a warning of those that had another one."""
+    for old, new in _RENAMED.get(verb, {}).items():
+        if old in options and new not in options:
+            msg = f"`{old}` of `{verb}` is now `{new}`"
+            warnings.warn(msg, FutureWarning, stacklevel=2)
+            options = {new if name == old else name: value for name, value in options.items()}
+    return options
 
 
 def _refuse_slips(names: Mapping[str, Any]) -> None:

@@ -69,8 +69,7 @@ def test_help_shows_every_option(verb):
         ("score", {"detector": "carla", "row_weight": 2}, '"ensemble", "classifier"'),
         ("generate", NETS, "left out of `generate`"),
         ("pairs", {"contamination": 0.1}, "`generate`, `events`, `inject`"),
-        ("pairs", {"stride": 4}, "`window_stride`"),
-        ("embed", {"stride": 4}, "`window_stride`"),
+        ("pairs", {"stride": 4, "window_stride": 4}, "`window_stride`"),
         ("inject", {"shift": 3, "kind": "mean"}, '"pattern-shift"'),
         ("generate", {"from": "residul"}, "did you mean `form`"),
         ("generate", {"form": "residul"}, 'did you mean "residual"'),
@@ -83,6 +82,13 @@ def test_what_is_not_used_or_not_known_is_refused_at_once(verb, options, said):
         getattr(pg, verb)("x", **options)
     for phrase in ("unknown variant", "invalid type", "untagged", "expected"):
         assert phrase not in str(raised.value)
+
+
+def test_names_of_the_first_version_are_taken_with_a_warning(series):
+    at = {"features": ["cpu", "mem"], **FAST}
+    with pytest.warns(FutureWarning, match="`stride` of `pairs` is now `window_stride`"):
+        old = series.genias.pairs(**at, stride=50)
+    assert old.equals(series.genias.pairs(**at, window_stride=50))
 
 
 def test_what_the_detector_uses_is_taken(series):
