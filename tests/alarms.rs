@@ -85,7 +85,7 @@ fn an_alarm_is_as_long_as_what_it_reports() {
 fn incidents_apart_are_alarms_of_their_own() {
     let model = fit(&frame(&[("a", &wave(1500, 1))]));
     let mut rows = wave(1500, 2);
-    let incidents = [700..720, 770..800];
+    let incidents = [700..710, 755..768];
     incidents.iter().cloned().flatten().for_each(|t| rows[t] += 3.0);
     let found = find(&model, &frame(&[("a", &rows)]), &AlarmConfig::default());
     let alarms: Vec<_> = found.alarms.iter().map(|alarm| alarm.rows.clone()).collect();
