@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{
+    Dtype, Metadata as Header, SafeTensorError, SafeTensors, TensorInfo, TensorView,
+};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -84,6 +86,9 @@ struct VersionOnly {
 
 /// A tensor on its way to bytes: name, shape and values.
 type Packed = (String, Vec<usize>, Vec<u8>);
+
+/// The tensors of a file, by their names.
+type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
 impl Findings {
     fn new(generator: &Generator, detectors: &Detectors, report: &Report) -> Result<Self> {
@@ -222,12 +227,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
 /// Metadata and tensors, checked.
 fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
     header::check(bytes).map_err(broken)?;
-    let mut metadata = metadata_of(bytes)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let mut named = tensors.tensors();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
+    let (length, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let mut metadata = metadata_of(&header)?;
+    let tensors = tensors(&header, bytes.get(header::LENGTH + length..).unwrap_or_default())?;
     let expected = std::mem::take(&mut metadata.checksum);
-    let views = named.iter().map(|(name, view)| (name.as_str(), view.data()));
+    let views = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
     if checksum(&metadata, views)? != expected {
         return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
     }
@@ -236,9 +240,8 @@ fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
     Ok((metadata, parameters))
 }
 
-/// The metadata, of this version. The header is freed here: a reader holds its text once.
-fn metadata_of(bytes: &[u8]) -> Result<Metadata> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+/// The metadata, of this version.
+fn metadata_of(header: &Header) -> Result<Metadata> {
     let json = header
         .metadata()
         .as_ref()
@@ -252,6 +255,17 @@ fn metadata_of(bytes: &[u8]) -> Result<Metadata> {
         )));
     }
     serde_json::from_str(json).map_err(broken)
+}
+
+/// The tensors that a header lists, of the bytes after it.
+fn tensors<'a>(header: &Header, data: &'a [u8]) -> Result<Tensors<'a>> {
+    let view = |(name, info): (String, &TensorInfo)| {
+        let (start, end) = info.data_offsets;
+        let data = data.get(start..end).unwrap_or_default();
+        let view = TensorView::new(info.dtype, info.shape.clone(), data).map_err(broken)?;
+        Ok((name, view))
+    };
+    header.tensors().into_iter().map(view).collect()
 }
 
 /// Takes the tensors whose names begin with `prefix`, under what follows it.
@@ -336,7 +350,7 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
 }
 
 /// Exactly the tensors of the architecture and of the detectors, with their shapes.
-fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Parameters> {
+fn parameters(metadata: &Metadata, tensors: &Tensors<'_>) -> Result<Parameters> {
     let live = generated(&metadata.normaliser, metadata.report.stop_reason);
     let architecture = Architecture::new(&metadata.config, live);
     let mut shapes = if live > 0 { Vae::shapes(&architecture)? } else { Vec::new() };
@@ -354,7 +368,8 @@ fn parameters(metadata: &Metadata, tensors: &SafeTensors<'_>) -> Result<Paramete
     }
     let mut parameters = Parameters::new();
     for (name, shape) in shapes {
-        let view = tensors.tensor(&name).map_err(broken)?;
+        let missing = || broken(SafeTensorError::TensorNotFound(name.clone()));
+        let view = tensors.get(&name).ok_or_else(missing)?;
         if view.dtype() != Dtype::F32 || view.shape() != shape {
             return Err(Error::Model(format!("tensor `{name}` is not f32 of shape {shape:?}")));
         }

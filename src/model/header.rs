@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::error::Category;
 
 /// Bytes before the header, which say how long it is.
-const LENGTH: usize = 8;
+pub(super) const LENGTH: usize = 8;
 /// The entry whose values are texts of any length.
 const METADATA: &str = "__metadata__";
 /// Longest text elsewhere: the name of a dtype has fewer letters.
