@@ -30,34 +30,28 @@ pub enum GivenDomain {
     /// Any value of its dtype.
     None,
     /// What is not given is as learned.
-    Some {
-        /// Smallest value.
-        min: Option<f64>,
-        /// Largest value.
-        max: Option<f64>,
-        /// Distance of two values; they are counted from `min`, or from 0.
-        step: Option<f64>,
-        /// The only values.
-        values: Option<Vec<f64>>,
-        /// Whether it never falls, but for resets.
-        monotone: Option<bool>,
-    },
+    Some(GivenLimits),
 }
 
-/// The fields of a domain as they are written.
-#[derive(Serialize, Deserialize)]
+/// What a user says that one feature can take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    step: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    values: Option<Vec<f64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    monotone: Option<bool>,
+pub struct GivenLimits {
+    /// Smallest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Largest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Distance of two values; they are counted from `min`, or from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<f64>,
+    /// The only values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<f64>>,
+    /// Whether it never falls, but for resets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monotone: Option<bool>,
 }
 
 impl GivenDomain {
@@ -65,19 +59,23 @@ impl GivenDomain {
         if value.as_str() == Some(NONE) {
             return Some(Self::None);
         }
-        let Fields { min, max, step, values, monotone } = Fields::deserialize(value).ok()?;
-        let sound = min.zip(max).is_none_or(|(min, max)| min <= max)
-            && step.is_none_or(|step| step > 0.0)
-            && values.as_ref().is_none_or(|values| !values.is_empty());
-        sound.then_some(Self::Some { min, max, step, values, monotone })
+        let limits = GivenLimits::deserialize(value).ok()?;
+        limits.is_sound().then_some(Self::Some(limits))
     }
 
     fn write(&self) -> Value {
-        let Self::Some { min, max, step, values, monotone } = self.clone() else {
-            return NONE.into();
-        };
-        let fields = Fields { min, max, step, values, monotone };
-        serde_json::to_value(fields).unwrap_or(Value::Null)
+        match self {
+            Self::None => NONE.into(),
+            Self::Some(limits) => serde_json::to_value(limits).unwrap_or(Value::Null),
+        }
+    }
+}
+
+impl GivenLimits {
+    fn is_sound(&self) -> bool {
+        self.min.zip(self.max).is_none_or(|(min, max)| min <= max)
+            && self.step.is_none_or(|step| step > 0.0)
+            && self.values.as_ref().is_none_or(|values| !values.is_empty())
     }
 }
 

@@ -22,7 +22,7 @@ pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
 pub(crate) use declare::names;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
-pub use domain::{Domains, GivenDomain};
+pub use domain::{Domains, GivenDomain, GivenLimits};
 pub use fit::{
     FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
 };

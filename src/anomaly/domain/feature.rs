@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lattice::Lattice;
-use crate::config::{Domains, GivenDomain};
+use crate::config::{Domains, GivenDomain, GivenLimits};
 use crate::data::domain::Domain;
 use crate::error::{Error, Result};
 
@@ -104,7 +104,7 @@ impl FeatureDomain {
 
     /// The same with what a user says of it.
     fn with(self, given: &GivenDomain) -> Self {
-        let GivenDomain::Some { min, max, step, values, monotone } = given else {
+        let GivenDomain::Some(GivenLimits { min, max, step, values, monotone }) = given else {
             return Self::default();
         };
         let mut domain = self;
@@ -197,7 +197,7 @@ mod tests {
             domains(std::slice::from_ref(&learned), &given, &names)
         };
         let given =
-            |max, values| GivenDomain::Some { min: None, max, step: None, values, monotone: None };
+            |max, values| GivenDomain::Some(GivenLimits { max, values, ..GivenLimits::default() });
         let found = of("a", given(Some(50.0), None)).unwrap();
         assert_eq!((found[0].min, found[0].max, &found[0].values), (Some(0.0), Some(50.0), &None));
         assert_eq!(found[0].limits(1.0, None), (0.0, 50.0));
