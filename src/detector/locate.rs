@@ -121,13 +121,8 @@ impl Deviations {
 
     /// The deviation from which on a row is odd: where `part` is far off, larger than usual.
     fn least_odd(&self, part: &Range<usize>) -> f32 {
-        let mut deviations: Vec<f32> = part.clone().map(|t| self.of_row(t)).collect();
-        let at = (QUANTILE * deviations.len().saturating_sub(1) as f32).round() as usize;
-        if deviations.is_empty() {
-            return ODD;
-        }
-        let high = *deviations.select_nth_unstable_by(at, f32::total_cmp).1;
-        ODD.max(ODD_OF_HIGH * high)
+        let deviations = sorted(part.clone().map(|t| self.of_row(t)));
+        ODD.max(ODD_OF_HIGH * quantile(&deviations, QUANTILE))
     }
 
     fn oddest(&self, rows: &Range<usize>) -> usize {
@@ -181,13 +176,21 @@ fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
 /// The largest of three quantiles of the sizes, each in units of a normal deviation: of counts and flags
 /// that are seldom set, the median and the 90 % quantile may be 0.
 fn unit(differences: &[f32]) -> f32 {
-    let mut sizes: Vec<f32> = differences.iter().map(|x| x.abs()).collect();
-    sizes.sort_by(f32::total_cmp);
-    let last = sizes.len().saturating_sub(1) as f32;
-    let at = |(q, normal): (f32, f32)| {
-        sizes.get((q * last).round() as usize).map_or(0.0, |size| size / normal)
-    };
+    let sizes = sorted(differences.iter().map(|x| x.abs()));
+    let at = |(q, normal): (f32, f32)| quantile(&sizes, q) / normal;
     QUANTILES.into_iter().map(at).fold(LEAST_UNIT, f32::max)
+}
+
+fn sorted(values: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut values: Vec<f32> = values.collect();
+    values.sort_by(f32::total_cmp);
+    values
+}
+
+/// Quantile of sorted values, the nearest; 0 of none.
+fn quantile(sorted: &[f32], q: f32) -> f32 {
+    let last = sorted.len().saturating_sub(1) as f32;
+    sorted.get((q * last).round() as usize).copied().unwrap_or(0.0)
 }
 
 /// Stretches with fewer than `reach` rows between them as one, where they have enough of the largest sum.
