@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::kinds::{spec, untrained};
+use super::score_rows::Detector;
 use super::spec::{Loaded, Stored};
 use super::threshold::Calibration;
 use super::trained::Trained;
@@ -91,12 +92,10 @@ impl Detectors {
         match self.load(kind, generator)? {
             Loaded::Series(evidence) => {
                 generator.normaliser.check(series)?;
-                Ok(evidence.score(series, config, control)?.scores)
+                evidence.score(series, config, control)
             }
             Loaded::Windows(detector) => {
-                let work = |x: &Tensor| detector.rows(x);
-                let rows = overlap(generator, series, config, 1, control, work)?;
-                Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
+                window_scores(&*detector, generator, series, config, control)
             }
         }
     }
@@ -148,6 +147,19 @@ impl Detectors {
                        `threshold` a number";
         Error::parameter("detector", kind.name(), allowed)
     }
+}
+
+/// Scores of rows by a detector of windows.
+pub(super) fn window_scores(
+    detector: &dyn Detector,
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &ScoreConfig,
+    control: &dyn Control,
+) -> Result<Vec<Option<f32>>> {
+    let work = |x: &Tensor| detector.rows(x);
+    let rows = overlap(generator, series, config, 1, control, work)?;
+    Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
 }
 
 /// What `work` gives for the rows of covering windows, `width` values each, combined.

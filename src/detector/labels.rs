@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::collection::Detectors;
+use super::collection::{Detectors, window_scores};
 use super::evidence::RowShares;
 use super::kinds::spec;
 use super::locate::located;
@@ -53,10 +53,12 @@ impl Detectors {
         let (scores, located_by) = match self.load(kind, generator)? {
             Loaded::Series(evidence) => {
                 generator.normaliser.check(series)?;
-                let scored = evidence.score(series, config, control)?;
-                (scored.scores, Some((evidence, scored.shares)))
+                let scored = evidence.score_with_ends(series, config, control)?;
+                (scored.scores, Some((evidence, scored.ends)))
             }
-            Loaded::Windows(_) => (self.score(generator, series, config, control)?, None),
+            Loaded::Windows(detector) => {
+                (window_scores(&*detector, generator, series, config, control)?, None)
+            }
         };
         let window = generator.config.window;
         let distances = distances(kind, &scores);
@@ -155,7 +157,7 @@ fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
 
 /// From the first to the last row of `run` that takes part in what its windows differ by.
 fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -> Range<usize> {
-    let share = |t: usize| scores[t].map_or(0.0, |_| shares.sharp(t));
+    let share = |t: usize| scores[t].map_or(0.0, |_| shares.get(t));
     let most = run.clone().map(share).fold(0.0, f64::max);
     let takes_part = |t: &usize| share(*t) >= PART * most;
     let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));

@@ -36,8 +36,8 @@ pub(crate) struct Evidence {
 pub(crate) struct ScoredRows {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
-    /// How much a row takes part in what the windows that cover it differ by.
-    pub shares: RowShares,
+    /// How much a row takes part in what the windows that cover it differ by, however far that is.
+    pub ends: RowShares,
 }
 
 /// Where the windows of one size lie in a series.
@@ -83,7 +83,7 @@ impl Evidence {
     /// Scores of the reference's own rows.
     fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
-        let mut shares = RowShares::new(self.reference.rows());
+        let mut shares = RowShares::of_scores(self.reference.rows());
         for (member, LeftOut { starts, found }) in self.members.iter().zip(held_out) {
             let mut rows = RowMeans::new(self.reference.rows());
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
@@ -114,10 +114,37 @@ impl Evidence {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
+    ) -> Result<Vec<Option<f32>>> {
+        self.scored(series, config, None, control)
+    }
+
+    /// [`Evidence::score`], and where alarms begin and end.
+    ///
+    /// # Errors
+    /// As [`Evidence::score`].
+    pub(crate) fn score_with_ends(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
     ) -> Result<ScoredRows> {
+        let mut ends = RowShares::of_ends(series.len());
+        let scores = self.scored(series, config, Some(&mut ends), control)?;
+        Ok(ScoredRows { scores, ends })
+    }
+
+    fn scored(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        ends: Option<&mut RowShares>,
+        control: &dyn Control,
+    ) -> Result<Vec<Option<f32>>> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
-        let mut shares = RowShares::new(series.len());
+        let mut shares = RowShares::of_scores(series.len());
+        let mut all: Vec<&mut RowShares> =
+            [Some(&mut shares), ends].into_iter().flatten().collect();
         let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -134,7 +161,7 @@ impl Evidence {
         for member in &self.members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
             for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
-                let rows = self.row_means(member, &values, queries, &mut shares, control)?;
+                let rows = self.row_means(member, &values, queries, &mut all, control)?;
                 add(&mut fusion, member, &rows, series.len());
             }
         }
@@ -142,7 +169,7 @@ impl Evidence {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        Ok(ScoredRows { scores: (0..series.len()).map(score).collect(), shares })
+        Ok((0..series.len()).map(score).collect())
     }
 
     fn row_means(
@@ -150,16 +177,18 @@ impl Evidence {
         member: &Member,
         values: &Values,
         queries: &Queries,
-        shares: &mut RowShares,
+        shares: &mut [&mut RowShares],
         control: &dyn Control,
     ) -> Result<RowMeans> {
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
         let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
         let windows = (&all[..], &nearest[..], &z[..]);
-        let adding = shares.adding(weight(member));
-        member.say(values, &self.reference, windows, adding, control)?;
-        let mut means = RowMeans::new(shares.rows());
+        for shares in shares {
+            let adding = shares.adding(weight(member));
+            member.say(values, &self.reference, windows, adding, control)?;
+        }
+        let mut means = RowMeans::new(values.rows());
         let mut first = 0;
         for (stretch, starts) in &queries.stretches {
             let end = first + starts.len();

@@ -165,6 +165,11 @@ impl Values {
         Self(columns)
     }
 
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.0.first().map_or(0, Vec::len)
+    }
+
     /// The values of feature `d` in `size` rows from row `start` on.
     pub(super) fn window(&self, d: usize, start: usize, size: usize) -> &[f32] {
         &self.0[d][start..start + size]
@@ -185,7 +190,7 @@ impl Values {
 
     /// A hash of the values of every row.
     pub(super) fn row_hashes(&self) -> Vec<u64> {
-        let mut hashes = vec![0u64; self.0.first().map_or(0, Vec::len)];
+        let mut hashes = vec![0u64; self.rows()];
         for column in &self.0 {
             let rows = hashes.iter_mut().zip(column);
             rows.for_each(|(hash, value)| *hash = mixed(*hash ^ u64::from(value.to_bits())));

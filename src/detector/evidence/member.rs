@@ -68,7 +68,7 @@ impl Member {
         let held = to_others(&references, &every, apart)?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
-        if let Some(compared) = member.compared(&reference.values, reference) {
+        if let Some(compared) = member.compared(&reference.values, reference, f32::INFINITY) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
             member.units = compared.units(&pairs);
@@ -105,10 +105,11 @@ impl Member {
         &'a self,
         values: &'a Values,
         reference: &'a ReferenceRows,
+        most: f32,
     ) -> Option<Compared<'a>> {
         let level_free = self.plan.source.level_free()?;
         let (chosen, size) = (&self.chosen, self.plan.size);
-        Some(Compared { values, reference: &reference.values, chosen, size, level_free })
+        Some(Compared { values, reference: &reference.values, chosen, size, level_free, most })
     }
 
     /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
@@ -121,7 +122,9 @@ impl Member {
         mut shares: Adding<'_>,
         control: &dyn Control,
     ) -> Result<()> {
-        let Some(compared) = self.compared(values, reference) else { return Ok(()) };
+        let Some(compared) = self.compared(values, reference, shares.most()) else {
+            return Ok(());
+        };
         let references = reference.starts(self.plan.size);
         let blocks: Vec<_> = (0..starts.len()).step_by(QUERIES).collect();
         for group in blocks.chunks(BLOCKS) {

@@ -21,7 +21,8 @@ use super::features::Values;
 
 /// Least of what a feature is taken to differ by usually, in training ranges.
 pub(crate) const LEAST_UNIT: f32 = 2e-3;
-/// No squared difference counts for more, in units of u: however far one row is off, others may be odd.
+/// No squared difference counts for more in scores, in units of u: however far one row is off, others may be
+/// odd.
 const MOST_ENERGY: f32 = 100.0;
 /// z are counted in steps of 2^-20, up to 1e6.
 const STEP: f64 = (1u64 << 20) as f64;
@@ -40,6 +41,8 @@ pub(super) struct Compared<'a> {
     pub size: usize,
     /// Whether windows are compared without their level: then it is the median difference that is usual.
     pub level_free: bool,
+    /// No squared difference counts for more, in units of u.
+    pub most: f32,
 }
 
 impl Compared<'_> {
@@ -58,24 +61,21 @@ impl Compared<'_> {
         self.chosen.iter().map(&mut unit).collect()
     }
 
-    /// How much each row of a window takes part in its distance to the nearest, in [0, 1]: in the
-    /// bounded one, and in all of it.
-    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> [Vec<f32>; 2] {
-        self.energies(pair, units).map(|energy| parts(&energy))
-    }
-
-    /// e of every row, bounded and not.
-    fn energies(&self, pair: (usize, usize), units: &[f32]) -> [Vec<f32>; 2] {
-        let [mut bounded, mut all, mut differences] = [0, 1, 2].map(|_| vec![0f32; self.size]);
+    /// How much each row of a window takes part in its distance to the nearest, in [0, 1].
+    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> Vec<f32> {
+        let (mut energy, mut differences) = (vec![0f32; self.size], vec![0f32; self.size]);
         for (&d, unit) in self.chosen.iter().zip(units) {
             self.differ(d, pair, &mut differences);
-            for (t, x) in differences.iter().enumerate() {
-                let energy = (x / unit).powi(2);
-                bounded[t] += energy.min(MOST_ENERGY);
-                all[t] += energy;
-            }
+            let rows = energy.iter_mut().zip(&differences);
+            rows.for_each(|(sum, x)| *sum += (x / unit).powi(2).min(self.most));
         }
-        [bounded, all]
+        let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
+        let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+        if squares <= 0.0 {
+            return vec![1.0; self.size];
+        }
+        let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
+        envelope(&energy.iter().map(part).collect::<Vec<f32>>())
     }
 
     /// x - y of feature `d`.
@@ -102,27 +102,14 @@ impl Compared<'_> {
                 sums.for_each(|sum| sum.windows += 1);
                 continue;
             }
-            let [bounded, sharp] = self.shares(pair, units);
-            for ((sum, share), sharp) in sums.zip(bounded).zip(sharp) {
+            for (sum, share) in sums.zip(self.shares(pair, units)) {
                 sum.windows += 1;
                 sum.all += z as i64;
                 sum.own += (z * f64::from(share)) as i64;
-                sum.sharp += (z * f64::from(sharp)) as i64;
             }
         }
         said
     }
-}
-
-/// min(1, e_t / q) of every row, and of the rows between.
-fn parts(energy: &[f32]) -> Vec<f32> {
-    let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
-    let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
-    if squares <= 0.0 {
-        return vec![1.0; energy.len()];
-    }
-    let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
-    envelope(&energy.iter().map(part).collect::<Vec<f32>>())
 }
 
 /// Of every value the largest that is reached both up to it and from it on.
@@ -144,10 +131,9 @@ fn envelope(values: &[f32]) -> Vec<f32> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     windows: u32,
-    /// max(z, 0), and the row's shares of it, of the bounded distance and of all.
+    /// max(z, 0), and the row's share of it.
     all: i64,
     own: i64,
-    sharp: i64,
 }
 
 /// What some windows say of the rows that they cover.
@@ -158,22 +144,27 @@ pub(super) struct Said {
 
 /// The share of every row in what is said of it.
 pub(crate) struct RowShares {
-    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's parts.
+    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
     all: Vec<f64>,
     own: Vec<f64>,
-    sharp: Vec<f64>,
     weights: f64,
+    /// No squared difference counts for more, in units of u.
+    most: f32,
 }
 
 impl RowShares {
-    pub(super) fn new(rows: usize) -> Self {
-        let zeros = || vec![0.0; rows];
-        Self { all: zeros(), own: zeros(), sharp: zeros(), weights: 0.0 }
+    /// For the scores of rows.
+    pub(super) fn of_scores(rows: usize) -> Self {
+        Self::bounded(rows, MOST_ENERGY)
     }
 
-    /// Number of rows.
-    pub(super) fn rows(&self) -> usize {
-        self.all.len()
+    /// For where an alarm begins and ends.
+    pub(super) fn of_ends(rows: usize) -> Self {
+        Self::bounded(rows, f32::INFINITY)
+    }
+
+    fn bounded(rows: usize, most: f32) -> Self {
+        Self { all: vec![0.0; rows], own: vec![0.0; rows], weights: 0.0, most }
     }
 
     /// Adds what the windows of a member of weight `weight` say.
@@ -181,19 +172,15 @@ impl RowShares {
         Adding { shares: self, weight, first: 0, sums: VecDeque::new() }
     }
 
-    /// How much a row takes part, in [0, 1]: sharply, for where an alarm begins and ends.
-    pub(crate) fn sharp(&self, row: usize) -> f64 {
-        self.share(&self.sharp, row)
+    /// How much a row takes part, in [0, 1].
+    pub(crate) fn get(&self, row: usize) -> f64 {
+        let little = LITTLE * self.weights.max(1.0);
+        (little + self.own[row]) / (little + self.all[row])
     }
 
     /// The score of a row of which windows say `score`.
     pub(super) fn score(&self, row: usize, score: f32) -> f32 {
-        score * (LEFT + (1.0 - LEFT) * self.share(&self.own, row)) as f32
-    }
-
-    fn share(&self, parts: &[f64], row: usize) -> f64 {
-        let little = LITTLE * self.weights.max(1.0);
-        (little + parts[row]) / (little + self.all[row])
+        score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
     }
 }
 
@@ -208,6 +195,11 @@ pub(super) struct Adding<'a> {
 }
 
 impl Adding<'_> {
+    /// No squared difference counts for more, in units of u.
+    pub(super) fn most(&self) -> f32 {
+        self.shares.most
+    }
+
     /// Adds the next windows; none begins before those of the last call do.
     pub(super) fn add(&mut self, said: Said) {
         self.settle(said.rows.start);
@@ -220,7 +212,6 @@ impl Adding<'_> {
             sum.windows += more.windows;
             sum.all += more.all;
             sum.own += more.own;
-            sum.sharp += more.sharp;
         }
     }
 
@@ -239,7 +230,6 @@ impl Adding<'_> {
             let scale = self.weight / STEP / f64::from(sum.windows.max(1));
             self.shares.all[row] += scale * sum.all as f64;
             self.shares.own[row] += scale * sum.own as f64;
-            self.shares.sharp[row] += scale * sum.sharp as f64;
         }
         self.first += settled;
     }
@@ -266,8 +256,9 @@ mod tests {
                 chosen: &[0],
                 size: 10,
                 level_free,
+                most: f32::INFINITY,
             };
-            compared.shares((2, 0), &[0.01])[1].clone()
+            compared.shares((2, 0), &[0.01])
         };
         for (start, level_free) in [(4, false), (5, true)] {
             let shares = of(start..start + 3, level_free);
