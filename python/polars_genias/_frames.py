@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RESULT = f"{names.OWN}result"
 _KEY = f"{names.OWN}key_"
-TABLES = ("fit", "events", "pairs", "alarms")
+TABLES = ("fit", "events", "pairs", "alarms", "explain")
 """Verbs whose results have rows of their own, and not those of the input."""
 _ONE_COLUMN = ("score", "label")
 """Verbs whose result is a column and no struct of them."""
@@ -30,6 +30,10 @@ _PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
+)
+_EXPLAINED = (
+    *("id", "start", "length", "peak", "feature", "share", "expected", "actual"),
+    *("evidence", "nearest_start", "nearest_length"),
 )
 _FACTS = (
     *("features", "strength", "asked", "unable", "kind", "cluster"),
@@ -149,6 +153,33 @@ def beside(
     return names.restored(frame.drop(MODEL, strict=False), at.shields)
 
 
+def scored(
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    name: str,
+    models: IntoModels | None,
+    strict: bool,
+) -> pl.LazyFrame:
+    """The frame with its scores, why they are what they are, and what rows should have been."""
+    given: dict[str, Any] = {"models": models, "strict": strict}
+    adds = {name: options.get("as_") or "score"}
+    if options.get("explain"):
+        adds |= {f"{feature}_blame": f"{feature}_blame" for feature in at.features}
+        adds |= {"anomaly_evidence": "evidence", "anomaly_nearest": "nearest"}
+    if options.get("bounds") is not None:
+        adds |= {column: column for column in bounds(at)}
+    if len(adds) == 1:
+        return beside("score", at, options, adds=[name], **given)
+    return _renamed_beside("score", at, options, adds, **given)
+
+
+def bounds(at: Inputs) -> list[str]:
+    """The columns of what the features should have been."""
+    parts = ("expected", "lower", "upper")
+    return [f"{feature}_{part}" for feature in at.features for part in parts]
+
+
 def labelled(
     at: Inputs,
     options: Mapping[str, Any],
@@ -162,8 +193,22 @@ def labelled(
     if not update:
         return beside("label", at, options, adds=[name], models=models, strict=strict)
     adds = {name: "label", "model": "model"}
+    given: dict[str, Any] = {"models": models, "strict": strict, "update": True}
+    return _renamed_beside("label", at, options, adds, **given)
+
+
+def _renamed_beside(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    adds: Mapping[str, str],
+    *,
+    models: IntoModels | None,
+    **given: Any,
+) -> pl.LazyFrame:
+    """The frame with columns `adds`: their names, and those in the struct that the verb gives."""
     _refuse_clash(at, list(adds))
-    frame, result = _call("label", at, options, models, strict=strict, update=True)
+    frame, result = _call(verb, at, options, models, **given)
     found = pl.col(_RESULT).struct
     frame = frame.with_columns(result.alias(_RESULT))
     frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
@@ -174,10 +219,29 @@ def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The alarms of every group, one row each, after the keys."""
-    what = "the table of alarms"
-    copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
-    table = per_group("alarms", at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), [*_ALARM, *copies], what, copies)
+    return _alarm_table("alarms", at, options, _ALARM, "the table of alarms", models, strict)
+
+
+def explain_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """The features of the alarms of every group, one row each, after the keys."""
+    what = "the table of reasons"
+    return _alarm_table("explain", at, options, _EXPLAINED, what, models, strict)
+
+
+def _alarm_table(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    own: Sequence[str],
+    what: str,
+    models: IntoModels | None,
+    strict: bool,
+) -> pl.LazyFrame:
+    copies = _times(at, own, what, ("_start", "_end", "_peak"))
+    table = per_group(verb, at, options, models=models, strict=strict)
+    return _keyed(at, _unnested(at, table), [*own, *copies], what, copies)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 //! The trait of detectors that score windows row by row.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::kernels::with_slices;
 
 /// Scores the rows of windows.
 pub trait Detector: Sync + Send {
@@ -21,6 +22,37 @@ pub trait Detector: Sync + Send {
     fn features(&self, _windows: &Tensor) -> Result<Option<Vec<f32>>> {
         Ok(None)
     }
+}
+
+/// What each feature adds to the score of each row, [B * W * D] values >= 0: what the detector says of
+/// it, else by how much the score falls where the feature is at its training mean (occlusion).
+///
+/// # Errors
+/// As [`Detector::rows`].
+pub(super) fn blame(detector: &dyn Detector, windows: &Tensor) -> Result<Vec<f32>> {
+    if let Some(features) = detector.features(windows)? {
+        return Ok(features);
+    }
+    let features = windows.dim(2)?;
+    let whole = detector.rows(windows)?;
+    let mut falls = vec![0f32; whole.len() * features];
+    for d in 0..features {
+        let without = detector.rows(&occluded(windows, d)?)?;
+        let rows = falls.chunks_exact_mut(features).zip(whole.iter().zip(without));
+        rows.for_each(|(row, (whole, without))| row[d] = (whole - without).max(0.0));
+    }
+    Ok(falls)
+}
+
+/// Windows in which feature `d` is 0, its training mean.
+fn occluded(windows: &Tensor, d: usize) -> Result<Tensor> {
+    let features = windows.dim(2)?;
+    let values = with_slices([windows], |[values]| {
+        let mut values = values.to_vec();
+        values.iter_mut().skip(d).step_by(features).for_each(|x| *x = 0.0);
+        Ok(values)
+    })?;
+    Ok(Tensor::from_vec(values, windows.dims(), &Device::Cpu)?)
 }
 
 /// The mean of several.

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
 
-const PEAK: &str = "_peak";
+pub(super) const PEAK: &str = "_peak";
 /// Least share of a feature that is named, but for the first.
 const NAMED: f64 = 0.05;
 

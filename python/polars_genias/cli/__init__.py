@@ -24,13 +24,15 @@ COMMANDS = {
     "score": "score every row: higher is more anomalous",
     "label": "label every row as anomalous or not",
     "alarms": "a row for each alarm whose rows label would mark",
+    "explain": "a row for each alarm and feature to blame, the main one first",
+    "expect": "what every row should have been, and between which bounds",
     "evaluate": "metrics per group of scored or labelled rows",
     "describe": "what is in a table of models",
     "plot": "draw rows, scores, pairs or models",
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
+    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms", "explain", "expect"), "_verbs"
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 
 _EPILOG = """\

@@ -23,7 +23,7 @@ _KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Steps of the trainings that are timed."""
-_SCORES = ("score", "label", "alarms")
+_SCORES = ("score", "label", "alarms", "explain", "expect")
 """Verbs that fit only what their detector needs."""
 
 

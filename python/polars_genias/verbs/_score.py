@@ -70,13 +70,21 @@ def score(
         ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
         of ``"amplitude"``), to read where an anomaly is. ``as_="pvalue"``: the probability that a
         normal row scores as high, by the scores of normal rows, which follow the rows; the new
-        column is called ``anomaly_pvalue``, where no other name is given.
+        column is called ``anomaly_pvalue``, where no other name is given. ``explain=True`` says
+        why: `explain` says it per alarm. ``bounds=0.95`` says what rows should have been: `expect`.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
         Float32 per row; null where no window without nulls covers it. With ``per_feature``:
-        frames get ``{feature}_score`` columns, an expression is a struct.
+        frames get ``{feature}_score`` columns, an expression is a struct. With ``explain``, also:
+        ``{feature}_blame`` (Float32: the share of each feature in what is unusual; they add up to
+        1, or are all 0 where nothing is), ``anomaly_evidence`` (what speaks most for the score, as
+        ``docs/explain.md`` names it; null where nothing does) and ``anomaly_nearest`` (UInt32: the
+        row of the training series, in time order, from 0, that stands where this one does in the
+        nearest window). With ``bounds``, also the columns of `expect`. An expression is a struct of
+        these, in which the first, ``anomaly_evidence`` and ``anomaly_nearest`` are ``score`` (or
+        ``pvalue``), ``evidence`` and ``nearest``.
 
     Examples
     --------
@@ -88,6 +96,11 @@ def score(
     >>> score = odd.genias.score(models=model)["anomaly_score"]
     >>> bool(score[200] > 5 * score[100])
     True
+    >>> why = odd.genias.score(models=model, explain=True)
+    >>> why.columns
+    ['cpu', 'anomaly_score', 'cpu_blame', 'anomaly_evidence', 'anomaly_nearest']
+    >>> why["cpu_blame"][200]
+    1.0
     """
     if is_frame(data):
         models = either(model, models)
@@ -95,10 +108,10 @@ def score(
         given = {"models": models, "strict": strict}
         if options.get("per_feature"):
             adds = [f"{feature}_score" for feature in at.features]
-            given["suffix"] = "_score"
+            result = frames.beside("score", at, options, adds=adds, suffix="_score", **given)
         else:
-            adds = [name or f"anomaly_{options.get('as_') or 'score'}"]
-        result = frames.beside("score", at, options, adds=adds, **given)
+            name = name or f"anomaly_{options.get('as_') or 'score'}"
+            result = frames.scored(at, options, name=name, **given)
         return like(data, result, keeps_rows=True)
     model = either(model, models)
     return expression(
