@@ -186,7 +186,7 @@ fn history(models: Models<'_>) -> PolarsResult<Series> {
     lists("history", rows.into_iter(), history_dtype())
 }
 
-/// A List column of the given inner type, also where no row is there to show it.
+/// A List column of the given inner type, even without rows.
 fn lists(
     name: &str,
     rows: impl Iterator<Item = Option<Series>>,
