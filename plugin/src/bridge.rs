@@ -150,7 +150,7 @@ fn interleaved(columns: &[Series]) -> PolarsResult<Series> {
     rest.iter().try_for_each(|column| all.append(column).map(|_| ()))?;
     polars_ensure!(
         all.len() <= IdxSize::MAX as usize,
-        ComputeError: "{} values are more than a column of windows holds: raise `window_stride`", all.len()
+        ComputeError: "{} values exceed the capacity of a column of windows; raise `window_stride`", all.len()
     );
     let at = (0..rows).flat_map(|t| (0..columns.len()).map(move |d| (d * rows + t) as IdxSize));
     all.take(&IdxCa::from_vec(PlSmallStr::EMPTY, at.collect()))

@@ -216,7 +216,7 @@ impl Frame {
         }
         let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
         let (n, of) = (failed.len(), self.groups.len());
-        warn(&format!("{n} of {of} groups failed and got nulls: {}", some_of(&failed, one)?))
+        warn(&format!("{n} of {of} groups failed, and their rows are null: {}", some_of(&failed, one)?))
     }
 
     /// Warns about series without a model.
@@ -227,7 +227,7 @@ impl Frame {
             return Ok(());
         }
         warn(&format!(
-            "no model for {}: every window holds more nulls than `max_null` = {} allows, a gap or a \
+            "no model for {}: every window has a share of nulls above `max_null` = {}, a gap or a \
              known anomaly",
             some_of(&rows, |&row| self.named(row))?,
             self.options.fit.max_null
@@ -537,7 +537,7 @@ impl Steps {
             (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
             (_, dtype) => {
                 let allowed = format!(
-                    "a number for a numeric, a timedelta for a temporal `order_by`, and column `{}` is {dtype}",
+                    "a number for a numeric `order_by` or a timedelta for a temporal one; column `{}` is {dtype}",
                     key.name()
                 );
                 return Err(to_polars(Error::parameter("max_gap", gap, allowed)));

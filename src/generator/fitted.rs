@@ -60,7 +60,7 @@ impl Generator {
         if self.vae.is_some() || self.normaliser.live_features().is_empty() {
             return Ok(());
         }
-        let allowed = "one that `fit` made: this one was fitted to score only";
+        let allowed = "a model from `fit`; this one was fitted to score only";
         Err(Error::parameter("model", "a model without a VAE", allowed))
     }
 

@@ -310,7 +310,7 @@ fn check(metadata: &Metadata) -> Result<()> {
     }
     let domain = &metadata.domain;
     if !(domain.is_empty() || domain.len() == n) || !domain.iter().all(FeatureDomain::is_sound) {
-        return Err(Error::Model("what features can take is inconsistent".into()));
+        return Err(Error::Model("the domains are inconsistent".into()));
     }
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);

@@ -55,7 +55,7 @@ impl<'de> Visitor<'de> for HeaderPlace {
         match self {
             Self::Value if text.len() <= LONGEST => Ok(()),
             _ => Err(E::custom(format_args!(
-                "a text of {} bytes in the header, where none belongs",
+                "an unexpected text of {} bytes in the header",
                 text.len()
             ))),
         }

@@ -102,7 +102,7 @@ impl Correlation {
     ) -> Result<Self> {
         let features = low.len();
         let ordered = low.iter().zip(&high).all(|(low, high)| low <= high);
-        let unsound = || Error::Model("how its features go together is inconsistent".into());
+        let unsound = || Error::Model("the correlation is inconsistent".into());
         if high.len() != features || covariance.len() != features * features || !ordered {
             return Err(unsound());
         }
