@@ -216,7 +216,10 @@ impl Frame {
         }
         let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
         let (n, of) = (failed.len(), self.groups.len());
-        warn(&format!("{n} of {of} groups failed, and their rows are null: {}", some_of(&failed, one)?))
+        warn(&format!(
+            "{n} of {of} groups failed, and their rows are null: {}",
+            some_of(&failed, one)?
+        ))
     }
 
     /// Warns about series without a model.

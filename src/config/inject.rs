@@ -202,8 +202,7 @@ impl InjectConfig {
         }
         let odd = |(low, high)| (low, high) == (1.0, 1.0) || low < 1.0 / FACTOR || high > FACTOR;
         if let Some(factor) = self.factor.filter(|factor| odd(factor.bounds())) {
-            let allowed =
-                format!("within 1/{FACTOR} to {FACTOR}, and not 1, which has no effect");
+            let allowed = format!("within 1/{FACTOR} to {FACTOR}, and not 1, which has no effect");
             return Err(Error::parameter("factor", factor, allowed));
         }
         let given = to_map(self)?;
