@@ -19,7 +19,7 @@ pub struct Call {
     pub options: Map<String, Value>,
     pub suffix: String,
     pub strict: bool,
-    /// Whether the models come back with what they have seen.
+    /// Whether models are returned with their updated reference.
     #[serde(default)]
     pub update: bool,
     /// Result of a group that fails.

@@ -11,7 +11,7 @@ use crate::cache;
 use crate::call::{to_polars, Call};
 use crate::pool::pool;
 
-/// One model with what this process knows of its fit.
+/// One model, and the wall time of its fit if it ran in this process.
 struct Described {
     model: Model,
     seconds: Option<f64>,

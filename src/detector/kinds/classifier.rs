@@ -199,8 +199,8 @@ pub(crate) fn limit(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = value.clamp(-LIMIT, LIMIT));
 }
 
-/// Sum / `count` of the binary cross-entropy of logits against targets of the same shape: max(z, 0)
-/// - z y + log(1 + exp(-|z|)).
+/// Sum / `count` of the binary cross-entropy of logits against targets of the same shape:
+/// max(z, 0) - z y + log(1 + exp(-|z|)).
 fn cross_entropy(logits: &Tensor, targets: &Tensor, count: usize) -> candle_core::Result<Tensor> {
     let softplus = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     let losses = ((logits.relu()? - (logits * targets)?)? + softplus)?;
