@@ -10,7 +10,7 @@ const MOST: f64 = 12.0;
 pub struct Alarm {
     /// Its rows, in time order.
     pub rows: Range<usize>,
-    /// Row with the lowest p-value.
+    /// The row with the largest deviation, or, for detectors without expected values, the highest score.
     pub peak: usize,
     /// Lowest p-value of its rows: the probability of a score as high in a normal row.
     pub p: f64,
