@@ -353,7 +353,7 @@ def test_latent_map_takes_the_model_of_the_series(data, tmp_path):
 
     latent = ["plot", "latent", rows, tmp_path / "no.svg"]
     assert "needs --models" in genias(*latent, *given, code=2)
-    assert "3 series; choose one" in genias(*latent, *given, "--models", models, code=1)
+    assert "3 series; select one" in genias(*latent, *given, "--models", models, code=1)
     assert "one model, without keys" in genias(*latent, *given, *one, code=1)
     error = genias(*latent, "--by", "rack", "--models", models, code=1)
     assert "no column 'rack'" in error

@@ -165,7 +165,7 @@ def test_a_folder_is_replaced_if_it_holds_nothing_but_an_earlier_output(lake):
     assert "is not from an earlier `genias fit` by host" in error
     assert "by t" in refused("inject", *given, "--partition-by", "t", cwd=lake)
     (out / "host=h0" / "mine.parquet").write_bytes((lake / "rows.parquet").read_bytes())
-    assert "mine.parquet in it is not of" in refused("inject", *given, cwd=lake)
+    assert "mine.parquet is not from" in refused("inject", *given, cwd=lake)
     (out / "host=h0" / "mine.parquet").rename(out / "notes.txt")
     assert "notes.txt" in refused("inject", *given, cwd=lake)
 
