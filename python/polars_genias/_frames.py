@@ -1,4 +1,4 @@
-"""Frame verbs: one plugin call over all groups, and its result beside the input's columns."""
+"""Frame verbs: one plugin call over all groups, and its result added to the input."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _RESULT = f"{names.OWN}result"
 _KEY = f"{names.OWN}key_"
 TABLES = ("fit", "events", "pairs", "alarms")
-"""Verbs whose results have rows of their own, and not those of the input."""
+"""Verbs whose results do not have the rows of the input."""
 _ONE_COLUMN = ("score", "label")
-"""Verbs whose result is a column and no struct of them."""
+"""Verbs whose result is a single column and not a struct."""
 _PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
@@ -39,7 +39,7 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a frame verb works on, checked against the schema of its frame."""
+    """Inputs of a frame verb, checked against the schema of its frame."""
 
     frame: pl.LazyFrame
     schema: pl.Schema
@@ -48,20 +48,20 @@ class Inputs:
     order_by: list[str]
     label: str | None
     shields: dict[str, str] = field(default_factory=dict)
-    """Other names, in `shielded`, for columns of a role that Polars would read as patterns."""
+    """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
     @property
     def values(self) -> pl.Expr:
-        """The features as one struct, under the names that the model knows."""
+        """The features as one struct, with the names in the model."""
         return pl.struct(self.column(column).alias(name) for name, column in self.features.items())
 
     @property
     def shielded(self) -> pl.LazyFrame:
-        """The frame in which `column` finds its columns."""
+        """The frame for the expressions of `column`."""
         return names.renamed(self.frame, self.shields)
 
     def column(self, name: str) -> pl.Expr:
-        """A column of a role, in `shielded`; its name is the user's."""
+        """A column of `shielded` under the user's name."""
         return pl.col(self.shields.get(name, name)).alias(name)
 
 
@@ -73,12 +73,12 @@ def inputs(
     label: str | None = None,
     models: IntoModels | None = None,
 ) -> Inputs:
-    """Resolves column names; `default_features` says what the features are by default.
+    """Resolves column names; `default_features` selects the features if none are given.
 
     Raises
     ------
     ValueError
-        For a column that does not exist, a feature that is not numeric, or none at all.
+        If a column does not exist, a feature is not numeric, or there is no feature.
     """
     frame = to_polars(data).lazy()
     schema = frame.collect_schema()
@@ -99,10 +99,10 @@ def inputs(
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
-    """Raises ValueError for a column of Python objects, which have no order and are no keys."""
+    """Raises ValueError for a column of Python objects, which can be neither sorted nor grouped."""
     for name in columns:
         if schema[name] == pl.Object:
-            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it to another first"
+            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it first"
             raise ValueError(msg)
 
 
@@ -113,7 +113,7 @@ def _call(
     models: IntoModels | None,
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
-    """The frame with its models, and one call of the expression `verb` over all its groups."""
+    """The frame with its models, and one call of the expression `verb` over all groups."""
     frame, model = with_models(at.shielded, models, at.by, at.shields)
     result = plugin(
         verb,
@@ -139,7 +139,7 @@ def beside(
     suffix: str = "",
     strict: bool = False,
 ) -> pl.LazyFrame:
-    """The frame with the columns `adds`, which the expression `verb` gives row by row."""
+    """The frame with the columns `adds` from the expression `verb`, one value per row."""
     _refuse_clash(at, adds)
     frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
     if verb in _ONE_COLUMN and not options.get("per_feature"):
@@ -158,7 +158,7 @@ def labelled(
     strict: bool,
     update: bool,
 ) -> pl.LazyFrame:
-    """The frame with its labels, and where `update` with the models beside the last rows."""
+    """The frame with its labels and, with `update`, the models in the last rows."""
     if not update:
         return beside("label", at, options, adds=[name], models=models, strict=strict)
     adds = {name: "label", "model": "model"}
@@ -181,14 +181,14 @@ def alarms_frame(
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
-    """Raises ValueError where two columns of the result would have one name."""
+    """Raises ValueError if two columns of the result would have the same name."""
     names.refuse_own(adds)
     for number, name in enumerate(adds):
         if name in at.schema:
             msg = f"column {name!r} exists already: rename it, or choose another name or suffix"
             raise ValueError(msg)
         if name in adds[:number]:
-            msg = f"column {name!r} would be made twice: rename the feature, or choose a suffix"
+            msg = f"column {name!r} would be made twice: rename the feature, or change the suffix"
             raise ValueError(msg)
 
 
@@ -200,9 +200,9 @@ def per_group(
     models: IntoModels | None = None,
     strict: bool = False,
 ) -> pl.LazyFrame:
-    """What the expression `verb` gives for all groups in one call, which spreads them over cores.
+    """Result of the expression `verb` for all groups in one call, which runs them in parallel.
 
-    The keys are the first columns, called `_KEY` and a number; without keys, the only column is
+    The keys are the first columns, named `_KEY` plus a number; without keys, the only column is
     `_RESULT`.
     """
     frame, result = _call(verb, at, options, models, strict=strict, changes_length=True)
@@ -217,10 +217,10 @@ def _keyed(
     what: str,
     copies: Mapping[str, str] | None = None,
 ) -> pl.LazyFrame:
-    """The table with its keys under their names, which none of its own columns may have.
+    """The table with the names of its keys, which its own columns must not have.
 
-    The plugin gives an extension type as what it is stored as: keys, and the `copies` of a column
-    of the input each, get their dtypes back.
+    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
+    the input, get their dtypes back.
     """
     clash = [name for name in at.by if name in own]
     if clash:
@@ -275,12 +275,12 @@ def events_frame(
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:
-    """The columns with values of `order_by` in a table of stretches of rows, and whose they are.
+    """The columns with values of `order_by` in a table of stretches of rows, and their sources.
 
     Raises
     ------
     ValueError
-        Where one of them is called like a column of the table's `own`, or like another one.
+        If one of them has the name of a column in `own`, or of another one.
     """
     times = [(f"{key}{end}", key) for end in ends for key in at.order_by]
     taken = [*own, *(name for name, _ in times)]
@@ -292,5 +292,5 @@ def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> di
 
 
 def _unnested(at: Inputs, table: pl.LazyFrame) -> pl.LazyFrame:
-    """The columns of a result that `per_group` gives; with keys they are columns already."""
+    """The columns of a result of `per_group`; with keys they are columns already."""
     return table if at.by else table.unnest(_RESULT)

@@ -271,7 +271,7 @@ def test_names_between_commas(text, names):
 
 @pytest.mark.parametrize("text", ["", ",", "a,", ",a", "a,,b", '"a', '"a"b', '"a" "b"', " "])
 def test_what_is_no_list_of_names(text):
-    with pytest.raises(Exception, match="no list of names"):
+    with pytest.raises(Exception, match="not a comma-separated list of names"):
         _quoting.names(text)
 
 

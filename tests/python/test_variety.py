@@ -80,7 +80,7 @@ def test_data_without_a_correlation_says_so() -> None:
     out = pg.generate(apart, **roles, patch="correlation", **FAST)
     assert out["is_anomaly"].null_count() == ROWS
     assert out["load_synthetic"].equals(out["load"])
-    with pytest.raises(pl.exceptions.ComputeError, match="features that go together"):
+    with pytest.raises(pl.exceptions.ComputeError, match="two features whose reconstructions"):
         pg.generate(apart, **roles, patch="correlation", strict=True, **FAST)
     with pytest.raises(pl.exceptions.ComputeError, match="two features or more"):
         pg.generate(apart, features="load", order_by="t", patch="correlation", **FAST)
