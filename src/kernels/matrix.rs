@@ -73,7 +73,7 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
     check(a, b)?;
     // SAFETY: `out` has room for `size` values, all of which `product` writes.
     unsafe {
-        product(a, b, out.as_mut_ptr(), b.cols, false);
+        product(a, b, out.as_mut_ptr(), b.cols, Target::Overwrite);
         out.set_len(size);
     }
     Ok(out)
@@ -88,7 +88,7 @@ pub(crate) fn matmul_into(
 ) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, false) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Overwrite) };
     Ok(())
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn matmul_into(
 pub(crate) fn matmul_add(a: View<'_>, b: View<'_>, out: &mut [f32], row_step: usize) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, true) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Add) };
     Ok(())
 }
 
@@ -115,13 +115,21 @@ fn check(a: View<'_>, b: View<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a product does with the values that it finds.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Overwrite,
+    Add,
+}
+
 /// Writes all of `a` * `b`, also where the inner size is 0.
 ///
 /// # Safety
 /// `out` points to room for a.rows rows of b.cols values, `row_step` apart, that nothing else uses;
 /// where `add` is set they are initialised. `check` holds: every value of a view lies within its
 /// data.
-unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add: bool) {
+unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, target: Target) {
+    let add = target == Target::Add;
     let (m, n, k) = (a.rows, b.cols, a.cols);
     // gemm reads whole vectors of `b` where they lie if its columns are a multiple of them, and
     // copies all of it otherwise.
@@ -129,8 +137,8 @@ unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add:
     // SAFETY: as demanded of the caller.
     unsafe {
         if b.col_step == 1 && 0 < whole && whole < n {
-            product(a, b.columns(0, whole), out, row_step, add);
-            product(a, b.columns(whole, n - whole), out.add(whole), row_step, add);
+            product(a, b.columns(0, whole), out, row_step, target);
+            product(a, b.columns(whole, n - whole), out.add(whole), row_step, target);
             return;
         }
         if k == 0 {
