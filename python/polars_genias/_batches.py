@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
-import polars.selectors as cs
 
 from polars_genias import _names as names
 
@@ -46,7 +45,9 @@ def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.Dat
         yield asked(at).collect()
         return
     one_after_another = groups.select((_last_row() == pl.col(_LAST)).all()).item()
-    parts = [part.select(at.by) for part in groups.partition_by(_BATCH, maintain_order=True)]
+    parts = [
+        part.select(safe_keys(at)) for part in groups.partition_by(_BATCH, maintain_order=True)
+    ]
     if keeps_rows and not one_after_another:
         yield from _merged(at, parts, asked, most)
         return
@@ -55,24 +56,23 @@ def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.Dat
 
 
 def only(at: Inputs, keys: pl.DataFrame) -> Inputs:
-    """The groups that have these keys."""
-    first = at.by[0]
-    frame = at.frame
+    """The groups with these keys, whose columns have the names of `safe_keys`."""
+    first, frame = at.by[0], at.frame
     if _is_plain(at.schema[first]):
         # A condition reaches the source, which a join does not.
-        values = keys[first].unique().implode()
+        values = keys.to_series(0).unique().implode()
         frame = frame.filter(names.column(first).is_in(values, nulls_equal=True))
         if len(at.by) == 1:
             return replace(at, frame=frame)
-    safe = {name: at.shields.get(name, name) for name in at.by}
     frame = names.renamed(frame, at.shields).join(
-        keys.rename(safe).lazy(),
-        on=list(safe.values()),
-        how="semi",
-        nulls_equal=True,
-        maintain_order="left",
+        keys.lazy(), on=safe_keys(at), how="semi", nulls_equal=True, maintain_order="left"
     )
     return replace(at, frame=names.restored(frame, at.shields))
+
+
+def safe_keys(at: Inputs) -> list[str]:
+    """The names of the keys in `at.shielded`."""
+    return [at.shields.get(name, name) for name in at.by]
 
 
 def _is_plain(dtype: pl.DataType) -> bool:
@@ -105,16 +105,17 @@ def _length(frame: pl.LazyFrame) -> int:
 
 def _groups(at: Inputs, most: int) -> pl.DataFrame:
     """The keys in the order in which they first appear, where their rows are, and their batch."""
-    keys = at.frame.select(cs.by_name(*at.by)).with_row_index(_ROW)
+    safe = safe_keys(at)
     rows = pl.col(_ROW)
-    by = [cs.by_name(name).as_expr() for name in at.by]
-    found = keys.group_by(by).agg(
-        rows.min().alias(_FIRST), rows.max().alias(_LAST), pl.len().alias(_ROWS)
+    found = (
+        at.shielded.select(safe)
+        .with_row_index(_ROW)
+        .group_by(safe)
+        .agg(rows.min().alias(_FIRST), rows.max().alias(_LAST), pl.len().alias(_ROWS))
+        .sort(_FIRST)
     )
     before = pl.col(_ROWS).cast(pl.UInt64).cum_sum() - pl.col(_ROWS)
-    return (
-        found.sort(_FIRST).with_columns((before // most).alias(_BATCH)).collect(engine="streaming")
-    )
+    return found.with_columns((before // most).alias(_BATCH)).collect(engine="streaming")
 
 
 def _last_row() -> pl.Expr:

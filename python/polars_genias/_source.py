@@ -17,7 +17,7 @@ import polars as pl
 import polars.selectors as cs
 from polars.io.plugins import register_io_source
 
-from polars_genias._batches import in_batches, only
+from polars_genias._batches import in_batches, only, safe_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,8 +79,8 @@ class _Source:
         """The groups of which a row is among the first; of a table, all."""
         if self.adds is None or not self.at.by:
             return self.at
-        first = self.at.frame.head(n_rows).select(self.at.by).unique().collect()
-        return only(self.at, first)
+        first = self.at.shielded.head(n_rows).select(safe_keys(self.at)).unique()
+        return only(self.at, first.collect())
 
     def _in_batches(
         self, at: Inputs, with_columns: list[str] | None, others: pl.Expr | None
