@@ -64,7 +64,9 @@ def changed(rows: pl.DataFrame, source: str, model: bytes, seed: int) -> tuple[p
     return new, masks
 
 
-def blamed(table: pl.DataFrame, masks: np.ndarray, names: list[str]) -> list[tuple[bool, float, float]]:
+def blamed(
+    table: pl.DataFrame, masks: np.ndarray, names: list[str]
+) -> list[tuple[bool, float, float]]:
     """Of every alarm on changed rows: whether its first feature was, their share, and by chance."""
     found = []
     alarms = table.group_by("id", maintain_order=True).agg("start", "length", "feature", "share")
@@ -104,9 +106,11 @@ def demo(detector: str) -> pl.DataFrame:
         pl.col("timestamp_start_right").is_between("timestamp_start", "timestamp_end")
     )
     of_alarm = table.join(spans.select("host", "id").unique(), on=["host", "id"])
-    return of_alarm.group_by("host", "id", "timestamp_start", "timestamp_end").agg(
-        "feature", pl.col("share").round(2)
-    ).sort("host", "id")
+    return (
+        of_alarm.group_by("host", "id", "timestamp_start", "timestamp_end")
+        .agg("feature", pl.col("share").round(2))
+        .sort("host", "id")
+    )
 
 
 def main() -> None:
@@ -122,7 +126,14 @@ def main() -> None:
         for features in given.features
         for source in given.sources
     ]
-    with pl.Config(tbl_hide_dataframe_shape=True, float_precision=3, tbl_rows=-1, tbl_cols=-1, fmt_table_cell_list_len=5, tbl_width_chars=160):
+    with pl.Config(
+        tbl_hide_dataframe_shape=True,
+        float_precision=3,
+        tbl_rows=-1,
+        tbl_cols=-1,
+        fmt_table_cell_list_len=5,
+        tbl_width_chars=160,
+    ):
         print(pl.DataFrame(lines))
         print(demo(given.detector))
 

@@ -8,17 +8,18 @@ use crate::kernels::with_slices;
 /// Scores the rows of windows.
 pub trait Detector: Sync + Send {
     /// Scores of the rows of windows [B, W, D] (every feature in its own scale, see
-    /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more anomalous.
+    /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more
+    /// anomalous.
     ///
     /// # Errors
-    /// When the shape does not fit the detector.
+    /// If the shape does not fit the detector.
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>>;
 
-    /// What each feature adds to the score of each row: [B * W * D] values >= 0; `None` for a detector
-    /// that cannot tell features apart.
+    /// Contribution of each feature to the score of each row: [B * W * D] values >= 0; `None` for a
+    /// detector without scores per feature.
     ///
     /// # Errors
-    /// When the shape does not fit the detector.
+    /// If the shape does not fit the detector.
     fn features(&self, _windows: &Tensor) -> Result<Option<Vec<f32>>> {
         Ok(None)
     }
@@ -55,7 +56,7 @@ fn occluded(windows: &Tensor, d: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, windows.dims(), &Device::Cpu)?)
 }
 
-/// The mean of several.
+/// The mean of several detectors.
 impl<N: Detector> Detector for Vec<N> {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
         let mut sums = vec![0f32; windows.dim(0)? * windows.dim(1)?];
@@ -66,5 +67,28 @@ impl<N: Detector> Detector for Vec<N> {
         let scale = 1.0 / self.len().max(1) as f32;
         sums.iter_mut().for_each(|sum| *sum *= scale);
         Ok(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores a row by the first feature plus twice the second one.
+    struct Linear;
+
+    impl Detector for Linear {
+        fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
+            let values = windows.flatten_all()?.to_vec1::<f32>()?;
+            Ok(values.chunks_exact(3).map(|row| row[0] + 2.0 * row[1]).collect())
+        }
+    }
+
+    #[test]
+    fn a_score_falls_without_the_features_that_it_comes_from() {
+        let windows = vec![1f32, 1.0, 5.0, -1.0, 3.0, 0.0];
+        let windows = Tensor::from_vec(windows, (1, 2, 3), &Device::Cpu).unwrap();
+        let found = blame(&Linear, &windows).unwrap();
+        assert_eq!(found, [1.0, 2.0, 0.0, 0.0, 6.0, 0.0]);
     }
 }

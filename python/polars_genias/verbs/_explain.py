@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from polars_genias import _frames as frames
 from polars_genias._foreign import like
 from polars_genias._table import with_options
-from polars_genias.verbs._call import either, expression, is_frame
+from polars_genias.verbs._call import either, expression, is_frame, of_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,6 +108,8 @@ def expect(
     order_by: Keys | None = None,
     label: str | None = None,
     strict: bool = False,
+    history: Frame | None = None,
+    only_last: int | None = None,
     **options: Unpack[ExpectOptions],
 ) -> Frame: ...
 @overload
@@ -131,6 +133,8 @@ def expect(
     order_by: Any = None,
     label: Any = None,
     strict: bool = False,
+    history: Any = None,
+    only_last: int | None = None,
     **options: Any,
 ) -> Any:
     """What every row should have been, by what is around it, and between which bounds.
@@ -141,6 +145,8 @@ def expect(
     Parameters
     ----------
     data, model, models, features, by, order_by, label, strict
+        As in `score`.
+    history, only_last
         As in `score`.
     **options
         See `ExpectOptions`. ``bounds``: the share of normal rows between the bounds, by default
@@ -171,7 +177,10 @@ def expect(
     model = either(model, models)
     if is_frame(data):
         at = frames.inputs(data, features, by, order_by, label, model)
-        given = {"adds": frames.bounds(at), "models": model, "strict": strict}
-        return like(data, frames.beside("expect", at, options, **given), keeps_rows=True)
+        context = frames.Context(history, only_last)
+        given = {"adds": frames.bounds(at), "models": model, "strict": strict, "context": context}
+        result = frames.beside("expect", at, options, **given)
+        return like(data, result, keeps_rows=only_last is None)
+    of_frames(history=history, only_last=only_last)
     given = {"label": label, "strict": strict}
     return expression("expect", data, options, order_by=order_by, model=model, **given)

@@ -1,4 +1,4 @@
-"""Classical anomalies, beside the rows."""
+"""Injection of classical anomalies."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def inject(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Put classical anomalies into the rows, without a model, and say where and which.
+    """Add classical anomalies to the rows, with labels, without a model.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column, and are such as its clean rows show that it can take (`domain`); those that
-    are not hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
+    Anomalies do not overlap, and none is placed on a null or a known anomaly. Values have the dtype
+    of their column, and lie in its domain as learned from clean rows (`domain`). All other values
+    equal the input, bit by bit. Fewer anomalies than requested are an error.
 
     Parameters
     ----------
@@ -66,15 +66,16 @@ def inject(
         Whether a series without a clean row is an error instead of null labels.
     **options
         See `InjectOptions`. ``kind``: one name or several, by default CARLA's five.
-        ``contamination`` (0.1) or ``count``: how many, per series. ``length``: rows of an anomaly.
-        ``strength``: in standard deviations of the feature. ``factor``: of tempo, amplitude or
-        distortion. ``shift``: rows of phase. Numbers or (min, max). ``feature_share``: largest
-        share of the features that one anomaly hits. The kinds are described in ``docs/inject.md``.
+        ``contamination`` (0.1) or ``count``: number of anomalies per series. ``length``: rows of an
+        anomaly. ``strength``: in standard deviations of the feature. ``factor``: factor of tempo,
+        amplitude or distortion. ``shift``: rows of phase shift. Each is a number or (min, max).
+        ``feature_share``: largest share of the features that one anomaly changes.
+        ``docs/inject.md`` describes the kinds.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        As `generate`; ``anomaly_kind`` is one of the names of `kind`.
+        As `generate`; ``anomaly_kind`` is one of the names in `kind`.
 
     Examples
     --------

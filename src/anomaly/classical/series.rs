@@ -1,4 +1,4 @@
-//! Classical anomalies in the clean rows of a series.
+//! Injects classical anomalies into the clean rows of a series.
 
 use std::ops::Range;
 
@@ -18,23 +18,23 @@ use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Rows on either side of an anomaly that it can depend on, at least.
+/// Minimum context of an anomaly, in rows on either side.
 const CONTEXT: usize = 64;
-/// The same, in lengths of the anomaly: what a faster tempo can read.
+/// Minimum context in lengths of the anomaly; a faster tempo reads that far.
 const CONTEXT_LENGTHS: usize = 4;
-/// Anomalies of a default length are not cut below this in a short series.
+/// Default lengths are not reduced below this in a short series.
 const SHORTEST: usize = 4;
 
-/// Puts non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time order,
-/// with at least one row between two of them; none crosses a null, a known anomaly or a gap.
+/// Places non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time
+/// order, with at least one row between two of them. None crosses a null, a known anomaly or a gap.
 ///
-/// The result depends on the options and the content of the series only.
+/// The result only depends on the options and the content of the series.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row,
-/// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for an option out
-/// of range, for `mode-correlation` on a single feature: it has nothing to go with, and for a `count`
-/// of which some fall where no feature can take another value.
+/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row;
+/// [`Error::DoesNotFit`] if fewer anomalies fit than requested; [`Error::Parameter`] for an option
+/// out of range, for `mode-correlation` on a single feature, and for a `count` if some anomalies
+/// fall where no feature can change.
 pub fn inject(
     series: &Series<'_>,
     config: &InjectConfig,
@@ -64,7 +64,7 @@ pub fn inject(
     }
 }
 
-/// A segment to hit, and the rows around it that the anomaly can depend on.
+/// A segment to change, and the rows around it that the anomaly may read.
 struct InjectionSite {
     kind: Kind,
     segment: Range<usize>,
@@ -80,7 +80,7 @@ struct Injector<'a> {
 }
 
 impl Injector<'_> {
-    /// Which kind goes where.
+    /// Draws the kind and place of every anomaly.
     fn sites(&self, runs: &[Range<usize>]) -> Result<Vec<InjectionSite>> {
         let rng = &mut Rng::new(self.config.seed, Purpose::InjectPlace, self.key);
         let (kinds, lengths) = self.draw(self.longest(runs), rng);
@@ -103,12 +103,12 @@ impl Injector<'_> {
         Ok(placed.into_iter().map(site).collect())
     }
 
-    /// Longest default length: what fits a run, and as often as a count asks for, but not cut below
-    /// [`SHORTEST`] for that.
+    /// Longest default length: what fits into a run, and `count` times into all runs, but at least
+    /// [`SHORTEST`].
     fn longest(&self, runs: &[Range<usize>]) -> usize {
         let longest = runs.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
         let Some(count) = self.config.count else { return longest };
-        // With a row between two of them.
+        // Anomalies that fit, with one row between two of them.
         let fit = |length: usize| -> usize {
             runs.iter().map(|run| (run.len() + 1) / (length + 1)).sum()
         };
@@ -120,7 +120,7 @@ impl Injector<'_> {
         low
     }
 
-    /// Kinds and lengths of the anomalies; kinds may be one more.
+    /// Kinds and lengths of the anomalies; there may be one more kind than lengths.
     fn draw(&self, longest: usize, rng: &mut Rng) -> (Vec<Kind>, Vec<usize>) {
         let (mut kinds, mut deck) = (Vec::new(), Vec::new());
         let mut next = || {
@@ -134,15 +134,15 @@ impl Injector<'_> {
             low + rng.below(high - low + 1)
         };
         let lengths = match self.config.count {
-            // More than there are rows cannot fit: enough of them to find that out.
+            // More than the number of rows never fit: this many suffice to report that.
             Some(count) => (0..count.min(self.series.len() + 1)).map(|_| next()).collect(),
             None => draw_lengths(self.config.asked().1 * self.series.len() as f64, next),
         };
         (kinds, lengths)
     }
 
-    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: one takes no
-    /// more than all of them together should, or than half of its share of the rows.
+    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: an anomaly
+    /// takes at most the rows requested for all of them, and at most half of its share of the rows.
     fn length_bounds(&self, kind: Kind, longest: usize) -> (usize, usize) {
         if let (Some(length), false) = (self.config.length, kind == Kind::Extremum) {
             return length.bounds();
@@ -157,8 +157,8 @@ impl Injector<'_> {
         (low.min(most), high.min(most))
     }
 
-    /// The features that can be hit: those that vary, and the constant ones where they may be or
-    /// there is nothing else.
+    /// The features that can be changed: the varying ones, and the constant ones if allowed or if
+    /// there are no others.
     fn hittable(&self) -> Vec<usize> {
         let live = &self.normaliser.live;
         let constants = self.config.hit_constant || !live.contains(&true);
@@ -185,7 +185,7 @@ impl Injector<'_> {
         Anomaly { kind, rows, values, strength, asked, unable, cluster: None, origin: None }
     }
 
-    /// What becomes of feature `d`, and how far it may be changed to be possible.
+    /// New values of feature `d`, and how they may be adapted to its domain.
     fn wanted(&self, site: &InjectionSite, d: usize, amount: &Amount, rng: &mut Rng) -> Wanted {
         let values = self.values(site, d, amount, rng);
         let wish = match self.normaliser.live[d] {
@@ -211,7 +211,7 @@ impl Injector<'_> {
     }
 }
 
-/// How a change of a kind is made possible: what has a size is given it.
+/// How a change of a kind is adapted to the domain: kinds with a strength keep it.
 fn wish(kind: Kind, strength: f64) -> Wish {
     let sized = matches!(kind, Kind::Mean | Kind::Trend | Kind::Variance | Kind::Global);
     Wish {
