@@ -14,6 +14,7 @@ from polars_genias._foreign import to_polars
 from polars_genias._models import MODEL, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
+from polars_genias._source import sourced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,8 @@ class Inputs:
     by: list[str]
     order_by: list[str]
     label: str | None
+    lazy: bool = False
+    """Whether the frame was given as a lazy query."""
     shields: dict[str, str] = field(default_factory=dict)
     """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
@@ -80,7 +83,8 @@ def inputs(
     ValueError
         If a column does not exist, a feature is not numeric, or there is no feature.
     """
-    frame = to_polars(data).lazy()
+    rows = to_polars(data)
+    frame = rows.lazy()
     schema = frame.collect_schema()
     names.refuse_own(schema)
     keys = {"by": listed(by), "order_by": listed(order_by), "label": listed(label)}
@@ -95,7 +99,8 @@ def inputs(
     taken = {name for given in keys.values() for name in given}
     chosen = chosen_features(schema, features, taken, models)
     shields = names.shields([*taken, *chosen.values()])
-    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, shields)
+    lazy = isinstance(rows, pl.LazyFrame)
+    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, lazy, shields)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -141,12 +146,16 @@ def beside(
 ) -> pl.LazyFrame:
     """The frame with the columns `adds` from the expression `verb`, one value per row."""
     _refuse_clash(at, adds)
-    frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
-    if verb in _ONE_COLUMN and not options.get("per_feature"):
-        frame = frame.with_columns(result.alias(adds[0]))
-    else:
-        frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
-    return names.restored(frame.drop(MODEL, strict=False), at.shields)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
+        if verb in _ONE_COLUMN and not options.get("per_feature"):
+            frame = frame.with_columns(result.alias(adds[0]))
+        else:
+            frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
+        return names.restored(frame.drop(MODEL, strict=False), at.shields)
+
+    return sourced(at, build, adds)
 
 
 def labelled(
@@ -163,11 +172,15 @@ def labelled(
         return beside("label", at, options, adds=[name], models=models, strict=strict)
     adds = {name: "label", "model": "model"}
     _refuse_clash(at, list(adds))
-    frame, result = _call("label", at, options, models, strict=strict, update=True)
-    found = pl.col(_RESULT).struct
-    frame = frame.with_columns(result.alias(_RESULT))
-    frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
-    return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        frame, result = _call("label", at, options, models, strict=strict, update=True)
+        found = pl.col(_RESULT).struct
+        frame = frame.with_columns(result.alias(_RESULT))
+        frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
+        return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
+
+    return sourced(at, build, list(adds))
 
 
 def alarms_frame(
@@ -176,8 +189,13 @@ def alarms_frame(
     """The alarms of every group, one row each, after the keys."""
     what = "the table of alarms"
     copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
-    table = per_group("alarms", at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), [*_ALARM, *copies], what, copies)
+    _refuse_key(at, [*_ALARM, *copies], what)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("alarms", at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table), copies)
+
+    return sourced(at, build)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
@@ -210,22 +228,22 @@ def per_group(
     return table.unnest(_RESULT) if at.by else table
 
 
-def _keyed(
-    at: Inputs,
-    table: pl.LazyFrame,
-    own: Sequence[str],
-    what: str,
-    copies: Mapping[str, str] | None = None,
-) -> pl.LazyFrame:
-    """The table with the names of its keys, which its own columns must not have.
-
-    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
-    the input, get their dtypes back.
-    """
+def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
+    """Raises ValueError if a key has the name of a column of the table itself."""
     clash = [name for name in at.by if name in own]
     if clash:
         msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
         raise ValueError(msg)
+
+
+def _keyed(
+    at: Inputs, table: pl.LazyFrame, copies: Mapping[str, str] | None = None
+) -> pl.LazyFrame:
+    """The table with the names of its keys.
+
+    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
+    the input, get their dtypes back.
+    """
     table = table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
     sources = {key: key for key in at.by} | dict(copies or {})
     dtypes = {name: at.schema[source] for name, source in sources.items()}
@@ -243,9 +261,13 @@ def fit_frame(
 ) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
     names.refuse_own([name])
-    table = per_group("fit", at, options, models=models, strict=strict)
-    table = table.rename({"model" if at.by else _RESULT: name})
-    return _keyed(at, table, [name], "the table of models")
+    _refuse_key(at, [name], "the table of models")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("fit", at, options, models=models, strict=strict)
+        return _keyed(at, table.rename({"model" if at.by else _RESULT: name}))
+
+    return sourced(at, build)
 
 
 def pairs_frame(
@@ -255,8 +277,13 @@ def pairs_frame(
     if isinstance(models, str):
         models = Path(models)
     options = with_sizes(models, options, "window")
-    table = per_group("pairs", at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), _PAIRS, "the table of pairs")
+    _refuse_key(at, _PAIRS, "the table of pairs")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("pairs", at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table))
+
+    return sourced(at, build)
 
 
 def events_frame(
@@ -270,8 +297,13 @@ def events_frame(
     """The anomalies of every group, one row each, after the keys."""
     own, what = ("id", "start", "length", *_FACTS), "the event table"
     copies = _times(at, own, what, ("_start", "_end"))
-    table = per_group(verb, at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), [*own, *copies], what, copies)
+    _refuse_key(at, [*own, *copies], what)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group(verb, at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table), copies)
+
+    return sourced(at, build)
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:

@@ -103,13 +103,30 @@ pub struct Word {
     pub aliases: &'static [&'static str],
 }
 
+/// An end of a range.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: f64,
+    /// Whether the range includes it.
+    included: bool,
+}
+
+impl End {
+    const fn excluded(self) -> Self {
+        Self { included: false, ..self }
+    }
+
+    /// Whether `value` is this end and the range includes it.
+    fn is(&self, value: f64) -> bool {
+        self.included && value == self.at
+    }
+}
+
 /// The range of an option, and where it is used.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionRule {
-    low: f64,
-    high: f64,
-    /// Whether the range includes its ends.
-    closed: (bool, bool),
+    low: End,
+    high: End,
     /// Description of the default, if it depends on other values.
     pub auto: Option<&'static str>,
     /// Its symbol in the paper.
@@ -132,24 +149,25 @@ pub(super) const fn at_least(low: f64) -> OptionRule {
 
 /// More than `low`.
 pub(super) const fn above(low: f64) -> OptionRule {
-    OptionRule { closed: (false, true), ..at_least(low) }
+    at_least(low).above_low()
 }
 
 /// From `low` to `high`, both included.
 pub(super) const fn between(low: f64, high: f64) -> OptionRule {
-    let closed = (true, true);
-    OptionRule { low, high, closed, auto: None, symbol: None, verbs: &[], when: None }
+    let low = End { at: low, included: true };
+    let high = End { at: high, included: true };
+    OptionRule { low, high, auto: None, symbol: None, verbs: &[], when: None }
 }
 
 impl OptionRule {
     /// Excludes the lower end.
     pub(super) const fn above_low(self) -> Self {
-        Self { closed: (false, self.closed.1), ..self }
+        Self { low: self.low.excluded(), ..self }
     }
 
     /// Excludes the upper end.
     pub(super) const fn below_high(self) -> Self {
-        Self { closed: (self.closed.0, false), ..self }
+        Self { high: self.high.excluded(), ..self }
     }
 
     /// Describes a default that depends on other values.
@@ -173,23 +191,21 @@ impl OptionRule {
     }
 
     fn holds(&self, value: f64) -> bool {
-        let (low, high) = self.closed;
-        let above = value > self.low || (low && value == self.low);
-        let below = value < self.high || (high && value == self.high);
+        let above = value > self.low.at || self.low.is(value);
+        let below = value < self.high.at || self.high.is(value);
         value.is_finite() && above && below
     }
 
     /// The range in words; empty where everything is allowed.
     fn text(&self) -> String {
-        let (low, high) = (self.low, self.high);
+        let (low, high) = (self.low.at, self.high.at);
         match (low.is_finite(), high.is_finite()) {
             (true, true) => {
-                let (open, close) = self.closed;
-                let open = if open { '[' } else { '(' };
-                let close = if close { ']' } else { ')' };
+                let open = if self.low.included { '[' } else { '(' };
+                let close = if self.high.included { ']' } else { ')' };
                 format!("in {open}{low}, {high}{close}")
             }
-            (true, false) if self.closed.0 => format!(">= {low}"),
+            (true, false) if self.low.included => format!(">= {low}"),
             (true, false) => format!("> {low}"),
             (false, true) => format!("<= {high}"),
             (false, false) => String::new(),
@@ -220,8 +236,8 @@ impl OptionSpec {
     pub fn allowed(&self) -> String {
         let range = self.rule.text();
         let one = match self.shape.of {
-            Of::Integer if self.rule.high.is_finite() => {
-                format!("an integer from {} to {}", self.rule.low, self.rule.high)
+            Of::Integer if self.rule.high.at.is_finite() => {
+                format!("an integer from {} to {}", self.rule.low.at, self.rule.high.at)
             }
             Of::Integer => format!("an integer {range}"),
             Of::Number => format!("a number {range}"),
@@ -283,8 +299,8 @@ impl OptionSpec {
         match self.shape.of {
             Of::Flag | Of::Domain | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
             Of::Step => "> 0".into(),
-            Of::Integer if self.rule.high.is_finite() => {
-                format!("{} to {}", self.rule.low, self.rule.high)
+            Of::Integer if self.rule.high.at.is_finite() => {
+                format!("{} to {}", self.rule.low.at, self.rule.high.at)
             }
             _ => self.rule.text().trim_start_matches("in ").into(),
         }

@@ -73,7 +73,7 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
     check(a, b)?;
     // SAFETY: `out` has room for `size` values, all of which `product` writes.
     unsafe {
-        product(a, b, out.as_mut_ptr(), b.cols, false);
+        product(a, b, out.as_mut_ptr(), b.cols, Target::Overwrite);
         out.set_len(size);
     }
     Ok(out)
@@ -88,7 +88,7 @@ pub(crate) fn matmul_into(
 ) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, false) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Overwrite) };
     Ok(())
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn matmul_into(
 pub(crate) fn matmul_add(a: View<'_>, b: View<'_>, out: &mut [f32], row_step: usize) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, true) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Add) };
     Ok(())
 }
 
@@ -115,12 +115,20 @@ fn check(a: View<'_>, b: View<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a product does with the values of its output.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Overwrite,
+    Add,
+}
+
 /// Writes all values of `a` * `b`, even if the inner size is 0.
 ///
 /// # Safety
 /// `out` points to a.rows rows of b.cols values, `row_step` apart, that nothing else accesses; with
-/// `add` they are initialised. `check` holds: every value of a view lies within its data.
-unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add: bool) {
+/// [`Target::Add`] they are initialised. `check` holds: every value of a view lies within its data.
+unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, target: Target) {
+    let add = target == Target::Add;
     let (m, n, k) = (a.rows, b.cols, a.cols);
     // gemm reads whole vectors of `b` in place if its number of columns is a multiple of the vector
     // length, and otherwise copies all of `b`.
@@ -128,8 +136,8 @@ unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add:
     // SAFETY: guaranteed by the caller.
     unsafe {
         if b.col_step == 1 && 0 < whole && whole < n {
-            product(a, b.columns(0, whole), out, row_step, add);
-            product(a, b.columns(whole, n - whole), out.add(whole), row_step, add);
+            product(a, b.columns(0, whole), out, row_step, target);
+            product(a, b.columns(whole, n - whole), out.add(whole), row_step, target);
             return;
         }
         if k == 0 {

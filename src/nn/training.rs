@@ -83,7 +83,7 @@ pub(crate) struct Learner<N> {
 
 impl<N> Learner<N> {
     /// Every rate is multiplied by `factor`.
-    pub(crate) fn new((net, declared): (N, Vec<Declared>), rates: Rates, factor: f64) -> Self {
+    pub(crate) fn new(net: N, declared: Vec<Declared>, rates: Rates, factor: f64) -> Self {
         Self { net, optimiser: Adam::new(declared, rates, factor), steps: 0 }
     }
 
@@ -131,7 +131,8 @@ fn attempt<T: Training>(
     control: &dyn Control,
 ) -> Result<std::result::Result<T::Outcome, usize>> {
     let rates = training.rates();
-    let mut learner = Learner::new(training.start()?, rates, factor);
+    let (net, declared) = training.start()?;
+    let mut learner = Learner::new(net, declared, rates, factor);
     let mut seen = T::Seen::default();
     let mut verdict = training.watch(&mut seen, &learner.moment(0.0), control)?;
     while verdict == Verdict::Continue && learner.steps < rates.steps {

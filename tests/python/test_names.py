@@ -224,7 +224,7 @@ def test_any_name_and_key_passes_through_every_verb(table):
     try_one(table)
 
 
-@pytest.mark.slow
+@pytest.mark.many
 @settings(QUICK, max_examples=300)
 @given(tables())
 def test_many_names_and_keys_pass_through_every_verb(table):

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import polars_genias as pg
 from conftest import FAST
 
+pytestmark = pytest.mark.once
+
 ROWS = 400
 ROLES: dict[str, Any] = {"features": ["load", "heat", "other"], "order_by": "t"}
 

@@ -14,7 +14,8 @@ pub(crate) struct Resumed(Learner<Vae>);
 impl Resumed {
     /// Starts from a copy of `vae`.
     pub(crate) fn new(vae: &Vae, task: &Task<'_>) -> Result<Self> {
-        Ok(Self(Learner::new(vae.resume()?, rates(task.config), 1.0)))
+        let (net, declared) = vae.resume()?;
+        Ok(Self(Learner::new(net, declared, rates(task.config), 1.0)))
     }
 
     /// One step; returns the loss before it, `None` if it is not finite.
