@@ -1,4 +1,4 @@
-"""Every classical kind on the same two made-up metrics: ``python examples/inject_gallery.py``.
+"""Every classical kind on the same two generated metrics: ``python examples/inject_gallery.py``.
 
 Writes ``inject_gallery.png``, or the path that is given. Needs the extra ``plot``.
 """
@@ -24,7 +24,7 @@ AROUND = 110
 
 
 def metrics() -> pl.DataFrame:
-    """Load and temperature of a machine: they rise and fall together, with noise."""
+    """Correlated load and temperature of a machine, with noise."""
     rng = np.random.default_rng(7)
     t = np.arange(ROWS)
     load = np.sin(t / 8) + 0.35 * np.sin(t / 4 + 1)
@@ -65,13 +65,13 @@ def one(kind: str) -> pl.DataFrame:
         )
     }
     if kind != "mode-correlation":
-        # Shown where how the features go together is what changes.
+        # Shown if the correlation of the features changes.
         scaled["other"] = pl.lit(None, dtype=pl.Float64)
     return view.select("is_anomaly", row=pl.col("t") - start, **scaled)
 
 
 def panel(kind: str) -> alt.LayerChart:
-    """The series as it was, with the anomaly, and its rows (shaded)."""
+    """The original series, the anomaly, and its rows (shaded)."""
     view = one(kind)
     span = view.filter("is_anomaly").select(first=pl.col("row").min(), last=pl.col("row").max() + 1)
     x = alt.X("row:Q", title=None, axis=look.numbers(tickCount=4, grid=False))

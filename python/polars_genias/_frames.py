@@ -54,7 +54,7 @@ class Inputs:
     order_by: list[str]
     label: str | None
     lazy: bool = False
-    """Whether the frame was given as a query, of which no row has been read."""
+    """Whether the frame was given as a lazy query."""
     shields: dict[str, str] = field(default_factory=dict)
     """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
@@ -363,7 +363,7 @@ def per_group(
 
 
 def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
-    """Raises ValueError if a key has the name of a column that the table has of its own."""
+    """Raises ValueError if a key has the name of a column of the table itself."""
     clash = [name for name in at.by if name in own]
     if clash:
         msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
@@ -373,10 +373,10 @@ def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
 def _keyed(
     at: Inputs, table: pl.LazyFrame, copies: Mapping[str, str] | None = None
 ) -> pl.LazyFrame:
-    """The table with its keys under their names.
+    """The table with the names of its keys.
 
-    The plugin gives an extension type as what it is stored as: keys, and the `copies` of a column
-    of the input each, get their dtypes back.
+    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
+    the input, get their dtypes back.
     """
     table = table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
     sources = {key: key for key in at.by} | dict(copies or {})

@@ -340,7 +340,7 @@ def _type(rows: pl.DataFrame) -> str:
 
 
 def _x(rows: pl.DataFrame, title: str | None) -> alt.X:
-    """The time axis, which says the time where it has a title."""
+    """The time axis; its title names the time column."""
     said = title is not None
     style = look.times if rows.schema[_X].is_temporal() else look.numbers
     axis = style(grid=False, labelOverlap=True, tickCount=10, labels=said, ticks=said)

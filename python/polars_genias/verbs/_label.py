@@ -165,8 +165,8 @@ def alarms(
     -------
     DataFrame, LazyFrame or Expr
         For frames: the columns `by`, ``id`` (from 1 in each series), ``start`` (row of the series
-        in time order, from 0), ``length`` (rows), ``peak`` (row with the largest deviation),
-        for each column of `order_by` ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its
+        in time order, from 0), ``length`` (rows), ``peak`` (row with the largest deviation), for
+        each column of `order_by` ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its
         values at these rows), ``severity`` (0 to 1, comparable between groups: -log10(p) / 12),
         ``p`` (smallest p-value: the probability of a score as high in a normal row), ``direction``
         (``"up"``, ``"down"`` or ``"both"``: direction of the first feature), ``features`` (names of
