@@ -27,7 +27,8 @@ DICTS = {
     "GenerateOptions": ("generate", "Options of `generate` and its events."),
     "PairsOptions": ("pairs", "Options of `pairs`."),
     "ScoreOptions": ("score", "Options of `score`."),
-    "LabelOptions": ("label", "Options of `label` and `alarms`."),
+    "ExpectOptions": ("expect", "Options of `expect`."),
+    "LabelOptions": ("label", "Options of `label`, `alarms` and `explain`."),
     "InjectOptions": ("inject", "Options of `inject` and its events."),
 }
 """Every TypedDict with its verb and its description."""

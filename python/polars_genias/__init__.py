@@ -20,6 +20,7 @@ from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectOptions,
@@ -51,6 +52,8 @@ from polars_genias.verbs import (
     describe,
     embed,
     events,
+    expect,
+    explain,
     fit,
     generate,
     health,
@@ -79,6 +82,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "GeniasDataFrame",
@@ -103,6 +107,8 @@ __all__ = [
     "embed",
     "event_f1",
     "events",
+    "expect",
+    "explain",
     "f1",
     "fit",
     "fit_count",

@@ -167,10 +167,21 @@ class ScoreOptions(FitOptions, total=False):
     score_stride: int | None
     per_feature: bool
     as_: Literal["score", "pvalue"]
+    explain: bool
+    bounds: float | None
+
+
+class ExpectOptions(_FitsAModel, total=False):
+    """Options of `expect`.
+
+    What is left out, or None, keeps its default.
+    """
+
+    bounds: float | None
 
 
 class LabelOptions(FitOptions, total=False):
-    """Options of `label` and `alarms`.
+    """Options of `label`, `alarms` and `explain`.
 
     Options that are omitted, or None, keep their defaults.
     """

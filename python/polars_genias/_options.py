@@ -18,6 +18,7 @@ from typing import Any
 from polars_genias import _genias, _table
 from polars_genias._option_types import (
     EmbedOptions,
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectKind,
@@ -30,6 +31,7 @@ from polars_genias._option_types import (
 
 __all__ = [
     "EmbedOptions",
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "InjectKind",
@@ -44,10 +46,12 @@ __all__ = [
 _ARGUMENTS = (
     "by",
     "features",
+    "history",
     "label",
     "model",
     "models",
     "name",
+    "only_last",
     "order_by",
     "strict",
     "suffix",

@@ -33,6 +33,10 @@ DataFrame[host: bigint, t: bigint, cpu: double, anomaly_score: float]
 0
 >>> gs.alarms(waves, models=models, **at).count()
 0
+>>> gs.explain(waves, models=models, detector="amplitude", quantile=0.99, **at).columns[:5]
+['host', 'id', 'start', 'length', 'peak']
+>>> gs.expect(waves, window=16, **at).columns[3:]
+['cpu_expected', 'cpu_lower', 'cpu_upper']
 >>> gs.reconstruct(waves, models=models, **at).columns
 ['host', 't', 'cpu', 'cpu_expected']
 
@@ -81,6 +85,8 @@ __all__ = [
     "alarms",
     "describe",
     "events",
+    "expect",
+    "explain",
     "fit",
     "generate",
     "inject",
@@ -184,6 +190,8 @@ DataFrame
 
 alarms = _per(verbs.alarms)
 events = _per(verbs.events)
+expect = _per(verbs.expect)
+explain = _per(verbs.explain)
 fit = _per(verbs.fit)
 generate = _per(verbs.generate)
 inject = _per(verbs.inject)

@@ -8,10 +8,21 @@ use super::range::OneOrRange;
 use crate::error::{Error, Result};
 
 /// Verbs that fit a model if none is given.
-pub(super) const FITS: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed"];
+pub(super) const FITS: &[&str] = &[
+    "fit",
+    "generate",
+    "events",
+    "pairs",
+    "score",
+    "expect",
+    "label",
+    "alarms",
+    "explain",
+    "reconstruct",
+    "embed",
+];
 /// Verbs that train a detector if none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms"];
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "explain"];
 /// Verbs that generate anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
 /// Verbs that place generated anomalies on the rows of a series.
@@ -19,9 +30,9 @@ pub(super) const PLACES: &[&str] = &["generate", "events"];
 /// Verbs with one row per window.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label", "alarms"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "explain"];
 /// Verbs with a threshold.
-pub(super) const LABELS: &[&str] = &["label", "alarms"];
+pub(super) const LABELS: &[&str] = &["label", "alarms", "explain"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
 /// All verbs on series.
@@ -31,8 +42,10 @@ pub(super) const ALL: &[&str] = &[
     "events",
     "pairs",
     "score",
+    "expect",
     "label",
     "alarms",
+    "explain",
     "reconstruct",
     "embed",
     "inject",

@@ -4,6 +4,8 @@ mod alarms;
 mod describe;
 mod embed;
 mod events;
+mod expect;
+mod explain;
 mod fit;
 mod generate;
 mod inject;

@@ -24,13 +24,27 @@ COMMANDS = {
     "score": "score every row; higher is more anomalous",
     "label": "label every row as anomalous or not",
     "alarms": "list the alarms of label, one row each",
+    "explain": "list the features to blame for each alarm, one row each",
+    "expect": "add what every row should have been, with bounds",
     "evaluate": "compute metrics of scored or labelled rows per group",
     "describe": "describe a table of models",
     "plot": "draw rows, scores, pairs or models",
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
+    (
+        "fit",
+        "generate",
+        "inject",
+        "events",
+        "pairs",
+        "score",
+        "label",
+        "alarms",
+        "explain",
+        "expect",
+    ),
+    "_verbs",
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 
 _EPILOG = """\

@@ -18,7 +18,10 @@ from polars_genias.cli import _keys, _quoting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label", "alarms")
+VERBS = (
+    *("fit", "generate", "events", "inject", "pairs"),
+    *("score", "label", "alarms", "explain", "expect"),
+)
 """Commands with options from the table."""
 
 

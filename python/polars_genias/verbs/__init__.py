@@ -7,6 +7,7 @@ these functions, and `polars_genias.spark` runs those of frames.
 
 from polars_genias.verbs._describe import describe, health
 from polars_genias.verbs._events import events
+from polars_genias.verbs._explain import expect, explain
 from polars_genias.verbs._fit import fit
 from polars_genias.verbs._generate import generate
 from polars_genias.verbs._inject import inject
@@ -21,6 +22,8 @@ __all__ = [
     "describe",
     "embed",
     "events",
+    "expect",
+    "explain",
     "fit",
     "generate",
     "health",
