@@ -20,12 +20,14 @@ from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
+    CompareOptions,
     FitOptions,
     GenerateOptions,
     InjectOptions,
     LabelOptions,
     ModelOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 from polars_genias._progress import progress
 from polars_genias.metrics import (
@@ -48,6 +50,7 @@ from polars_genias.metrics import (
 )
 from polars_genias.verbs import (
     alarms,
+    compare,
     describe,
     embed,
     events,
@@ -59,8 +62,10 @@ from polars_genias.verbs import (
     pairs,
     reconstruct,
     score,
+    sensitivity,
     windows,
 )
+from polars_genias.verbs._sensitivity import in_words
 
 if TYPE_CHECKING:
     from polars_genias import plots as plots
@@ -79,6 +84,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CompareOptions",
     "FitOptions",
     "GenerateOptions",
     "GeniasDataFrame",
@@ -88,6 +94,7 @@ __all__ = [
     "LabelOptions",
     "ModelOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "affiliation_f1",
     "affiliation_precision",
     "affiliation_recall",
@@ -97,6 +104,7 @@ __all__ = [
     "auc_roc",
     "best_f1",
     "clear_cache",
+    "compare",
     "datasets",
     "describe",
     "edi",
@@ -108,6 +116,7 @@ __all__ = [
     "fit_count",
     "generate",
     "health",
+    "in_words",
     "inject",
     "label",
     "pairs",
@@ -118,6 +127,7 @@ __all__ = [
     "recall",
     "reconstruct",
     "score",
+    "sensitivity",
     "sink_parquet",
     "vus_pr",
     "vus_roc",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RESULT = f"{names.OWN}result"
 _KEY = f"{names.OWN}key_"
-TABLES = ("fit", "events", "pairs", "alarms")
+TABLES = ("fit", "events", "pairs", "alarms", "sensitivity", "compare")
 """Verbs whose results have rows of their own, and not those of the input."""
 _ONE_COLUMN = ("score", "label")
 """Verbs whose result is a column and no struct of them."""
@@ -30,6 +30,11 @@ _PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
+)
+_DETECTION = (
+    *("feature", "kind", "duration", "strength", "tries", "caught", "rate", "rate_low"),
+    *("rate_high", "delay", "realised", "smallest", "smallest_low", "smallest_high"),
+    *("false_alarms", "false_alarm_rate", "alarms_per_day", "rows_per_day"),
 )
 _FACTS = (
     *("features", "strength", "asked", "unable", "kind", "cluster"),
@@ -47,6 +52,8 @@ class Inputs:
     by: list[str]
     order_by: list[str]
     label: str | None
+    where: pl.Expr | None = None
+    """Rows that anomalies may be put on."""
     shields: dict[str, str] = field(default_factory=dict)
     """Other names, in `shielded`, for columns of a role that Polars would read as patterns."""
 
@@ -72,6 +79,7 @@ def inputs(
     order_by: Keys | None,
     label: str | None = None,
     models: IntoModels | None = None,
+    where: pl.Expr | str | None = None,
 ) -> Inputs:
     """Resolves column names; `default_features` says what the features are by default.
 
@@ -95,7 +103,29 @@ def inputs(
     taken = {name for given in keys.values() for name in given}
     chosen = chosen_features(schema, features, taken, models)
     shields = names.shields([*taken, *chosen.values()])
-    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, shields)
+    place = _place(frame, schema, where)
+    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, place, shields)
+
+
+def _place(frame: pl.LazyFrame, schema: pl.Schema, where: pl.Expr | str | None) -> pl.Expr | None:
+    """Rows that anomalies may be put on: a Boolean column, or an expression of one.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if where is None:
+        return None
+    if isinstance(where, str):
+        require(schema, "where", where)
+        where = names.column(where)
+    made = frame.select(where).collect_schema()
+    if made.dtypes() != [pl.Boolean]:
+        found = ", ".join(f"{name!r} ({dtype})" for name, dtype in made.items())
+        msg = f"parameter `where`: must be one Boolean column, not {found}"
+        raise ValueError(msg)
+    return where
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -120,6 +150,7 @@ def _call(
         at.values,
         options=checked(options, len(at.order_by), verb.removesuffix("_events")),
         label=None if at.label is None else at.column(at.label),
+        where=at.where,
         model=model,
         order_by=[at.column(name) for name in at.order_by],
         by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
@@ -178,6 +209,20 @@ def alarms_frame(
     copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
     table = per_group("alarms", at, options, models=models, strict=strict)
     return _keyed(at, _unnested(at, table), [*_ALARM, *copies], what, copies)
+
+
+def sensitivity_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """What labels would catch in every group, after the keys."""
+    table = per_group("sensitivity", at, options, models=models, strict=strict)
+    return _keyed(at, _unnested(at, table), _DETECTION, "the table of sensitivity")
+
+
+def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:
+    """Columns of scores on the anomalies of all groups."""
+    frame, result = _call("compare", at, options, None, changes_length=True)
+    return frame.select(result.alias(_RESULT)).unnest(_RESULT)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
     """Verbs of a numeric column, of a struct of them, or of a column of models."""
 
     alarms = _column(verbs.alarms)
+    compare = _column(verbs.compare)
     describe = _column(verbs.describe)
     embed = _column(verbs.embed)
     events = _column(verbs.events)
@@ -75,6 +76,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
     pairs = _column(verbs.pairs)
     reconstruct = _column(verbs.reconstruct)
     score = _column(verbs.score)
+    sensitivity = _column(verbs.sensitivity)
     windows = _column(verbs.windows)
 
 
@@ -83,6 +85,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs of a LazyFrame."""
 
     alarms = _lazy(verbs.alarms)
+    compare = _lazy(verbs.compare)
     describe = _lazy(verbs.describe)
     events = _lazy(verbs.events)
     fit = _lazy(verbs.fit)
@@ -94,6 +97,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     plot = _lazy(plot)
     reconstruct = _lazy(verbs.reconstruct)
     score = _lazy(verbs.score)
+    sensitivity = _lazy(verbs.sensitivity)
 
 
 @pl.api.register_dataframe_namespace("genias")
@@ -101,6 +105,7 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs of a DataFrame."""
 
     alarms = _eager(verbs.alarms)
+    compare = _eager(verbs.compare)
     describe = _eager(verbs.describe)
     events = _eager(verbs.events)
     fit = _eager(verbs.fit)
@@ -112,3 +117,4 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     plot = _eager(plot)
     reconstruct = _eager(verbs.reconstruct)
     score = _eager(verbs.score)
+    sensitivity = _eager(verbs.sensitivity)

@@ -17,6 +17,7 @@ from typing import Any
 
 from polars_genias import _genias, _table
 from polars_genias._option_types import (
+    CompareOptions,
     EmbedOptions,
     FitOptions,
     GenerateOptions,
@@ -26,9 +27,11 @@ from polars_genias._option_types import (
     ModelOptions,
     PairsOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 
 __all__ = [
+    "CompareOptions",
     "EmbedOptions",
     "FitOptions",
     "GenerateOptions",
@@ -38,6 +41,7 @@ __all__ = [
     "ModelOptions",
     "PairsOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "checked",
 ]
 
@@ -49,8 +53,10 @@ _ARGUMENTS = (
     "models",
     "name",
     "order_by",
+    "scores",
     "strict",
     "suffix",
+    "where",
 )
 """Arguments of verbs that are no options."""
 

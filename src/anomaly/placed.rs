@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::Kind;
+use crate::config::NamedKind;
 use crate::config::names;
 use crate::data::normalise::{Normaliser, Z_LIMIT};
 use crate::data::series::Series;
@@ -60,16 +60,16 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnomalyKind {
     /// A classical anomaly.
-    Injected(Kind),
+    Injected(NamedKind),
     /// One that a model makes.
     Generated(GeneratedKind),
 }
 
 impl AnomalyKind {
-    /// Its name.
+    /// Its name; of an injected one, as the user calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Injected(kind) => kind.name(),
+            Self::Injected(kind) => kind.name,
             Self::Generated(kind) => kind.name(),
         }
     }

@@ -8,10 +8,20 @@ use super::range::OneOrRange;
 use crate::error::{Error, Result};
 
 /// Verbs that fit a model where none is given.
-pub(super) const FITS: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed"];
+pub(super) const FITS: &[&str] = &[
+    "fit",
+    "generate",
+    "events",
+    "pairs",
+    "score",
+    "label",
+    "alarms",
+    "sensitivity",
+    "reconstruct",
+    "embed",
+];
 /// Verbs that train a detector where none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms"];
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "sensitivity"];
 /// Verbs that make anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
 /// Verbs that place anomalies with a model on the rows of a series.
@@ -19,11 +29,15 @@ pub(super) const PLACES: &[&str] = &["generate", "events"];
 /// Verbs whose rows are windows.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label", "alarms"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "sensitivity"];
 /// Verbs that draw a line between scores.
-pub(super) const LABELS: &[&str] = &["label", "alarms"];
+pub(super) const LABELS: &[&str] = &["label", "alarms", "sensitivity"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
+/// Verbs that try a detector on anomalies.
+pub(super) const TRIES: &[&str] = &["sensitivity"];
+/// Verbs that compare scores.
+pub(super) const COMPARES: &[&str] = &["compare"];
 /// Verbs of series.
 pub(super) const ALL: &[&str] = &[
     "fit",
@@ -33,6 +47,7 @@ pub(super) const ALL: &[&str] = &[
     "score",
     "label",
     "alarms",
+    "sensitivity",
     "reconstruct",
     "embed",
     "inject",
@@ -86,6 +101,10 @@ pub enum Of {
     Step,
     /// What features can take.
     Domain,
+    /// Names of features.
+    Names,
+    /// Rows, or a duration.
+    Span,
     /// One of some words.
     Words(&'static [Word]),
     /// One of some words, or a number.
@@ -228,6 +247,8 @@ impl OptionSpec {
             Of::Flag => "true or false".into(),
             Of::Step => "a number > 0 or a positive duration".into(),
             Of::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
+            Of::Names => "a name of a feature, or a list of them".into(),
+            Of::Span => "rows >= 1, or a duration such as \"2h\"".into(),
             Of::Words(words) => or(words),
             Of::WordOrNumber(words) => {
                 let quoted = words.iter().map(|word| format!("{:?}", word.name));
@@ -281,7 +302,8 @@ impl OptionSpec {
     /// The range as a table shows it.
     fn range(&self) -> String {
         match self.shape.of {
-            Of::Flag | Of::Domain | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Flag | Of::Domain | Of::Names | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Span => ">= 1".into(),
             Of::Step => "> 0".into(),
             Of::Integer if self.rule.high.is_finite() => {
                 format!("{} to {}", self.rule.low, self.rule.high)

@@ -45,6 +45,8 @@ def test_a_page_without_an_option_differs():
         "score",
         "label",
         "alarms",
+        "sensitivity",
+        "compare",
         "reconstruct",
         "embed",
         "inject",

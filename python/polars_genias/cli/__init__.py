@@ -24,13 +24,15 @@ COMMANDS = {
     "score": "score every row: higher is more anomalous",
     "label": "label every row as anomalous or not",
     "alarms": "a row for each alarm whose rows label would mark",
+    "sensitivity": "what label would catch: how small, how late, at how many false alarms",
     "evaluate": "metrics per group of scored or labelled rows",
     "describe": "what is in a table of models",
     "plot": "draw rows, scores, pairs or models",
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
+    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms", "sensitivity"),
+    "_verbs",
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 
 _EPILOG = """\

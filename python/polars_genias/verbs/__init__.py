@@ -5,6 +5,7 @@ a struct of columns for several features), and then returns an expression. The n
 ``.genias`` call these functions, and `polars_genias.spark` runs those of frames.
 """
 
+from polars_genias.verbs._compare import compare
 from polars_genias.verbs._describe import describe, health
 from polars_genias.verbs._events import events
 from polars_genias.verbs._fit import fit
@@ -14,10 +15,12 @@ from polars_genias.verbs._label import alarms, label
 from polars_genias.verbs._model import embed, reconstruct
 from polars_genias.verbs._pairs import pairs
 from polars_genias.verbs._score import score
+from polars_genias.verbs._sensitivity import sensitivity
 from polars_genias.verbs._windows import windows
 
 __all__ = [
     "alarms",
+    "compare",
     "describe",
     "embed",
     "events",
@@ -29,5 +32,6 @@ __all__ = [
     "pairs",
     "reconstruct",
     "score",
+    "sensitivity",
     "windows",
 ]
