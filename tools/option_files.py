@@ -142,7 +142,7 @@ def values(option: _table.Option) -> str:
     words = " or ".join(f'`"{word}"`' for word in option.words)
     numbers = option.range + (", or (min, max)" if option.pair else "")
     if option.of == "domain":
-        return '`"learned"` or `"none"`, or a mapping from features to what they can take'
+        return '`"learned"` or `"none"`, or a mapping from features to their domains'
     if option.of == "step":
         return f"{numbers}, or a `timedelta`"
     if option.of == "names":

@@ -1,4 +1,4 @@
-"""Realistic, labelled time-series anomalies as Polars columns (GenIAS), and scores.
+"""Generate labelled time-series anomalies as Polars columns (GenIAS), and score rows.
 
 Importing the package registers the namespace ``.genias`` on expressions, LazyFrames and
 DataFrames. Every verb is also a function of this module.
@@ -74,7 +74,7 @@ __version__ = version()
 
 
 def __getattr__(name: str) -> Any:
-    """`polars_genias.plots` is imported when it is first used, since Altair takes a while."""
+    """Import `polars_genias.plots` on first use, since importing Altair is slow."""
     if name == "plots":
         import importlib
 

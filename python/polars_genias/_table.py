@@ -1,7 +1,7 @@
-"""The tables of options and of detectors, as the Rust core declares them.
+"""The tables of options and of detectors from the Rust core.
 
-The options of the command line, the signatures that ``help()`` shows, the types in
-`polars_genias._option_types` and ``docs/parameters.md`` come from here.
+The options of the command line, the signatures in ``help()``, the types in
+`polars_genias._option_types` and ``docs/parameters.md`` are generated from them.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ class Option:
     name: str
     doc: str
     group: str
-    """Topic that it is listed under."""
+    """Topic under which it is listed."""
     default: Any
     thorough: Any
     """Default under ``preset="thorough"``."""
     paper: Any
     """Default under ``preset="paper"``."""
     auto: str | None
-    """What the default is, where it depends on something else."""
+    """Description of the default, if it depends on other values."""
     range: str
     symbol: str | None
     """Symbol in the paper."""
     verbs: tuple[str, ...]
     when: tuple[str, tuple[str, ...]] | None
-    """Another option, and the values of it that use this one."""
+    """Another option, and its values for which this option is used."""
     of: str
     """``integer``, ``number``, ``flag``, ``step``, ``span``, ``domain``, ``names``, ``words`` or
     ``wordornumber``."""
     words: tuple[str, ...]
     aliases: dict[str, str]
-    """Words that mean another one."""
+    """Aliases of words."""
     optional: bool
     pair: bool
     list: bool
 
     @property
     def annotation(self) -> str:
-        """Its type, as Python writes it."""
+        """Its Python type."""
         literal = f"Literal[{', '.join(json.dumps(word) for word in self.words)}]"
         one = {
             "integer": "int",
@@ -77,7 +77,7 @@ class Option:
 
     @property
     def shown_default(self) -> str:
-        """Its default, as text; empty where it has none."""
+        """Its default as text; empty if it has none."""
         if self.auto is not None:
             return self.auto
         if self.default is None:
@@ -90,15 +90,15 @@ class Option:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector: what its training takes."""
+    """A detector, and what it needs for training."""
 
     name: str
     trained: bool
-    """Whether a model has to hold something of it before it can score."""
+    """Whether a model must contain trained parts of it for it to score."""
     needs_vae: bool
-    """Whether it scores with the VAE, or is trained on what the VAE generates."""
+    """Whether it scores with the VAE, or is trained on anomalies from the VAE."""
     steps: int
-    """Optimiser steps of its nets where none are given."""
+    """Default optimiser steps of its nets."""
 
 
 def _option(row: dict[str, Any]) -> Option:
@@ -123,7 +123,7 @@ def options() -> tuple[Option, ...]:
 
 @cache
 def detectors() -> dict[str, Detector]:
-    """Every detector, by its name."""
+    """Every detector by name."""
     return {row["name"]: Detector(**row) for row in json.loads(_genias.detectors())}
 
 

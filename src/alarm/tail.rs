@@ -1,41 +1,42 @@
 //! Scores of normal rows -> probability of a score at least as high.
 //!
-//! Scores of neighbouring rows are alike, so n rows are fewer than n independent ones. The extremal
-//! index theta (Ferro & Segers, JRSS B 2003) is one over the mean number of rows of an excursion: n rows
-//! count as theta n. Up to a high quantile u the p-value is conformal with that number,
-//! p(s) = (1 + theta n F(s)) / (1 + theta n), F the share of scores of at least s. Beyond u it is
-//! p(u) (1 + xi (s - u) / sigma)^(-1/xi), a generalised Pareto tail by probability-weighted moments
-//! (Hosking & Wallis, Technometrics 1987). xi is drawn towards 0 and raised by 1/k, k = theta times the
-//! number of scores above u: that turns an exponential tail into its predictive distribution, given a
-//! scale that is estimated from k excursions.
+//! Scores of neighbouring rows are correlated, so n rows count as fewer independent ones. The
+//! extremal index theta (Ferro & Segers, JRSS B 2003) is the inverse of the mean number of rows per
+//! excursion: n rows count as theta n. Up to a high quantile u the p-value is conformal with that
+//! number, p(s) = (1 + theta n F(s)) / (1 + theta n), with F the share of scores >= s. Beyond u it
+//! is p(u) (1 + xi (s - u) / sigma)^(-1/xi), a generalised Pareto tail fitted by
+//! probability-weighted moments (Hosking & Wallis, Technometrics 1987). xi is shrunk towards 0 and
+//! raised by 1/k, with k = theta times the number of scores above u: this turns an exponential tail
+//! into its predictive distribution, given a scale estimated from k excursions.
 
 /// Share of the scores beyond u.
 const TAIL: f64 = 0.1;
-/// xi counts as if this many excursions with an exponential tail had been seen besides.
+/// Weight of the shrinkage: xi counts as if this many excursions with an exponential tail had also
+/// been observed.
 const PRIOR: f64 = 30.0;
 /// Bounds of xi.
 const LIGHTEST: f64 = -0.3;
 const HEAVIEST: f64 = 0.3;
-/// Least scale of the tail.
+/// Minimum scale of the tail.
 const LEAST_SCALE: f64 = 1e-9;
 
-/// p-values of scores, by scores of normal rows.
+/// p-values of scores against scores of normal rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tail {
     sorted: Vec<f32>,
-    /// Number of independent scores.
+    /// Effective number of independent scores.
     effective: f64,
-    /// Where the Pareto tail begins, and p there.
+    /// Start of the Pareto tail, and p there.
     start: f64,
     p_start: f64,
     scale: f64,
     shape: f64,
-    /// Mean number of scores beyond u that belong to one excursion.
+    /// Mean number of scores beyond u per excursion.
     cluster: f64,
 }
 
 impl Tail {
-    /// From the scores of normal rows in time order. Without any, every p is 1.
+    /// Fits scores of normal rows in time order. Without any, every p is 1.
     pub(crate) fn fit(scores: &[f32]) -> Self {
         let mut sorted = scores.to_vec();
         sorted.sort_by(f32::total_cmp);
@@ -74,7 +75,7 @@ impl Tail {
         (1.0 + self.effective * share) / (1.0 + self.effective)
     }
 
-    /// The score that a normal row passes with probability `p`: where [`Tail::p`] falls below it.
+    /// The score that a normal row exceeds with probability `p`: the inverse of [`Tail::p`].
     pub(crate) fn line(&self, p: f64) -> f64 {
         if p < self.p_start {
             return self.start + self.scale * excess(p / self.p_start, self.shape);
@@ -85,13 +86,13 @@ impl Tail {
         self.sorted.get(at).map_or(self.start, |s| f64::from(*s))
     }
 
-    /// Quantile of the scores, the nearest below; 0 of none.
+    /// Quantile of the scores, the nearest below; 0 if there are none.
     pub(crate) fn quantile(&self, q: f64) -> f64 {
         let at = (q * self.sorted.len().saturating_sub(1) as f64) as usize;
         self.sorted.get(at).map_or(0.0, |s| f64::from(*s))
     }
 
-    /// Mean number of rows of an excursion beyond the line.
+    /// Mean number of rows per excursion beyond the threshold.
     pub(crate) fn cluster(&self) -> f64 {
         self.cluster
     }
@@ -110,7 +111,7 @@ fn excess(p: f64, shape: f64) -> f64 {
     if shape.abs() < 1e-9 { -p.ln() } else { (p.powf(-shape) - 1.0) / shape }
 }
 
-/// Scale and shape of a generalised Pareto tail of ascending excesses, which are worth `excursions`
+/// Scale and shape of a generalised Pareto tail, from ascending excesses that count as `excursions`
 /// independent ones.
 fn pareto(excesses: Vec<f64>, excursions: f64) -> (f64, f64) {
     let m = excesses.len() as f64;
@@ -128,8 +129,8 @@ fn pareto(excesses: Vec<f64>, excursions: f64) -> (f64, f64) {
     ((first * (1.0 - shape)).max(LEAST_SCALE), shape + 1.0 / excursions)
 }
 
-/// Of rows that pass a line (ascending): one over the mean number that belong together. Times between
-/// them are, beside those inside an excursion, exponential (Ferro & Segers, equation 4).
+/// Extremal index of the rows that exceed a threshold (ascending): the inverse of the mean number
+/// of rows per excursion. Times between excursions are exponential (Ferro & Segers, equation 4).
 fn extremal_index(rows: &[usize]) -> f64 {
     let times: Vec<f64> = rows.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
     if times.is_empty() {
@@ -150,14 +151,14 @@ mod tests {
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    /// Exponential scores, each of which stays for `stay` rows.
+    /// Exponential scores, each repeated for `stay` rows.
     fn exponential(seed: u64, rows: usize, stay: usize) -> Vec<f32> {
         let mut rng = Rng::new(seed, Purpose::Detector, [1, 0]);
         let draws = (0..rows / stay).map(|_| -(1.0 - rng.uniform()).ln() as f32);
         draws.flat_map(|score| std::iter::repeat_n(score, stay)).collect()
     }
 
-    /// Mean over seeds of the probability with which an exponential score passes the line of `p`.
+    /// Mean over seeds of the probability that an exponential score exceeds the threshold of `p`.
     fn realised(p: f64, rows: usize, stay: usize) -> f64 {
         let passes = |seed| (-Tail::fit(&exponential(seed, rows, stay)).line(p)).exp();
         (0..200).map(passes).sum::<f64>() / 200.0
@@ -184,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Less is known from fewer excursions: the line is higher.
+    /// Fewer excursions raise the threshold.
     #[test]
     fn a_short_series_has_a_wide_tail() {
         let mean = |rows| {

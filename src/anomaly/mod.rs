@@ -1,4 +1,4 @@
-//! Anomalies: what they are, where they go, how they are spliced in.
+//! Anomalies: their sources, their places, and how they are spliced into the input.
 
 pub(crate) mod blend;
 pub(crate) mod change;

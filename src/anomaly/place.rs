@@ -1,4 +1,4 @@
-//! Where anomalies go: non-overlapping segments of the clean rows.
+//! Placement of anomalies: non-overlapping segments of the clean rows.
 
 use std::ops::Range;
 
@@ -112,17 +112,17 @@ pub(crate) fn common(runs: &[Range<usize>], others: &[Range<usize>]) -> Vec<Rang
     runs.iter().flat_map(within).collect()
 }
 
-/// Places segments of these lengths in `runs`, without overlap and with at least one row between two
-/// of them in a run. Returned in time order, each with its position in `lengths`; where not all fit,
-/// the error is the number of those that do.
+/// Places segments of these lengths in `runs` without overlap, with at least one row between two of
+/// them. Returns them in time order, each with its position in `lengths`. If not all fit, the error
+/// is the number of those that do.
 pub(crate) fn place_lengths(
     runs: &[Range<usize>],
     lengths: &[usize],
     rng: &mut Rng,
 ) -> std::result::Result<Vec<(Range<usize>, usize)>, usize> {
     let mut room: Vec<Room> = runs.iter().map(Room::new).collect();
-    // Long ones first, each into a run drawn by its free rows: a short one fits where a long
-    // one no longer does.
+    // Long segments first, since short ones still fit later. A run is drawn with a probability that
+    // grows with its free rows.
     let mut by_size: Vec<usize> = (0..lengths.len()).collect();
     by_size.sort_by_key(|&number| std::cmp::Reverse(lengths[number]));
     for (placed, &number) in by_size.iter().enumerate() {
@@ -161,13 +161,13 @@ pub(crate) fn draw_lengths(target: f64, mut draw: impl FnMut() -> usize) -> Vec<
     lengths
 }
 
-/// A run and the segments that it takes.
+/// A run and the segments placed in it.
 struct Room {
     run: Range<usize>,
-    /// Rows left, counting one spare row behind the run, so that n segments with n separating
-    /// rows fit exactly.
+    /// Free rows, including one spare row after the run, so that n segments with n separating rows
+    /// fit exactly.
     free: usize,
-    /// Positions of the segments among all lengths.
+    /// Positions of the segments in the list of lengths.
     taken: Vec<usize>,
 }
 
@@ -181,7 +181,7 @@ impl Room {
         self.taken.push(number);
     }
 
-    /// Random order and random gaps, each division of the free rows as likely as any other.
+    /// Random order and random gaps; every division of the free rows is equally likely.
     fn lay_out(mut self, lengths: &[usize], rng: &mut Rng) -> Vec<(Range<usize>, usize)> {
         rng.shuffle(&mut self.taken);
         let mut cuts: Vec<usize> = self.taken.iter().map(|_| rng.below(self.free + 1)).collect();

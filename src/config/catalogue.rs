@@ -20,11 +20,12 @@ use super::table::{
 };
 use crate::error::{Error, Result};
 
-/// Options of a call that are in no configuration: `max_gap` is for the caller, who cuts rows into series.
+/// Options of a call that no configuration holds: the caller uses `max_gap` to cut rows into
+/// series.
 pub(super) const CALL: &[OptionSpec] = &[
     OptionSpec::new(
         "preset",
-        "Values for every option that is not given.",
+        "Defaults of the options that are not given.",
         "model and training",
         FITS,
         Preset::SHAPE,
@@ -40,7 +41,7 @@ pub(super) const CALL: &[OptionSpec] = &[
     ),
     OptionSpec::new(
         "on_error",
-        "What a group that fails gives: an error of the call, or nulls and a warning.",
+        "Result of a group that fails: an error of the call, or nulls and a warning.",
         "model and training",
         ALL,
         OnError::SHAPE,
@@ -49,11 +50,11 @@ pub(super) const CALL: &[OptionSpec] = &[
 ];
 
 words! {
-    /// What a group that fails gives.
+    /// Result of a group that fails.
     pub enum OnError {
-        /// An error of the whole call.
+        /// The whole call fails.
         Raise = "raise",
-        /// Nulls in its rows, and a warning.
+        /// Its rows are null, and a warning is issued.
         Null = "null",
     }
 }
@@ -111,7 +112,7 @@ fn add_own<T: Config>(rows: &mut Vec<OptionRow>) -> Result<()> {
     Ok(())
 }
 
-/// What every option is where it is not given, but for those of `inject`.
+/// Default of every option except those of `inject`.
 fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     let mut values = to_map(&ScoreConfig::default())?;
     values.append(&mut to_map(&AlarmConfig::default())?);
@@ -124,7 +125,7 @@ fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     Ok(values)
 }
 
-/// Refuses options that `verb` does not take.
+/// Rejects options that `verb` does not take.
 ///
 /// # Errors
 /// [`Error::UnknownOption`], or [`Error::Parameter`] for an option of other verbs.
@@ -134,7 +135,7 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
         match named.first() {
             None => return Err(unknown(verb, name)),
             Some(option) if named.iter().any(|option| option.verbs().contains(&verb)) => {
-                // What is in no configuration has no other place where its words are checked.
+                // Words of other options are checked when their configuration is parsed.
                 if CALL.iter().any(|call| call.name == option.name) && !option.knows(value) {
                     return Err(option.refuse_given(value));
                 }
@@ -148,7 +149,7 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
     Ok(())
 }
 
-/// What to do about an option of other verbs.
+/// Message for an option of other verbs.
 fn foreign<'a>(verb: &str, name: &str, users: impl Iterator<Item = &'a &'a str>) -> String {
     let own =
         if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };

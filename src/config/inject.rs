@@ -15,44 +15,44 @@ use super::table::{
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
-/// Share of the rows that is hit where neither `contamination` nor `count` is given.
+/// Share of the rows in anomalies if neither `contamination` nor `count` is given.
 const CONTAMINATION: f64 = 0.1;
-/// The topic of its options.
+/// Name of the group of its options.
 pub(super) const INJECT: &str = "inject";
-/// Largest factor, and one over the smallest.
+/// Largest factor; its inverse is the smallest.
 const FACTOR: f64 = 1000.0;
 
 words! {
     /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
     pub enum Kind {
-        /// Spikes: each row is thrown away from the mean by the strength.
+        /// Spikes: moves each row away from the mean by the strength.
         Global = "global" | "spike",
-        /// Each row goes to the other side of its local mean (10 rows either way), `strength` local
-        /// deviations from it.
+        /// Moves each row to the other side of its local mean (10 rows either way), `strength`
+        /// local standard deviations from it.
         Contextual = "contextual",
-        /// The series runs on `factor` times as fast.
+        /// Continues the series `factor` times as fast.
         Seasonal = "seasonal" | "tempo",
-        /// A slope is added, which ends with the segment; its root mean square is the strength.
+        /// Adds a slope that ends with the segment; its root mean square is the strength.
         Trend = "trend" | "ramp",
-        /// Another shape, or a flat line, over the range of the segment.
+        /// Replaces the segment by another shape, or a constant, over the same range.
         Shapelet = "shapelet",
-        /// Distances from the segment's mean are multiplied by `factor`.
+        /// Multiplies distances from the segment's mean by `factor`.
         Amplitude = "amplitude" | "scale",
-        /// One row goes `strength` beyond the extremes around it.
+        /// Moves one row `strength` beyond the extremes around it.
         Extremum = "extremum",
-        /// The segment's own rows are run through `factor` times as fast, to and fro.
+        /// Reads the segment's own rows `factor` times as fast, reflected at its ends.
         Frequency = "frequency",
-        /// A shift by the strength.
+        /// Shifts the segment by the strength.
         Mean = "mean" | "level-shift",
-        /// The shape is distorted by an arc tangent of steepness `factor`: flanks steep, crests flat.
+        /// Distorts the shape by an arc tangent of steepness `factor`: steep flanks, flat crests.
         Pattern = "pattern",
-        /// The values of `shift` rows earlier or later.
+        /// Replaces the segment by the values `shift` rows earlier or later.
         PatternShift = "pattern-shift" | "phase",
-        /// A flat line at a level within the range around it.
+        /// Replaces the segment by a constant within the range around it.
         Platform = "platform" | "flat-line",
-        /// White noise is added; its root mean square is the strength.
+        /// Adds white noise; its root mean square is the strength.
         Variance = "variance" | "noise-burst",
-        /// The feature is mirrored at its mean: its correlations with the others change sign.
+        /// Mirrors the feature at its mean: its correlations with the others change sign.
         ModeCorrelation = "mode-correlation" | "correlation-break",
         /// A hump that rises and falls back; its root mean square is the strength.
         Pulse = "pulse",
@@ -73,12 +73,12 @@ impl Kind {
     /// The five kinds that CARLA trains on.
     pub const CARLA: [Self; 5] =
         [Self::Global, Self::Contextual, Self::Seasonal, Self::Trend, Self::Shapelet];
-    /// Whether it hits single rows.
+    /// Whether it changes single rows.
     pub(crate) fn is_point(self) -> bool {
         matches!(self, Self::Global | Self::Contextual | Self::Extremum)
     }
 
-    /// Shortest and longest segment where none is given.
+    /// Shortest and longest default length.
     pub(crate) fn length(self) -> (usize, usize) {
         match self {
             Self::Extremum => (1, 1),
@@ -87,8 +87,8 @@ impl Kind {
         }
     }
 
-    /// Range of the strength where none is given: what the kind is made of, or the shift that stands
-    /// in for it where there is nothing to change.
+    /// Default range of the strength: of the kind itself, or of the shift that replaces it where
+    /// the kind has no effect.
     pub(crate) fn strength(self) -> (f64, f64) {
         match self {
             Self::Global => (3.0, 8.0),
@@ -98,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// Range of the factor where none is given.
+    /// Default range of the factor.
     pub(crate) fn factor(self) -> (f64, f64) {
         match self {
             Self::Pattern => (5.0, 20.0),
@@ -121,13 +121,13 @@ impl Kind {
         )
     }
 
-    /// Whether one over the factor is the same kind the other way: slower, smaller.
+    /// Whether the inverse factor is the same kind in the opposite direction: slower, smaller.
     pub(crate) fn inverts(self) -> bool {
         matches!(self, Self::Seasonal | Self::Frequency | Self::Amplitude)
     }
 }
 
-/// Ranges that amounts are drawn from; `None`: the kind's own.
+/// Ranges of the amounts; `None` for the defaults of the kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ranges {
     pub strength: Option<OneOrRange<f64>>,
@@ -170,7 +170,7 @@ impl Serialize for NamedKind {
     }
 }
 
-/// Kinds to choose from: a name, or a list of names.
+/// One kind or a list of kinds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kinds(pub Vec<NamedKind>);
 
@@ -224,15 +224,16 @@ const SIZED: &[&str] =
     &["global", "contextual", "trend", "extremum", "mean", "variance", "pulse", "walk"];
 
 options! {
-    /// Which classical anomalies are injected, how many, and how strong they are.
+    /// Which classical anomalies are injected, how many, and how strong.
     ///
-    /// Amounts that are ranges are drawn log-uniformly, once per anomaly. What no chosen kind uses is
-    /// refused. Deviations are those of the feature over the clean rows of the series.
+    /// Amounts given as ranges are drawn log-uniformly, once per anomaly. Options that no chosen
+    /// kind uses are rejected. Standard deviations are those of the feature over the clean rows of
+    /// the series.
     pub struct InjectConfig of INJECT, for INJECTS;
 
-    /// Kinds of anomalies, each as often as the others to within one.
+    /// Kinds of anomalies, in equal numbers to within one.
     kind: Kinds = Kinds::from(&Kind::CARLA[..]) => any();
-    /// Share of the rows of a series inside anomalies; the last of these is shortened to meet it.
+    /// Share of the rows of a series in anomalies; the last anomaly is shortened to meet it.
     contamination: Option<f64> = None => between(0.0, 1.0)
         .above_low()
         .auto("0.1, unless `count` or `total` is given");
@@ -240,44 +241,44 @@ options! {
     count: Option<usize> = None => at_least(1.0);
     /// Number of anomalies over all series of a frame, instead of `contamination`.
     total: Option<usize> = None => at_least(1.0);
-    /// Rows of an anomaly, uniform in a range; `extremum` always takes one.
+    /// Rows of an anomaly, uniform in a range; always one for `extremum`.
     length: Option<OneOrRange<usize>> = None => at_least(1.0)
         .auto("1 to 3 for `global` and `contextual`, else 16 to 128, or less in a short series");
-    /// How long an anomaly lasts, instead of `length`: rows, or a time such as "2h".
+    /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
     duration: Option<OneOrRange<Span>> = None => any();
-    /// Size of an anomaly in standard deviations of the feature; of `contextual` in local deviations.
+    /// Size of an anomaly in standard deviations of the feature; for `contextual` in local ones.
     strength: Option<OneOrRange<f64>> = None => above(0.0)
-        .auto("the kind's own range")
+        .auto("depends on the kind")
         .when("kind", SIZED);
     /// Size of an anomaly in the unit of the feature, instead of `strength`.
     size: Option<OneOrRange<f64>> = None => above(0.0).when("kind", SIZED);
-    /// Which way values go.
+    /// Direction of the change.
     direction: Option<Way> = None => any()
         .auto("\"both\"")
         .when("kind", &["global", "extremum", "mean", "trend", "pulse"]);
-    /// The only features that anomalies hit.
+    /// Features that anomalies may change.
     hit: Option<Names> = None => any().auto("all");
-    /// Factor of tempo (`seasonal`, `frequency`) or `amplitude`, or steepness of `pattern`.
+    /// Factor of the tempo (`seasonal`, `frequency`) or the `amplitude`, or steepness of `pattern`.
     factor: Option<OneOrRange<f64>> = None => above(0.0)
-        .auto("1.5 to 4, or one over that; 5 to 20 for `pattern`")
+        .auto("1.5 to 4 or its inverse; 5 to 20 for `pattern`")
         .when("kind", &["seasonal", "amplitude", "frequency", "pattern"]);
-    /// Rows by which `pattern-shift` moves the phase.
+    /// Rows by which `pattern-shift` shifts the phase.
     shift: Option<OneOrRange<usize>> = None => between(1.0, MAX_WINDOW as f64)
         .auto("an eighth to half of the anomaly")
         .when("kind", &["pattern-shift"]);
-    /// Largest share of the features that one anomaly hits; it hits at least one.
+    /// Largest share of the features that an anomaly changes; it changes at least one.
     feature_share: f64 = 1.0 => between(0.0, 1.0).above_low();
-    /// Whether anomalies may also hit features that are constant over the clean rows, which then make
-    /// a step. Where all are, they always do.
+    /// Whether anomalies may also change features that are constant over the clean rows, by a step;
+    /// they always do if all features are constant.
     hit_constant: bool = false => any();
-    /// What features can take: as their clean rows show, or as it is said for some of them.
+    /// Values that features can take: learned from their clean rows, or given for some features.
     domain: Domains = Domains::Learned => any();
-    /// Seed of everything random.
+    /// Random seed.
     seed: u64 = 0 => at_least(0.0);
 }
 
 impl InjectConfig {
-    /// Checks every range, and that some chosen kind uses every amount that is given.
+    /// Checks every range, and that a chosen kind uses every given amount.
     ///
     /// # Errors
     /// [`Error::Parameter`].
@@ -291,8 +292,7 @@ impl InjectConfig {
         one_of("size", self.size, "strength", self.strength.is_some())?;
         let odd = |(low, high)| (low, high) == (1.0, 1.0) || low < 1.0 / FACTOR || high > FACTOR;
         if let Some(factor) = self.factor.filter(|factor| odd(factor.bounds())) {
-            let allowed =
-                format!("within 1/{FACTOR} to {FACTOR}, and not 1, which changes nothing");
+            let allowed = format!("within 1/{FACTOR} to {FACTOR}, and not 1, which has no effect");
             return Err(Error::parameter("factor", factor, allowed));
         }
         let given = to_map(self)?;
@@ -302,7 +302,7 @@ impl InjectConfig {
         refuse_unused(Self::OPTIONS, &given, &chosen)
     }
 
-    /// What asks for the number of anomalies: the option and its value.
+    /// The option that sets the number of anomalies, and its value.
     pub(crate) fn asked(&self) -> (&'static str, f64) {
         match (self.count, self.total) {
             (Some(count), _) => ("count", count as f64),

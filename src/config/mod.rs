@@ -1,7 +1,7 @@
-//! Every option of the product: names, defaults, presets, ranges.
+//! All options: names, defaults, presets, ranges.
 //!
-//! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
-//! flat map of them, as the plugin receives it, over the values of a [`Preset`].
+//! Names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a flat
+//! map of options, as the plugin receives it, over the values of a [`Preset`].
 
 mod alarm;
 mod catalogue;

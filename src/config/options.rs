@@ -17,20 +17,20 @@ use super::sensitivity::SensitivityConfig;
 use super::table::{Config, TRIES};
 use crate::error::{Error, Result};
 
-/// All options of one call, from the flat map that a user gave.
+/// All options of one call, from the flat map of the user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// How a model is fitted where the call has none.
+    /// How a model is fitted if the call has none.
     pub fit: FitConfig,
-    /// How anomalies are made.
+    /// How anomalies are generated.
     pub generate: GenerateConfig,
-    /// Which detector a fit trains, and how.
+    /// The detector that a fit trains, and its training.
     pub detect: DetectConfig,
     /// How rows are scored.
     pub score: ScoreConfig,
     /// Threshold of `label`.
     pub threshold: Threshold,
-    /// What an alarm is.
+    /// When a row belongs to an alarm.
     pub alarm: AlarmConfig,
     /// Which anomalies are tried.
     pub sensitivity: SensitivityConfig,
@@ -58,7 +58,7 @@ impl Options {
             sensitivity: over(&SensitivityConfig::default(), own)?,
         };
         if options.score.per_feature && options.score.detector.is_none() {
-            // What has a score per feature needs no training.
+            // Detectors with a score per feature need no training.
             options.detect.detector = DetectorKind::Reconstruction;
         }
         options.validate()?;
@@ -73,7 +73,7 @@ impl Options {
         self.alarm.validate()?;
         self.sensitivity.validate()?;
         self.threshold.check(&self.alarm)?;
-        // A model that is given may have a larger window, so `length` is checked against it later.
+        // A given model may have a larger window: `length` is checked against it later.
         self.generate.validate(MAX_WINDOW)
     }
 }
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// The first verb that takes all of these.
+    /// The first verb that takes all of these options.
     fn verb_of(given: &Map<String, Value>) -> &'static str {
         let verbs = ["label", "generate", "score", "pairs"].into_iter();
         verbs.clone().find(|verb| refuse_foreign(verb, given).is_ok()).unwrap_or("label")

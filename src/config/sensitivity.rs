@@ -60,13 +60,13 @@ options! {
     kind: Kinds = Kinds::from(&TRIED[..]).in_plain_words() => any();
     /// Strengths that are tried, in standard deviations of the feature in training.
     strength: Many<f64> = Many(STRENGTHS.to_vec()) => above(0.0);
-    /// How long anomalies last: rows, or times such as "1h".
+    /// Durations of anomalies: rows, or times such as "1h".
     duration: Many<Span> = Many(vec![Span::Rows(ROWS)]) => any();
     /// Tries of every anomaly, each at another place.
     tries: usize = 4 => between(1.0, MOST);
-    /// Which way values go.
+    /// Direction of the change.
     direction: Option<Way> = None => any().auto("\"both\"");
-    /// The only features that are tried.
+    /// Features that are tried.
     hit: Option<Names> = None => any().auto("all that vary in training");
     /// What features can take: as their training rows show, or as it is said for some of them.
     domain: Domains = Domains::Learned => any();

@@ -14,30 +14,30 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
 
-/// Share of a row, in units of the largest in its run, from which it belongs to an alarm.
+/// Minimum share of a row in an alarm, in units of the largest share in its run.
 const PART: f64 = 0.6;
 
-/// What `label` and `alarms` find in a series.
+/// Results of `label` and `alarms` for a series.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Score of every row.
     pub scores: Vec<Option<f32>>,
-    /// Probability that a normal row scores as high.
+    /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
-    /// Whether every row lies in an alarm; `None` where there is no score.
+    /// Whether every row lies in an alarm; `None` without a score.
     pub labels: Vec<Option<bool>>,
     /// The alarms, in time order.
     pub alarms: Vec<Alarm>,
-    /// What the next rows of the series are to be compared with.
+    /// The reference for the next rows of the series.
     pub reference: Reference,
 }
 
 impl Detectors {
-    /// The alarms of a series, and what comes with them.
+    /// The alarms of a series, with labels and p-values.
     ///
     /// # Errors
-    /// As [`Detectors::score`], and [`crate::Error::Parameter`] for a detector without thresholds, and for
-    /// `alarms_per_day` where times are not known.
+    /// As [`Detectors::score`], and [`crate::Error::Parameter`] for a detector without thresholds,
+    /// or for `alarms_per_day` without times.
     pub(crate) fn alarms(
         &self,
         generator: &Generator,
@@ -57,7 +57,7 @@ impl Detectors {
         Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
 
-    /// p-values of the rows of a series, and nothing else of [`Detectors::alarms`].
+    /// The p-values of [`Detectors::alarms`] only.
     pub(crate) fn p_values(
         &self,
         generator: &Generator,
@@ -76,7 +76,7 @@ impl Detectors {
         Ok(reference.follow(&distances(kind, &scores), &rule).p)
     }
 
-    /// Scores of normal rows that those of a detector are compared with.
+    /// Reference scores of normal rows for a detector.
     fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
         self.calibrations.get(&kind)?.reference.as_ref()
     }
@@ -213,13 +213,13 @@ impl<'a> Labeller<'a> {
     }
 }
 
-/// What the scores of rows are compared with normal rows by.
+/// Distances of rows from normal rows, from their scores.
 fn distances(kind: DetectorKind, scores: &[Option<f32>]) -> Vec<Option<f32>> {
     let spec = spec(kind);
     scores.iter().map(|score| score.map(|score| spec.distance(score))).collect()
 }
 
-/// An alarm of some rows, as scores and p-values say it.
+/// An alarm of some rows, from scores and p-values only.
 fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
     let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
     let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
@@ -235,7 +235,7 @@ fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<
     }
 }
 
-/// Of the alarms of a run that goes on, only the last one does.
+/// Of the alarms of a run that continues, only the last one continues.
 fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
     if let Some((_, ended)) = alarms.split_last_mut() {
         ended.iter_mut().for_each(|alarm| alarm.open = false);
@@ -243,7 +243,7 @@ fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
     alarms
 }
 
-/// From the first to the last row of `run` that takes part in what its windows differ by.
+/// From the first to the last row of `run` with a sufficient share in the distances of its windows.
 fn taking_part(
     scores: &[Option<f32>],
     end: &dyn Fn(usize) -> f64,

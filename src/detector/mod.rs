@@ -1,9 +1,9 @@
 //! A score per row, higher = more anomalous.
 //!
-//! A [`Detector`] gives every row of a window a score; [`crate::Model::score_with`] puts the windows that
-//! cover a row together. [`crate::Model::fit_detector`] trains one on the normal windows of a series
-//! against windows with generated anomalies (`negatives`), and calibrates its thresholds on held-out
-//! windows (`threshold`). No label is looked at.
+//! A [`Detector`] gives every row of a window a score; [`crate::Model::score_with`] combines the
+//! windows that cover a row. [`crate::Model::fit_detector`] trains a detector on the normal windows
+//! of a series against windows with generated anomalies (`negatives`), and calibrates its
+//! thresholds on held-out windows (`threshold`). Labels are not used.
 
 mod collection;
 mod evidence;

@@ -7,23 +7,24 @@ use crate::error::Result;
 /// Scores the rows of windows.
 pub trait Detector: Sync + Send {
     /// Scores of the rows of windows [B, W, D] (every feature in its own scale, see
-    /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more anomalous.
+    /// [`crate::data::normalise::Normaliser::apply_all`]): [B * W] finite values, higher = more
+    /// anomalous.
     ///
     /// # Errors
-    /// When the shape does not fit the detector.
+    /// If the shape does not fit the detector.
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>>;
 
-    /// What each feature adds to the score of each row: [B * W * D] values >= 0; `None` for a detector
-    /// that cannot tell features apart.
+    /// Contribution of each feature to the score of each row: [B * W * D] values >= 0; `None` for a
+    /// detector without scores per feature.
     ///
     /// # Errors
-    /// When the shape does not fit the detector.
+    /// If the shape does not fit the detector.
     fn features(&self, _windows: &Tensor) -> Result<Option<Vec<f32>>> {
         Ok(None)
     }
 }
 
-/// The mean of several.
+/// The mean of several detectors.
 impl<N: Detector> Detector for Vec<N> {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
         let mut sums = vec![0f32; windows.dim(0)? * windows.dim(1)?];

@@ -1,4 +1,4 @@
-//! Changes that are blended into the series around them.
+//! Blends changes into the series.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use crate::anomaly::change::Change;
 use crate::config::{Form, Way};
 use crate::stats::rms;
 
-/// What is left of the largest step when values are rounded to 32 bits.
+/// Safety factor for the largest step, against rounding to 32 bits.
 const ROUNDED: f64 = 0.999;
 
 impl Drawer<'_> {
-    /// The change of a feature with its ends blended, of the size that is asked for.
+    /// The change of a feature with blended ends and the requested size.
     pub(super) fn blended(
         &self,
         segment: &Range<usize>,
@@ -31,8 +31,8 @@ impl Drawer<'_> {
         Change { feature, delta }
     }
 
-    /// The changes of the features that an anomaly does not hit, the most deviating first. Only
-    /// counters can hold back all of an anomaly; without one there is no need of them.
+    /// Changes of the features that an anomaly does not hit, in descending deviation. Only counters
+    /// can block all changes of an anomaly; without a counter, this is empty.
     pub(super) fn spare(
         &self,
         share: &Share<'_>,
@@ -86,7 +86,7 @@ impl Drawer<'_> {
         rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
     }
 
-    /// Largest step that an end may make.
+    /// Largest step allowed at an end.
     pub(super) fn step(&self, d: usize) -> f32 {
         (ROUNDED * self.generator.normal_range.step[d]) as f32
     }

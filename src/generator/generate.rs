@@ -1,4 +1,4 @@
-//! Anomalies in place of selected rows, or as pairs of windows.
+//! Generates anomalies in place, or as pairs of windows.
 
 use std::ops::Range;
 
@@ -25,33 +25,33 @@ use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
 
-/// Shares of anomalies that are in memory at a time.
+/// Shares of anomalies in memory at once.
 const SHARES: usize = 8;
 
-/// What one anomaly changes, and how it came of the model.
+/// The changes of one anomaly, and how the model generated it.
 #[derive(Default)]
 struct Made {
     hits: Vec<Hit>,
     kind: GeneratedKind,
-    /// Number of the cluster that it is most like.
+    /// Number of the most similar cluster.
     cluster: Option<u32>,
     origin: Option<Origin>,
-    /// The strength asked for.
+    /// The requested strength.
     asked: Option<f64>,
-    /// Changes of the features that it does not hit, for where none of these can show it.
+    /// Changes of other features, used if the hit ones cannot show the anomaly.
     spare: Vec<Hit>,
 }
 
-/// A change in z-scores of live features, or in units of `height` of constant ones.
+/// A change in z-scores of a live feature, or a pulse of `height` on a constant one.
 enum Hit {
     Live { change: Change, wish: Wish },
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
 /// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
-/// nor where windows hold more nulls than the model allows. Nulls inside an anomaly stay.
+/// nor in windows with more nulls than the model allows. Nulls inside an anomaly stay null.
 ///
-/// The positions and shapes depend on the seed and the content of the series only.
+/// Positions and shapes only depend on the seed and the content of the series.
 ///
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
@@ -150,11 +150,11 @@ pub(crate) fn generate_at(
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
 
-/// A pair of windows at every `window_stride` rows: as it is, and with an anomaly of `length` rows at
-/// a random place in it.
+/// Pairs of windows, one every `window_stride` rows: the window, and the same with an anomaly of
+/// `length` rows at a random place.
 ///
 /// # Errors
-/// As [`generate`], but for [`Error::DoesNotFit`].
+/// As [`generate`], except [`Error::DoesNotFit`].
 pub(crate) fn pairs(
     generator: &Generator,
     series: &Series<'_>,
@@ -191,7 +191,7 @@ pub(crate) fn pairs(
     Ok(sites.into_iter().zip(made).enumerate().map(pair).collect())
 }
 
-/// Whether there is a correlation to break.
+/// Checks that the features have a correlation to break.
 fn check_correlation(generator: &Generator) -> Result<()> {
     if generator.normaliser.features.len() < 2 {
         let allowed = "used with two features or more";
@@ -205,18 +205,18 @@ fn check_correlation(generator: &Generator) -> Result<()> {
     Err(Error::NoCorrelation { strongest, least: PARTNERS })
 }
 
-/// Makes the anomalies of one series.
+/// Generates the anomalies of one series.
 struct Maker<'a> {
     generator: &'a Generator,
     series: &'a Series<'a>,
     config: &'a GenerateConfig,
-    /// What every feature can take.
+    /// The domain of every feature.
     domains: Vec<FeatureDomain>,
     /// Positions of the live features.
     live: Vec<usize>,
-    /// Positions of the constant ones.
+    /// Positions of the constant features.
     constant: Vec<usize>,
-    /// `None` where no feature is live.
+    /// `None` if no feature is live.
     drawer: Option<Drawer<'a>>,
 }
 
@@ -269,7 +269,7 @@ impl<'a> Maker<'a> {
         Ok(Self { generator, series, config, domains, live, constant, drawer })
     }
 
-    /// What the anomaly at each site changes.
+    /// The changes of the anomaly at each site.
     fn made(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<Made>> {
         let [key, _] = self.series.stream_key();
         let mut made = Vec::with_capacity(sites.len());
@@ -292,7 +292,7 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// The same for one share of sites.
+    /// The changes at one share of sites.
     fn share(&self, sites: &[Site], first: u64, streams: &mut [Rng]) -> Result<Vec<Made>> {
         let mut made: Vec<Made> = match &self.drawer {
             None => sites.iter().map(|_| Made::default()).collect(),
@@ -311,7 +311,7 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// An anomaly with its kind, and with its cluster where it is not deformed.
+    /// An anomaly with its kind, and with its cluster unless it is deformed.
     fn named(&self, drawn: Drawn) -> Made {
         if let Some(deformation) = drawn.deformation {
             return Made { kind: deformation.kind(), ..Made::from(drawn) };
@@ -326,7 +326,7 @@ impl<'a> Maker<'a> {
         Made { kind, cluster: Some(self.generator.kinds.of(&found)), ..Made::from(drawn) }
     }
 
-    /// A pulse on one to three of the features that were constant in training.
+    /// A pulse on one to three of the features that are constant in training.
     fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
         let mut chosen = constants(&self.constant, rng);
         chosen.sort_unstable();
@@ -340,7 +340,7 @@ impl<'a> Maker<'a> {
         chosen.into_iter().map(hit).collect()
     }
 
-    /// The new values of an anomaly, in input units; `number` names its random stream.
+    /// The new values of an anomaly, in input units; `number` keys its random stream.
     fn anomaly(&self, rows: Range<usize>, made: &Made, number: usize) -> Anomaly {
         let [key, _] = self.series.stream_key();
         let rng = &mut Rng::new(self.config.seed, Purpose::Dither, [key, number as u64]);
@@ -356,7 +356,7 @@ impl<'a> Maker<'a> {
         Anomaly { kind, rows, values, strength, asked, unable, cluster, origin }
     }
 
-    /// What becomes of one feature.
+    /// The new values of one feature.
     fn wanted(&self, rows: &Range<usize>, hit: &Hit) -> Wanted {
         let (feature, delta, unit, wish) = match hit {
             Hit::Live { change, wish } => {
@@ -390,7 +390,7 @@ impl From<Drawn> for Made {
     }
 }
 
-/// Shortest and longest anomaly; with the length-driven patch any length up to the window.
+/// Shortest and longest anomaly; any length up to the window for the patch "length".
 ///
 /// # Errors
 /// [`Error::Parameter`] for a `duration` beyond it.
@@ -408,7 +408,7 @@ fn lengths(config: &GenerateConfig, window: usize, per_day: Option<f64>) -> Resu
     }
 }
 
-/// A window, drawn from those of the segment's run that contain it.
+/// A window for a segment, chosen at random among those of its run that contain it.
 fn site(segment: Range<usize>, runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<Site> {
     let run = runs.iter().find(|run| run.start <= segment.start && segment.end <= run.end)?;
     let low = run.start.max(segment.end.saturating_sub(size));

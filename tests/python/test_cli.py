@@ -323,7 +323,7 @@ def test_plot_writes_a_picture_or_names_the_extra(data, tmp_path):
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert "exists" in genias(*given, tmp_path / "scores.svg", code=1)
     error = genias("plot", "history", data / "models.parquet", "x.svg", "--bins", "3", code=2)
-    assert "--bins is no option of `plot history`" in error
+    assert "--bins is not an option of `plot history`" in error
     host = ["--where", "host = 'h1'", "--order-by", "t"]
     genias("plot", "series", data / "labelled.parquet", tmp_path / "series.svg", *host)
     assert hidden(tmp_path) == []
@@ -353,12 +353,12 @@ def test_latent_map_takes_the_model_of_the_series(data, tmp_path):
 
     latent = ["plot", "latent", rows, tmp_path / "no.svg"]
     assert "needs --models" in genias(*latent, *given, code=2)
-    assert "3 series; choose one" in genias(*latent, *given, "--models", models, code=1)
+    assert "3 series; select one" in genias(*latent, *given, "--models", models, code=1)
     assert "one model, without keys" in genias(*latent, *given, *one, code=1)
     error = genias(*latent, "--by", "rack", "--models", models, code=1)
     assert "no column 'rack'" in error
     error = genias("plot", "pairs", rows, tmp_path / "no.svg", "--by", "host", code=2)
-    assert "--by is no option of `plot pairs`" in error
+    assert "--by is not an option of `plot pairs`" in error
     genias("plot", "series", rows, tmp_path / "all.svg", "--by", "host", "--order-by", "t")
     assert (tmp_path / "all.svg").read_text().startswith("<svg")
 

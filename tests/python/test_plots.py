@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import polars_genias as pg
 from conftest import FAST
 
+pytestmark = pytest.mark.once
+
 alt = pytest.importorskip("altair")
 plots = pytest.importorskip("polars_genias.plots")
 thin_module = pytest.importorskip("polars_genias.plots._thin")

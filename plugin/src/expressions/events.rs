@@ -1,5 +1,5 @@
-//! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
-//! same rows with the same options; with group keys, after the keys.
+//! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` places
+//! in the same rows with the same options; with group keys, after the keys.
 
 use genias::anomaly::Anomaly;
 use genias::{Options, Series as TimeSeries};
@@ -11,10 +11,10 @@ use crate::anomalies::{generated, injected};
 use crate::call::Call;
 use crate::inputs::Frame;
 
-/// Columns in front of the times.
+/// Number of columns before the times.
 const PLACE: usize = 3;
 
-/// The columns of the table, but for the keys and the times.
+/// The columns of the table, without keys and times.
 fn fields() -> [(&'static str, DataType); 13] {
     [
         ("id", DataType::UInt32),
@@ -50,7 +50,7 @@ impl Table {
         self.ids.extend(1..=anomalies.len() as u32);
         self.first.extend(anomalies.iter().map(|found| series.row(found.rows.start)));
         self.last.extend(anomalies.iter().map(|found| series.row(found.rows.end - 1)));
-        // The table holds no values.
+        // The table does not use the values.
         anomalies.iter_mut().for_each(|found| found.values.iter_mut().for_each(|v| v.1 = vec![]));
         self.anomalies.extend(anomalies);
     }

@@ -1,4 +1,4 @@
-//! `generate(...)`: the rows with anomalies in them, labels, ids, kinds, strengths and masks.
+//! `generate(...)`: the rows with anomalies, and their labels, ids, kinds, strengths and masks.
 
 use genias::anomaly::Synthetic;
 use polars::prelude::*;

@@ -1,4 +1,5 @@
-//! `inject(...)`: the rows with classical anomalies in them, labels, ids, kinds, strengths and masks.
+//! `inject(...)`: the rows with classical anomalies, and their labels, ids, kinds, strengths and
+//! masks.
 
 use genias::anomaly::Synthetic;
 use genias::Options;

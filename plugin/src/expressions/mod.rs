@@ -34,8 +34,8 @@ fn feature_fields(inputs: &[Field]) -> PolarsResult<Vec<Field>> {
     Ok(fields)
 }
 
-/// The group keys, which are the last arguments, in front of the fields of a result whose rows are
-/// not the input's; `None` without keys.
+/// Prepends the group keys (the last arguments) to the fields of a result that does not have the
+/// rows of the input; `None` without keys.
 fn with_keys(inputs: &[Field], call: &Call, fields: Vec<Field>) -> PolarsResult<Option<Field>> {
     let by = call.inputs.by;
     if by == 0 {

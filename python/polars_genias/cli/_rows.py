@@ -1,4 +1,4 @@
-"""The rows that a command line names."""
+"""The input rows of a command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(sources: Sequence[_inputs.Source], given: argparse.Namespace) -> pl.Laz
 
 
 def key_types(given: argparse.Namespace) -> dict[str, pl.DataType]:
-    """The types of keys that are on the command line."""
+    """The types of keys on the command line."""
     return dict(given.key_types)
 
 
@@ -30,7 +30,7 @@ def condition(where: str | None, option: str = "where") -> pl.Expr | None:
     Raises
     ------
     UsageError
-        For what is no SQL, and for names that Polars would read as patterns.
+        For invalid SQL, and for names that Polars would read as patterns.
     """
     if where is None:
         return None

@@ -52,25 +52,29 @@ def parser(verb: str) -> _run.Parser:
     made.add_argument("output", metavar="OUTPUT", help="Parquet to write: a file, or a folder/")
     roles = _arguments.add_columns(made)
     roles.add_argument(
-        "--label", metavar="COLUMN", help="Boolean: known anomalies, neither learned nor hit"
+        "--label",
+        metavar="COLUMN",
+        help="Boolean column of known anomalies, excluded from training and generation",
     )
     if verb in ("generate", "inject", "events", "sensitivity"):
         roles.add_argument(
             "--place", metavar="SQL", help="only rows for which this holds get anomalies"
         )
     if verb in ("generate", "inject"):
-        roles.add_argument("--suffix", help="of the new value columns (_synthetic)")
+        roles.add_argument("--suffix", help="suffix of the new value columns (_synthetic)")
     elif verb in _NAMES:
-        roles.add_argument("--name", help=f"of the new column ({_NAMES[verb]})")
+        roles.add_argument("--name", help=f"name of the new column ({_NAMES[verb]})")
     made.add_argument(
         "--strict", action="store_true", help="a series without a usable window is an error"
     )
     if verb != "inject":
         made.add_argument(
-            "--models", type=Path, metavar="FILE", help="what `fit` wrote (fit one per series)"
+            "--models", type=Path, metavar="FILE", help="output of `fit` (a new model per series)"
         )
     made.add_argument(
-        "--dry-run", action="store_true", help="say what would be done and how long it takes"
+        "--dry-run",
+        action="store_true",
+        help="print the planned work and its estimated time, without writing",
     )
     _arguments.add_outputs(made)
     _arguments.add_options(made, verb)
@@ -81,7 +85,7 @@ _NAMES = {"fit": "model", "score": "anomaly_score", "label": "anomaly_label"}
 
 
 def run(given: argparse.Namespace) -> None:
-    """Call the verb, from Parquet to Parquet."""
+    """Run the verb from Parquet to Parquet."""
     verb = given.command
     options = _arguments.given_options(given, verb)
     try:
@@ -128,7 +132,7 @@ def _asked(
 def _call(
     given: argparse.Namespace, options: dict[str, Any], models: _inputs.Source | None
 ) -> Callable[..., pl.LazyFrame]:
-    """The verb with all its arguments but the rows; options may be replaced by others."""
+    """The verb with all its arguments except the rows; options can be replaced."""
     roles = {
         "features": _arguments.features(given.features),
         "by": given.by or None,
@@ -153,7 +157,7 @@ def _call(
 
 
 def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -> None:
-    """Says what was written, as read from there."""
+    """Reports the written output, from its files."""
     written = _inputs.scan(_inputs.find([str(target.path)]))
     schema = written.collect_schema()
     shields = names.shields(schema)
@@ -187,7 +191,7 @@ def _say(target: _output.Output) -> None:
 def _counts(
     given: argparse.Namespace, of: dict[str, pl.Expr], by: list[pl.Expr]
 ) -> dict[str, pl.Expr]:
-    """What a verb counts in what it wrote."""
+    """Counts of a verb in its output."""
     if given.command in ("generate", "inject"):
         hit = of["is_anomaly"]
         return {

@@ -1,8 +1,8 @@
-"""The verbs as plain functions: of a frame, or of a column.
+"""The verbs as functions of a frame or a column.
 
-Each takes a frame, and then returns a frame of the same kind, or a column (a name or an expression;
-a struct of columns for several features), and then returns an expression. The namespaces
-``.genias`` call these functions, and `polars_genias.spark` runs those of frames.
+Given a frame, a verb returns a frame of the same type. Given a column (a name or an expression; a
+struct of columns for several features), it returns an expression. The namespaces ``.genias`` call
+these functions, and `polars_genias.spark` runs those of frames.
 """
 
 from polars_genias.verbs._compare import compare

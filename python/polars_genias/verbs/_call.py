@@ -1,4 +1,4 @@
-"""What the verbs share: their arguments on the way into an expression."""
+"""Shared code of the verbs: conversion of arguments to expressions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from polars_genias._types import IntoModel
 
 Order = Union[IntoColumn, Sequence[IntoColumn], None]
-"""Columns that put the rows of an expression in time order."""
+"""Columns for the time order of an expression's rows."""
 
 
 def is_frame(data: Any) -> bool:
-    """Whether a verb is given a frame; everything else is a column."""
+    """Whether the argument is a frame; everything else is a column."""
     return not isinstance(data, (str, pl.Expr, pl.Series))
 
 
@@ -61,7 +61,7 @@ def expression(
 
 
 def either(model: Any, models: Any) -> Any:
-    """`model` and `models` are the same argument, named for one series or for several."""
+    """The given one of `model` (one series) and `models` (several series)."""
     if model is not None and models is not None:
         msg = "give `model` or `models`, not both"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""A row for each anomaly."""
+"""Tables of anomalies."""
 
 from __future__ import annotations
 
@@ -91,35 +91,34 @@ def events(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """What anomalies there are: one row for each that `generate` or `inject` makes.
+    """List anomalies: one row for each anomaly of `generate` or `inject`.
 
-    With the same rows, models, options and seed these are the anomalies of that verb.
+    With the same rows, models, options and seed, these are the anomalies of that verb.
 
     Parameters
     ----------
     data, model, models, features, by, order_by, label, where, strict
         As in `generate`.
     of
-        Whose anomalies: ``"generate"`` or ``"inject"``.
+        The verb: ``"generate"`` or ``"inject"``.
     **options
         As in that verb.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the columns `by`, ``id`` (as ``anomaly_id``), ``start`` (row of the series, in time
-        order, from 0), ``length`` (rows), per column of `order_by` ``{column}_start`` and
-        ``{column}_end`` (its values at the first and the last row), ``features`` (names of those
-        that it hits), ``strength`` (root mean square of the change over its rows and these
-        features, in standard deviations of each in training), ``asked`` (the strength that it was
-        to have, null where none was asked for), ``unable`` (names of the features that it was to
-        hit, but that cannot show it), ``kind`` (its name, as ``anomaly_kind``), ``cluster`` (number
-        of the model's cluster of anomalies that it is most like, from 1 as the most frequent; null
-        for deformations), ``psi`` (scale of the latent noise), ``distance`` (deviation of the
-        feature that deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it
-        was drawn again, since no feature passed `tau`) and ``fallback`` (whether none did at last).
-        The last five are null where no model was used. Columns: a struct of these, one row per
-        anomaly.
+        For frames: the columns `by`, ``id`` (as ``anomaly_id``), ``start`` (row of the series in
+        time order, from 0), ``length`` (rows), for each column of `order_by` ``{column}_start`` and
+        ``{column}_end`` (its values at the first and the last row), ``features`` (names of the
+        features that change), ``strength`` (root mean square of the change over its rows and these
+        features, in training standard deviations of each), ``asked`` (the requested strength, null
+        if none was requested), ``unable`` (names of chosen features whose domain cannot show the
+        anomaly), ``kind`` (as ``anomaly_kind``), ``cluster`` (number of the most similar cluster of
+        the model's anomalies, from 1 for the most frequent one; null for deformations), ``psi``
+        (scale of the latent noise), ``distance`` (largest deviation of a feature as drawn, in units
+        of `tau`), ``redraws`` (number of redraws because no feature exceeded `tau`) and
+        ``fallback`` (whether no draw exceeded it). The last five are null without a model. For
+        columns: a struct of these, one row per anomaly.
 
     Examples
     --------

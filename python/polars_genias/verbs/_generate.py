@@ -1,4 +1,4 @@
-"""Generated anomalies, beside the rows."""
+"""Generation of anomalies."""
 
 from __future__ import annotations
 
@@ -67,21 +67,21 @@ def generate(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Put anomalies into the rows, and say where.
+    """Add generated anomalies to the rows, with labels.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column, and are such as its training rows show that it can take (`domain`); those that
-    are not hit are those of the input, bit by bit.
+    Anomalies do not overlap, and none is placed on a null or a known anomaly. Values have the dtype
+    of their column, and lie in its domain as learned from training rows (`domain`). All other
+    values equal the input, bit by bit.
 
     Parameters
     ----------
     data
         A frame, or a column (a struct of columns for several features).
     model
-        Columns: the model to use; by default one is fitted. Bytes, a ``Path``, or a column.
+        The model of a column: bytes, a ``Path``, or a column. By default a model is fitted.
     models
-        Frames: the models to use; by default one is fitted per group. A table with the columns
-        `by` and a Binary one, a file (a Parquet table, or one model), bytes, or an expression.
+        The models of a frame: a table with the columns `by` and a Binary column, a file (a Parquet
+        table, or one model), bytes, or an expression. By default one model is fitted per group.
     features, by, order_by
         As in `fit`.
     label
@@ -100,13 +100,13 @@ def generate(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
-        ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
-        there is none), ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``,
-        ``"correlation"``, the name of the deformation, or ``"constant"`` where only constant
-        features are hit, see ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean
-        square of the change in standard deviations) and per feature ``{feature}_mask`` (whether
-        the value differs from the input). Columns: a struct of these.
+        For frames: the input with ``{feature}{suffix}`` (the values) per feature, ``is_anomaly``
+        (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null without an anomaly),
+        ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``, ``"correlation"``, the name of the
+        deformation, or ``"constant"`` if only constant features change, see
+        ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean square of the change in
+        standard deviations) and ``{feature}_mask`` (whether the value differs from the input) per
+        feature. For columns: a struct of these.
 
     Examples
     --------

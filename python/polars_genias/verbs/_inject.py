@@ -1,4 +1,4 @@
-"""Classical anomalies, beside the rows."""
+"""Injection of classical anomalies."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def inject(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Put classical anomalies into the rows, without a model, and say where and which.
+    """Add classical anomalies to the rows, with labels, without a model.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column, and are such as its clean rows show that it can take (`domain`); those that
-    are not hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
+    Anomalies do not overlap, and none is placed on a null or a known anomaly. Values have the dtype
+    of their column, and lie in its domain as learned from clean rows (`domain`). All other values
+    equal the input, bit by bit. Fewer anomalies than requested are an error.
 
     Parameters
     ----------

@@ -60,23 +60,23 @@ def score(
     Parameters
     ----------
     data, model, models, features, by, order_by, label, strict
-        As in `generate`; `label` matters only where a model is fitted.
+        As in `generate`; `label` only matters if a model is fitted.
     name
-        Frames: name of the new column, by default ``anomaly_score``.
+        Name of the new column, for frames; by default ``anomaly_score``.
     **options
         See `ScoreOptions`. ``detector`` is by default the one that the model was fitted with;
         ``"reconstruction"`` (squared error of the VAE) and ``"amplitude"`` (largest z-score) are
-        in every model. ``aggregate``: how the windows that cover a row are combined. With
-        ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
-        of ``"amplitude"``), to read where an anomaly is. ``as_="pvalue"``: the probability that a
-        normal row scores as high, by the scores of normal rows, which follow the rows; the new
-        column is called ``anomaly_pvalue``, where no other name is given.
+        in every model. ``aggregate``: how the windows that cover a row are combined.
+        ``per_feature=True`` gives every feature its own score (with ``"reconstruction"`` or
+        ``"amplitude"``), to locate an anomaly. ``as_="pvalue"`` gives the probability of a score as
+        high in a normal row, against a reference of normal rows that follows the rows; the default
+        name of the new column is then ``anomaly_pvalue``.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Float32 per row; null where no window without nulls covers it. With ``per_feature``:
-        frames get ``{feature}_score`` columns, an expression is a struct.
+        Float32 per row; null for a row with a null, or without a window. With ``per_feature``,
+        frames get ``{feature}_score`` columns, and an expression is a struct.
 
     Examples
     --------

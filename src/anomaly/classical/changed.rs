@@ -1,4 +1,4 @@
-//! What a kind makes of a segment.
+//! Applies a kind of anomaly to a segment.
 
 use super::stretch::{Amount, Stretch};
 use super::{level, lost, points, shape, tempo};
@@ -6,13 +6,13 @@ use crate::config::Kind;
 use crate::runtime::rng::Rng;
 use crate::stats::rms_f64;
 
-/// Root mean square below which a change counts as none, in training deviations.
+/// RMS below which a change counts as none, in training standard deviations.
 pub(super) const INERT: f64 = 1e-2;
 
-/// The values of a segment after an anomaly of this kind.
+/// The values of a segment with an anomaly of this kind.
 ///
-/// Never those before it: where the kind finds nothing to change (most kinds need a stretch that
-/// moves, and more than one row), the rows are shifted by the strength, as `mean` does.
+/// They always differ from the input. If the kind has no effect (most kinds need a varying stretch
+/// of more than one row), the rows are shifted by the strength, as by `mean`.
 pub(super) fn changed(
     kind: Kind,
     stretch: &Stretch<'_>,

@@ -1,5 +1,5 @@
-//! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021) and
-//! those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), put into existing series.
+//! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021)
+//! and those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), injected into existing series.
 
 mod changed;
 mod level;

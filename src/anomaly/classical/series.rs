@@ -1,4 +1,4 @@
-//! Classical anomalies in the clean rows of a series.
+//! Injects classical anomalies into the clean rows of a series.
 
 use std::ops::Range;
 
@@ -19,22 +19,22 @@ use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms_f64;
 
-/// Rows on either side of an anomaly that it can depend on, at least.
+/// Minimum context of an anomaly, in rows on either side.
 const CONTEXT: usize = 64;
-/// The same, in lengths of the anomaly: what a faster tempo can read.
+/// Minimum context in lengths of the anomaly; a faster tempo reads that far.
 const CONTEXT_LENGTHS: usize = 4;
 
-/// Puts non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time order,
+/// Places non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time
 /// with at least one row between two of them; none crosses a null, a known anomaly or a gap, nor a row
 /// that is no place for one ([`Series::with_places`]).
 ///
-/// The result depends on the options and the content of the series only.
+/// The result only depends on the options and the content of the series.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row,
-/// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for an option out
-/// of range, for `mode-correlation` on a single feature: it has nothing to go with, and for a `count`
-/// of which some fall where no feature can take another value.
+/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row;
+/// [`Error::DoesNotFit`] if fewer anomalies fit than requested; [`Error::Parameter`] for an option
+/// out of range, for `mode-correlation` on a single feature, and for a `count` if some anomalies
+/// fall where no feature can change.
 pub fn inject(
     series: &Series<'_>,
     config: &InjectConfig,
@@ -146,12 +146,12 @@ struct Lengths<'a> {
 }
 
 impl Lengths<'_> {
-    /// Longest default length: what fits a run, and as often as a count asks for, but not cut below
-    /// [`SHORTEST`] for that.
+    /// Longest default length: what fits into a run, and `count` times into all runs, but at least
+    /// [`SHORTEST`].
     fn longest(&self) -> usize {
         let longest = self.grounds.runs().max().unwrap_or(0);
         let Some(count) = self.config.number() else { return longest };
-        // With a row between two of them.
+        // Anomalies that fit, with one row between two of them.
         let fit = |length: usize| -> usize {
             self.grounds.runs().map(|run| (run + 1) / (length + 1)).sum()
         };
@@ -163,7 +163,7 @@ impl Lengths<'_> {
         low
     }
 
-    /// Kinds and lengths of the anomalies; kinds may be one more.
+    /// Kinds and lengths of the anomalies; there may be one more kind than lengths.
     fn draw(&self, rng: &mut Rng) -> (Vec<NamedKind>, Vec<usize>) {
         let (longest, rows) = (self.longest(), self.grounds.rows());
         let (mut kinds, mut deck) = (Vec::new(), Vec::new());
@@ -178,15 +178,15 @@ impl Lengths<'_> {
             low + rng.below(high - low + 1)
         };
         let lengths = match self.config.number() {
-            // More than there are rows cannot fit: enough of them to find that out.
+            // More than the number of rows never fit: this many suffice to report that.
             Some(count) => (0..count.min(rows + 1)).map(|_| next()).collect(),
             None => draw_lengths(self.config.asked().1 * rows as f64, next),
         };
         (kinds, lengths)
     }
 
-    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: one takes no
-    /// more than all of them together should, or than half of its share of the rows.
+    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: an anomaly
+    /// takes at most the rows requested for all of them, and at most half of its share of the rows.
     fn bounds(&self, kind: Kind, longest: usize) -> (usize, usize) {
         if let (Some(length), false) = (self.length, kind == Kind::Extremum) {
             return length.bounds();
@@ -271,7 +271,7 @@ impl Injector<'_> {
         (kind.has_strength() && !strengths.is_empty()).then(|| rms_f64(&strengths))
     }
 
-    /// What becomes of feature `d`, and how far it may be changed to be possible.
+    /// New values of feature `d`, and how they may be adapted to its domain.
     fn wanted(
         &self,
         (site, context): (&InjectionSite, &Range<usize>),
@@ -314,7 +314,7 @@ impl Injector<'_> {
     }
 }
 
-/// How a change of a kind is made possible: what has a size is given it.
+/// How a change of a kind is adapted to the domain: kinds with a strength keep it.
 fn wish(kind: Kind, amount: &Amount) -> Wish {
     let sized = kind.has_strength() && !matches!(kind, Kind::Contextual | Kind::Extremum);
     Wish {

@@ -1,4 +1,4 @@
-//! Changes of one feature: what a kind makes of a segment of it, in z-scores.
+//! Changes of one feature over a segment, in z-scores, by kind.
 
 use crate::config::Ranges;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use crate::config::Way;
 use crate::runtime::rng::Rng;
 use crate::runtime::rng::random_subset;
 
-/// One feature of a window, and the rows of it that are hit: never none.
+/// One feature of a window, and the rows of it that change (at least one).
 pub(super) struct Stretch<'a> {
     pub values: &'a [f64],
     pub rows: Range<usize>,
@@ -18,20 +18,20 @@ pub(super) struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
-    /// The values of the rows that are hit.
+    /// The values of the rows that change.
     pub fn own(&self) -> &[f64] {
         &self.values[self.rows.clone()]
     }
 }
 
-/// How much an anomaly changes, drawn once for all its features.
+/// Amounts of one anomaly, drawn once for all of its features.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Amount {
-    /// In training deviations; for `contextual` in local ones.
+    /// In training standard deviations; for `contextual` in local ones.
     pub strength: f64,
-    /// Of the tempo, the amplitude or the distortion.
+    /// Factor of the tempo, the amplitude or the distortion.
     pub factor: f64,
-    /// Rows that the phase moves.
+    /// Shift of the phase in rows.
     pub shift: usize,
     /// Which way it goes.
     pub up: bool,
@@ -70,9 +70,9 @@ impl Amount {
     }
 }
 
-/// The features that one anomaly of this kind hits: a random subset of `live`, each size up to
-/// `share` of them as likely as any other. `mode-correlation` leaves at least one of several alone,
-/// since mirroring all would keep how they go together.
+/// The features that one anomaly of this kind changes: a random subset of `live`, with every size
+/// up to `share` of them equally likely. `mode-correlation` leaves out at least one of several
+/// features: mirroring all would preserve their correlation.
 pub(super) fn hit_features(kind: Kind, live: &[usize], share: f64, rng: &mut Rng) -> Vec<usize> {
     let spared = usize::from(kind == Kind::ModeCorrelation && live.len() > 1);
     let most = (share * live.len() as f64).round() as usize;
@@ -102,7 +102,7 @@ mod tests {
         Amount { strength, factor, shift, up: true, directed: false, size: None }
     }
 
-    /// Values of the wave over `segment`, before and after a change.
+    /// Values of the wave over `segment`, before and after the change.
     fn hit(kind: Kind, segment: Range<usize>, amount: &Amount) -> (Vec<f64>, Vec<f64>) {
         let stretch = &Stretch { values: &wave(), rows: segment, zero: Some(-3.0) };
         (stretch.own().to_vec(), changed(kind, stretch, amount, &mut rng(1)))
@@ -220,7 +220,7 @@ mod tests {
             assert_eq!((plain, count(0.5)), (4, 2), "{kind:?}");
             assert!(count(3.0) >= 11, "{kind:?}: {}", count(3.0));
         }
-        // Faster, it runs into the rows behind the segment.
+        // Faster, it reads the rows after the segment.
         let (_, after) = hit(Kind::Seasonal, 50..60, &amount(1.0, 2.0, 1));
         let ahead: Vec<f64> = (0..10).map(|i| wave()[49 + 2 * (i + 1)]).collect();
         assert_eq!(
@@ -233,14 +233,14 @@ mod tests {
     fn phase_is_read_from_elsewhere() {
         let (_, after) = hit(Kind::PatternShift, 50..90, &amount(1.0, 1.0, 12));
         assert!(after.iter().zip(62..).all(|(z, t)| close(*z, wave()[t])));
-        // Where the window ends, from the rows before.
+        // At the end of the window it reads earlier rows.
         let (_, after) = hit(Kind::PatternShift, 150..200, &amount(1.0, 1.0, 12));
         assert!(after.iter().zip(138..).all(|(z, t)| close(*z, wave()[t])));
     }
 
     #[test]
     fn patterns_and_shapelets_keep_the_range_and_lose_the_shape() {
-        // Lopsided: the middle of the range is not the mean.
+        // Asymmetric: the middle of the range is not the mean.
         let (before, after) = hit(Kind::Pattern, 25..110, &amount(1.0, 10.0, 1));
         let ((low, high), (low_after, high_after)) = (range(&before), range(&after));
         assert!(close(low_after, low) && close(high_after, high));
@@ -257,7 +257,7 @@ mod tests {
         let (before, after) = hit(Kind::ModeCorrelation, 30..110, &amount(1.0, 1.0, 1));
         let other = &other[30..110];
         assert!(close(correlation(&after, other), -correlation(&before, other)));
-        // Not every feature is mirrored.
+        // At least one feature is not mirrored.
         for seed in 0..20 {
             assert_eq!(hit_features(Kind::ModeCorrelation, &[0, 1], 1.0, &mut rng(seed)).len(), 1);
         }

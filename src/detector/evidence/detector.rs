@@ -1,4 +1,4 @@
-//! The members together: fitting them, and scoring rows.
+//! All members together: their fit, and scores of rows.
 
 use std::ops::Range;
 
@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Windows of a size that begin within its size: queries are this far apart.
+/// Queries per window length: consecutive queries are a quarter of a window apart.
 const OVERLAP: usize = 4;
-/// Most training rows that a model keeps.
+/// Maximum number of training rows that a model stores.
 const MOST_ROWS: usize = 1 << 16;
 
 /// Scores the rows of a series.
@@ -28,31 +28,31 @@ pub(crate) struct Evidence {
     pub(super) features: Features,
     pub(super) reference: ReferenceRows,
     pub(super) members: Vec<Member>,
-    /// Share of the values of a window that may be missing.
+    /// Largest share of missing values in a window.
     pub(super) max_null: f64,
 }
 
 /// Scores of the rows of a series.
 pub(crate) struct ScoredRows {
-    /// >= 0; `None` where a row lacks a value, or no window covers it.
+    /// >= 0; `None` for a row with a missing value, or without a window.
     pub scores: Vec<Option<f32>>,
-    /// How much a row takes part in what the windows that cover it differ by, however far that is.
+    /// The share of each row in the distances of the windows that cover it, without an upper bound.
     pub ends: RowShares,
 }
 
-/// Where the windows of one size lie in a series.
+/// The windows of one size in a series.
 struct Queries {
     size: usize,
-    /// Stretches of rows, and the windows that are looked up in each: its first and its last are among
-    /// them.
+    /// Stretches of rows, and the windows that are searched in each, including its first and last
+    /// one.
     stretches: Vec<(Range<usize>, Vec<usize>)>,
-    /// References that each of the windows is not compared with, in the same order.
+    /// References that each window is not compared with, in the same order.
     excluded: Vec<Excluded>,
 }
 
 impl Evidence {
-    /// Fits to the rows of a series that are no known anomalies; and the scores of these rows, each from
-    /// windows that are far from it in time.
+    /// Fits to the rows of a series that are not known anomalies. Also returns the scores of these
+    /// rows, each from reference windows that are far from it in time.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -80,7 +80,7 @@ impl Evidence {
         Ok((evidence, scores))
     }
 
-    /// Scores of the reference's own rows.
+    /// Scores of the reference rows themselves.
     fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
         let mut shares = RowShares::of_scores(self.reference.rows());
@@ -105,7 +105,7 @@ impl Evidence {
         Ok((0..self.reference.rows()).filter_map(score).collect())
     }
 
-    /// Scores the rows of a series. Rows that the evidence was fitted on are compared with the others.
+    /// Scores the rows of a series. Rows of the fit are compared with the other ones.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -118,7 +118,7 @@ impl Evidence {
         self.scored(series, config, None, control)
     }
 
-    /// [`Evidence::score`], and where alarms begin and end.
+    /// As [`Evidence::score`], with the shares that determine where alarms begin and end.
     ///
     /// # Errors
     /// As [`Evidence::score`].
@@ -198,8 +198,8 @@ impl Evidence {
         Ok(means)
     }
 
-    /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
-    /// that equals the one before it shares its result.
+    /// For every window at `starts`, the number of its nearest reference and z. A window that
+    /// equals the previous one shares its result.
     fn nearest(
         &self,
         member: &Member,
@@ -227,8 +227,9 @@ impl Evidence {
         Ok(repeats.iter().map(&mut of_window).unzip())
     }
 
-    /// How far apart training rows are that are compared with each other: the largest window, so that a
-    /// long anomaly does not look usual because of its own continuation. A quarter of the rows at most.
+    /// Minimum distance in time of training rows that are compared with each other: the largest
+    /// window, so that a long anomaly does not look normal because of its own continuation. At most
+    /// a quarter of the rows.
     fn reach(&self) -> usize {
         let largest = self.members.iter().map(|member| member.plan.size).max();
         largest.unwrap_or(0).min(self.reference.rows() / 4)
@@ -245,7 +246,7 @@ impl Evidence {
         let stride = config.score_stride.unwrap_or(size / OVERLAP).max(1);
         let mut starts = series.scored_starts(&found, size, stride);
         starts.dedup();
-        // Stretches may share rows, but no windows.
+        // Stretches may share rows, but not windows.
         let own = |stretch: Range<usize>| {
             let first = starts.partition_point(|start| *start < stretch.start);
             let end = starts.partition_point(|start| start + size <= stretch.end);
@@ -265,7 +266,7 @@ impl Evidence {
     }
 }
 
-/// The numbers of the references that begin in some kept rows.
+/// The numbers of the references that begin in some stored rows.
 fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
     let [first, end] = [rows.start, rows.end].map(|row| references.partition_point(|r| *r < row));
     first..end

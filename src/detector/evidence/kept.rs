@@ -1,5 +1,5 @@
-//! What a model keeps of the evidence: the normal rows, and of every member what is slow to compute from
-//! them.
+//! The stored form of the evidence: the normal rows, and the results per member that are slow to
+//! compute from them.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -17,17 +17,17 @@ use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, Shapes};
 
-/// Most members that a model may list: more than a fit makes.
+/// Maximum number of members in a model; a fit makes fewer.
 const MOST_MEMBERS: usize = 64;
-/// Name of the tensor of the reference's rows.
+/// Name of the tensor with the reference rows.
 const ROWS: &str = "rows";
 
-/// Everything but tensors.
+/// Everything except tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeptEvidence {
     features: Features,
-    /// Runs of the kept rows in which windows may lie.
+    /// Runs of the stored rows in which windows may lie.
     runs: Vec<Range<usize>>,
     max_null: f64,
     members: Vec<Entry>,
@@ -38,15 +38,15 @@ pub(crate) struct KeptEvidence {
 #[serde(deny_unknown_fields)]
 struct Entry {
     plan: MemberPlan,
-    /// Principal components.
+    /// Number of principal components.
     rank: usize,
     scale: DistanceScale,
-    /// Usual difference of rows, per feature; empty where windows are not compared row by row.
+    /// Usual difference of rows, per feature; empty if windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     units: Vec<f32>,
 }
 
-/// The evidence of a model, restored from what is kept when it is first used.
+/// The evidence of a model, restored on first use.
 #[derive(Clone, Default)]
 pub(crate) struct Built(Arc<OnceLock<Evidence>>);
 
@@ -64,7 +64,7 @@ impl Built {
     /// The evidence.
     ///
     /// # Errors
-    /// When a tensor is missing.
+    /// If a tensor is missing.
     pub(crate) fn get(&self, kept: &KeptEvidence, parameters: &Parameters) -> Result<&Evidence> {
         if let Some(evidence) = self.0.get() {
             return Ok(evidence);
@@ -75,10 +75,10 @@ impl Built {
 }
 
 impl Evidence {
-    /// What a model keeps.
+    /// The stored form.
     ///
     /// # Errors
-    /// When a tensor cannot be made.
+    /// If a tensor cannot be created.
     pub(crate) fn keep(&self) -> Result<(KeptEvidence, Parameters)> {
         let entry = |member: &Member| Entry {
             plan: member.plan,
@@ -119,7 +119,7 @@ impl KeptEvidence {
         shapes
     }
 
-    /// Name and shape of the tensors; those without values are not kept.
+    /// Name and shape of the tensors; empty ones are not stored.
     pub(crate) fn shapes(&self) -> Shapes {
         self.all_shapes().into_iter().filter(|(_, shape)| !shape.contains(&0)).collect()
     }
@@ -142,7 +142,7 @@ impl KeptEvidence {
             && self.members.iter().all(sound)
     }
 
-    /// Features of which rows are compared.
+    /// Number of features that are compared row by row.
     fn compared(&self, plan: MemberPlan) -> usize {
         plan.source.level_free().map_or(0, |_| plan.source.chosen(&self.features).len())
     }

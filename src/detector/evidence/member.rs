@@ -1,4 +1,4 @@
-//! One way to see windows, with its references and its scale.
+//! One representation of windows, with its references and its scale.
 
 use std::ops::Range;
 
@@ -14,26 +14,26 @@ use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Fewest leave-one-out distances that the scale is set on, where there are as many.
+/// Minimum number of leave-one-out distances for the scale, if there are as many.
 const CALIBRATION: usize = 1000;
-/// Blocks of windows of which what they say is held at a time.
+/// Blocks of windows whose row shares are in memory at once.
 const BLOCKS: usize = 64;
 
-/// The windows of one size, of some features, seen in one way.
+/// The windows of one size over some features in one representation.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub plan: MemberPlan,
     pub projection: Projection,
     pub scale: DistanceScale,
-    /// Usual difference of rows of normal windows, per feature; empty where windows are not
-    /// compared row by row.
+    /// Usual difference of rows of normal windows, per feature; empty if windows are not compared
+    /// row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
 }
 
-/// By-product of the fit of a member: where every reference begins, and the nearest of those that are far
-/// from it in time.
+/// By-product of a member's fit: the start of every reference, and its nearest reference that is
+/// far from it in time.
 pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
@@ -76,7 +76,7 @@ impl Member {
         Ok((member, LeftOut { starts, found: held }))
     }
 
-    /// From what a model keeps.
+    /// From the stored form.
     pub(super) fn restore(
         plan: MemberPlan,
         (projection, scale, units): (Projection, DistanceScale, Vec<f32>),
@@ -95,12 +95,13 @@ impl Member {
         Ok(member)
     }
 
-    /// How unusual a distance is, in units of the scale; 0 where there was nothing to compare with.
+    /// z of a distance, in units of the scale; 0 if there was nothing to compare with.
     pub(super) fn z(&self, distance: f32) -> f64 {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
     }
 
-    /// Windows and their references, to be compared row by row; `None` where they are not.
+    /// Windows and their references for a comparison row by row; `None` if they are not compared
+    /// so.
     fn compared<'a>(
         &'a self,
         values: &'a Values,
@@ -112,8 +113,8 @@ impl Member {
         Some(Compared { values, reference: &reference.values, chosen, size, level_free, most })
     }
 
-    /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
-    /// number of the nearest reference of each, and z.
+    /// Passes to `shares` the contributions of windows to the rows that they cover: the windows at
+    /// `starts` (ascending), the number of the nearest reference of each, and z.
     pub(super) fn say(
         &self,
         values: &Values,
@@ -151,7 +152,7 @@ impl Member {
         self.projection.apply(self.plan.source.embedding().embed(windows, starts))
     }
 
-    /// The nearest reference of the windows at `starts`, but for those that are `excluded`.
+    /// The nearest reference of the windows at `starts`, except those in `excluded`.
     pub(super) fn nearest(
         &self,
         values: &Values,
@@ -172,7 +173,7 @@ fn distances(found: &[Neighbour]) -> Vec<f32> {
     found.iter().map(|neighbour| neighbour.distance).collect()
 }
 
-/// The nearest of some references that is not excluded; infinitely far where all are.
+/// The nearest reference that is not excluded; infinitely far if all are.
 fn to_others(
     references: &References,
     some: &[usize],
