@@ -1,4 +1,4 @@
-"""Label the partitions of a dataset that have no labels yet, with models that are kept in a table.
+"""Label the partitions of a dataset that have no labels yet, with a table of models.
 
 The dataset is hive-partitioned by day (``metrics/day=2026-01-05/*.parquet``) and so is the output
 (``labelled/day=2026-01-05/labels.parquet``): a day without output is new. Models are read from one
@@ -38,7 +38,7 @@ HIGH = "_above_drift_quantile"
 
 @dataclass
 class Job:
-    """Where things are, and how models are fitted."""
+    """Paths of the job, and options of the fits."""
 
     metrics: Path
     labelled: Path
@@ -49,7 +49,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
 
     def night(self) -> list[pl.DataFrame]:
-        """Labels every new day, oldest first; of each: series and why it was fitted, or null."""
+        """Labels all new days, oldest first; returns series and reasons of refits, or null."""
         done = {path.parent.name for path in self.labelled.glob("*=*/labels.parquet")}
         days = self.days()
         return [self.label_day(days, day) for day in days if day not in done]
@@ -59,7 +59,7 @@ class Job:
         return sorted(path.name for path in self.metrics.glob("*=*"))
 
     def label_day(self, days: list[str], day: str) -> pl.DataFrame:
-        """Labels one day, after the models that need it have been fitted anew."""
+        """Labels one day, after refitting models if necessary."""
         rows, at = self.read([day]), self.roles()
         why = self.reasons(rows, at).with_columns(day=pl.lit(day))
         due = why.drop_nulls("reason").lazy()
@@ -75,7 +75,7 @@ class Job:
         return why
 
     def reasons(self, rows: pl.LazyFrame, at: dict[str, Any]) -> pl.DataFrame:
-        """Per series of the new rows: why it has to be fitted, or null."""
+        """Reason to refit each series of the new rows, or null."""
         table = self.table()
         needed = rows.select(self.by, self.order_by, *at["features"])
         high = needed.genias.label(models=table, quantile=DRIFT_QUANTILE, name=HIGH, **at)
@@ -98,14 +98,14 @@ class Job:
         )
 
     def roles(self) -> dict[str, Any]:
-        """Columns by their role; named, so that new columns beside them do not become features."""
+        """Columns by role, listed so that new columns do not become features."""
         schema = self.read(self.days()).collect_schema()
         rest = {n: d for n, d in schema.items() if n not in (self.by, self.order_by)}
         features = [name for name, dtype in rest.items() if dtype.is_numeric()]
         return {"features": features, "by": self.by, "order_by": self.order_by}
 
     def read(self, days: list[str]) -> pl.LazyFrame:
-        """The rows of some days; the day itself is in the folder's name only."""
+        """The rows of some days; the day is only in the folder name."""
         files = [path for day in days for path in sorted((self.metrics / day).glob("*.parquet"))]
         if not files:
             msg = f"{self.metrics}: no Parquet file in {', '.join(days) or 'any folder'}"
@@ -113,7 +113,7 @@ class Job:
         return pl.scan_parquet(files, glob=False, hive_partitioning=False)
 
     def table(self) -> pl.LazyFrame:
-        """The models, and the day of each; none before the first night."""
+        """The models with their days; empty before the first night."""
         if self.models.exists():
             return pl.scan_parquet(self.models)
         key = self.read(self.days()).collect_schema()[self.by]
@@ -121,12 +121,12 @@ class Job:
 
     @staticmethod
     def write(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
-        """One file, whole or not at all."""
+        """Writes a file atomically."""
         pg.sink_parquet(frame.lazy(), path)
 
 
 def make_day(folder: Path, number: int, *, drifted: bool = False) -> None:
-    """A day of two hosts, a row every five minutes; `drifted`: web-1 has another load."""
+    """A day of two hosts, with a row every five minutes; `drifted`: web-1 has another load."""
     day = date(2026, 1, 1) + timedelta(days=number)
     rng = np.random.default_rng(number)
     t = np.arange(288)
@@ -149,7 +149,7 @@ def make_day(folder: Path, number: int, *, drifted: bool = False) -> None:
 
 
 def demo(folder: Path) -> None:
-    """Three nights: three days at once, nothing new, and a day on which one host has changed."""
+    """Three nights: three days at once, no new day, and a day on which one host has changed."""
     small = {"window": 32, "steps": 40, "channels": 8}
     at = (folder / "metrics", folder / "labelled", folder / "models.parquet")
     job = Job(*at, by="host", order_by="timestamp", train_days=3, options=small)
@@ -162,7 +162,7 @@ def demo(folder: Path) -> None:
 
 
 def show(nights: list[pl.DataFrame]) -> None:
-    """What was done."""
+    """Print the result."""
     print(pl.concat(nights) if nights else "nothing new")
 
 

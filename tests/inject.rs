@@ -181,7 +181,7 @@ fn sizes_are_in_the_unit_of_the_feature() {
 
 #[test]
 fn counters_start_again() {
-    let counter: Vec<f64> = (0..600).map(|t| f64::from(1000 + 3 * t)).collect();
+    let counter: Vec<f64> = (0..600).map(|t| f64::from(999 + 3 * t)).collect();
     let columns = frame(&[("total", &counter), ("wave", &wave(600, 1))]);
     let config = InjectConfig { count: Some(4), ..of(&[Kind::Reset]) };
     for of in inject(&Series::whole(&columns), &config, RUN).unwrap() {

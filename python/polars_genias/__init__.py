@@ -21,6 +21,7 @@ from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
     CompareOptions,
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectOptions,
@@ -54,6 +55,8 @@ from polars_genias.verbs import (
     describe,
     embed,
     events,
+    expect,
+    explain,
     fit,
     generate,
     health,
@@ -85,6 +88,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "CompareOptions",
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "GeniasDataFrame",
@@ -111,6 +115,8 @@ __all__ = [
     "embed",
     "event_f1",
     "events",
+    "expect",
+    "explain",
     "f1",
     "fit",
     "fit_count",

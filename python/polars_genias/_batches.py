@@ -1,7 +1,7 @@
-"""Large frames, some groups at a time, so that memory follows the groups and not the frame.
+"""Processes large frames in batches of groups, so that memory depends on the batch.
 
-How many rows are worked on together depends on ``GENIAS_MEMORY_MB``. A frame that fits into it is
-one batch, of which nothing is asked beforehand but its length.
+``GENIAS_MEMORY_MB`` limits the number of rows per batch. A smaller frame is a single batch, and
+only its length is computed beforehand.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _FIRST, _LAST, _ROWS, _BATCH = (f"{names.OWN}{name}" for name in ("first", "last
 
 
 class Asked(Protocol):
-    """What a query asks of the result for some groups; `kept` are columns that it keeps beside."""
+    """The part of a result that a query needs, for some groups; `kept` are additional columns."""
 
     def __call__(self, part: Inputs, kept: Sequence[str] = ()) -> pl.LazyFrame: ...
 
 
 def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.DataFrame]:
-    """Yield what is asked of every group, as a single call on all groups gives it.
+    """Yield the results of all groups, equal to those of a single call on all groups.
 
-    `keeps_rows`: whether the rows of the result are those of the input, in whose order they come;
-    else they are ordered by groups.
+    `keeps_rows`: whether the result has the rows of the input, in their order; otherwise it is
+    ordered by groups.
     """
     most = _most_rows(at)
     groups = _groups(at, most) if at.by and _length(at.frame) > most else None
@@ -56,10 +56,10 @@ def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.Dat
 
 
 def only(at: Inputs, keys: pl.DataFrame) -> Inputs:
-    """The groups with these keys, whose columns have the names of `safe_keys`."""
+    """The groups with these keys; columns are named as in `safe_keys`."""
     first, frame = at.by[0], at.frame
     if _is_plain(at.schema[first]):
-        # A condition reaches the source, which a join does not.
+        # Unlike a join, a condition reaches the source.
         values = keys.to_series(0).unique().implode()
         frame = frame.filter(names.column(first).is_in(values, nulls_equal=True))
         if len(at.by) == 1:
@@ -80,7 +80,7 @@ def _is_plain(dtype: pl.DataType) -> bool:
 
 
 def _most_rows(at: Inputs) -> int:
-    """Rows of the input that are worked on together."""
+    """Maximum number of input rows per batch."""
     given = os.environ.get("GENIAS_MEMORY_MB", str(_MEMORY_MB))
     try:
         bytes_ = float(given) * 2**20
@@ -89,13 +89,13 @@ def _most_rows(at: Inputs) -> int:
     if not bytes_ > 0:
         msg = f"environment variable GENIAS_MEMORY_MB = {given!r}: must be a number > 0"
         raise ValueError(msg)
-    # Beside the columns of the input: per feature what is read, what is made, and a mask.
+    # The input columns and, per feature, the values read, the new values, and a mask.
     width = sum(map(_width, at.schema.values())) + 24 * len(at.features)
     return max(1, int(bytes_ / width))
 
 
 def _width(dtype: pl.DataType) -> int:
-    """Bytes of a value in memory, roughly."""
+    """Approximate bytes per value in memory."""
     return 8 if dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean else 24
 
 
@@ -104,7 +104,7 @@ def _length(frame: pl.LazyFrame) -> int:
 
 
 def _groups(at: Inputs, most: int) -> pl.DataFrame:
-    """The keys in the order in which they first appear, where their rows are, and their batch."""
+    """The keys in order of first appearance, with the position of their rows and their batch."""
     safe = safe_keys(at)
     rows = pl.col(_ROW)
     found = (
@@ -119,14 +119,14 @@ def _groups(at: Inputs, most: int) -> pl.DataFrame:
 
 
 def _last_row() -> pl.Expr:
-    """Where a group ends whose rows follow each other."""
+    """The last row of a group with consecutive rows."""
     return pl.col(_FIRST) + pl.col(_ROWS) - 1
 
 
 def _merged(
     at: Inputs, parts: Sequence[pl.DataFrame], asked: Asked, most: int
 ) -> Iterator[pl.DataFrame]:
-    """Yield the results of all parts in the order of the rows: they wait in files of their own."""
+    """Yield the results of all parts in the order of the rows, through temporary files."""
     numbered = replace(at, frame=at.frame.with_row_index(_ROW))
     with tempfile.TemporaryDirectory(prefix="genias-") as folder:
         for number, part in enumerate(parts):

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from polars_genias._types import Features, IntoModels, Keys
 
-_OWN = re.compile(r"is_anomaly|anomaly_(id|kind|strength|score|pvalue|label)")
+_OWN = re.compile(r"is_anomaly|anomaly_(id|kind|strength|score|pvalue|label|nearest)")
 """Columns that the verbs add once per frame."""
-_OWN_SUFFIX = re.compile(r"(.+)_(synthetic|mask|score|expected)", re.DOTALL)
+_OWN_SUFFIX = re.compile(r"(.+)_(synthetic|mask|score|expected|blame|lower|upper)", re.DOTALL)
 """Columns that the verbs add per feature."""
 _KEY_OR_LABEL = re.compile(
     r"id|key|pk|index|idx|row|row_?n(r|um|umber)|row_index|uuid|.+[_ ](id|key|pk|uuid|index|idx)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = f"{names.OWN}result"
+_OLD = f"{names.OWN}old"
 _KEY = f"{names.OWN}key_"
 PLACE = f"{names.OWN}place"
 """Whether an anomaly may be placed on a row."""
-TABLES = ("fit", "events", "pairs", "alarms", "sensitivity", "compare")
+TABLES = ("fit", "events", "pairs", "alarms", "explain", "sensitivity", "compare")
 """Verbs whose results do not have the rows of the input."""
 _ONE_COLUMN = ("score", "label")
 """Verbs whose result is a single column and not a struct."""
@@ -39,6 +40,10 @@ _DETECTION = (
     *("feature", "kind", "duration", "strength", "tries", "caught", "rate", "rate_low"),
     *("rate_high", "delay", "realised", "smallest", "smallest_low", "smallest_high"),
     *("false_alarms", "false_alarm_rate", "alarms_per_day", "rows_per_day"),
+)
+_EXPLAINED = (
+    *("id", "start", "length", "peak", "feature", "share", "expected", "actual"),
+    *("evidence", "nearest_start", "nearest_length"),
 )
 _FACTS = (
     *("features", "strength", "asked", "unable", "kind", "cluster"),
@@ -57,7 +62,7 @@ class Inputs:
     order_by: list[str]
     label: str | None
     lazy: bool = False
-    """Whether the frame was given as a query, of which no row has been read."""
+    """Whether the frame was given as a lazy query."""
     places: bool = False
     """Whether the frame has the column `PLACE`."""
     shields: dict[str, str] = field(default_factory=dict)
@@ -190,19 +195,108 @@ def beside(
     models: IntoModels | None = None,
     suffix: str = "",
     strict: bool = False,
+    context: Context | None = None,
 ) -> pl.LazyFrame:
     """The frame with the columns `adds` from the expression `verb`, one value per row."""
     _refuse_clash(at, adds)
 
+    context = (context or Context()).checked(at)
+
     def build(at: Inputs) -> pl.LazyFrame:
+        at = context.before(at)
         frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
         if verb in _ONE_COLUMN and not options.get("per_feature"):
             frame = frame.with_columns(result.alias(adds[0]))
         else:
             frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
+        frame = context.after(frame, at)
         return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
     return _drawn_over_all(at, build, options, adds)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Rows before those of a frame, and how many rows of a series are asked for."""
+
+    history: Any = None
+    only_last: int | None = None
+
+    def checked(self, at: Inputs) -> Context:
+        """The same, after its arguments are checked against the frame of a verb.
+
+        Raises
+        ------
+        ValueError
+            For a history without a column that the verb reads, or `only_last` below 1.
+        """
+        if self.only_last is not None and self.only_last < 1:
+            msg = f"parameter `only_last` = {self.only_last}: must be an integer >= 1"
+            raise ValueError(msg)
+        if self.history is None:
+            return self
+        history = to_polars(self.history, "history").lazy()
+        schema = history.collect_schema()
+        roles = [*at.by, *at.order_by, *at.features.values(), *listed(at.label)]
+        for name in roles:
+            require(schema, "history", name)
+        columns = [names.column(name) for name in at.schema if name in schema]
+        return Context(history.select(columns), self.only_last)
+
+    def before(self, at: Inputs) -> Inputs:
+        """The inputs with the history in front of the rows."""
+        if self.history is None:
+            return at
+        history = self.history
+        if at.by:
+            keys = at.frame.select(names.column(name) for name in at.by).unique()
+            history = history.join(keys, on=at.by, how="semi", nulls_equal=True)
+        parts = [history.with_columns(pl.lit(value=True).alias(_OLD))]
+        parts.append(at.frame.with_columns(pl.lit(value=False).alias(_OLD)))
+        return replace(at, frame=pl.concat(parts, how="diagonal_relaxed"))
+
+    def after(self, frame: pl.LazyFrame, at: Inputs) -> pl.LazyFrame:
+        """The rows that are asked for, of a result that has the history in front of them."""
+        if self.history is not None:
+            frame = frame.filter(~pl.col(_OLD)).drop(_OLD)
+        if self.only_last is None:
+            return frame
+        row = pl.int_range(pl.len())
+        if at.order_by:
+            row = row.sort_by([at.column(name) for name in at.order_by], maintain_order=True)
+            row = row.arg_sort()
+        left = pl.len() - row
+        if at.by:
+            left = left.over([at.column(name) for name in at.by])
+        return frame.filter(left <= self.only_last)
+
+
+def scored(
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    name: str,
+    models: IntoModels | None,
+    strict: bool,
+    context: Context,
+) -> pl.LazyFrame:
+    """The frame with its scores, why they are what they are, and what rows should have been."""
+    given: dict[str, Any] = {"models": models, "strict": strict, "context": context}
+    adds = {name: options.get("as_") or "score"}
+    if options.get("explain"):
+        adds |= {f"{feature}_blame": f"{feature}_blame" for feature in at.features}
+        adds |= {"anomaly_evidence": "evidence", "anomaly_nearest": "nearest"}
+    if options.get("bounds") is not None:
+        adds |= {column: column for column in bounds(at)}
+    if len(adds) == 1:
+        return beside("score", at, options, adds=[name], **given)
+    return _renamed_beside("score", at, options, adds, **given)
+
+
+def bounds(at: Inputs) -> list[str]:
+    """The columns of what the features should have been."""
+    parts = ("expected", "lower", "upper")
+    return [f"{feature}_{part}" for feature in at.features for part in parts]
 
 
 def labelled(
@@ -213,18 +307,39 @@ def labelled(
     models: IntoModels | None,
     strict: bool,
     update: bool,
+    context: Context,
 ) -> pl.LazyFrame:
     """The frame with its labels and, with `update`, the models in the last rows."""
+    given: dict[str, Any] = {"models": models, "strict": strict, "context": context}
     if not update:
-        return beside("label", at, options, adds=[name], models=models, strict=strict)
+        return beside("label", at, options, adds=[name], **given)
     adds = {name: "label", "model": "model"}
+    given["update"] = True
+    return _renamed_beside("label", at, options, adds, **given)
+
+
+def _renamed_beside(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    adds: Mapping[str, str],
+    *,
+    models: IntoModels | None,
+    context: Context,
+    **given: Any,
+) -> pl.LazyFrame:
+    """The frame with columns `adds`: their names, and those in the struct that the verb gives."""
     _refuse_clash(at, list(adds))
 
+    context = context.checked(at)
+
     def build(at: Inputs) -> pl.LazyFrame:
-        frame, result = _call("label", at, options, models, strict=strict, update=True)
+        at = context.before(at)
+        frame, result = _call(verb, at, options, models, **given)
         found = pl.col(_RESULT).struct
         frame = frame.with_columns(result.alias(_RESULT))
         frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
+        frame = context.after(frame, at)
         return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
 
     return sourced(at, build, list(adds))
@@ -234,12 +349,31 @@ def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The alarms of every group, one row each, after the keys."""
-    what = "the table of alarms"
-    copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
-    _refuse_key(at, [*_ALARM, *copies], what)
+    return _alarm_table("alarms", at, options, _ALARM, "the table of alarms", models, strict)
+
+
+def explain_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """The features of the alarms of every group, one row each, after the keys."""
+    what = "the table of reasons"
+    return _alarm_table("explain", at, options, _EXPLAINED, what, models, strict)
+
+
+def _alarm_table(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    own: Sequence[str],
+    what: str,
+    models: IntoModels | None,
+    strict: bool,
+) -> pl.LazyFrame:
+    copies = _times(at, own, what, ("_start", "_end", "_peak"))
+    _refuse_key(at, [*own, *copies], what)
 
     def build(at: Inputs) -> pl.LazyFrame:
-        table = per_group("alarms", at, options, models=models, strict=strict)
+        table = per_group(verb, at, options, models=models, strict=strict)
         return _keyed(at, _unnested(at, table), copies)
 
     return sourced(at, build)
@@ -295,7 +429,7 @@ def per_group(
 
 
 def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
-    """Raises ValueError if a key has the name of a column that the table has of its own."""
+    """Raises ValueError if a key has the name of a column of the table itself."""
     clash = [name for name in at.by if name in own]
     if clash:
         msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
@@ -305,10 +439,10 @@ def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
 def _keyed(
     at: Inputs, table: pl.LazyFrame, copies: Mapping[str, str] | None = None
 ) -> pl.LazyFrame:
-    """The table with its keys under their names.
+    """The table with the names of its keys.
 
-    The plugin gives an extension type as what it is stored as: keys, and the `copies` of a column
-    of the input each, get their dtypes back.
+    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
+    the input, get their dtypes back.
     """
     table = table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
     sources = {key: key for key in at.by} | dict(copies or {})

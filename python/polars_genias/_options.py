@@ -19,6 +19,7 @@ from polars_genias import _genias, _table
 from polars_genias._option_types import (
     CompareOptions,
     EmbedOptions,
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectKind,
@@ -33,6 +34,7 @@ from polars_genias._option_types import (
 __all__ = [
     "CompareOptions",
     "EmbedOptions",
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "InjectKind",
@@ -48,10 +50,12 @@ __all__ = [
 _ARGUMENTS = (
     "by",
     "features",
+    "history",
     "label",
     "model",
     "models",
     "name",
+    "only_last",
     "order_by",
     "scores",
     "strict",

@@ -1,9 +1,9 @@
-"""A lazy verb as a source of rows: what a query asks of it decides which groups are worked on.
+"""Lazy verbs as IO sources: the query determines which groups are processed.
 
-Groups do not depend on each other. So a condition on the keys may hold before a verb instead of
-after it, and a large frame can be worked on in batches of whole groups. Polars 2 hands conditions,
-columns and the number of rows to a source, and passes on what it raises; with earlier versions
-a verb works on all groups at once.
+Groups are independent. A condition on the keys can therefore be applied before a verb, and a large
+frame can be processed in batches of whole groups. Polars 2 passes conditions, columns and the
+number of rows to a source, and forwards its exceptions; with earlier versions, a verb processes all
+groups at once.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     Build = Callable[[Inputs], pl.LazyFrame]
 
 _SOURCES = int(pl.__version__.split(".")[0]) >= 2
-"""Whether Polars passes on the exceptions of a source as they are."""
+"""Whether Polars forwards the exceptions of a source unchanged."""
 
 
 def sourced(at: Inputs, build: Build, adds: Sequence[str] | None = None) -> pl.LazyFrame:
-    """What `build` makes of a frame, where that is lazy as a source of rows.
+    """The result of `build`, as an IO source if the frame is lazy.
 
-    `adds` are the columns that the verb adds to the rows of the input; None: a table of its own.
+    `adds` are the columns that the verb adds to the rows of the input; None for a new table.
     """
     query = build(at)
     if not (_SOURCES and at.lazy) or (adds is None and not at.by):
@@ -69,14 +69,14 @@ class _Source:
         return self._in_batches(at, with_columns, others)
 
     def _is_asked_for(self, with_columns: list[str] | None, predicate: pl.Expr | None) -> bool:
-        """Whether the query needs a column that the verb makes."""
+        """Whether the query needs a column of the verb."""
         if self.adds is None or with_columns is None:
             return True
         conditions = [] if predicate is None else predicate.meta.root_names()
         return not set(self.adds).isdisjoint([*with_columns, *conditions])
 
     def _first_groups(self, n_rows: int) -> Inputs:
-        """The groups of which a row is among the first; of a table, all."""
+        """The groups with one of the first rows; for a table, all groups."""
         if self.adds is None or not self.at.by:
             return self.at
         first = self.at.shielded.head(n_rows).select(safe_keys(self.at)).unique()
@@ -85,7 +85,7 @@ class _Source:
     def _in_batches(
         self, at: Inputs, with_columns: list[str] | None, others: pl.Expr | None
     ) -> Iterator[pl.DataFrame]:
-        """Yield what is asked of all groups; where they take much memory, some groups at a time."""
+        """Yield the results of all groups, in batches if they need much memory."""
 
         def asked(part: Inputs, kept: Sequence[str] = ()) -> pl.LazyFrame:
             columns = None if with_columns is None else [*with_columns, *kept]
@@ -100,7 +100,7 @@ def _asked(
     predicate: pl.Expr | None,
     n_rows: int | None = None,
 ) -> pl.LazyFrame:
-    """The columns of the first rows, if they meet a condition."""
+    """The columns of the first rows that meet a condition."""
     query = query if n_rows is None else query.head(n_rows)
     query = query if predicate is None else query.filter(predicate)
     return query if columns is None else query.select(cs.by_name(*columns))
@@ -115,7 +115,7 @@ def _split(predicate: pl.Expr | None, keys: Sequence[str]) -> tuple[pl.Expr | No
 
 
 def _parts(condition: pl.Expr | None) -> list[pl.Expr]:
-    """The conditions that are joined by `&`."""
+    """The conditions joined by `&`."""
     if condition is None:
         return []
     inputs = condition.meta.pop()

@@ -36,6 +36,10 @@ DataFrame[host: bigint, t: bigint, cpu: double, anomaly_score: float]
 >>> tried = gs.sensitivity(waves, models=models, kind="level-shift", strength=8, tries=2, **at)
 >>> tried.select("feature", "kind", "strength").first()
 Row(feature='cpu', kind='level-shift', strength=8.0)
+>>> gs.explain(waves, models=models, detector="amplitude", quantile=0.99, **at).columns[:5]
+['host', 'id', 'start', 'length', 'peak']
+>>> gs.expect(waves, window=16, **at).columns[3:]
+['cpu_expected', 'cpu_lower', 'cpu_upper']
 >>> gs.reconstruct(waves, models=models, **at).columns
 ['host', 't', 'cpu', 'cpu_expected']
 
@@ -84,6 +88,8 @@ __all__ = [
     "alarms",
     "describe",
     "events",
+    "expect",
+    "explain",
     "fit",
     "generate",
     "inject",
@@ -188,6 +194,8 @@ DataFrame
 
 alarms = _per(verbs.alarms)
 events = _per(verbs.events)
+expect = _per(verbs.expect)
+explain = _per(verbs.explain)
 fit = _per(verbs.fit)
 generate = _per(verbs.generate)
 inject = _per(verbs.inject)

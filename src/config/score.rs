@@ -65,7 +65,18 @@ options! {
     /// Form of the score: in the detector's units, or as the probability of a score as high in a
     /// normal row.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
+    /// Whether rows come with the features to blame, the evidence that speaks, and the nearest normal row.
+    explain: bool = false => any().verbs(&["score"]);
+    /// Share of normal rows between the bounds of what a feature should have been.
+    bounds: Option<f64> = None => between(0.0, 1.0)
+        .above_low()
+        .below_high()
+        .auto("0.95 for `expect`; `score` gives none")
+        .verbs(&["score", "expect"]);
 }
+
+/// Share of normal rows between the bounds of `expect`.
+const COVERAGE: f64 = 0.95;
 
 words! {
     /// Named thresholds of `label`.
@@ -123,8 +134,17 @@ pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {
 }
 
 impl ScoreConfig {
+    /// Share of normal rows between the bounds of what a feature should have been.
+    pub fn coverage(&self) -> f64 {
+        self.bounds.unwrap_or(COVERAGE)
+    }
+
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
+        if self.per_feature && (self.explain || self.bounds.is_some()) {
+            let allowed = "given without `explain` and `bounds`";
+            return Err(Error::parameter("per_feature", true, allowed));
+        }
         match self.detector.filter(|kind| self.per_feature && !PER_FEATURE.contains(&kind.name())) {
             Some(kind) => Err(per_feature_error(kind)),
             None => self.check_ranges(),

@@ -14,14 +14,16 @@ pub(super) const FITS: &[&str] = &[
     "events",
     "pairs",
     "score",
+    "expect",
     "label",
     "alarms",
+    "explain",
     "sensitivity",
     "reconstruct",
     "embed",
 ];
 /// Verbs that train a detector if none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "sensitivity"];
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "explain", "sensitivity"];
 /// Verbs that generate anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
 /// Verbs that place generated anomalies on the rows of a series.
@@ -29,9 +31,9 @@ pub(super) const PLACES: &[&str] = &["generate", "events"];
 /// Verbs with one row per window.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "sensitivity"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "explain", "sensitivity"];
 /// Verbs with a threshold.
-pub(super) const LABELS: &[&str] = &["label", "alarms", "sensitivity"];
+pub(super) const LABELS: &[&str] = &["label", "alarms", "explain", "sensitivity"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
 /// Verbs that try a detector on anomalies.
@@ -45,9 +47,11 @@ pub(super) const ALL: &[&str] = &[
     "events",
     "pairs",
     "score",
+    "expect",
     "label",
     "alarms",
     "sensitivity",
+    "explain",
     "reconstruct",
     "embed",
     "inject",

@@ -1,6 +1,7 @@
 //! The detectors of a model.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::Tensor;
 
@@ -65,7 +66,7 @@ impl Detectors {
         spec.load(Stored { generator, trained })
     }
 
-    fn missing(&self, kind: DetectorKind) -> Error {
+    pub(super) fn missing(&self, kind: DetectorKind) -> Error {
         let known: Vec<&str> = self.kinds().into_iter().map(DetectorKind::name).collect();
         let known = known.join(", ");
         let allowed =
@@ -121,7 +122,7 @@ impl Detectors {
         };
         let width = series.columns().width();
         let work = |x: &Tensor| detector.features(x)?.ok_or_else(|| per_feature_error(kind));
-        let rows = overlap(generator, series, config, width, control, work)?;
+        let rows = overlap(generator, series, config, (width, &[]), control, work)?;
         let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
     }
@@ -158,16 +159,17 @@ pub(super) fn window_scores(
     control: &dyn Control,
 ) -> Result<Vec<Option<f32>>> {
     let work = |x: &Tensor| detector.rows(x);
-    let rows = overlap(generator, series, config, 1, control, work)?;
+    let rows = overlap(generator, series, config, (1, &[]), control, work)?;
     Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
 }
 
-/// Results of `work` for the rows of covering windows, `width` values each, combined.
-fn overlap(
+/// Results of `work` for the rows of covering windows, `width` values each, combined; only of windows that
+/// overlap one of `parts`, if there are any.
+pub(super) fn overlap(
     generator: &Generator,
     series: &Series<'_>,
     config: &ScoreConfig,
-    width: usize,
+    (width, parts): (usize, &[Range<usize>]),
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
 ) -> Result<Overlap> {
@@ -175,7 +177,9 @@ fn overlap(
     let matrix = generator.normaliser.apply_all(series, control)?;
     let stretches = generator.stretches(series, |_| true)?;
     let size = generator.config.window;
-    let starts = covering(series, &stretches, size, config.score_stride);
+    let mut starts = covering(series, &stretches, size, config.score_stride);
+    let shares = |start: usize, part: &Range<usize>| start < part.end && part.start < start + size;
+    starts.retain(|start| parts.is_empty() || parts.iter().any(|part| shares(*start, part)));
     covering_windows(series, &matrix, &starts, size, control, work, |at, scores| {
         rows.add(at, scores)
     })?;

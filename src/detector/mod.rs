@@ -7,6 +7,7 @@
 
 mod collection;
 mod evidence;
+mod explain;
 mod kinds;
 mod labels;
 mod locate;
@@ -21,6 +22,8 @@ pub(crate) mod training;
 mod weights;
 
 pub use collection::Detectors;
+pub use evidence::Voice;
+pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
 pub use labels::Found;

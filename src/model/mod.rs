@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Calibration, Detectors, Found};
+use crate::detector::{Bounds, Calibration, Detectors, Explained, Found, Reasons};
 use crate::error::Result;
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 pub use crate::generator::{Health, Report};
@@ -207,6 +207,54 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Vec<Option<f32>>>> {
         self.detectors.score_features(&self.generator, series, config, control)
+    }
+
+    /// Scores as [`Model::score_with`] gives them, and why they are what they are: what each feature has to
+    /// do with it, which evidence speaks for it, and where the nearest normal rows lie. Of the evidence, a
+    /// feature is to blame by how far it is from what it should have been ([`Model::expect`]); of
+    /// `Reconstruction` and `Amplitude`, by its own score; of a net, by how much the score falls where it
+    /// is at its training mean.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn reasons(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Reasons> {
+        self.detectors.reasons(&self.generator, series, config, control)
+    }
+
+    /// The alarms that [`Model::alarms`] finds, and why they are there, as [`Model::reasons`] says it.
+    ///
+    /// # Errors
+    /// As [`Model::alarms`].
+    pub fn explain(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Explained>> {
+        self.detectors.explain(&self.generator, series, (threshold, alarm), config, control)
+    }
+
+    /// What every feature should have been, from what is around each row while the row itself and those
+    /// next to it are hidden; and the bounds between which a share `coverage` of normal rows lies, in
+    /// (0, 1). One for each feature; needs the evidence in the model.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a model without it, [`crate::Error::ModelFeatures`],
+    /// [`crate::Error::Interrupted`].
+    pub fn expect(
+        &self,
+        series: &Series<'_>,
+        coverage: f64,
+        control: &dyn Control,
+    ) -> Result<Vec<Bounds>> {
+        self.detectors.expect(&self.generator, series, coverage, control)
     }
 
     /// Whether every row lies in an alarm of the default detector: [`Model::label_with`].

@@ -10,8 +10,8 @@ const BAND_MOST: usize = 100;
 /// Below this share of its mean square, the variance of a stretch is rounding noise.
 const FLAT: f64 = 1e-12;
 
-/// Half width of the Sakoe-Chiba band for stretches of `rows` rows: a tenth of the rows, from 1 to
-/// 100.
+/// Half width of the Sakoe-Chiba band for stretches of `rows` rows: a tenth of the rows, at least 1
+/// and at most 100.
 pub(crate) fn band(rows: usize) -> usize {
     ((rows as f64 * BAND_SHARE).ceil() as usize).clamp(1, BAND_MOST)
 }

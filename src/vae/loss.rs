@@ -38,8 +38,8 @@ impl Losses {
         Self::of_distances(distances(x, &output.both)?, x, output, zero, batch, config)
     }
 
-    /// As [`Losses::new`], counting only the values of `x` where `observed` [B, W, D] is 1 and not
-    /// 0. The distance of X~ from X^ does not depend on them.
+    /// As [`Losses::new`], counting only the values of `x` where `observed` [B, W, D] is 1; it is 0
+    /// for interpolated values. The distance of X~ from X^ does not depend on `observed`.
     pub(crate) fn of_observed(
         x: &Tensor,
         output: &Output,

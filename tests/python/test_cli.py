@@ -148,7 +148,8 @@ def trainings(command, models=None, **options):
 
 def test_dry_run_knows_what_is_trained():
     vae = {"steps": _dry_run._usual("fit", {})["steps"]}
-    for verb in ("score", "label", "alarms"):
+    assert trainings("expect") == {}
+    for verb in ("score", "label", "alarms", "explain"):
         assert trainings(verb) == trainings(verb, detector="fast") == {}
         assert trainings(verb, detector="amplitude") == vae
         assert trainings(verb, detector="carla") == {**vae, "detector_steps": 300}

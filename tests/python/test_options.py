@@ -49,6 +49,8 @@ def test_a_page_without_an_option_differs():
         "alarms",
         "sensitivity",
         "compare",
+        "explain",
+        "expect",
         "reconstruct",
         "embed",
         "inject",

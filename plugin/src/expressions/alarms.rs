@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
 
-const PEAK: &str = "_peak";
+pub(super) const PEAK: &str = "_peak";
 /// Minimum share of a listed feature; the first feature is always listed.
 const NAMED: f64 = 0.05;
 

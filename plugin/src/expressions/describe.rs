@@ -1,4 +1,4 @@
-//! `describe()`: what is in a model.
+//! `describe()`: the contents of a model.
 
 use genias::{GenerateConfig, Model};
 use polars::prelude::*;

@@ -5,6 +5,8 @@ mod compare;
 mod describe;
 mod embed;
 mod events;
+mod expect;
+mod explain;
 mod fit;
 mod generate;
 mod inject;

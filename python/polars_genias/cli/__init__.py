@@ -24,6 +24,8 @@ COMMANDS = {
     "score": "score every row; higher is more anomalous",
     "label": "label every row as anomalous or not",
     "alarms": "list the alarms of label, one row each",
+    "explain": "list the features to blame for each alarm, one row each",
+    "expect": "add what every row should have been, with bounds",
     "sensitivity": "what label would catch: how small, how late, at how many false alarms",
     "evaluate": "compute metrics of scored or labelled rows per group",
     "describe": "describe a table of models",
@@ -31,7 +33,19 @@ COMMANDS = {
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms", "sensitivity"),
+    (
+        "fit",
+        "generate",
+        "inject",
+        "events",
+        "pairs",
+        "score",
+        "label",
+        "alarms",
+        "explain",
+        "expect",
+        "sensitivity",
+    ),
     "_verbs",
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
 

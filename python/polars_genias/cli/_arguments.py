@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 VERBS = (
-    *("fit", "generate", "events", "inject", "pairs", "score", "label", "alarms"),
-    "sensitivity",
+    *("fit", "generate", "events", "inject", "pairs"),
+    *("score", "label", "alarms", "explain", "expect", "sensitivity"),
 )
 """Commands with options from the table."""
 

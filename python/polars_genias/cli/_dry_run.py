@@ -23,7 +23,7 @@ _KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
 """Training steps that are timed."""
-_SCORES = ("score", "label", "alarms")
+_SCORES = ("score", "label", "alarms", "explain", "expect")
 """Verbs that only fit what their detector needs."""
 
 
@@ -131,7 +131,7 @@ def _seconds(
 
 def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, int]:
     """The options that set the length of trainings, with the steps of each."""
-    if given.command == "inject":
+    if given.command in ("inject", "expect"):
         return {}
     values = _usual(given.command, options) | options
     detector = _detector(given.command, values.get("detector"))

@@ -1,4 +1,4 @@
-"""``genias fit``, ``generate`` ... ``alarms``: the frame verbs on Parquet."""
+"""``genias fit``, ``generate`` ... ``expect``: the frame verbs on Parquet."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ _EXAMPLES = {
     "--models models.parquet --alarms-per-day 0.1",
     "sensitivity": "genias sensitivity metrics/ caught.parquet --by host --order-by timestamp "
     "--models models.parquet --alarms-per-day 1 --kind level-shift,ramp --duration 1h",
+    "explain": "genias explain metrics/ reasons.parquet --by host --order-by timestamp "
+    "--models models.parquet",
+    "expect": "genias expect metrics/ expected.parquet --by host --order-by timestamp "
+    "--models models.parquet --bounds 0.99",
     "label": "genias label metrics/ metrics/ --overwrite --by host --order-by timestamp "
     "--models models.parquet",
 }
@@ -203,6 +207,8 @@ def _counts(
         return {"tries": of["tries"].sum(), "caught": of["caught"].sum()}
     if given.command == "alarms":
         return {"alarms": pl.len(), "open": of["open"].sum()}
+    if given.command == "explain":
+        return {"alarms": pl.struct(*by, of["id"]).n_unique()}
     if given.command not in _NAMES or getattr(given, "per_feature", None):
         return {}
     name = of[given.name or _NAMES[given.command]]

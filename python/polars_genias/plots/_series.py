@@ -12,7 +12,15 @@ from polars_genias._features import boolean, listed, require
 from polars_genias._foreign import to_polars
 from polars_genias._names import column
 from polars_genias.plots import _look as look
-from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
+from polars_genias.plots._thin import (
+    MOST_BINS,
+    drawable,
+    pixel,
+    spans,
+    thin,
+    time_axis,
+    where_changed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +35,10 @@ _KIND = "anomaly_kind"
 _ALARM = "alarm"
 _MOST_GROUPS = 12
 _MADE = {_SCORE, _LABEL, _FLAGGED, "anomaly_id", "anomaly_kind", "anomaly_strength"}
+_MADE |= {"anomaly_nearest"}
 """Columns that the verbs add to those of the series."""
+_BOUNDS = ("_lower", "_upper")
+"""Suffixes of the columns between which a feature should have been."""
 
 
 def plot_series(
@@ -58,7 +69,7 @@ def plot_series(
     ----------
     data
         Rows of one series, or of several with `by`: an input or a result of `generate`, `inject`,
-        `score` or `label`.
+        `score`, `label` or `expect`, whose bounds are drawn as a band.
     features
         The columns to draw. By default those with a synthetic column, or else every numeric column
         without another role.
@@ -165,7 +176,7 @@ def plot_series(
         lines = _lines(rows, name, suffix, x, y, width, changed=changed)
         if flags and not scores and name == last:
             lines.insert(0, _bar(rows, flags[0], fill, width, height))
-        panels.append(alt.layer(*shades, *lines))
+        panels.append(alt.layer(*shades, *_band(rows, name, x, y, width), *lines))
     for name in scores:
         text = look.with_unit(name.replace("_", " "), units)
         x, y = _x(rows, x_title if name == last else None), _y(text)
@@ -272,10 +283,13 @@ def _default_features(schema: pl.Schema, suffix: str, taken: set[str | None]) ->
     both = [name for name in schema if f"{name}{suffix}" in schema]
     if both:
         return both
+    bounded = [name for name in schema if all(f"{name}{end}" in schema for end in _BOUNDS)]
+    made = {f"{name}{end}" for name in bounded for end in ("_expected", *_BOUNDS)}
+    made |= {f"{name}_blame" for name in schema}
     chosen = [
         name
         for name, dtype in schema.items()
-        if dtype.is_numeric() and name not in _MADE and name not in taken
+        if dtype.is_numeric() and name not in _MADE | made and name not in taken
     ]
     return chosen or None
 
@@ -283,7 +297,7 @@ def _default_features(schema: pl.Schema, suffix: str, taken: set[str | None]) ->
 def _rows(at: frames.Inputs, others: list[str], suffix: str) -> pl.DataFrame:
     """The rows to draw in time order; only the required columns are read."""
     names = list(at.features.values())
-    made = [f"{name}{end}" for name in names for end in (suffix, "_mask")]
+    made = [f"{name}{end}" for name in names for end in (suffix, "_mask", *_BOUNDS)]
     needed = dict.fromkeys([*names, *(n for n in made if n in at.schema), *others, *at.order_by])
     rows = at.frame.select(column(name) for name in needed).collect()
     if not at.order_by:
@@ -326,7 +340,7 @@ def _type(rows: pl.DataFrame) -> str:
 
 
 def _x(rows: pl.DataFrame, title: str | None) -> alt.X:
-    """The time axis, which says the time where it has a title."""
+    """The time axis; its title names the time column."""
     said = title is not None
     style = look.times if rows.schema[_X].is_temporal() else look.numbers
     axis = style(grid=False, labelOverlap=True, tickCount=10, labels=said, ticks=said)
@@ -362,6 +376,23 @@ def _lines(
     before, after = (thin(line, _X, width) for line in (before, after))
     names = ("as it was", "generated")
     return look.before_after(before, after, x, y, names=names, key=look.legend())
+
+
+def _band(rows: pl.DataFrame, name: str, x: alt.X, y: alt.Y, width: int) -> list[alt.Chart]:
+    """The bounds of one feature, where the frame has them: the widest per pixel column."""
+    lower, upper = (f"{name}{end}" for end in _BOUNDS)
+    if lower not in rows.columns or upper not in rows.columns:
+        return []
+    bounds = rows.select(_X, value=drawable(lower), upper=drawable(upper))
+    binned = (
+        bounds.lazy()
+        .group_by(pixel(_X, min(width, MOST_BINS)), maintain_order=True)
+        .agg(pl.col(_X).first(), pl.col("value").min(), pl.col("upper").max())
+        .select(_X, "value", "upper")
+        .collect()
+    )
+    area = alt.Chart(binned).mark_area(color=look.BLUE, opacity=0.2, clip=True)
+    return [area.encode(x, y, alt.Y2("upper"))]
 
 
 def _fill(labels: list[str], flags: list[str]) -> alt.Fill:

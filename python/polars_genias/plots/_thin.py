@@ -70,7 +70,7 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     row = pl.int_range(pl.len())
     picked = (
         rows.lazy()
-        .with_columns(bin=_bin(x, bins), row=row)
+        .with_columns(bin=pixel(x, bins), row=row)
         .group_by("bin")
         .agg(
             pl.col("row").first().alias("first"),
@@ -87,7 +87,7 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     return rows.select(pl.all().gather(picked))
 
 
-def _bin(x: str, bins: int) -> pl.Expr:
+def pixel(x: str, bins: int) -> pl.Expr:
     """The pixel column of each row."""
     place = pl.col(x).to_physical().cast(pl.Float64)
     share = (place - place.min()) / (place.max() - place.min())

@@ -8,6 +8,7 @@ these functions, and `polars_genias.spark` runs those of frames.
 from polars_genias.verbs._compare import compare
 from polars_genias.verbs._describe import describe, health
 from polars_genias.verbs._events import events
+from polars_genias.verbs._explain import expect, explain
 from polars_genias.verbs._fit import fit
 from polars_genias.verbs._generate import generate
 from polars_genias.verbs._inject import inject
@@ -24,6 +25,8 @@ __all__ = [
     "describe",
     "embed",
     "events",
+    "expect",
+    "explain",
     "fit",
     "generate",
     "health",

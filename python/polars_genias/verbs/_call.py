@@ -68,6 +68,14 @@ def either(model: Any, models: Any) -> Any:
     return model if models is None else models
 
 
+def of_frames(**given: Any) -> None:
+    """Raises ValueError for arguments of frames that are given with a column."""
+    for name, value in given.items():
+        if value is not None:
+            msg = f"parameter `{name}`: is for frames, not for columns"
+            raise ValueError(msg)
+
+
 def synthetic_columns(at: Inputs, suffix: str) -> list[str]:
     """Columns that `generate` and `inject` add to a frame."""
     values = [f"{name}{suffix}" for name in at.features]

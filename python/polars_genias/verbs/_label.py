@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from polars_genias import _frames as frames
 from polars_genias._foreign import like
 from polars_genias._table import with_options
-from polars_genias.verbs._call import either, expression, is_frame
+from polars_genias.verbs._call import either, expression, is_frame, of_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +30,8 @@ def label(
     name: str = "anomaly_label",
     strict: bool = False,
     update: bool = False,
+    history: Frame | None = None,
+    only_last: int | None = None,
     **options: Unpack[LabelOptions],
 ) -> Frame: ...
 @overload
@@ -56,6 +58,8 @@ def label(
     name: str = "anomaly_label",
     strict: bool = False,
     update: bool = False,
+    history: Any = None,
+    only_last: int | None = None,
     **options: Any,
 ) -> Any:
     """Label every row: whether it lies in an alarm.
@@ -75,6 +79,8 @@ def label(
         Whether to return the models with their updated reference, to label the next rows: frames
         get a column ``model`` with the model of each group in its last row and null elsewhere, an
         expression is a struct of ``label`` and ``model``.
+    history, only_last
+        As in `score`.
     **options
         See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: accepted share
         of normal rows in alarms, by default 0.003, that is 30 in 10,000. Alternatively
@@ -101,8 +107,10 @@ def label(
     if is_frame(data):
         at = frames.inputs(data, features, by, order_by, label, model)
         given = {"models": model, "strict": strict, "update": update}
+        given["context"] = frames.Context(history, only_last)
         result = frames.labelled(at, options, name=name, **given)
-        return like(data, result, keeps_rows=True)
+        return like(data, result, keeps_rows=only_last is None)
+    of_frames(history=history, only_last=only_last)
     given = {"model": model, "label": label, "strict": strict, "update": update}
     return expression("label", data, options, order_by=order_by, **given)
 
@@ -157,8 +165,8 @@ def alarms(
     -------
     DataFrame, LazyFrame or Expr
         For frames: the columns `by`, ``id`` (from 1 in each series), ``start`` (row of the series
-        in time order, from 0), ``length`` (rows), ``peak`` (row with the largest deviation),
-        for each column of `order_by` ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its
+        in time order, from 0), ``length`` (rows), ``peak`` (row with the largest deviation), for
+        each column of `order_by` ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its
         values at these rows), ``severity`` (0 to 1, comparable between groups: -log10(p) / 12),
         ``p`` (smallest p-value: the probability of a score as high in a normal row), ``direction``
         (``"up"``, ``"down"`` or ``"both"``: direction of the first feature), ``features`` (names of

@@ -1,5 +1,5 @@
-//! Deformations of what the VAE decodes from normal windows, for `form = "deformed"` and `negatives
-//! = "deformed"`.
+//! Deformations of what the VAE decodes from normal windows, for `form = "deformed"` and
+//! `negatives = "deformed"`.
 //!
 //! A deformation is the change X' - X of one feature over a segment of a window, where X' is X with
 //! its decoding replaced by another decoded signal. The texture that a VAE smooths away is kept,

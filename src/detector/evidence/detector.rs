@@ -1,16 +1,19 @@
 //! All members together: their fit, and scores of rows.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use super::around::Around;
 use super::features::{Features, Values};
 use super::fusion::Fusion;
 use super::member::{LeftOut, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
-use super::plan::{MemberPlan, Representation};
+use super::plan::{MemberPlan, Representation, SMALLEST};
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
+use super::voices::{Voice, Voices};
 use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
@@ -30,6 +33,8 @@ pub(crate) struct Evidence {
     pub(super) members: Vec<Member>,
     /// Largest share of missing values in a window.
     pub(super) max_null: f64,
+    /// What rows should have been, once it has been asked for.
+    pub(super) around: OnceLock<Around>,
 }
 
 /// Scores of the rows of a series.
@@ -75,7 +80,8 @@ impl Evidence {
         let fitted =
             spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
         let (members, held_out): (Vec<Member>, Vec<LeftOut>) = fitted.into_iter().unzip();
-        let evidence = Self { features, reference, members, max_null: config.max_null };
+        let (max_null, around) = (config.max_null, OnceLock::new());
+        let evidence = Self { features, reference, members, max_null, around };
         let scores = evidence.held_out_scores(&held_out, control)?;
         Ok((evidence, scores))
     }
@@ -115,7 +121,7 @@ impl Evidence {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
-        self.scored(series, config, None, control)
+        self.scored(series, config, (None, None), control)
     }
 
     /// As [`Evidence::score`], with the shares that determine where alarms begin and end.
@@ -129,15 +135,32 @@ impl Evidence {
         control: &dyn Control,
     ) -> Result<ScoredRows> {
         let mut ends = RowShares::of_ends(series.len());
-        let scores = self.scored(series, config, Some(&mut ends), control)?;
+        let scores = self.scored(series, config, (Some(&mut ends), None), control)?;
         Ok(ScoredRows { scores, ends })
+    }
+
+    /// [`Evidence::score`], and what speaks for the score of each row.
+    ///
+    /// # Errors
+    /// As [`Evidence::score`].
+    pub(crate) fn score_with_voices(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<(Vec<Option<f32>>, Vec<Option<Voice>>)> {
+        let mut voices = Voices::new(series.len());
+        let scores = self.scored(series, config, (None, Some(&mut voices)), control)?;
+        let of_row = |t: usize| voices.get(t, &self.reference).filter(|_| scores[t].is_some());
+        let voices = (0..series.len()).map(of_row).collect();
+        Ok((scores, voices))
     }
 
     fn scored(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
-        ends: Option<&mut RowShares>,
+        (ends, mut voices): (Option<&mut RowShares>, Option<&mut Voices>),
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let values = self.features.apply(series)?;
@@ -145,25 +168,31 @@ impl Evidence {
         let mut shares = RowShares::of_scores(series.len());
         let mut all: Vec<&mut RowShares> =
             [Some(&mut shares), ends].into_iter().flatten().collect();
-        let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
         let hashes = RowHashes::new(&values, &self.reference);
-        let queries: Vec<Queries> =
+        let sizes = sizes(&self.members);
+        let mut queries: Vec<Queries> =
             sizes.iter().map(|&size| self.queries(series, &hashes, size, config)).collect();
-        if queries.iter().all(|queries| queries.stretches.is_empty()) {
-            let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
-            return Err(match rows < window {
-                true => Error::TooShort { rows, window },
-                false => Error::NoWindow { rows, window },
-            });
+        let smaller;
+        let mut members = &self.members[..];
+        if queries.iter().all(Queries::is_empty) {
+            queries = vec![self.smaller_queries(series, &hashes, &sizes, config)?];
+            smaller = self.resized(queries[0].size, control)?;
+            members = &smaller;
         }
-        for member in &self.members {
+        for member in members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
             for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
-                let rows = self.row_means(member, &values, queries, &mut all, control)?;
+                let (rows, nearest) =
+                    self.row_means(member, &values, queries, &mut all, control)?;
                 add(&mut fusion, member, &rows, series.len());
+                if let Some(voices) = &mut voices {
+                    let references = self.reference.starts(member.plan.size);
+                    voices.add(member, &rows, &queries.stretches, (&nearest, &references));
+                }
             }
+        }
+        if let Some(voices) = voices {
+            (0..series.len()).for_each(|t| voices.choose(t, fusion.speaks(t)));
         }
         let score = |t: usize| {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
@@ -172,6 +201,36 @@ impl Evidence {
         Ok((0..series.len()).map(score).collect())
     }
 
+    /// The largest windows, smaller than those of `sizes`, that a series has room for.
+    fn smaller_queries(
+        &self,
+        series: &Series<'_>,
+        hashes: &RowHashes<'_>,
+        sizes: &[usize],
+        config: &ScoreConfig,
+    ) -> Result<Queries> {
+        let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
+        let halves = std::iter::successors(Some(window / 2), |size| Some(size / 2));
+        let found = halves
+            .take_while(|size| *size >= SMALLEST)
+            .map(|size| self.queries(series, hashes, size, config))
+            .find(|queries| !queries.is_empty());
+        found.ok_or(match rows < window {
+            true => Error::TooShort { rows, window },
+            false => Error::NoWindow { rows, window },
+        })
+    }
+
+    /// Members that see windows of `size` rows as the others do theirs.
+    fn resized(&self, size: usize, control: &dyn Control) -> Result<Vec<Member>> {
+        let mut plan: Vec<MemberPlan> =
+            self.members.iter().map(|member| MemberPlan { size, ..member.plan }).collect();
+        plan.dedup();
+        let fit = |i: usize| Ok(Member::fit(plan[i], &self.reference, &self.features)?.0);
+        spread_over_pool(plan.len(), control, fit)
+    }
+
+    /// What a member says of the rows, and the number of the nearest reference of every window.
     fn row_means(
         &self,
         member: &Member,
@@ -179,7 +238,7 @@ impl Evidence {
         queries: &Queries,
         shares: &mut [&mut RowShares],
         control: &dyn Control,
-    ) -> Result<RowMeans> {
+    ) -> Result<(RowMeans, Vec<usize>)> {
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
         let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
@@ -195,7 +254,7 @@ impl Evidence {
             means.add(stretch.clone(), member.plan.size, starts, &z[first..end]);
             first = end;
         }
-        Ok(means)
+        Ok((means, nearest))
     }
 
     /// For every window at `starts`, the number of its nearest reference and z. A window that
@@ -230,7 +289,7 @@ impl Evidence {
     /// Minimum distance in time of training rows that are compared with each other: the largest
     /// window, so that a long anomaly does not look normal because of its own continuation. At most
     /// a quarter of the rows.
-    fn reach(&self) -> usize {
+    pub(super) fn reach(&self) -> usize {
         let largest = self.members.iter().map(|member| member.plan.size).max();
         largest.unwrap_or(0).min(self.reference.rows() / 4)
     }
@@ -266,13 +325,27 @@ impl Evidence {
     }
 }
 
+impl Queries {
+    fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+}
+
+/// Window sizes of some members, ascending.
+fn sizes(members: &[Member]) -> Vec<usize> {
+    let mut sizes: Vec<usize> = members.iter().map(|member| member.plan.size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
 /// The numbers of the references that begin in some stored rows.
-fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
+pub(super) fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
     let [first, end] = [rows.start, rows.end].map(|row| references.partition_point(|r| *r < row));
     first..end
 }
 
-fn weight(member: &Member) -> f64 {
+pub(super) fn weight(member: &Member) -> f64 {
     let source = member.plan.source;
     match source {
         Representation::Measured(_) => source.weight() * member.scale.steady,

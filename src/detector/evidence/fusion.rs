@@ -28,7 +28,7 @@ impl GroupSums {
 }
 
 /// The contribution of a member to a row: ln(1 + max(z, 0)).
-fn member(z: f64) -> f64 {
+pub(super) fn member(z: f64) -> f64 {
     z.max(0.0).ln_1p()
 }
 
@@ -48,6 +48,17 @@ impl Fusion {
         self.groups[position(source)].add(row, weight, member(z));
     }
 
+    /// The group that a score comes from: the measured one, or the larger of the other two.
+    pub(super) fn speaks(&self, row: usize) -> usize {
+        let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
+        let context = if joint > all { (2, joint) } else { (1, all) };
+        let both = match (all, joint) {
+            (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
+            _ => context.1,
+        };
+        if measured >= both { 0 } else { context.0 }
+    }
+
     /// max(measured, (all + joint) / 2), each a mean over its members; `None` without a
     /// contribution.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
@@ -64,7 +75,7 @@ impl Fusion {
     }
 }
 
-fn position(source: Representation) -> usize {
+pub(super) fn position(source: Representation) -> usize {
     match source {
         Representation::Measured(_) => 0,
         Representation::All => 1,

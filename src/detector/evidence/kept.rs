@@ -29,6 +29,9 @@ pub(crate) struct KeptEvidence {
     features: Features,
     /// Runs of the stored rows in which windows may lie.
     runs: Vec<Range<usize>>,
+    /// Where they begin in the training series.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<usize>,
     max_null: f64,
     members: Vec<Entry>,
 }
@@ -89,6 +92,7 @@ impl Evidence {
         let kept = KeptEvidence {
             features: self.features.clone(),
             runs: self.reference.runs.clone(),
+            origins: self.reference.origins.clone(),
             max_null: self.max_null,
             members: self.members.iter().map(entry).collect(),
         };
@@ -137,9 +141,20 @@ impl KeptEvidence {
         };
         self.features.is_sound(features)
             && from.zip(&self.runs).all(|(from, run)| from == run.start && run.start < run.end)
+            && self.origins_are_sound()
             && (0.0..1.0).contains(&self.max_null)
             && (1..=MOST_MEMBERS).contains(&self.members.len())
             && self.members.iter().all(sound)
+    }
+
+    /// Whether the runs follow one another in the training series, if their positions are known.
+    fn origins_are_sound(&self) -> bool {
+        let ends: Option<Vec<usize>> =
+            self.origins.iter().zip(&self.runs).map(|(o, run)| o.checked_add(run.len())).collect();
+        let next = self.origins.iter().skip(1);
+        let apart = |ends: Vec<usize>| ends.iter().zip(next).all(|(end, next)| end <= next);
+        self.origins.is_empty()
+            || (self.origins.len() == self.runs.len() && ends.is_some_and(apart))
     }
 
     /// Number of features that are compared row by row.
@@ -155,7 +170,8 @@ impl KeptEvidence {
         let rows = take(ROWS)?;
         let length = (rows.len() / self.features.len().max(1)).max(1);
         let values = Values::new(rows.chunks_exact(length).map(<[f32]>::to_vec).collect());
-        let reference = ReferenceRows { values: values.into(), runs: self.runs.clone() };
+        let (runs, origins) = (self.runs.clone(), self.origins.clone());
+        let reference = ReferenceRows { values: values.into(), runs, origins };
         let member = |(i, entry): (usize, &Entry)| {
             let directions = match entry.rank {
                 0 => Vec::new(),
@@ -168,6 +184,6 @@ impl KeptEvidence {
         };
         let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
         let (features, max_null) = (self.features.clone(), self.max_null);
-        Ok(Evidence { features, reference, members, max_null })
+        Ok(Evidence { features, reference, members, max_null, around: OnceLock::new() })
     }
 }

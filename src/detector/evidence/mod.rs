@@ -10,9 +10,11 @@
 //! z = (d - median) / (q90 - median) of leave-one-out distances d, per member; a member contributes
 //! ln(1 + max(z, 0)) to a row.
 
+mod around;
 mod calibration;
 mod detector;
 mod embedding;
+mod expect;
 mod expected;
 mod features;
 mod fusion;
@@ -26,8 +28,11 @@ mod reference;
 mod rows;
 mod share;
 pub(super) mod spec;
+mod voices;
 
 pub(crate) use detector::Evidence;
+pub(crate) use expect::Expected;
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};
+pub use voices::Voice;

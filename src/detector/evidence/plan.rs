@@ -7,7 +7,7 @@ use super::features::{FeatureKind, Features};
 
 /// Window sizes as shares of the model's window, and the minimum size.
 const SHARES: [f64; 3] = [0.32, 0.64, 1.28];
-const SMALLEST: usize = 8;
+pub(super) const SMALLEST: usize = 8;
 /// Minimum number of disjoint windows of a size in the training rows.
 const ROOM: f64 = 2.5;
 
@@ -38,6 +38,19 @@ impl Representation {
             Self::Measured(embedding) => embedding,
             Self::All => Embedding::Raw,
             Self::Joint => Embedding::Joint,
+        }
+    }
+
+    /// What it is called in tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Measured(Embedding::Raw) => "values",
+            Self::Measured(Embedding::Level) => "movement",
+            Self::Measured(Embedding::Shape) => "shape",
+            Self::Measured(Embedding::Stats) => "statistics",
+            Self::Measured(Embedding::Diff) => "steps",
+            Self::All => "all",
+            Self::Joint | Self::Measured(Embedding::Joint) => "joint",
         }
     }
 

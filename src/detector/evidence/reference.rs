@@ -15,6 +15,8 @@ const PIECES: usize = 32;
 pub(super) struct ReferenceRows {
     pub values: std::sync::Arc<Values>,
     pub runs: Vec<Range<usize>>,
+    /// Where the runs begin in the training series; empty where a model does not say it.
+    pub origins: Vec<usize>,
 }
 
 impl ReferenceRows {
@@ -31,12 +33,19 @@ impl ReferenceRows {
             first - piece.len()..first
         };
         let runs = pieces.iter().map(moved).collect();
-        Self { values: values.picked(&pieces).into(), runs }
+        let origins = pieces.iter().map(|piece| piece.start).collect();
+        Self { values: values.picked(&pieces).into(), runs, origins }
     }
 
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.runs.last().map_or(0, |run| run.end)
+    }
+
+    /// Position of a stored row in the training series.
+    pub(super) fn origin(&self, row: usize) -> Option<usize> {
+        let run = self.runs.partition_point(|run| run.end <= row);
+        Some(self.origins.get(run)? + (row - self.runs.get(run)?.start))
     }
 
     /// Possible starts of windows of `size` rows.
