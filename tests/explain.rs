@@ -24,7 +24,8 @@ fn rows(count: usize, seed: u64) -> Vec<Vec<f64>> {
     let value = |d: usize, t: usize| {
         let phase = std::f64::consts::TAU * t as f64 / PERIOD as f64;
         let weight = d as f64 / 4.0;
-        weight * phase.sin() + (1.0 - weight) * (phase / 2.0).cos()
+        weight * phase.sin()
+            + (1.0 - weight) * (phase / 2.0).cos()
             + 0.1 * f64::from(noise[d * count + t])
     };
     (0..5).map(|d| (0..count).map(|t| value(d, t)).collect()).collect()
@@ -100,9 +101,8 @@ fn expectations_do_not_follow_an_anomaly() {
     let normal = rows(1500, 3);
     let bounds = expect(&model, &columns(&normal));
     for (d, of) in bounds.iter().enumerate() {
-        let inside = (0..1500).filter(|&t| {
-            (of.lower[t].unwrap()..=of.upper[t].unwrap()).contains(&normal[d][t])
-        });
+        let inside = (0..1500)
+            .filter(|&t| (of.lower[t].unwrap()..=of.upper[t].unwrap()).contains(&normal[d][t]));
         let share = inside.count() as f64 / 1500.0;
         assert!((0.92..=0.98).contains(&share), "{d}: {share}");
         let width = of.upper[700].unwrap() - of.lower[700].unwrap();
@@ -140,9 +140,8 @@ fn a_model_says_the_same_after_a_round_trip() {
     let again = Model::from_bytes(&model.to_bytes().unwrap()).unwrap();
     let new = columns(&rows(300, 2));
     assert_eq!(expect(&model, &new), expect(&again, &new));
-    let reasons = |model: &Model| {
-        model.reasons(&Series::whole(&new), &ScoreConfig::default(), RUN).unwrap()
-    };
+    let reasons =
+        |model: &Model| model.reasons(&Series::whole(&new), &ScoreConfig::default(), RUN).unwrap();
     assert_eq!(reasons(&model), reasons(&again));
 }
 
