@@ -201,7 +201,7 @@ class ScoreOptions(FitOptions, total=False):
 class ExpectOptions(_FitsAModel, total=False):
     """Options of `expect`.
 
-    What is left out, or None, keeps its default.
+    Options that are omitted, or None, keep their defaults.
     """
 
     bounds: float | None
