@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_lazy_over_and_grouped_give_the_same(rows, models, table):
     assert lazy.collect_schema() == table.schema
     for engine in ("streaming", "in-memory"):
         assert_frame_equal(lazy.collect(engine=engine), table)
+    own = lazy.filter(pl.col("host") == "h1").collect()
+    assert_frame_equal(own, table.filter(host="h1"))
     expr = pl.struct("cpu", "errors").genias.sensitivity(model="model", order_by="time", **options)
     joined = rows.join(models, on="host", maintain_order="left")
     grouped = joined.group_by("host", maintain_order=True).agg(expr.alias("out"))
@@ -178,6 +181,9 @@ def test_command_line(rows, models, tmp_path, monkeypatch, capsys):
         **AT,
     )
     assert_frame_equal(written, expected)
+    pytest.importorskip("altair")
+    assert cli.main(["plot", "sensitivity", "out.parquet", "out.html", "--by", "host"]) == 0
+    assert "share caught" in Path("out.html").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -110,9 +110,10 @@ def _heat(cells: pl.DataFrame, name: str, width: int, height: int) -> alt.LayerC
     )
     dark = alt.condition("datum.rate > 0.55", alt.value("#ffffff"), alt.value(look.INK))
     text = base.mark_text(fontSize=10).encode(text=alt.Text("rate:Q", format=".0%"), color=dark)
-    return alt.layer(tiles, text).properties(
+    chart: alt.LayerChart = alt.layer(tiles, text).properties(
         width=width, height=height, view=look.NO_FRAME, title=look.panel_title(name)
     )
+    return chart
 
 
 def plot_compare(
@@ -176,4 +177,5 @@ def _points(rows: pl.DataFrame, order: list[str], figure: str, text: str) -> alt
     point = base.mark_point(color=look.BLUE, filled=True, size=70, opacity=1).encode(
         x=f"{figure}:Q"
     )
-    return alt.layer(span, point).properties(view=look.NO_FRAME)
+    chart: alt.LayerChart = alt.layer(span, point).properties(view=look.NO_FRAME)
+    return chart
