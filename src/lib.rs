@@ -18,6 +18,7 @@
 //! generator   fit -> calibrate -> generate, pairs, reconstruct
 //! detector    a score per row, thresholds
 //! model       generator + detectors + report; bytes
+//! sensitivity what the labels of a model would catch
 //! metrics     metrics of scores, labels and generated anomalies
 //! ```
 //!
@@ -53,7 +54,7 @@
 //! let mut synthetic = Synthetic::new(&columns);
 //! synthetic.add(&series, &anomalies);
 //! let out = synthetic.finish();
-//! assert_eq!(out.is_anomaly.true_count(), anomalies.len() * 16);
+//! assert_eq!(out.is_anomaly.true_count(), 40);
 //!
 //! let scores = model.score(&series, &RunToEnd)?;
 //! assert!(scores.iter().all(Option::is_some));
@@ -76,6 +77,7 @@ pub mod metrics;
 pub mod model;
 mod nn;
 pub mod runtime;
+pub mod sensitivity;
 pub mod stats;
 pub mod vae;
 
@@ -89,7 +91,7 @@ pub use data::series::{Rows, Series};
 pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
 pub use model::fit::{fit, fit_scorer};
-pub use model::{Model, artifact};
+pub use model::{Model, artifact, share_out};
 pub use runtime::control::{Control, Phase, RunToEnd, Status};
 pub use runtime::{control, rng};
 

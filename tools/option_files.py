@@ -29,6 +29,8 @@ DICTS = {
     "ScoreOptions": ("score", "Options of `score`."),
     "ExpectOptions": ("expect", "Options of `expect`."),
     "LabelOptions": ("label", "Options of `label`, `alarms` and `explain`."),
+    "SensitivityOptions": ("sensitivity", "Options of `sensitivity`."),
+    "CompareOptions": ("compare", "Options of `compare`."),
     "InjectOptions": ("inject", "Options of `inject` and its events."),
 }
 """Every TypedDict with its verb and its description."""
@@ -70,7 +72,7 @@ def types() -> str:
 
 def shared() -> list[_table.Option]:
     """Return the options of every verb that fits a model."""
-    verbs = [verb for verb, _ in DICTS.values() if verb != "inject"]
+    verbs = [verb for verb, _ in DICTS.values() if verb not in ("inject", "compare")]
     return [option for option in _table.options() if set(verbs) <= set(option.verbs)]
 
 
@@ -85,7 +87,7 @@ def typed_dict(
 
 def field(option: _table.Option) -> str:
     """Return the line of an option, wrapped like the formatter."""
-    if option.list:
+    if option.list and option.words:
         return f"    {option.name}: InjectKind | Sequence[InjectKind]\n"
     line = f"    {option.name}: {option.annotation}\n"
     if len(line) <= 101:
@@ -106,7 +108,8 @@ def table(topic: str, options: list[_table.Option]) -> str:
     """Return the table of a topic."""
     rows = [COLUMNS, tuple("---" for _ in COLUMNS), *map(row, options)]
     lines = ("| " + " | ".join(cells) + " |" for cells in rows)
-    title = "Of `inject`" if topic == "inject" else topic.capitalize()
+    own = topic in ("inject", "sensitivity", "compare")
+    title = f"Of `{topic}`" if own else topic.capitalize()
     return f"### {title}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -129,7 +132,7 @@ def shown(option: _table.Option, value: Any) -> str:
     if value is None:
         return option.auto or "none"
     if isinstance(value, list):
-        return ", ".join(f'`"{item}"`' for item in value)
+        return ", ".join(f'`"{item}"`' if isinstance(item, str) else f"{item:g}" for item in value)
     if isinstance(value, bool):
         return str(value).lower()
     return f'`"{value}"`' if isinstance(value, str) else f"{value:,}"
@@ -143,6 +146,12 @@ def values(option: _table.Option) -> str:
         return '`"learned"` or `"none"`, or a mapping from features to their domains'
     if option.of == "step":
         return f"{numbers}, or a `timedelta`"
+    if option.of == "names":
+        return "a name, or a list of names"
+    if option.of == "span":
+        pair = ", or (min, max)" if option.pair else ""
+        return f'rows >= 1, or a time such as `"2h"` or a `timedelta`{pair}'
+
     if option.of == "wordornumber":
         return f"{words}, or a number"
     return words or numbers
@@ -153,7 +162,7 @@ def users(option: _table.Option) -> str:
     if option.when is not None:
         name, choices = option.when
         return f"`{name}` " + ", ".join(f'`"{choice}"`' for choice in choices)
-    few = option.group != "inject" and len(option.verbs) < 7
+    few = option.group not in ("inject", "sensitivity", "compare") and len(option.verbs) < 7
     return ", ".join(f"`{verb}`" for verb in option.verbs) if few else ""
 
 

@@ -1,5 +1,6 @@
 //! Keyword arguments of every expression.
 
+use genias::config::CompareConfig;
 use genias::inject::InjectConfig;
 use genias::{Error, Options};
 use polars::prelude::*;
@@ -33,6 +34,9 @@ pub struct Call {
 pub struct Roles {
     /// A Boolean column of known anomalies.
     pub label: bool,
+    /// A Boolean column of rows that anomalies may be put on.
+    #[serde(default)]
+    pub place: bool,
     /// A Binary column of models.
     pub model: bool,
     /// Number of columns that order the rows.
@@ -79,6 +83,11 @@ impl Call {
     /// The options of `inject`.
     pub fn parse_inject(&self) -> PolarsResult<(InjectConfig, Option<MaxGap>)> {
         parse_inject(&self.options, self.inputs.order).map_err(to_polars)
+    }
+
+    /// The options of `compare`.
+    pub fn parse_compare(&self) -> PolarsResult<CompareConfig> {
+        CompareConfig::parse(&self.options).map_err(to_polars)
     }
 
     /// Rejects group keys, for expressions whose result does not have the rows of the input.

@@ -29,6 +29,7 @@ pub struct Frame {
     /// Names of these columns in messages, where they differ.
     called: Vec<String>,
     labels: Option<BooleanArray>,
+    places: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
     /// Length of a day in the units of `times`.
@@ -71,7 +72,8 @@ impl Frame {
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = values.len();
-        let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
+        let labels = roles.label.then(|| flags("label", next("label")?, rows)).transpose()?;
+        let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
         let order: Vec<&Series> =
             (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
@@ -112,6 +114,7 @@ impl Frame {
             on_error: call.on_error,
             failed: Mutex::default(),
             labels,
+            places,
             times,
             day,
             without: Mutex::default(),
@@ -129,8 +132,12 @@ impl Frame {
             .with_gaps(group.gaps.clone())
             .with_positions(self.positions(&group.rows))
             .with_rows_per_day(self.rows_per_day(&group.rows));
-        match &self.labels {
+        let series = match &self.labels {
             Some(labels) => series.with_labels(labels),
+            None => series,
+        };
+        match &self.places {
+            Some(places) => series.with_places(places),
             None => series,
         }
     }
@@ -141,10 +148,8 @@ impl Frame {
         Positions::of_times(self.times.as_ref().map(own).as_deref())
     }
 
-    /// Rows per day of a group, from the median step of its times; only if alarms are counted per
-    /// day.
+    /// Rows per day of a group, from the median step of its times.
     fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
-        self.options.alarm.alarms_per_day?;
         let (times, day) = (self.times.as_ref()?, self.day?);
         let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
         let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
@@ -398,11 +403,15 @@ fn columns(features: &[Series]) -> PolarsResult<Columns> {
     Ok(ranged)
 }
 
-fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
+/// A Boolean column; one value stands for all rows.
+fn flags(role: &str, column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
     let (name, found) = (column.name().to_string(), column.len());
     if !matches!(column.dtype(), DataType::Boolean) {
-        let dtype = format!("{} (`label` must be Boolean)", column.dtype());
+        let dtype = format!("{} (`{role}` must be Boolean)", column.dtype());
         return Err(to_polars(Error::Dtype { column: name, dtype }));
+    }
+    if found == 1 && rows != 1 {
+        return flags(role, &column.new_from_index(0, rows), rows);
     }
     if found != rows {
         return Err(to_polars(Error::Length { column: name, found, expected: rows }));

@@ -32,6 +32,7 @@ fn check_options(verb: &str, options: &str, ordered_by: usize) -> PyResult<()> {
     let options = serde_json::from_str(options).map_err(value_error)?;
     let checked = match verb {
         "inject" => call::parse_inject(&options, ordered_by).map(|_| ()),
+        "compare" => genias::config::CompareConfig::parse(&options).map(|_| ()),
         _ => call::parse(verb, &options, ordered_by).map(|_| ()),
     };
     checked.map_err(value_error)

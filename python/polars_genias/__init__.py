@@ -20,6 +20,7 @@ from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
+    CompareOptions,
     ExpectOptions,
     FitOptions,
     GenerateOptions,
@@ -27,6 +28,7 @@ from polars_genias._options import (
     LabelOptions,
     ModelOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 from polars_genias._progress import progress
 from polars_genias.metrics import (
@@ -49,6 +51,7 @@ from polars_genias.metrics import (
 )
 from polars_genias.verbs import (
     alarms,
+    compare,
     describe,
     embed,
     events,
@@ -62,8 +65,10 @@ from polars_genias.verbs import (
     pairs,
     reconstruct,
     score,
+    sensitivity,
     windows,
 )
+from polars_genias.verbs._sensitivity import in_words
 
 if TYPE_CHECKING:
     from polars_genias import plots as plots
@@ -82,6 +87,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CompareOptions",
     "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
@@ -92,6 +98,7 @@ __all__ = [
     "LabelOptions",
     "ModelOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "affiliation_f1",
     "affiliation_precision",
     "affiliation_recall",
@@ -101,6 +108,7 @@ __all__ = [
     "auc_roc",
     "best_f1",
     "clear_cache",
+    "compare",
     "datasets",
     "describe",
     "edi",
@@ -114,6 +122,7 @@ __all__ = [
     "fit_count",
     "generate",
     "health",
+    "in_words",
     "inject",
     "label",
     "pairs",
@@ -124,6 +133,7 @@ __all__ = [
     "recall",
     "reconstruct",
     "score",
+    "sensitivity",
     "sink_parquet",
     "vus_pr",
     "vus_roc",

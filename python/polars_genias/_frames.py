@@ -19,12 +19,15 @@ from polars_genias._source import sourced
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from polars_genias._source import Build
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = f"{names.OWN}result"
 _OLD = f"{names.OWN}old"
 _KEY = f"{names.OWN}key_"
-TABLES = ("fit", "events", "pairs", "alarms", "explain")
+PLACE = f"{names.OWN}place"
+"""Whether an anomaly may be placed on a row."""
+TABLES = ("fit", "events", "pairs", "alarms", "explain", "sensitivity", "compare")
 """Verbs whose results do not have the rows of the input."""
 _ONE_COLUMN = ("score", "label")
 """Verbs whose result is a single column and not a struct."""
@@ -32,6 +35,11 @@ _PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
+)
+_DETECTION = (
+    *("feature", "kind", "duration", "strength", "tries", "caught", "rate", "rate_low"),
+    *("rate_high", "delay", "realised", "smallest", "smallest_low", "smallest_high"),
+    *("false_alarms", "false_alarm_rate", "alarms_per_day", "rows_per_day"),
 )
 _EXPLAINED = (
     *("id", "start", "length", "peak", "feature", "share", "expected", "actual"),
@@ -55,6 +63,8 @@ class Inputs:
     label: str | None
     lazy: bool = False
     """Whether the frame was given as a lazy query."""
+    places: bool = False
+    """Whether the frame has the column `PLACE`."""
     shields: dict[str, str] = field(default_factory=dict)
     """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
@@ -80,6 +90,7 @@ def inputs(
     order_by: Keys | None,
     label: str | None = None,
     models: IntoModels | None = None,
+    where: pl.Expr | str | None = None,
 ) -> Inputs:
     """Resolves column names; `default_features` selects the features if none are given.
 
@@ -104,8 +115,43 @@ def inputs(
     taken = {name for given in keys.values() for name in given}
     chosen = chosen_features(schema, features, taken, models)
     shields = names.shields([*taken, *chosen.values()])
-    lazy = isinstance(rows, pl.LazyFrame)
-    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, lazy, shields)
+    lazy, places = isinstance(rows, pl.LazyFrame), where is not None
+    frame = _with_places(frame, schema, where)
+    order_by = keys["order_by"]
+    return Inputs(frame, schema, chosen, keys["by"], order_by, label, lazy, places, shields)
+
+
+def _with_places(
+    frame: pl.LazyFrame, schema: pl.Schema, where: pl.Expr | str | None
+) -> pl.LazyFrame:
+    """The frame with a column of the rows on which anomalies may be placed, if these are given.
+
+    Raises
+    ------
+    ValueError
+        If `where` is neither a Boolean column nor an expression of one.
+    """
+    if where is None:
+        return frame
+    if isinstance(where, str):
+        require(schema, "where", where)
+        where = names.column(where)
+    made = frame.select(where).collect_schema()
+    if made.dtypes() != [pl.Boolean]:
+        found = ", ".join(f"{name!r} ({dtype})" for name, dtype in made.items())
+        msg = f"parameter `where`: must be one Boolean column, not {found}"
+        raise ValueError(msg)
+    return frame.with_columns(where.alias(PLACE))
+
+
+def _drawn_over_all(
+    at: Inputs,
+    build: Build,
+    options: Mapping[str, Any],
+    adds: Sequence[str] | None = None,
+) -> pl.LazyFrame:
+    """What `build` makes of a frame: of all groups at once if `total` is given."""
+    return build(at) if options.get("total") is not None else sourced(at, build, adds)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -130,6 +176,7 @@ def _call(
         at.values,
         options=checked(options, len(at.order_by), verb.removesuffix("_events")),
         label=None if at.label is None else at.column(at.label),
+        where=pl.col(PLACE) if at.places else None,
         model=model,
         order_by=[at.column(name) for name in at.order_by],
         by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
@@ -163,9 +210,9 @@ def beside(
         else:
             frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
         frame = context.after(frame, at)
-        return names.restored(frame.drop(MODEL, strict=False), at.shields)
+        return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
-    return sourced(at, build, adds)
+    return _drawn_over_all(at, build, options, adds)
 
 
 @dataclass(frozen=True)
@@ -332,6 +379,25 @@ def _alarm_table(
     return sourced(at, build)
 
 
+def sensitivity_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """What labels would catch in every group, after the keys."""
+    _refuse_key(at, _DETECTION, "the table of sensitivity")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("sensitivity", at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table))
+
+    return sourced(at, build)
+
+
+def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:
+    """Columns of scores on the anomalies of all groups."""
+    frame, result = _call("compare", at, options, None, changes_length=True)
+    return frame.select(result.alias(_RESULT)).unnest(_RESULT)
+
+
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
     """Raises ValueError if two columns of the result would have the same name."""
     names.refuse_own(adds)
@@ -437,7 +503,7 @@ def events_frame(
         table = per_group(verb, at, options, models=models, strict=strict)
         return _keyed(at, _unnested(at, table), copies)
 
-    return sourced(at, build)
+    return _drawn_over_all(at, build, options)
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:

@@ -64,6 +64,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
     """Verbs on a numeric column, a struct of numeric columns, or a column of models."""
 
     alarms = _column(verbs.alarms)
+    compare = _column(verbs.compare)
     describe = _column(verbs.describe)
     embed = _column(verbs.embed)
     events = _column(verbs.events)
@@ -77,6 +78,7 @@ class GeniasExpr(_Namespace[pl.Expr]):
     pairs = _column(verbs.pairs)
     reconstruct = _column(verbs.reconstruct)
     score = _column(verbs.score)
+    sensitivity = _column(verbs.sensitivity)
     windows = _column(verbs.windows)
 
 
@@ -85,6 +87,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     """Verbs on a LazyFrame."""
 
     alarms = _lazy(verbs.alarms)
+    compare = _lazy(verbs.compare)
     describe = _lazy(verbs.describe)
     events = _lazy(verbs.events)
     expect = _lazy(verbs.expect)
@@ -98,6 +101,7 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     plot = _lazy(plot)
     reconstruct = _lazy(verbs.reconstruct)
     score = _lazy(verbs.score)
+    sensitivity = _lazy(verbs.sensitivity)
 
 
 @pl.api.register_dataframe_namespace("genias")
@@ -105,6 +109,7 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     """Verbs on a DataFrame."""
 
     alarms = _eager(verbs.alarms)
+    compare = _eager(verbs.compare)
     describe = _eager(verbs.describe)
     events = _eager(verbs.events)
     expect = _eager(verbs.expect)
@@ -118,3 +123,4 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     plot = _eager(plot)
     reconstruct = _eager(verbs.reconstruct)
     score = _eager(verbs.score)
+    sensitivity = _eager(verbs.sensitivity)

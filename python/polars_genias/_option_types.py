@@ -8,19 +8,36 @@ from typing import Any, Literal, TypedDict
 
 InjectKind = Literal[
     "global",
+    "spike",
     "contextual",
     "seasonal",
+    "tempo",
     "trend",
+    "ramp",
     "shapelet",
     "amplitude",
+    "scale",
     "extremum",
     "frequency",
     "mean",
+    "level-shift",
     "pattern",
     "pattern-shift",
+    "phase",
     "platform",
+    "flat-line",
     "variance",
+    "noise-burst",
     "mode-correlation",
+    "correlation-break",
+    "pulse",
+    "walk",
+    "dropout",
+    "stuck",
+    "stuck-value",
+    "other-window",
+    "reset",
+    "counter-reset",
 ]
 """Kinds of classical anomalies."""
 
@@ -124,13 +141,19 @@ class GenerateOptions(ModelOptions, total=False):
     Options that are omitted, or None, keep their defaults.
     """
 
-    contamination: float
+    contamination: float | None
+    count: int | None
+    total: int | None
     length: int | tuple[int, int] | None
+    duration: int | str | timedelta | tuple[int | str | timedelta, int | str | timedelta] | None
     form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
     distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
     strength: float | tuple[float, float] | None
+    size: float | tuple[float, float] | None
+    direction: Literal["up", "down", "both"] | None
+    hit: str | Sequence[str] | None
     creep: float | None
     draws: int
     noise: Literal["independent", "stratified"]
@@ -145,11 +168,15 @@ class PairsOptions(EmbedOptions, total=False):
     """
 
     length: int | tuple[int, int] | None
+    duration: int | str | timedelta | tuple[int | str | timedelta, int | str | timedelta] | None
     form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
     distance: Literal["normal", "rms", "l2", "dtw", "sbd"]
     strength: float | tuple[float, float] | None
+    size: float | tuple[float, float] | None
+    direction: Literal["up", "down", "both"] | None
+    hit: str | Sequence[str] | None
     creep: float | None
     draws: int
     noise: Literal["independent", "stratified"]
@@ -199,6 +226,66 @@ class LabelOptions(FitOptions, total=False):
     min_change: float | None
 
 
+class SensitivityOptions(_FitsAModel, total=False):
+    """Options of `sensitivity`.
+
+    Options that are omitted, or None, keep their defaults.
+    """
+
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "evidence",
+        "default",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
+    aggregate: Literal["mean", "max", "last"]
+    score_stride: int | None
+    threshold: float | Literal["auto", "pot"]
+    quantile: float | None
+    false_alarm_rate: float | None
+    alarms_per_day: float | None
+    adapt: Literal["off", "slow", "fast"]
+    join: int | None
+    min_rows: int | None
+    cooldown: int
+    min_change: float | None
+    kind: InjectKind | Sequence[InjectKind]
+    strength: float | Sequence[float]
+    duration: int | str | timedelta | Sequence[int | str | timedelta]
+    tries: int
+    direction: Literal["up", "down", "both"] | None
+    hit: str | Sequence[str] | None
+    domain: Literal["learned", "none"] | Mapping[str, Any]
+
+
+class CompareOptions(TypedDict, total=False):
+    """Options of `compare`.
+
+    Options that are omitted, or None, keep their defaults.
+    """
+
+    false_alarm_rate: float
+    draws: int
+    seed: int
+
+
 class InjectOptions(TypedDict, total=False):
     """Options of `inject` and its events.
 
@@ -210,8 +297,13 @@ class InjectOptions(TypedDict, total=False):
     kind: InjectKind | Sequence[InjectKind]
     contamination: float | None
     count: int | None
+    total: int | None
     length: int | tuple[int, int] | None
+    duration: int | str | timedelta | tuple[int | str | timedelta, int | str | timedelta] | None
     strength: float | tuple[float, float] | None
+    size: float | tuple[float, float] | None
+    direction: Literal["up", "down", "both"] | None
+    hit: str | Sequence[str] | None
     factor: float | tuple[float, float] | None
     shift: int | tuple[int, int] | None
     feature_share: float

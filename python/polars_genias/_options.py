@@ -17,6 +17,7 @@ from typing import Any
 
 from polars_genias import _genias, _table
 from polars_genias._option_types import (
+    CompareOptions,
     EmbedOptions,
     ExpectOptions,
     FitOptions,
@@ -27,9 +28,11 @@ from polars_genias._option_types import (
     ModelOptions,
     PairsOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 
 __all__ = [
+    "CompareOptions",
     "EmbedOptions",
     "ExpectOptions",
     "FitOptions",
@@ -40,6 +43,7 @@ __all__ = [
     "ModelOptions",
     "PairsOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "checked",
 ]
 
@@ -53,8 +57,10 @@ _ARGUMENTS = (
     "name",
     "only_last",
     "order_by",
+    "scores",
     "strict",
     "suffix",
+    "where",
 )
 """Arguments of verbs that are not options."""
 

@@ -25,6 +25,7 @@ def plugin(
     *,
     options: dict[str, Any],
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     model: pl.Expr | None = None,
     order_by: Sequence[IntoColumn] = (),
     by: Sequence[IntoColumn] = (),
@@ -36,15 +37,16 @@ def plugin(
 ) -> pl.Expr:
     """The expression `verb` of the compiled library.
 
-    Its arguments are `values`, then `label`, `model`, `order_by` and `by`, if given. `options` are
-    already checked; `keys` are the names of the columns `by` in messages. `shape` relates the
-    length of the output to that of the input.
+    Its arguments are `values`, then `label`, `where`, `model`, `order_by` and `by`, if given.
+    `options` are already checked; `keys` are the names of the columns `by` in messages. `shape`
+    relates the length of the output to that of the input.
     """
     options = dict(options)
     on_error = options.pop("on_error", "raise")
-    given = [argument for argument in (label, model) if argument is not None]
+    given = [argument for argument in (label, where, model) if argument is not None]
     roles = {
         "label": label is not None,
+        "place": where is not None,
         "model": model is not None,
         "order": len(order_by),
         "by": len(by),

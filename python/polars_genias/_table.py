@@ -42,7 +42,8 @@ class Option:
     when: tuple[str, tuple[str, ...]] | None
     """Another option, and its values for which this option is used."""
     of: str
-    """``integer``, ``number``, ``flag``, ``step``, ``domain``, ``words`` or ``wordornumber``."""
+    """``integer``, ``number``, ``flag``, ``step``, ``span``, ``domain``, ``names``, ``words`` or
+    ``wordornumber``."""
     words: tuple[str, ...]
     aliases: dict[str, str]
     """Aliases of words."""
@@ -60,6 +61,8 @@ class Option:
             "flag": "bool",
             "step": "float | timedelta",
             "domain": 'Literal["learned", "none"] | Mapping[str, Any]',
+            "names": "str | Sequence[str]",
+            "span": "int | str | timedelta",
             "words": literal,
             "wordornumber": f"float | {literal}",
         }[self.of]
@@ -81,7 +84,8 @@ class Option:
             return ""
         if isinstance(self.default, bool):
             return "yes" if self.default else "no"
-        return ", ".join(self.default) if isinstance(self.default, list) else str(self.default)
+        several = isinstance(self.default, list)
+        return ", ".join(map(str, self.default)) if several else str(self.default)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def detectors() -> dict[str, Detector]:
 
 def of_verb(verb: str) -> list[Option]:
     """The options of a verb."""
-    return [option for option in options() if verb in option.verbs]
+    return list({option.name: option for option in options() if verb in option.verbs}.values())
 
 
 def with_options(verb: str) -> Callable[[Verb], Verb]:

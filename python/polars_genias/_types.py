@@ -35,3 +35,6 @@ IntoModel = Union[bytes, Path, str, pl.Expr]
 
 IntoModels = Union[bytes, Path, str, pl.Expr, Table]
 """Models of a frame: a table of them, a file (Parquet table, or one model), bytes, a column."""
+
+Where = Union[str, pl.Expr]
+"""Rows that anomalies may be put on: a Boolean column (its name), or an expression of one."""

@@ -33,6 +33,9 @@ DataFrame[host: bigint, t: bigint, cpu: double, anomaly_score: float]
 0
 >>> gs.alarms(waves, models=models, **at).count()
 0
+>>> tried = gs.sensitivity(waves, models=models, kind="level-shift", strength=8, tries=2, **at)
+>>> tried.select("feature", "kind", "strength").first()
+Row(feature='cpu', kind='level-shift', strength=8.0)
 >>> gs.explain(waves, models=models, detector="amplitude", quantile=0.99, **at).columns[:5]
 ['host', 'id', 'start', 'length', 'peak']
 >>> gs.expect(waves, window=16, **at).columns[3:]
@@ -72,7 +75,7 @@ from polars_genias import verbs
 from polars_genias._names import refuse_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, GroupedData
@@ -94,6 +97,7 @@ __all__ = [
     "pairs",
     "reconstruct",
     "score",
+    "sensitivity",
 ]
 
 Options = ParamSpec("Options")
@@ -180,7 +184,7 @@ models
     A DataFrame with the columns `by` and a binary column, or the bytes of one model. A model is
     sent once per series, not once per row.
 **arguments
-    As in `polars_genias.{0}`.
+    As in `polars_genias.{0}`; `where` is the name of a column.
 
 Returns
 -------
@@ -199,6 +203,7 @@ label = _per(verbs.label)
 pairs = _per(verbs.pairs)
 reconstruct = _per(verbs.reconstruct)
 score = _per(verbs.score)
+sensitivity = _per(verbs.sensitivity)
 
 
 def describe(models: DataFrame, name: str = "model") -> DataFrame:
@@ -321,6 +326,7 @@ class _Work:
     by: list[str]
     order_by: list[str]
     label: str | None
+    where: str | None
     crossing: _Crossing
     keeps_rows: bool
     """Whether the result has the rows and the columns of the input."""
@@ -334,7 +340,12 @@ class _Work:
 
         table = _named(table, self.columns)
         models = None if models is None else _named(models, self.model_columns)
-        roles = [*self.by, *self.order_by, *filter(None, [self.label]), *self.features.values()]
+        roles = [
+            *self.by,
+            *self.order_by,
+            *filter(None, [self.label, self.where]),
+            *self.features.values(),
+        ]
         frame = _polars(table.select(list(dict.fromkeys(roles))))
         self._refuse_ties(frame)
         result: pl.DataFrame = getattr(verbs, self.verb)(
@@ -343,6 +354,7 @@ class _Work:
             by=self.by or None,
             order_by=self.order_by,
             label=self.label,
+            **({} if self.where is None else {"where": self.where}),
             **self.options if models is None else {**self.options, "models": _polars(models)},
         )
         new = self.crossing(result)
@@ -376,20 +388,25 @@ def _per_series(
     features: Features | None = None,
     by: Keys | None = None,
     label: str | None = None,
+    where: str | None = None,
     **given: Any,
 ) -> DataFrame:
     """Plans `verb`: all checks that need no rows, then one call per series."""
     if not order_by:
         msg = f"parameter `order_by` = {order_by!r}: rows are unordered in Spark, name columns"
         raise ValueError(msg)
+    _refuse_what_needs_all(where, given)
     empty = pl.LazyFrame(schema=_schema(data))
-    at = frames.inputs(empty, features, by, order_by, label)
-    table, in_its_place = None, {}
+    at = frames.inputs(empty, features, by, order_by, label, where=where)
+    table: Any = None
+    in_its_place: dict[str, Any] = {}
     if isinstance(models, bytes):
         given["models"] = models
     elif models is not None:
         table, in_its_place = models, {"models": pl.LazyFrame(schema=_schema(models))}
     roles = {"features": at.features, "by": by, "order_by": order_by, "label": label}
+    if where is not None:
+        in_its_place["where"] = where
     planned: pl.LazyFrame = getattr(verbs, verb)(empty, **roles, **given, **in_its_place)
     keeps_rows = verb not in frames.TABLES
     kept = list(at.schema) if keeps_rows else at.by
@@ -403,6 +420,7 @@ def _per_series(
         by=at.by,
         order_by=at.order_by,
         label=label,
+        where=where,
         crossing=_Crossing(columns, _large(data)),
         keeps_rows=keeps_rows,
         columns=data.columns,
@@ -413,6 +431,17 @@ def _per_series(
     if table is None:
         return rows.applyInArrow(alone, schema)
     return rows.cogroup(_grouped(table, at.by)).applyInArrow(beside, schema)
+
+
+def _refuse_what_needs_all(where: Any, options: Mapping[str, Any]) -> None:
+    """Raises ValueError for an expression, and for a number over all series: workers see one."""
+    if where is not None and not isinstance(where, str):
+        msg = "parameter `where`: the name of a Boolean column in Spark, and no expression"
+        raise ValueError(msg)
+    if options.get("total") is not None:
+        total = options["total"]
+        msg = f"parameter `total` = {total!r}: Spark sees one series at a time: use `count`"
+        raise ValueError(msg)
 
 
 def _grouped(data: DataFrame, by: list[str]) -> GroupedData:

@@ -13,6 +13,7 @@ pub(crate) mod possible;
 pub(crate) mod source;
 pub(crate) mod synthetic;
 
+pub use place::Ground;
 pub(crate) use placed::strength;
 pub use placed::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair};
 pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

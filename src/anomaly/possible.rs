@@ -22,6 +22,8 @@ pub(crate) struct Wanted {
     /// New values.
     pub values: Vec<f64>,
     pub wish: Wish,
+    /// Whether the feature is of another sort than the anomaly.
+    pub barred: bool,
 }
 
 /// The changes of an anomaly after the restriction to domains.
@@ -69,6 +71,9 @@ impl Possible<'_> {
 
     fn realised(&self, wanted: &Wanted, rng: &mut Rng) -> Realised {
         let before = self.before(wanted.feature);
+        if wanted.barred {
+            return Realised { values: before, strength: 0.0, shown: false };
+        }
         realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
     }
 
@@ -96,6 +101,7 @@ impl Possible<'_> {
     fn one_step(&self, wanted: &[Wanted]) -> Outcome {
         let mut moves: Vec<(usize, usize, f64)> = wanted
             .iter()
+            .filter(|wanted| !wanted.barred)
             .flat_map(|Wanted { feature: d, values, .. }| {
                 let moved =
                     values.iter().zip(self.before(*d)).map(|(value, before)| value - before);
@@ -142,7 +148,12 @@ mod tests {
     ) -> Outcome {
         let possible = Possible { series: &Series::whole(columns), domains, std, rows };
         let wish = Wish::default();
-        let wanted = wanted.into_iter().map(|(feature, values)| Wanted { feature, values, wish });
+        let wanted = wanted.into_iter().map(|(feature, values)| Wanted {
+            feature,
+            values,
+            wish,
+            barred: false,
+        });
         possible.outcome(wanted.collect(), [], &mut Rng::new(0, Purpose::Dither, [0, 0]))
     }
 
@@ -205,7 +216,12 @@ mod tests {
             std: &[1.0; 2],
             rows: 0..2,
         };
-        let wanted = |feature| Wanted { feature, values: vec![3.2, 0.1], wish: Wish::default() };
+        let wanted = |feature| Wanted {
+            feature,
+            values: vec![3.2, 0.1],
+            wish: Wish::default(),
+            barred: false,
+        };
         let rng = &mut Rng::new(0, Purpose::Dither, [0, 0]);
         let found = possible.outcome(vec![wanted(0)], [wanted(1)], rng);
         assert_eq!((found.hits[0].0, found.unable), (1, vec![0]));

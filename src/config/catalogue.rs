@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
+use super::compare::{COMPARE, CompareConfig};
 use super::declare::words;
 use super::detect::DetectConfig;
 use super::fit::FitConfig;
@@ -13,6 +14,7 @@ use super::inject::{INJECT, InjectConfig};
 use super::parse::to_map;
 use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD};
+use super::sensitivity::{SENSITIVITY, SensitivityConfig};
 use super::table::{
     ALL, Config, FITS, Of, OptionRow, OptionSpec, Shape, Shaped, above, any, nearest, plain,
 };
@@ -57,6 +59,9 @@ words! {
     }
 }
 
+/// Topics whose options presets leave alone.
+const OWN: [&str; 3] = [INJECT, SENSITIVITY, COMPARE];
+
 /// Every option.
 fn specs() -> impl Iterator<Item = &'static OptionSpec> {
     let all = [
@@ -68,6 +73,8 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
         THRESHOLD,
         AlarmConfig::OPTIONS,
         InjectConfig::OPTIONS,
+        SensitivityConfig::OPTIONS,
+        CompareConfig::OPTIONS,
     ];
     all.into_iter().flatten()
 }
@@ -81,19 +88,28 @@ pub fn option_table() -> Result<Vec<OptionRow>> {
     let default = defaults(Preset::Default)?;
     let (thorough, paper) = (defaults(Preset::Thorough)?, defaults(Preset::Paper)?);
     let mut rows: Vec<OptionRow> = Vec::new();
-    for option in specs().filter(|option| option.group != INJECT) {
+    for option in specs().filter(|option| !OWN.contains(&option.group)) {
         let value = |values: &Map<String, Value>| values.get(option.name).cloned();
         if !rows.iter().any(|row| row.covers(option)) {
             rows.push(OptionRow::new(option, [&default, &thorough, &paper].map(value)));
         }
     }
-    let inject = to_map(&InjectConfig::default())?;
-    rows.extend(
-        InjectConfig::OPTIONS.iter().map(|option| {
-            OptionRow::new(option, [(); 3].map(|()| inject.get(option.name).cloned()))
-        }),
-    );
+    add_own::<InjectConfig>(&mut rows)?;
+    add_own::<SensitivityConfig>(&mut rows)?;
+    add_own::<CompareConfig>(&mut rows)?;
     Ok(rows)
+}
+
+/// Adds the options of a verb that presets leave alone, where there is no row of them yet.
+fn add_own<T: Config>(rows: &mut Vec<OptionRow>) -> Result<()> {
+    let defaults = to_map(&T::default())?;
+    for option in T::OPTIONS {
+        if !rows.iter().any(|row| row.covers(option)) {
+            let value = || defaults.get(option.name).cloned();
+            rows.push(OptionRow::new(option, [value(), value(), value()]));
+        }
+    }
+    Ok(())
 }
 
 /// Default of every option except those of `inject`.

@@ -2,11 +2,14 @@
 
 use super::declare::{options, words};
 use super::domain::Domains;
+use super::placement::{Names, Span, Way, one_of};
 use super::preset::Preset;
 use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
+/// Share of the rows that is hit where no number of anomalies is asked for.
+const CONTAMINATION: f64 = 0.1;
 /// Threshold of the deviation patch in the paper.
 pub const PAPER_TAU: f64 = 0.1;
 
@@ -79,10 +82,19 @@ options! {
     /// How anomalies are placed and generated.
     pub struct GenerateConfig of "anomalies", for GENERATES;
 
-    /// Share of the rows of a series in anomalies, to within one anomaly.
-    contamination: f64 = 0.1 => between(0.0, 1.0).above_low().verbs(PLACES);
+    /// Share of the rows of a series in anomalies; the last anomaly is shortened to meet it.
+    contamination: Option<f64> = None => between(0.0, 1.0)
+        .above_low()
+        .verbs(PLACES)
+        .auto("0.1, unless `count` or `total` is given");
+    /// Number of anomalies per series, instead of `contamination`.
+    count: Option<usize> = None => at_least(1.0).verbs(PLACES);
+    /// Number of anomalies over all series of a frame, instead of `contamination`.
+    total: Option<usize> = None => at_least(1.0).verbs(PLACES);
     /// Rows of an anomaly.
     length: Option<OneOrRange<usize>> = None => at_least(1.0).auto("a whole window");
+    /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
+    duration: Option<OneOrRange<Span>> = None => any();
     /// Values of the generated anomalies.
     form: Form = Form::Residual => any().symbol("X~");
     /// Values of the input that an anomaly replaces.
@@ -96,6 +108,12 @@ options! {
     /// Root mean square of the change over an anomaly, in training standard deviations of the
     /// feature.
     strength: Option<OneOrRange<f64>> = None => above(0.0).auto("as set by psi");
+    /// Root mean square of the change in the unit of the feature, instead of `strength`.
+    size: Option<OneOrRange<f64>> = None => above(0.0);
+    /// Direction of the mean change over an anomaly.
+    direction: Option<Way> = None => any().auto("\"both\"");
+    /// Features that anomalies may change.
+    hit: Option<Names> = None => any().auto("all");
     /// Slow onset: share of an anomaly, in (0, 1], or number of its rows, over which the change
     /// grows.
     creep: Option<f64> = None => above(0.0).auto("none");
@@ -134,10 +152,16 @@ impl GenerateConfig {
             let allowed = format!("1 <= min <= max <= `window` = {window}");
             return Err(Error::parameter("length", length, allowed));
         }
-        if let (Patch::Correlation, Some(strength)) = (self.patch, self.strength) {
-            let allowed =
-                "left out with `patch` \"correlation\", which keeps features in their range";
-            return Err(Error::parameter("strength", strength, allowed));
+        let share = self.contamination.is_some();
+        one_of("count", self.count, "contamination", share)?;
+        one_of("total", self.total, "contamination", share)?;
+        one_of("total", self.total, "count", self.count.is_some())?;
+        one_of("duration", self.duration, "length", self.length.is_some())?;
+        one_of("size", self.size, "strength", self.strength.is_some())?;
+        self.refuse_for_correlation()?;
+        if let Some(way) = self.direction.filter(|_| self.form != Form::Residual) {
+            let allowed = "given with `form` \"residual\"";
+            return Err(Error::parameter("direction", way.name(), allowed));
         }
         let fits = |x: f64| x <= 1.0 || (x.fract() == 0.0 && x <= window as f64);
         match self.creep.filter(|creep| !fits(*creep)) {
@@ -149,6 +173,39 @@ impl GenerateConfig {
         }
     }
 
+    /// Refuses what says how far a feature goes where features keep to their range.
+    fn refuse_for_correlation(&self) -> Result<()> {
+        let size = |size: OneOrRange<f64>| size.to_string();
+        let given = [
+            ("strength", self.strength.map(size)),
+            ("size", self.size.map(size)),
+            ("direction", self.direction.map(|way| way.name().to_string())),
+            ("hit", self.hit.as_ref().map(|names| names.0.join(", "))),
+        ];
+        for (name, value) in given {
+            if let (Patch::Correlation, Some(value)) = (self.patch, value) {
+                let allowed =
+                    "left out with `patch` \"correlation\", which keeps features in their range";
+                return Err(Error::parameter(name, value, allowed));
+            }
+        }
+        Ok(())
+    }
+
+    /// What asks for the number of anomalies: the option and its value.
+    pub(crate) fn asked(&self) -> (&'static str, f64) {
+        match (self.count, self.total) {
+            (Some(count), _) => ("count", count as f64),
+            (_, Some(total)) => ("total", total as f64),
+            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
+        }
+    }
+
+    /// Number of anomalies, where one is asked for.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.count.or(self.total)
+    }
+
     /// Rows of slow onset of a segment of `length` rows.
     pub fn creep_rows(&self, length: usize) -> usize {
         match self.creep {
@@ -156,10 +213,5 @@ impl GenerateConfig {
             Some(share) if share <= 1.0 => (share * length as f64).round() as usize,
             Some(rows) => (rows as usize).min(length),
         }
-    }
-
-    /// Shortest and longest anomaly for windows of `window` rows.
-    pub fn length_bounds(&self, window: usize) -> (usize, usize) {
-        self.length.map_or((window, window), OneOrRange::bounds)
     }
 }

@@ -1,13 +1,14 @@
 //! The options of `inject`.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::declare::{options, words};
 use super::domain::Domains;
 use super::fit::MAX_WINDOW;
 use super::parse::{refuse_unused, to_map};
+use super::placement::{Names, Span, Way, one_of};
 use super::table::{
     Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between,
 };
@@ -25,34 +26,46 @@ words! {
     /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
     pub enum Kind {
         /// Spikes: moves each row away from the mean by the strength.
-        Global = "global",
+        Global = "global" | "spike",
         /// Moves each row to the other side of its local mean (10 rows either way), `strength`
         /// local standard deviations from it.
         Contextual = "contextual",
         /// Continues the series `factor` times as fast.
-        Seasonal = "seasonal",
+        Seasonal = "seasonal" | "tempo",
         /// Adds a slope that ends with the segment; its root mean square is the strength.
-        Trend = "trend",
+        Trend = "trend" | "ramp",
         /// Replaces the segment by another shape, or a constant, over the same range.
         Shapelet = "shapelet",
         /// Multiplies distances from the segment's mean by `factor`.
-        Amplitude = "amplitude",
+        Amplitude = "amplitude" | "scale",
         /// Moves one row `strength` beyond the extremes around it.
         Extremum = "extremum",
         /// Reads the segment's own rows `factor` times as fast, reflected at its ends.
         Frequency = "frequency",
         /// Shifts the segment by the strength.
-        Mean = "mean",
+        Mean = "mean" | "level-shift",
         /// Distorts the shape by an arc tangent of steepness `factor`: steep flanks, flat crests.
         Pattern = "pattern",
         /// Replaces the segment by the values `shift` rows earlier or later.
-        PatternShift = "pattern-shift",
+        PatternShift = "pattern-shift" | "phase",
         /// Replaces the segment by a constant within the range around it.
-        Platform = "platform",
+        Platform = "platform" | "flat-line",
         /// Adds white noise; its root mean square is the strength.
-        Variance = "variance",
+        Variance = "variance" | "noise-burst",
         /// Mirrors the feature at its mean: its correlations with the others change sign.
-        ModeCorrelation = "mode-correlation",
+        ModeCorrelation = "mode-correlation" | "correlation-break",
+        /// A hump that rises and falls back; its root mean square is the strength.
+        Pulse = "pulse",
+        /// A random walk is added; its root mean square is the strength.
+        Walk = "walk",
+        /// Values drop to 0, or to the lowest around where they can be negative.
+        Dropout = "dropout",
+        /// The value before the segment stays.
+        Stuck = "stuck" | "stuck-value",
+        /// The values of other rows around, where these are more than those of the segment.
+        OtherWindow = "other-window",
+        /// A counter starts again from 0, and has its count back behind the segment.
+        Reset = "reset" | "counter-reset",
     }
 }
 
@@ -103,6 +116,8 @@ impl Kind {
                 | Self::Extremum
                 | Self::Mean
                 | Self::Variance
+                | Self::Pulse
+                | Self::Walk
         )
     }
 
@@ -118,11 +133,68 @@ pub(crate) struct Ranges {
     pub strength: Option<OneOrRange<f64>>,
     pub factor: Option<OneOrRange<f64>>,
     pub shift: Option<OneOrRange<usize>>,
+    pub size: Option<OneOrRange<f64>>,
+    pub direction: Option<Way>,
+}
+
+/// A kind by the name that a user calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedKind {
+    /// The kind.
+    pub kind: Kind,
+    /// Its name, or another word for it.
+    pub name: &'static str,
+}
+
+impl NamedKind {
+    /// The kind that a word stands for.
+    fn read(word: &str) -> Option<Self> {
+        let all = Kind::ALL.into_iter().zip(Kind::WORDS);
+        let mut names = all.flat_map(|(kind, of)| {
+            let names = std::iter::once(of.name).chain(of.aliases.iter().copied());
+            names.map(move |name| Self { kind, name })
+        });
+        names.find(|named| named.name == word)
+    }
+}
+
+impl From<Kind> for NamedKind {
+    fn from(kind: Kind) -> Self {
+        Self { kind, name: kind.name() }
+    }
+}
+
+impl Serialize for NamedKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
 }
 
 /// One kind or a list of kinds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Kinds(pub Vec<Kind>);
+pub struct Kinds(pub Vec<NamedKind>);
+
+impl From<&[Kind]> for Kinds {
+    fn from(kinds: &[Kind]) -> Self {
+        Self(kinds.iter().copied().map(NamedKind::from).collect())
+    }
+}
+
+impl Kinds {
+    /// The same by the first other word of each, where it has one.
+    pub(super) fn in_plain_words(mut self) -> Self {
+        for named in &mut self.0 {
+            let words = Kind::WORDS.iter().find(|word| word.name == named.name);
+            named.name = words.and_then(|word| word.aliases.first()).copied().unwrap_or(named.name);
+        }
+        self
+    }
+
+    /// Whether one of them is `kind`.
+    pub(crate) fn holds(&self, kind: Kind) -> bool {
+        self.0.iter().any(|named| named.kind == kind)
+    }
+}
 
 impl<'de> Deserialize<'de> for Kinds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -130,8 +202,8 @@ impl<'de> Deserialize<'de> for Kinds {
             Value::Array(names) => names,
             name => vec![name],
         };
-        let kind = |name: Value| Kind::deserialize(&name).ok();
-        let kinds: Option<Vec<Kind>> = names.into_iter().map(kind).collect();
+        let kind = |name: Value| NamedKind::read(name.as_str()?);
+        let kinds: Option<Vec<NamedKind>> = names.into_iter().map(kind).collect();
         let allowed = || D::Error::custom("a list of kinds");
         kinds.filter(|kinds| !kinds.is_empty()).map(Self).ok_or_else(allowed)
     }
@@ -147,6 +219,10 @@ impl Ranged for Kinds {
     }
 }
 
+/// Kinds whose amount is a strength.
+const SIZED: &[&str] =
+    &["global", "contextual", "trend", "extremum", "mean", "variance", "pulse", "walk"];
+
 options! {
     /// Which classical anomalies are injected, how many, and how strong.
     ///
@@ -156,20 +232,32 @@ options! {
     pub struct InjectConfig of INJECT, for INJECTS;
 
     /// Kinds of anomalies, in equal numbers to within one.
-    kind: Kinds = Kinds(Kind::CARLA.to_vec()) => any();
-    /// Share of the rows of a series in anomalies, to within one anomaly.
+    kind: Kinds = Kinds::from(&Kind::CARLA[..]) => any();
+    /// Share of the rows of a series in anomalies; the last anomaly is shortened to meet it.
     contamination: Option<f64> = None => between(0.0, 1.0)
         .above_low()
-        .auto("0.1, unless `count` is given");
+        .auto("0.1, unless `count` or `total` is given");
     /// Number of anomalies per series, instead of `contamination`.
     count: Option<usize> = None => at_least(1.0);
+    /// Number of anomalies over all series of a frame, instead of `contamination`.
+    total: Option<usize> = None => at_least(1.0);
     /// Rows of an anomaly, uniform in a range; always one for `extremum`.
     length: Option<OneOrRange<usize>> = None => at_least(1.0)
         .auto("1 to 3 for `global` and `contextual`, else 16 to 128, or less in a short series");
+    /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
+    duration: Option<OneOrRange<Span>> = None => any();
     /// Size of an anomaly in standard deviations of the feature; for `contextual` in local ones.
     strength: Option<OneOrRange<f64>> = None => above(0.0)
         .auto("depends on the kind")
-        .when("kind", &["global", "contextual", "trend", "extremum", "mean", "variance"]);
+        .when("kind", SIZED);
+    /// Size of an anomaly in the unit of the feature, instead of `strength`.
+    size: Option<OneOrRange<f64>> = None => above(0.0).when("kind", SIZED);
+    /// Direction of the change.
+    direction: Option<Way> = None => any()
+        .auto("\"both\"")
+        .when("kind", &["global", "extremum", "mean", "trend", "pulse"]);
+    /// Features that anomalies may change.
+    hit: Option<Names> = None => any().auto("all");
     /// Factor of the tempo (`seasonal`, `frequency`) or the `amplitude`, or steepness of `pattern`.
     factor: Option<OneOrRange<f64>> = None => above(0.0)
         .auto("1.5 to 4 or its inverse; 5 to 20 for `pattern`")
@@ -196,30 +284,42 @@ impl InjectConfig {
     /// [`Error::Parameter`].
     pub fn validate(&self) -> Result<()> {
         self.check_ranges()?;
-        if let Some(count) = self.count.filter(|_| self.contamination.is_some()) {
-            let allowed = "given without `contamination`";
-            return Err(Error::parameter("count", count, allowed));
-        }
+        let share = self.contamination.is_some();
+        one_of("count", self.count, "contamination", share)?;
+        one_of("total", self.total, "contamination", share)?;
+        one_of("total", self.total, "count", self.count.is_some())?;
+        one_of("duration", self.duration, "length", self.length.is_some())?;
+        one_of("size", self.size, "strength", self.strength.is_some())?;
         let odd = |(low, high)| (low, high) == (1.0, 1.0) || low < 1.0 / FACTOR || high > FACTOR;
         if let Some(factor) = self.factor.filter(|factor| odd(factor.bounds())) {
             let allowed = format!("within 1/{FACTOR} to {FACTOR}, and not 1, which has no effect");
             return Err(Error::parameter("factor", factor, allowed));
         }
         let given = to_map(self)?;
-        refuse_unused(Self::OPTIONS, &given, &given)
+        let kinds: Vec<&str> = self.kind.0.iter().map(|named| named.kind.name()).collect();
+        let mut chosen = given.clone();
+        chosen.insert("kind".into(), kinds.into());
+        refuse_unused(Self::OPTIONS, &given, &chosen)
     }
 
     /// The option that sets the number of anomalies, and its value.
     pub(crate) fn asked(&self) -> (&'static str, f64) {
-        match self.count {
-            Some(count) => ("count", count as f64),
-            None => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
+        match (self.count, self.total) {
+            (Some(count), _) => ("count", count as f64),
+            (_, Some(total)) => ("total", total as f64),
+            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
         }
+    }
+
+    /// Number of anomalies, where one is asked for.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.count.or(self.total)
     }
 
     /// Ranges of the amounts.
     pub(crate) fn ranges(&self) -> Ranges {
-        Ranges { strength: self.strength, factor: self.factor, shift: self.shift }
+        let Self { strength, factor, shift, size, direction, .. } = *self;
+        Ranges { strength, factor, shift, size, direction }
     }
 }
 
@@ -239,22 +339,44 @@ mod tests {
         let config =
             parse(&json!({"kind": "pattern-shift", "count": 3, "shift": [2, 9], "length": null}))
                 .unwrap();
-        assert_eq!(config.kind.0, [Kind::PatternShift]);
+        assert_eq!(config.kind, Kinds::from(&[Kind::PatternShift][..]));
         assert_eq!((config.count, config.shift), (Some(3), Some(OneOrRange::Range(2, 9))));
         let all: Vec<&str> = Kind::ALL.map(Kind::name).to_vec();
-        assert_eq!(parse(&json!({"kind": all})).unwrap().kind.0, Kind::ALL);
+        assert_eq!(parse(&json!({"kind": all})).unwrap().kind, Kinds::from(&Kind::ALL[..]));
+        let plain = parse(&json!({"kind": ["level-shift", "mean"], "duration": "2h"})).unwrap();
+        let of = |name| NamedKind { kind: Kind::Mean, name };
+        assert_eq!(plain.kind.0, ["level-shift", "mean"].map(of));
+        assert_eq!(plain.duration, Some(OneOrRange::One(Span::Time(7200e6))));
+        let both = parse(&json!({"duration": ["1h", "2h"], "hit": "a"})).unwrap();
+        assert!(matches!(both.duration, Some(OneOrRange::Range(..))));
+        assert_eq!(both.hit, Some(Names(vec!["a".into()])));
     }
 
     #[test]
     fn errors_name_option_and_value() {
         for (json, text) in [
-            (json!({"kind": "spike"}), "`kind` = \"spike\": must be one or several of \"global\""),
+            (
+                json!({"kind": "spikes"}),
+                "`kind` = \"spikes\": must be one or several of \"global\"",
+            ),
             (json!({"kind": ["mean", 3]}), "`kind` = [\"mean\",3]"),
             (json!({"kind": []}), "`kind` = []"),
             (json!({"contamination": 0.0}), "`contamination` = 0"),
             (json!({"contamination": 1.5}), "`contamination` = 1.5"),
             (json!({"count": 0}), "`count` = 0"),
             (json!({"count": 3, "contamination": 0.1}), "given without `contamination`"),
+            (json!({"count": 3, "total": 3}), "`total` = 3: must be given without `count`"),
+            (json!({"length": 3, "duration": 3}), "given without `length`"),
+            (json!({"size": 3, "strength": 3}), "given without `strength`"),
+            (json!({"duration": ["2h", "1h"]}), "`duration` = (7200 seconds, 3600 seconds)"),
+            (json!({"duration": ["2h", 3]}), "`duration`"),
+            (json!({"duration": "long"}), "rows >= 1, or a duration such as \"2h\""),
+            (json!({"direction": "left"}), "`direction` = \"left\""),
+            (json!({"direction": "up", "kind": "platform"}), "`direction` = \"up\""),
+            (json!({"size": 2, "kind": "platform"}), "`size` = 2"),
+            (json!({"hit": []}), "`hit` = []"),
+            (json!({"hit": 3}), "`hit` = 3"),
+            (json!({"total": 0}), "`total` = 0"),
             (json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (json!({"length": 0}), "`length` = 0"),
             (json!({"strength": -1.0}), "`strength` = -1"),

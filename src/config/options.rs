@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
 use super::catalogue::{CALL, refuse_foreign};
+use super::compare::CompareConfig;
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
 use super::generate::GenerateConfig;
@@ -12,7 +13,8 @@ use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
 use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD, Threshold};
-use super::table::Config;
+use super::sensitivity::SensitivityConfig;
+use super::table::{Config, TRIES};
 use crate::error::{Error, Result};
 
 /// All options of one call, from the flat map of the user.
@@ -30,6 +32,8 @@ pub struct Options {
     pub threshold: Threshold,
     /// When a row belongs to an alarm.
     pub alarm: AlarmConfig,
+    /// Which anomalies are tried.
+    pub sensitivity: SensitivityConfig,
 }
 
 impl Options {
@@ -40,6 +44,7 @@ impl Options {
     /// an option that the verb or the chosen detector does not use.
     pub fn parse(verb: &str, given: &Map<String, Value>) -> Result<Self> {
         refuse_foreign(verb, given)?;
+        let (own, given) = &own_of_verb(verb, given);
         let preset = preset(given)?;
         let read = |name: &str| given.get(name).filter(|value| !value.is_null());
         let threshold = threshold(read("threshold"), read("quantile"))?;
@@ -50,6 +55,7 @@ impl Options {
             score: over(&ScoreConfig::default(), given)?,
             threshold,
             alarm: over(&AlarmConfig::default(), given)?,
+            sensitivity: over(&SensitivityConfig::default(), own)?,
         };
         if options.score.per_feature && options.score.detector.is_none() {
             // Detectors with a score per feature need no training.
@@ -65,6 +71,7 @@ impl Options {
         self.detect.validate()?;
         self.score.validate()?;
         self.alarm.validate()?;
+        self.sensitivity.validate()?;
         self.threshold.check(&self.alarm)?;
         // A given model may have a larger window: `length` is checked against it later.
         self.generate.validate(MAX_WINDOW)
@@ -79,6 +86,31 @@ impl InjectConfig {
     /// an option that no chosen kind uses.
     pub fn parse(given: &Map<String, Value>) -> Result<Self> {
         refuse_foreign("inject", given)?;
+        let config = over(&Self::default(), given)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The options that `sensitivity` reads, some of which other verbs have under the same names; and those
+/// that others read: of the former, the seed.
+fn own_of_verb(verb: &str, given: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let own = |name: &str| {
+        TRIES.contains(&verb) && SensitivityConfig::OPTIONS.iter().any(|option| option.name == name)
+    };
+    let some = |keep: &dyn Fn(&str) -> bool| {
+        given.clone().into_iter().filter(|(name, _)| keep(name)).collect()
+    };
+    (some(&own), some(&|name| !own(name) || name == "seed"))
+}
+
+impl CompareConfig {
+    /// Reads a flat map of options over the defaults.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range.
+    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
+        refuse_foreign("compare", given)?;
         let config = over(&Self::default(), given)?;
         config.validate()?;
         Ok(config)

@@ -18,11 +18,12 @@ pub(super) const FITS: &[&str] = &[
     "label",
     "alarms",
     "explain",
+    "sensitivity",
     "reconstruct",
     "embed",
 ];
 /// Verbs that train a detector if none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "explain"];
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "explain", "sensitivity"];
 /// Verbs that generate anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
 /// Verbs that place generated anomalies on the rows of a series.
@@ -30,11 +31,15 @@ pub(super) const PLACES: &[&str] = &["generate", "events"];
 /// Verbs with one row per window.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "explain"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "explain", "sensitivity"];
 /// Verbs with a threshold.
-pub(super) const LABELS: &[&str] = &["label", "alarms", "explain"];
+pub(super) const LABELS: &[&str] = &["label", "alarms", "explain", "sensitivity"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
+/// Verbs that try a detector on anomalies.
+pub(super) const TRIES: &[&str] = &["sensitivity"];
+/// Verbs that compare scores.
+pub(super) const COMPARES: &[&str] = &["compare"];
 /// All verbs on series.
 pub(super) const ALL: &[&str] = &[
     "fit",
@@ -45,6 +50,7 @@ pub(super) const ALL: &[&str] = &[
     "expect",
     "label",
     "alarms",
+    "sensitivity",
     "explain",
     "reconstruct",
     "embed",
@@ -99,6 +105,10 @@ pub enum Of {
     Step,
     /// Domains of features.
     Domain,
+    /// Names of features.
+    Names,
+    /// Rows, or a duration.
+    Span,
     /// One of some words.
     Words(&'static [Word]),
     /// One of some words, or a number.
@@ -257,6 +267,8 @@ impl OptionSpec {
             Of::Flag => "true or false".into(),
             Of::Step => "a number > 0 or a positive duration".into(),
             Of::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
+            Of::Names => "a name of a feature, or a list of them".into(),
+            Of::Span => "rows >= 1, or a duration such as \"2h\"".into(),
             Of::Words(words) => or(words),
             Of::WordOrNumber(words) => {
                 let quoted = words.iter().map(|word| format!("{:?}", word.name));
@@ -310,7 +322,8 @@ impl OptionSpec {
     /// The range as a table shows it.
     fn range(&self) -> String {
         match self.shape.of {
-            Of::Flag | Of::Domain | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Flag | Of::Domain | Of::Names | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Span => ">= 1".into(),
             Of::Step => "> 0".into(),
             Of::Integer if self.rule.high.at.is_finite() => {
                 format!("{} to {}", self.rule.low.at, self.rule.high.at)

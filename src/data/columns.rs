@@ -88,6 +88,34 @@ impl Columns {
         self
     }
 
+    /// The same columns with other values of feature `d` at some rows (see [`Copied::set`]).
+    ///
+    /// # Errors
+    /// As [`Columns::new`].
+    pub(crate) fn changed(
+        &self,
+        d: usize,
+        changes: impl IntoIterator<Item = (usize, f64)>,
+    ) -> Result<Self> {
+        let mut copied = self.copy(d);
+        changes.into_iter().for_each(|(row, value)| copied.set(row, value));
+        let mut columns = self.clone();
+        let domain = columns.features[d].domain;
+        columns.features[d] = FeatureColumn::new(&self.names[d], &copied.finish().0)?;
+        columns.features[d].domain = domain;
+        Ok(columns)
+    }
+
+    /// The values at `rows`, in this order.
+    ///
+    /// # Errors
+    /// For a row that the frame does not have.
+    pub(super) fn taken(&self, rows: &UInt32Array) -> Result<Self> {
+        let features = self.features.iter().map(|feature| feature.take(rows));
+        let features = features.collect::<Result<_>>()?;
+        Ok(Self { names: self.names.clone(), features, rows: rows.len() })
+    }
+
     /// Feature `d`.
     pub(super) fn feature(&self, d: usize) -> &FeatureColumn {
         &self.features[d]

@@ -9,6 +9,7 @@ use super::columns::Columns;
 use super::feature::BLOCK;
 pub use super::feature::Rows;
 use super::positions::{Positions, mixed};
+use crate::error::Result;
 
 /// One series: features, its rows in time order, and which of them are usable.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Series<'a> {
     rows: Rows,
     usable: Vec<bool>,
     labelled: Vec<bool>,
+    /// Rows that anomalies may take; empty: all.
+    places: Vec<bool>,
     gaps: Vec<usize>,
     positions: Positions,
     rows_per_day: Option<f64>,
@@ -30,6 +33,7 @@ impl<'a> Series<'a> {
             usable: vec![true; rows.len()],
             rows,
             labelled: Vec::new(),
+            places: Vec::new(),
             gaps: Vec::new(),
             positions: Positions::default(),
             rows_per_day: None,
@@ -56,6 +60,13 @@ impl<'a> Series<'a> {
         self.labelled = (0..self.len())
             .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
             .collect();
+        self
+    }
+
+    /// Marks the rows that anomalies may be put on (frame positions; null: they may not).
+    pub fn with_places(mut self, places: &BooleanArray) -> Self {
+        let may = |row: usize| places.is_valid(row) && places.value(row);
+        self.places = (0..self.len()).map(|t| may(self.rows.at(t))).collect();
         self
     }
 
@@ -86,7 +97,22 @@ impl<'a> Series<'a> {
     /// order.
     pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
         let series = Series::whole(columns).with_gaps(self.gaps.clone());
-        Series { labelled: self.labelled.clone(), ..series }
+        let (labelled, places) = (self.labelled.clone(), self.places.clone());
+        Series { labelled, places, rows_per_day: self.rows_per_day, ..series }
+    }
+
+    /// Columns of the rows of this series alone, in its order.
+    ///
+    /// # Errors
+    /// When an Arrow operation fails.
+    pub(crate) fn own_columns(&self) -> Result<Columns> {
+        self.columns.taken(&(0..self.len()).map(|t| self.row(t) as u32).collect())
+    }
+
+    /// The same series with the values of `columns`, which are its own with some changed.
+    pub(crate) fn with_values<'b>(&self, columns: &'b Columns) -> Series<'b> {
+        let positions = self.positions.clone();
+        Series { positions, ..self.replaced(columns) }
     }
 
     /// The frame's columns.
@@ -152,6 +178,11 @@ impl<'a> Series<'a> {
     /// Whether row `t` is a known anomaly.
     pub fn is_labelled(&self, t: usize) -> bool {
         self.labelled.get(t).copied().unwrap_or(false)
+    }
+
+    /// Whether an anomaly may be put on row `t`, as far as the user says.
+    pub fn is_place(&self, t: usize) -> bool {
+        self.places.get(t).copied().unwrap_or(true)
     }
 
     /// Whether row `t` has a value in every feature and is not a known anomaly.

@@ -46,56 +46,13 @@ impl Detectors {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Found> {
-        let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        let line = self.threshold(threshold, config.detector)?;
-        let known = self.reference(kind);
-        let mut reference = known.cloned().unwrap_or_default();
-        let (scores, located_by) = match self.load(kind, generator)? {
-            Loaded::Series(evidence) => {
-                generator.normaliser.check(series)?;
-                let scored = evidence.score_with_ends(series, config, control)?;
-                (scored.scores, Some((evidence, scored.ends)))
-            }
-            Loaded::Windows(detector) => {
-                (window_scores(&*detector, generator, series, config, control)?, None)
-            }
-        };
-        let window = generator.config.window;
-        let distances = distances(kind, &scores);
-        let followed = match threshold {
-            Threshold::Auto if known.is_some() => {
-                let rule = FollowRule::new(alarm, &reference, window, series.rows_per_day())?;
-                reference.follow(&distances, &rule)
-            }
-            _ => Followed {
-                p: reference.p_values(&distances),
-                runs: runs_above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
-            },
-        };
-        let located_by = match located_by {
-            Some((evidence, shares))
-                if !followed.runs.is_empty()
-                    && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
-            {
-                Some((evidence.scaled(series)?, shares))
-            }
-            _ => None,
-        };
-        let make = |run: &AlarmRun| {
-            let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, &scores, &followed.p);
-            match &located_by {
-                Some((scaled, shares)) => {
-                    let part = taking_part(&scores, shares, &run.rows);
-                    last_open(located(scaled, (&run.rows, part), alarm_of))
-                }
-                None => vec![alarm_of(run.rows.clone())],
-            }
-        };
-        let kept = |found: &Alarm| {
-            found.rows.len() >= alarm.min_rows.unwrap_or(1)
-                && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
-        };
-        let alarms: Vec<Alarm> = followed.runs.iter().flat_map(make).filter(kept).collect();
+        let labeller = Labeller::new(self, generator, (threshold, alarm), config)?;
+        let mut reference = labeller.reference();
+        let SeriesScores { scores, ends } = labeller.scored(series, control)?;
+        let rule = labeller.rule(series)?;
+        let followed = labeller.followed(&scores, rule.as_ref(), &mut reference);
+        let end = |t: usize| ends.as_ref().map_or(1.0, |ends| ends.get(t));
+        let alarms = labeller.alarms(series, (&scores, &end), &followed)?;
         let labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
         Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
@@ -122,6 +79,137 @@ impl Detectors {
     /// Reference scores of normal rows for a detector.
     fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
         self.calibrations.get(&kind)?.reference.as_ref()
+    }
+}
+
+/// What the rows of a series score.
+pub(crate) struct SeriesScores {
+    pub scores: Vec<Option<f32>>,
+    /// Where alarms begin and end; `None` where the detector cannot say.
+    pub ends: Option<RowShares>,
+}
+
+/// Makes labels of the scores of a detector.
+pub(crate) struct Labeller<'a> {
+    generator: &'a Generator,
+    kind: DetectorKind,
+    loaded: Loaded<'a>,
+    known: Option<&'a Reference>,
+    threshold: Threshold,
+    /// The threshold as a score.
+    line: f64,
+    alarm: &'a AlarmConfig,
+    config: &'a ScoreConfig,
+}
+
+impl<'a> Labeller<'a> {
+    /// # Errors
+    /// As [`Detectors::alarms`].
+    pub(crate) fn new(
+        detectors: &'a Detectors,
+        generator: &'a Generator,
+        (threshold, alarm): (Threshold, &'a AlarmConfig),
+        config: &'a ScoreConfig,
+    ) -> Result<Self> {
+        let kind = config.detector.unwrap_or_else(|| detectors.default_kind());
+        let line = detectors.threshold(threshold, config.detector)?;
+        let known = detectors.reference(kind);
+        let loaded = detectors.load(kind, generator)?;
+        Ok(Self { generator, kind, loaded, known, threshold, line, alarm, config })
+    }
+
+    /// Scores of normal rows, before any of a series.
+    pub(crate) fn reference(&self) -> Reference {
+        self.known.cloned().unwrap_or_default()
+    }
+
+    /// # Errors
+    /// As [`Detectors::score`].
+    pub(crate) fn scored(
+        &self,
+        series: &Series<'_>,
+        control: &dyn Control,
+    ) -> Result<SeriesScores> {
+        match &self.loaded {
+            Loaded::Series(evidence) => {
+                self.generator.normaliser.check(series)?;
+                let scored = evidence.score_with_ends(series, self.config, control)?;
+                Ok(SeriesScores { scores: scored.scores, ends: Some(scored.ends) })
+            }
+            Loaded::Windows(detector) => {
+                let scores =
+                    window_scores(&**detector, self.generator, series, self.config, control)?;
+                Ok(SeriesScores { scores, ends: None })
+            }
+        }
+    }
+
+    /// How scores are followed; `None` where each stands for itself.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for `alarms_per_day` where times are not known.
+    pub(crate) fn rule(&self, series: &Series<'_>) -> Result<Option<FollowRule>> {
+        let follows = |_: &&Reference| self.threshold == Threshold::Auto;
+        let window = self.generator.config.window;
+        let rule = |known| FollowRule::new(self.alarm, known, window, series.rows_per_day());
+        self.known.filter(follows).map(rule).transpose()
+    }
+
+    /// The runs of high scores, compared with `reference`, which follows them.
+    pub(crate) fn followed(
+        &self,
+        scores: &[Option<f32>],
+        rule: Option<&FollowRule>,
+        reference: &mut Reference,
+    ) -> Followed {
+        let distances = distances(self.kind, scores);
+        match rule {
+            Some(rule) => reference.follow(&distances, rule),
+            None => Followed {
+                p: reference.p_values(&distances),
+                runs: runs_above(
+                    scores,
+                    self.line,
+                    self.alarm.join.unwrap_or(0),
+                    self.alarm.cooldown,
+                ),
+            },
+        }
+    }
+
+    /// The alarms in some runs of high scores; `end` says how much each row takes part in what its
+    /// windows differ by.
+    ///
+    /// # Errors
+    /// As [`Detectors::score`].
+    pub(crate) fn alarms(
+        &self,
+        series: &Series<'_>,
+        (scores, end): (&[Option<f32>], &dyn Fn(usize) -> f64),
+        followed: &Followed,
+    ) -> Result<Vec<Alarm>> {
+        let alarm = self.alarm;
+        let locates = !followed.runs.is_empty()
+            && (self.threshold == Threshold::Auto || alarm.min_change.is_some());
+        let scaled = match &self.loaded {
+            Loaded::Series(evidence) if locates => Some(evidence.scaled(series)?),
+            _ => None,
+        };
+        let make = |run: &AlarmRun| {
+            let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
+            match &scaled {
+                Some(scaled) => {
+                    let part = taking_part(scores, end, &run.rows);
+                    last_open(located(scaled, (&run.rows, part), alarm_of))
+                }
+                None => vec![alarm_of(run.rows.clone())],
+            }
+        };
+        let kept = |found: &Alarm| {
+            found.rows.len() >= alarm.min_rows.unwrap_or(1)
+                && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
+        };
+        Ok(followed.runs.iter().flat_map(make).filter(kept).collect())
     }
 }
 
@@ -156,8 +244,12 @@ fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
 }
 
 /// From the first to the last row of `run` with a sufficient share in the distances of its windows.
-fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -> Range<usize> {
-    let share = |t: usize| scores[t].map_or(0.0, |_| shares.get(t));
+fn taking_part(
+    scores: &[Option<f32>],
+    end: &dyn Fn(usize) -> f64,
+    run: &Range<usize>,
+) -> Range<usize> {
+    let share = |t: usize| scores[t].map_or(0.0, |_| end(t));
     let most = run.clone().map(share).fold(0.0, f64::max);
     let takes_part = |t: &usize| share(*t) >= PART * most;
     let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));

@@ -27,6 +27,7 @@ pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
 pub use labels::Found;
+pub(crate) use labels::{Labeller, SeriesScores};
 pub use score_rows::Detector;
 pub use threshold::Calibration;
 pub(crate) use trained::Learned;

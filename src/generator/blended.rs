@@ -6,7 +6,7 @@ use super::draw::{Attempt, Drawer, Share};
 use super::site::Size;
 use crate::anomaly::blend::{Around, weights};
 use crate::anomaly::change::Change;
-use crate::config::Form;
+use crate::config::{Form, Way};
 use crate::stats::rms;
 
 /// Safety factor for the largest step, against rounding to 32 bits.
@@ -24,7 +24,7 @@ impl Drawer<'_> {
         delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta *= weight);
         let input = self.column(feature, segment.clone());
         let around = self.around(feature, segment, &input);
-        match size.target {
+        match size.of_feature(self.std[feature]) {
             Some(target) => around.fit(&mut delta, weights, target, size.up),
             None => around.bound(&mut delta),
         }
@@ -45,12 +45,12 @@ impl Drawer<'_> {
         }
         let site = &share.sites[i];
         let mut others: Vec<usize> =
-            (0..self.matrix.features()).filter(|d| !attempt.features.contains(d)).collect();
+            self.allowed.iter().copied().filter(|d| !attempt.features.contains(d)).collect();
         others.sort_by(|a, b| attempt.deviations[*b].total_cmp(&attempt.deviations[*a]));
         let width = self.matrix.features();
         let decoded = share.decoded(i, &attempt.plain, &attempt.perturbed, width);
         let change = |d: usize| {
-            let delta = decoded.delta(d, site.rows(), self.config.form);
+            let delta = self.directed(decoded.delta(d, site.rows(), self.config.form));
             let creep = self.config.creep_rows(site.segment.len());
             let weights = weights(site.segment.len(), rms(&delta), self.step(d), creep);
             self.blended(&site.segment, (d, delta), &weights, size)
@@ -89,5 +89,19 @@ impl Drawer<'_> {
     /// Largest step allowed at an end.
     pub(super) fn step(&self, d: usize) -> f32 {
         (ROUNDED * self.generator.normal_range.step[d]) as f32
+    }
+
+    /// Which way anomalies are to go, if one is asked for.
+    pub(super) fn way(&self) -> Option<Way> {
+        self.config.direction.filter(|way| *way != Way::Both)
+    }
+
+    /// A change, turned round where its mean goes the wrong way.
+    pub(super) fn directed(&self, mut delta: Vec<f32>) -> Vec<f32> {
+        let rises = delta.iter().sum::<f32>() > 0.0;
+        if self.way().is_some_and(|way| rises != (way == Way::Up)) {
+            delta.iter_mut().for_each(|delta| *delta = -*delta);
+        }
+        delta
     }
 }

@@ -14,7 +14,7 @@ use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
 use crate::anomaly::latent::psi::Search;
-use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::config::{Form, GenerateConfig, Noise, Patch, Way};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::error::Result;
@@ -64,6 +64,10 @@ pub(crate) struct Drawer<'a> {
     pub runs: &'a [Range<usize>],
     /// Key of the random streams of the series.
     pub key: u64,
+    /// The live features that anomalies may hit.
+    pub allowed: Vec<usize>,
+    /// Deviation of every live feature.
+    pub std: Vec<f64>,
     /// Decodings of normal windows, flat [n, W, D]; only with form "deformed".
     pub decoded: Vec<f32>,
 }
@@ -153,7 +157,9 @@ impl Drawer<'_> {
         }
         for i in open {
             let attempt = &mut attempts[i];
-            attempt.features = vec![most_deviating(&attempt.deviations)];
+            let of_allowed: Vec<f32> =
+                self.allowed.iter().map(|&d| attempt.deviations[d]).collect();
+            attempt.features = vec![self.allowed[most_deviating(&of_allowed)]];
             attempt.fallback = true;
         }
         Ok(attempts)
@@ -251,6 +257,7 @@ impl Drawer<'_> {
             let rows = share.sites[i].rows();
             let deviations = rule.deviations(decoded, rows, self.config.form);
             let mut features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
+            features.retain(|d| self.allowed.contains(d));
             // Some deformations do not change short segments.
             if features.iter().all(|&d| deviations[d] == 0.0) {
                 features.clear();
@@ -288,8 +295,10 @@ impl Drawer<'_> {
         let drawn = perturbed.to_vec();
         perturbed.copy_from_slice(plain);
         let hit = match self.config.patch {
-            Patch::Deviation => rng.few_of(features),
-            _ => (0..features).collect(),
+            Patch::Deviation => {
+                rng.few_of(self.allowed.len()).into_iter().map(|i| self.allowed[i]).collect()
+            }
+            _ => self.allowed.clone(),
         };
         for d in hit {
             let (own, plain) = (self.column(d, start..start + window), decoding.column(0, d));
@@ -313,18 +322,24 @@ impl Drawer<'_> {
         site: &Site,
         rng: &mut Rng,
     ) -> Size {
-        let strength = self.config.strength.map(|strength| {
-            let (low, high) = strength.bounds();
-            rng.log_uniform(low, high) as f32
+        let drawn = self.config.size.or(self.config.strength).map(|amount| {
+            let (low, high) = amount.bounds();
+            rng.log_uniform(low, high)
         });
+        let of_feature = |d: usize| {
+            let unit = if self.config.size.is_some() { self.std[d] } else { 1.0 };
+            drawn.map(|amount| (amount / unit) as f32)
+        };
+        let targets: Option<Vec<f32>> = attempt.features.iter().map(|&d| of_feature(d)).collect();
         let up = rng.below(2) == 0;
+        let up = self.way().map_or(up, |way| way == Way::Up);
         let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
         let length = site.segment.len();
         let creep = self.config.creep_rows(length);
         let weights =
             attempt.features.iter().zip(&deltas).map(|(&d, delta)| match self.config.form {
                 Form::Residual | Form::Deformed => {
-                    let height = strength.unwrap_or_else(|| rms(delta));
+                    let height = of_feature(d).unwrap_or_else(|| rms(delta));
                     weights(length, height, self.step(d), creep)
                 }
                 Form::Decoded => {
@@ -333,9 +348,12 @@ impl Drawer<'_> {
                     weights
                 }
             });
-        let mut size = Size { target: strength, weights: weights.collect(), up };
+        let weights = weights.collect();
+        let target = targets.as_ref().map(|targets| rms(targets));
+        let unit = self.config.size.and(drawn);
+        let mut size = Size { target, unit, weights, up };
         // Smaller ones are scaled up.
-        if strength.is_none() && size.of(&deltas) < LEAST {
+        if target.is_none() && size.of(&deltas) < LEAST {
             size.target = Some(LEAST);
         }
         size
@@ -387,7 +405,8 @@ impl Drawer<'_> {
         perturbed: &[f32],
     ) -> Vec<Vec<f32>> {
         let decoded = share.decoded(i, &attempt.plain, perturbed, self.matrix.features());
-        let delta = |&d: &usize| decoded.delta(d, share.sites[i].rows(), self.config.form);
+        let delta =
+            |&d: &usize| self.directed(decoded.delta(d, share.sites[i].rows(), self.config.form));
         attempt.features.iter().map(delta).collect()
     }
 
@@ -404,13 +423,15 @@ impl Drawer<'_> {
                 self.blended(segment, (feature, delta), weights, size)
             })
             .collect();
-        let asked = self.config.strength.and(size.target).map(f64::from);
+        let asked = self.config.size.or(self.config.strength).and(size.target).map(f64::from);
         Drawn {
             changes,
             spare: self.spare(share, i, attempt, size),
             asked,
             meets: self.config.form != Form::Decoded || asked.is_some(),
-            flips: self.config.form != Form::Decoded && has_noise(attempt.deformation),
+            flips: self.config.form != Form::Decoded
+                && self.way().is_none()
+                && has_noise(attempt.deformation),
             psi: attempt.psi,
             distance: attempt.distance().into(),
             redraws: attempt.redraws,

@@ -11,10 +11,10 @@ use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
 use crate::anomaly::domain::{FeatureDomain, Wish, domains};
 use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
-use crate::anomaly::place::place;
+use crate::anomaly::place::{Ground, Grounds, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
-use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
+use crate::config::{Form, GenerateConfig, OneOrRange, Patch, WINDOW_BUDGET, Way, rows_of};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::data::wild::Wild;
@@ -63,20 +63,85 @@ pub(crate) fn generate(
     config: &GenerateConfig,
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
+    let segments = share_out(&[ground(generator, series, config)?], config)?;
+    let segments = segments.into_iter().next().unwrap_or_default();
+    generate_at(generator, series, config, &segments, control)
+}
+
+/// What a series has room for.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn ground(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+) -> Result<Ground> {
     let size = generator.config.window;
     config.validate(size)?;
     generator.require_vae()?;
+    let key = series.stream_key();
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
+    let runs = clean_runs(generator, series)?;
+    let places = windows::runs(series, |t| series.is_place(t), 1);
+    let (rows, per_day) = (series.len(), series.rows_per_day());
+    Ok(Ground { key, runs: common(&runs, &places), rows, per_day, longest: size })
+}
+
+/// Stretches of rows that windows of clean rows lie in.
+fn clean_runs(generator: &Generator, series: &Series<'_>) -> Result<Vec<Range<usize>>> {
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    Ok(windows::apart(runs, generator.config.window))
+}
+
+/// Where the anomalies of some series go, all of them together: per series, in the order in which they
+/// are given.
+///
+/// # Errors
+/// [`Error::DoesNotFit`], and [`Error::Parameter`] for a `duration` that is longer than a window, or a
+/// time where it is not known how many rows a day has.
+pub(crate) fn share_out(
+    grounds: &[Ground],
+    config: &GenerateConfig,
+) -> Result<Vec<Vec<Range<usize>>>> {
+    let grounds = &Grounds::new(grounds);
+    let rng = &mut Rng::new(config.seed, Purpose::Place, grounds.key());
+    let (low, high) = lengths(config, grounds.longest(), grounds.per_day())?;
+    let mut draw = || low + rng.below(high - low + 1);
+    let lengths = match config.number() {
+        Some(count) => (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect(),
+        None => draw_lengths(config.asked().1 * grounds.rows() as f64, draw),
+    };
+    let asked = config.number().unwrap_or(lengths.len());
+    let placed = grounds.place(&lengths, rng);
+    let placed = placed.map_err(|fits| grounds.too_many(config.asked(), asked, fits))?;
+    let rows = |own: Vec<(Range<usize>, usize)>| own.into_iter().map(|(rows, _)| rows).collect();
+    Ok(placed.into_iter().map(rows).collect())
+}
+
+/// The anomalies of a series on these rows.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn generate_at(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    segments: &[Range<usize>],
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
+    let size = generator.config.window;
+    let key = series.stream_key();
     let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
-    let runs = windows::apart(runs, size);
-    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-    let length = lengths(config, size);
-    let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
-    let sites: Vec<Site> =
-        segments.into_iter().filter_map(|segment| site(segment, &runs, size, &mut rng)).collect();
+    let runs = clean_runs(generator, series)?;
+    let rng = &mut Rng::new(config.seed, Purpose::Window, key);
+    let sites = segments.iter().filter_map(|segment| site(segment.clone(), &runs, size, rng));
+    let sites: Vec<Site> = sites.collect();
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
     let anomalies = spread_over_pool(sites.len(), control, |i| {
@@ -108,7 +173,7 @@ pub(crate) fn pairs(
         .window_stride
         .unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-    let (low, high) = lengths(config, size);
+    let (low, high) = lengths(config, size, series.rows_per_day())?;
     let sites: Vec<Site> = windows::starts(&runs, size, stride)
         .into_iter()
         .map(|window| {
@@ -166,21 +231,41 @@ impl<'a> Maker<'a> {
             check_correlation(generator)?;
         }
         let [key, _] = series.stream_key();
+        let normaliser = &generator.normaliser;
+        let (live, mut constant) = (normaliser.live_features(), normaliser.constant_features());
+        let mut allowed: Vec<usize> = (0..live.len()).collect();
+        if let Some(names) = &config.hit {
+            let hit = names.positions("hit", &normaliser.features)?;
+            allowed.retain(|i| hit.contains(&live[*i]));
+            constant.retain(|d| hit.contains(d));
+        }
         let drawer = match (&generator.vae, generator.psi()?) {
-            (Some(vae), Some(psi)) => {
+            (Some(vae), Some(psi)) if !allowed.is_empty() => {
                 let decoded = if config.form == Form::Deformed {
                     let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
                     decodings(vae, matrix, runs, &mut rng, control)?
                 } else {
                     Vec::new()
                 };
-                Some(Drawer { generator, psi, vae, series, matrix, config, runs, key, decoded })
+                let std = live.iter().map(|d| normaliser.std[*d]).collect();
+                let of = Drawer {
+                    generator,
+                    psi,
+                    vae,
+                    series,
+                    matrix,
+                    config,
+                    runs,
+                    key,
+                    allowed,
+                    std,
+                    decoded,
+                };
+                Some(of)
             }
             _ => None,
         };
-        let normaliser = &generator.normaliser;
         let domains = domains(&generator.domain, &config.domain, &normaliser.features)?;
-        let (live, constant) = (normaliser.live_features(), normaliser.constant_features());
         Ok(Self { generator, series, config, domains, live, constant, drawer })
     }
 
@@ -246,7 +331,10 @@ impl<'a> Maker<'a> {
         let mut chosen = constants(&self.constant, rng);
         chosen.sort_unstable();
         let hit = |feature: usize| {
-            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
+            let way = self.config.direction.filter(|way| *way != Way::Both);
+            let up = rng.below(2) == 0;
+            let up = way.map_or(up, |way| way == Way::Up);
+            let height = pulse(self.generator.normaliser.mean[feature], up);
             Hit::Constant { feature, delta: blend_weights(length), height }
         };
         chosen.into_iter().map(hit).collect()
@@ -281,7 +369,7 @@ impl<'a> Maker<'a> {
             let value = self.series.value(feature, t).unwrap_or(f64::NAN);
             value + f64::from(*delta) * unit
         });
-        Wanted { feature, values: changed.collect(), wish }
+        Wanted { feature, values: changed.collect(), wish, barred: false }
     }
 }
 
@@ -291,7 +379,10 @@ impl From<Drawn> for Made {
             drawn;
         let hit = |change: Change| {
             let target = meets.then(|| f64::from(rms(&change.delta)));
-            Hit::Live { change, wish: Wish { target, asked, dither: meets, flip: flips } }
+            Hit::Live {
+                change,
+                wish: Wish { target, asked, dither: meets, flip: flips, resets: false },
+            }
         };
         let origin = Some(Origin { psi, distance, redraws, fallback });
         let [hits, spare] = [changes, spare].map(|all| all.into_iter().map(hit).collect());
@@ -300,10 +391,20 @@ impl From<Drawn> for Made {
 }
 
 /// Shortest and longest anomaly; any length up to the window for the patch "length".
-fn lengths(config: &GenerateConfig, window: usize) -> (usize, usize) {
-    match (config.patch, config.length) {
-        (Patch::Length, None) => (1, window),
-        _ => config.length_bounds(window),
+///
+/// # Errors
+/// [`Error::Parameter`] for a `duration` beyond it.
+fn lengths(config: &GenerateConfig, window: usize, per_day: Option<f64>) -> Result<(usize, usize)> {
+    let length = rows_of(config.length, config.duration, per_day)?.map(OneOrRange::bounds);
+    match (config.patch, length) {
+        (Patch::Length, None) => Ok((1, window)),
+        (_, None) => Ok((window, window)),
+        (_, Some((low, high))) if high <= window => Ok((low, high)),
+        (_, Some((low, high))) => {
+            let allowed = format!("at most `window` = {window} rows");
+            let name = if config.duration.is_some() { "duration" } else { "length" };
+            Err(Error::parameter(name, OneOrRange::Range(low, high), allowed))
+        }
     }
 }
 

@@ -29,6 +29,8 @@ impl Site {
 pub(super) struct Size {
     /// RMS of the change of each feature; `None` to leave it as decoded.
     pub target: Option<f32>,
+    /// The same in the unit of each feature, where that is what was asked for.
+    pub unit: Option<f64>,
     /// One weight per row, for each hit feature.
     pub weights: Vec<Vec<f32>>,
     /// Direction of a change without a shape.
@@ -36,6 +38,11 @@ pub(super) struct Size {
 }
 
 impl Size {
+    /// RMS of the change of a feature of deviation `std`; `None`: as it was decoded.
+    pub(super) fn of_feature(&self, std: f64) -> Option<f32> {
+        self.unit.map(|unit| (unit / std) as f32).or(self.target)
+    }
+
     /// RMS of blended changes over all of their values.
     pub(super) fn of(&self, deltas: &[Vec<f32>]) -> f32 {
         let pairs = deltas.iter().zip(&self.weights);

@@ -11,6 +11,7 @@
 //! [`Counts`]: range::Counts
 
 pub mod affiliation;
+pub mod compare;
 pub mod generation;
 mod input;
 pub mod range;

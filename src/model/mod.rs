@@ -5,10 +5,12 @@ pub mod fit;
 mod header;
 pub(crate) mod trainer;
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use crate::alarm::Reference;
-use crate::anomaly::{Anomaly, Pair};
+use crate::anomaly::{Anomaly, Ground, Pair};
 use crate::config::{
     AlarmConfig, DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold,
 };
@@ -19,6 +21,15 @@ use crate::error::Result;
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 pub use crate::generator::{Health, Report};
 use crate::runtime::control::Control;
+
+/// Where the anomalies of some series go, all of them together: per series, in the order in which they are
+/// given. Lengths fit the smallest window of their models.
+///
+/// # Errors
+/// As [`Model::generate`].
+pub fn share_out(grounds: &[Ground], config: &GenerateConfig) -> Result<Vec<Vec<Range<usize>>>> {
+    generate::share_out(grounds, config)
+}
 
 /// A fitted GenIAS model of one series.
 #[derive(Clone, Debug)]
@@ -75,6 +86,28 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
         generate::generate(&self.generator, series, config, control)
+    }
+
+    /// What a series has room for.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn ground(&self, series: &Series<'_>, config: &GenerateConfig) -> Result<Ground> {
+        generate::ground(&self.generator, series, config)
+    }
+
+    /// Anomalies on these rows of a series: those that [`share_out`] gives it.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn generate_at(
+        &self,
+        series: &Series<'_>,
+        config: &GenerateConfig,
+        rows: &[Range<usize>],
+        control: &dyn Control,
+    ) -> Result<Vec<Anomaly>> {
+        generate::generate_at(&self.generator, series, config, rows, control)
     }
 
     /// Pairs of windows, one every `window_stride` rows: the window, and the same with an anomaly

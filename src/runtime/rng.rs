@@ -45,6 +45,12 @@ pub enum Purpose {
     InjectPlace = 12,
     /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
     Inject = 13,
+    /// Windows that anomalies are decoded in; the key is the content of the series.
+    Window = 20,
+    /// Places of anomalies whose detection is tried; the key is the content of the series.
+    Sensitivity = 21,
+    /// Draws with replacement; the key is what is drawn.
+    Bootstrap = 22,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

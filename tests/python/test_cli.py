@@ -386,6 +386,12 @@ def test_demo_as_json(tmp_path, monkeypatch, capsys):
 
 def a_value(option):
     """What is written for an option, and what arrives."""
+    if option.of == "span":
+        return ("2h,3", ["2h", 3]) if option.list else ("2h", "2h")
+    if option.of == "names":
+        return "cpu,memory", ["cpu", "memory"]
+    if option.list and not option.words:
+        return "0.5,2", [0.5, 2.0]
     if option.list:
         return ",".join(option.words[:2]), list(option.words[:2])
     if option.of in ("words", "wordornumber"):

@@ -47,6 +47,8 @@ def test_a_page_without_an_option_differs():
         "score",
         "label",
         "alarms",
+        "sensitivity",
+        "compare",
         "explain",
         "expect",
         "reconstruct",

@@ -7,9 +7,9 @@ use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
 use super::stretches::{column, output, END, START};
+use crate::anomalies::{generated, injected};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::{for_each_group, for_each_series, Detector};
 
 /// Number of columns before the times.
 const PLACE: usize = 3;
@@ -116,15 +116,8 @@ fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=events_output)]
 fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let config = &frame.options.generate;
     let mut table = Table::default();
-    for_each_group(
-        &frame,
-        kwargs.strict,
-        Detector::None,
-        |model, series, control| model.generate(series, config, control),
-        |series, anomalies| table.add(series, anomalies),
-    )?;
+    generated(&frame, kwargs.strict, |series, anomalies| table.add(series, anomalies))?;
     table.finish(frame)
 }
 
@@ -138,11 +131,6 @@ fn inject_events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let (config, max_gap) = kwargs.parse_inject()?;
     let frame = Frame::read(inputs, &kwargs, Options::default(), max_gap)?;
     let mut table = Table::default();
-    for_each_series(
-        &frame,
-        kwargs.strict,
-        |series, control| genias::inject::inject(series, &config, control),
-        |series, anomalies| table.add(series, anomalies),
-    )?;
+    injected(&frame, &config, kwargs.strict, |series, anomalies| table.add(series, anomalies))?;
     table.finish(frame)
 }

@@ -1,6 +1,7 @@
 //! One file per expression: its output type and the function.
 
 mod alarms;
+mod compare;
 mod describe;
 mod embed;
 mod events;
@@ -14,6 +15,7 @@ pub mod metrics;
 mod pairs;
 mod reconstruct;
 mod score;
+mod sensitivity;
 mod stretches;
 mod synthetic;
 mod windows;

@@ -26,6 +26,7 @@ COMMANDS = {
     "alarms": "list the alarms of label, one row each",
     "explain": "list the features to blame for each alarm, one row each",
     "expect": "add what every row should have been, with bounds",
+    "sensitivity": "what label would catch: how small, how late, at how many false alarms",
     "evaluate": "compute metrics of scored or labelled rows per group",
     "describe": "describe a table of models",
     "plot": "draw rows, scores, pairs or models",
@@ -43,6 +44,7 @@ _MODULES = dict.fromkeys(
         "alarms",
         "explain",
         "expect",
+        "sensitivity",
     ),
     "_verbs",
 ) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     *("fit", "generate", "events", "inject", "pairs"),
-    *("score", "label", "alarms", "explain", "expect"),
+    *("score", "label", "alarms", "explain", "expect", "sensitivity"),
 )
 """Commands with options from the table."""
 
@@ -129,7 +129,7 @@ def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             _add_option(group, option)
 
 
-_TOPICS = {"inject": "anomalies"}
+_TOPICS = {"inject": "anomalies", "sensitivity": "anomalies"}
 _ORDER = ("anomalies", "scores", "detector", "model and training")
 
 
@@ -150,8 +150,14 @@ def _add_option(group: argparse._ActionsContainer, option: Option) -> None:
 def _of_type(option: Option) -> dict[str, Any]:
     """The argparse type of an option."""
     number, letter = (int, "N") if option.of == "integer" else (float, "X")
-    if option.list:
+    if option.list and option.words:
         return {"type": _Listed(option.words), "metavar": "KINDS", "action": "extend"}
+    if option.list and option.of != "span":
+        return {"type": _numbers, "metavar": "X,X,...", "action": "extend"}
+    if option.of == "span":
+        return {"type": _Spans(option), "metavar": "N|DURATION"}
+    if option.of == "names":
+        return {"type": columns, "metavar": "FEATURES", "action": "extend"}
     if option.pair:
         return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
     readers: dict[str, dict[str, Any]] = {
@@ -184,6 +190,25 @@ class _Range:
             msg = f"{text!r} is neither {kind} nor two as MIN:MAX"
             raise argparse.ArgumentTypeError(msg)
         return numbers if len(numbers) == 2 else numbers[0]
+
+
+class _Spans:
+    """Rows or a duration; two as ``MIN:MAX``, or several between commas, where allowed."""
+
+    def __init__(self, option: Option) -> None:
+        self.separator = "," if option.list else ":"
+
+    def __call__(self, text: str) -> Any:
+        parts = [int(part) if part.isdecimal() else part for part in text.split(self.separator)]
+        return parts[0] if len(parts) == 1 else parts
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        msg = f"{text!r} is no list of numbers, with commas between them"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 class _Words:

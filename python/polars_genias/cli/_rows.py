@@ -24,8 +24,8 @@ def key_types(given: argparse.Namespace) -> dict[str, pl.DataType]:
     return dict(given.key_types)
 
 
-def condition(where: str | None) -> pl.Expr | None:
-    """``--where`` as an expression.
+def condition(where: str | None, option: str = "where") -> pl.Expr | None:
+    """``--where``, or another option, as an expression.
 
     Raises
     ------
@@ -38,9 +38,9 @@ def condition(where: str | None) -> pl.Expr | None:
         found = pl.sql_expr(where)
         patterns = found.meta.has_multiple_outputs()
     except pl.exceptions.PolarsError as error:
-        msg = f"--where {where!r}: {error}"
+        msg = f"--{option} {where!r}: {error}"
         raise UsageError(msg) from error
     if patterns:
-        msg = f"--where {where!r}: Polars reads * and ^...$ as patterns; rename the column"
+        msg = f"--{option} {where!r}: Polars reads * and ^...$ as patterns; rename the column"
         raise UsageError(msg)
     return found

@@ -33,6 +33,8 @@ _EXAMPLES = {
     "--models models.parquet",
     "alarms": "genias alarms metrics/ alarms.parquet --by host --order-by timestamp "
     "--models models.parquet --alarms-per-day 0.1",
+    "sensitivity": "genias sensitivity metrics/ caught.parquet --by host --order-by timestamp "
+    "--models models.parquet --alarms-per-day 1 --kind level-shift,ramp --duration 1h",
     "explain": "genias explain metrics/ reasons.parquet --by host --order-by timestamp "
     "--models models.parquet",
     "expect": "genias expect metrics/ expected.parquet --by host --order-by timestamp "
@@ -58,6 +60,10 @@ def parser(verb: str) -> _run.Parser:
         metavar="COLUMN",
         help="Boolean column of known anomalies, excluded from training and generation",
     )
+    if verb in ("generate", "inject", "events", "sensitivity"):
+        roles.add_argument(
+            "--place", metavar="SQL", help="only rows for which this holds get anomalies"
+        )
     if verb in ("generate", "inject"):
         roles.add_argument("--suffix", help="suffix of the new value columns (_synthetic)")
     elif verb in _NAMES:
@@ -104,6 +110,8 @@ def run(given: argparse.Namespace) -> None:
     started = time.perf_counter()
     with _run.progress(given):
         target.write(call(rows))
+    if given.command == "sensitivity" and not given.json:
+        _say(target)
     if given.json or _run.on_terminal(given):
         _finish(given, target, time.perf_counter() - started)
 
@@ -136,6 +144,8 @@ def _call(
         "label": given.label,
         "strict": given.strict,
     }
+    if getattr(given, "place", None) is not None:
+        roles["where"] = _rows.condition(given.place, "place")
     for name in ("suffix", "name"):
         if getattr(given, name, None) is not None:
             roles[name] = getattr(given, name)
@@ -173,6 +183,15 @@ def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -
     _run.finished(given, line, summary)
 
 
+def _say(target: _output.Output) -> None:
+    """Writes what would be caught to stdout: a sentence per series, kind and duration."""
+    said = pg.in_words(_inputs.scan(_inputs.find([str(target.path)]))).collect()
+    keys = said.columns[: said.columns.index("feature")]
+    for row in said.drop_nulls("sentence").iter_rows(named=True):
+        name = ", ".join(str(row[key]) for key in keys)
+        print(f"{name}: {row['sentence']}" if name else row["sentence"])
+
+
 def _counts(
     given: argparse.Namespace, of: dict[str, pl.Expr], by: list[pl.Expr]
 ) -> dict[str, pl.Expr]:
@@ -184,6 +203,8 @@ def _counts(
             "anomalous_rows": hit.sum(),
             "rows_without": hit.is_null().sum(),
         }
+    if given.command == "sensitivity":
+        return {"tries": of["tries"].sum(), "caught": of["caught"].sum()}
     if given.command == "alarms":
         return {"alarms": pl.len(), "open": of["open"].sum()}
     if given.command == "explain":

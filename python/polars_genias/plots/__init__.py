@@ -39,12 +39,15 @@ from polars_genias.plots._history import plot_history
 from polars_genias.plots._latent import plot_latent
 from polars_genias.plots._pairs import plot_pairs
 from polars_genias.plots._scores import plot_scores
+from polars_genias.plots._sensitivity import plot_compare, plot_sensitivity
 from polars_genias.plots._series import plot_series
 
 if TYPE_CHECKING:
     import polars as pl
 
-Kind = Literal["series", "pairs", "latent", "history", "scores", "ablation"]
+Kind = Literal[
+    "series", "pairs", "latent", "history", "scores", "ablation", "sensitivity", "compare"
+]
 """Kinds of charts of `plot`."""
 
 Chart = Union[alt.Chart, alt.LayerChart, alt.ConcatChart, alt.HConcatChart, alt.VConcatChart]
@@ -57,6 +60,8 @@ _FUNCTIONS = {
     "history": plot_history,
     "scores": plot_scores,
     "ablation": plot_ablation,
+    "sensitivity": plot_sensitivity,
+    "compare": plot_compare,
 }
 
 
@@ -71,7 +76,7 @@ def plot(data: pl.DataFrame | pl.LazyFrame, kind: Kind = "series", **options: An
         ``"series"``: rows over time with anomalies and scores. ``"scores"``: distribution of the
         scores. ``"pairs"``: results of `pairs`. ``"latent"``: windows in the latent space of a
         model. ``"history"``: training history of a table of models. ``"ablation"``: a table of
-        results per option value.
+        table of results. ``"sensitivity"`` and ``"compare"``: what these verbs gave.
     **options
         Options of the function ``plot_{kind}``.
 
@@ -153,10 +158,12 @@ __all__ = [
     "Kind",
     "plot",
     "plot_ablation",
+    "plot_compare",
     "plot_history",
     "plot_latent",
     "plot_pairs",
     "plot_scores",
+    "plot_sensitivity",
     "plot_series",
     "save",
 ]

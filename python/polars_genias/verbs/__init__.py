@@ -5,6 +5,7 @@ struct of columns for several features), it returns an expression. The namespace
 these functions, and `polars_genias.spark` runs those of frames.
 """
 
+from polars_genias.verbs._compare import compare
 from polars_genias.verbs._describe import describe, health
 from polars_genias.verbs._events import events
 from polars_genias.verbs._explain import expect, explain
@@ -15,10 +16,12 @@ from polars_genias.verbs._label import alarms, label
 from polars_genias.verbs._model import embed, reconstruct
 from polars_genias.verbs._pairs import pairs
 from polars_genias.verbs._score import score
+from polars_genias.verbs._sensitivity import sensitivity
 from polars_genias.verbs._windows import windows
 
 __all__ = [
     "alarms",
+    "compare",
     "describe",
     "embed",
     "events",
@@ -32,5 +35,6 @@ __all__ = [
     "pairs",
     "reconstruct",
     "score",
+    "sensitivity",
     "windows",
 ]

@@ -45,6 +45,11 @@ def expression(
 ) -> pl.Expr:
     """The expression `verb` of a column."""
     keys = listed_columns(order_by)
+    if options.get("total") is not None:
+        msg = (
+            "parameter `total`: an expression sees one series: use the verb of a frame, or `count`"
+        )
+        raise ValueError(msg)
     return plugin(
         verb,
         column,

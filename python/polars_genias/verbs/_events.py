@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import GenerateOptions, InjectOptions
-    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias._types import (
+        Features,
+        Frame,
+        IntoColumn,
+        IntoModel,
+        IntoModels,
+        Keys,
+        Where,
+    )
     from polars_genias.verbs._call import Order
 
 
@@ -28,6 +36,7 @@ def events(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     strict: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> Frame: ...
@@ -39,6 +48,7 @@ def events(
     model: IntoModel | None = None,
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     strict: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> pl.Expr: ...
@@ -51,6 +61,7 @@ def events(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> Frame: ...
@@ -61,6 +72,7 @@ def events(
     of: Literal["inject"],
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> pl.Expr: ...
@@ -75,6 +87,7 @@ def events(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
+    where: Any = None,
     strict: bool = False,
     **options: Any,
 ) -> Any:
@@ -84,7 +97,7 @@ def events(
 
     Parameters
     ----------
-    data, model, models, features, by, order_by, label, strict
+    data, model, models, features, by, order_by, label, where, strict
         As in `generate`.
     of
         The verb: ``"generate"`` or ``"inject"``.
@@ -128,8 +141,8 @@ def events(
         msg = 'parameter `model`: no model is used with `of` = "inject"'
         raise ValueError(msg)
     if is_frame(data):
-        at = frames.inputs(data, features, by, order_by, label, model)
+        at = frames.inputs(data, features, by, order_by, label, model, where)
         table = frames.events_frame(verb, at, options, models=model, strict=strict)
         return like(data, table)
-    given = {"label": label, "strict": strict, "changes_length": True}
+    given = {"label": label, "where": where, "strict": strict, "changes_length": True}
     return expression(verb, data, options, order_by=order_by, model=model, **given)

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import GenerateOptions
-    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias._types import (
+        Features,
+        Frame,
+        IntoColumn,
+        IntoModel,
+        IntoModels,
+        Keys,
+        Where,
+    )
     from polars_genias.verbs._call import Order
 
 
@@ -27,6 +35,7 @@ def generate(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     suffix: str = "_synthetic",
     strict: bool = False,
     **options: Unpack[GenerateOptions],
@@ -38,6 +47,7 @@ def generate(
     model: IntoModel | None = None,
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     suffix: str = "",
     strict: bool = False,
     **options: Unpack[GenerateOptions],
@@ -52,6 +62,7 @@ def generate(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
+    where: Any = None,
     suffix: str | None = None,
     strict: bool = False,
     **options: Any,
@@ -75,6 +86,10 @@ def generate(
         As in `fit`.
     label
         Boolean column of known anomalies.
+    where
+        Rows that anomalies may be put on: a Boolean column, or an expression of one, such as
+        ``pl.col("timestamp").dt.weekday() < 6``. An anomaly lies in such rows as a whole. By
+        default all.
     suffix
         Appended to the names of the new value columns.
     strict
@@ -101,12 +116,12 @@ def generate(
     >>> out = wave.genias.generate(window=16, steps=20, contamination=0.1)
     >>> out.columns[1:]
     ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
-    >>> out["is_anomaly"].sum()  # two or three windows of 16 rows: the nearest to 40
-    48
+    >>> out["is_anomaly"].sum()  # windows of 16 rows, the last one shortened
+    40
     """
     if is_frame(data):
         models = either(model, models)
-        at = frames.inputs(data, features, by, order_by, label, models)
+        at = frames.inputs(data, features, by, order_by, label, models, where)
         suffix = "_synthetic" if suffix is None else suffix
         adds = synthetic_columns(at, suffix)
         given = {"models": models, "suffix": suffix, "strict": strict}
@@ -119,6 +134,7 @@ def generate(
         order_by=order_by,
         model=either(model, models),
         label=label,
+        where=where,
         suffix=suffix or "",
         strict=strict,
     )

@@ -1,7 +1,7 @@
 //! Applies a kind of anomaly to a segment.
 
 use super::stretch::{Amount, Stretch};
-use super::{level, points, shape, tempo};
+use super::{level, lost, points, shape, tempo};
 use crate::config::Kind;
 use crate::runtime::rng::Rng;
 use crate::stats::rms_f64;
@@ -19,14 +19,21 @@ pub(super) fn changed(
     amount: &Amount,
     rng: &mut Rng,
 ) -> Vec<f64> {
-    let &Amount { strength, factor, shift, up } = amount;
+    let &Amount { strength, factor, shift, up, directed, .. } = amount;
     let values = match kind {
+        Kind::Global if directed => level::mean(stretch, strength, up),
         Kind::Global => points::global(stretch, strength, up),
         Kind::Contextual => points::contextual(stretch, strength),
         Kind::Extremum => points::extremum(stretch, strength, up),
         Kind::Mean => level::mean(stretch, strength, up),
         Kind::Trend => level::trend(stretch, strength, up),
         Kind::Variance => level::variance(stretch, strength, rng),
+        Kind::Pulse => level::pulse(stretch, strength, up),
+        Kind::Walk => level::walk(stretch, strength, rng),
+        Kind::Dropout => lost::dropout(stretch),
+        Kind::Stuck => lost::stuck(stretch),
+        Kind::Reset => lost::reset(stretch),
+        Kind::OtherWindow => lost::other_window(stretch, rng),
         Kind::Amplitude => level::amplitude(stretch, factor),
         Kind::Platform => level::platform(stretch, rng),
         Kind::Seasonal => tempo::seasonal(stretch, factor),

@@ -1,5 +1,7 @@
-//! Kinds that shift or scale the values of a segment: `mean`, `trend`, `variance`, `amplitude`,
-//! `platform`.
+//! Kinds that shift or scale the values of a segment: `mean`, `trend`, `pulse`, `walk`, `variance`,
+//! `amplitude`, `platform`.
+
+use std::f64::consts::PI;
 
 use super::stretch::Stretch;
 use crate::runtime::rng::Rng;
@@ -15,6 +17,25 @@ pub(super) fn mean(stretch: &Stretch<'_>, strength: f64, up: bool) -> Vec<f64> {
 pub(super) fn trend(stretch: &Stretch<'_>, strength: f64, up: bool) -> Vec<f64> {
     let sign = if up { 1.0 } else { -1.0 };
     add(stretch, (1..=stretch.rows.len()).map(|i| sign * i as f64).collect(), strength)
+}
+
+/// A raised cosine over the segment, whose root mean square is `strength`.
+pub(super) fn pulse(stretch: &Stretch<'_>, strength: f64, up: bool) -> Vec<f64> {
+    let sign = if up { 1.0 } else { -1.0 };
+    let n = stretch.rows.len();
+    let hump = |i: usize| (PI * (i as f64 + 0.5) / n as f64).sin().powi(2);
+    add(stretch, (0..n).map(|i| sign * hump(i)).collect(), strength)
+}
+
+/// The sum of white noise, whose root mean square is `strength`.
+pub(super) fn walk(stretch: &Stretch<'_>, strength: f64, rng: &mut Rng) -> Vec<f64> {
+    let mut at = 0.0;
+    let step = |noise: f32| {
+        at += f64::from(noise);
+        at
+    };
+    let walk = rng.normals(stretch.rows.len()).into_iter().map(step).collect();
+    add(stretch, walk, strength)
 }
 
 /// Adds white noise of mean 0 with the RMS `strength`.

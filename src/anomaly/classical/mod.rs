@@ -3,6 +3,7 @@
 
 mod changed;
 mod level;
+mod lost;
 mod points;
 mod series;
 mod shape;
@@ -11,5 +12,6 @@ mod tempo;
 mod window;
 
 pub use crate::config::{InjectConfig, Kind, Kinds};
-pub use series::inject;
+pub(crate) use series::{AboutFeatures, Injector, context};
+pub use series::{InjectionSite, ground, inject, inject_at, share_out};
 pub(crate) use window::ClassicalSource;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::config::Kind;
 use crate::config::OneOrRange;
+use crate::config::Way;
 use crate::runtime::rng::Rng;
 use crate::runtime::rng::random_subset;
 
@@ -12,6 +13,8 @@ use crate::runtime::rng::random_subset;
 pub(super) struct Stretch<'a> {
     pub values: &'a [f64],
     pub rows: Range<usize>,
+    /// Where 0 lies; `None` where that is not known.
+    pub zero: Option<f64>,
 }
 
 impl Stretch<'_> {
@@ -30,8 +33,12 @@ pub(crate) struct Amount {
     pub factor: f64,
     /// Shift of the phase in rows.
     pub shift: usize,
-    /// Whether the change goes up.
+    /// Which way it goes.
     pub up: bool,
+    /// Whether a user has said so.
+    pub directed: bool,
+    /// In the unit of the feature; takes the place of the strength.
+    pub size: Option<f64>,
 }
 
 impl Amount {
@@ -46,7 +53,20 @@ impl Amount {
         let default_shift = ((length / 8).max(1), (length / 2).max(1));
         let (low, high) = ranges.shift.map_or(default_shift, OneOrRange::bounds);
         let shift = rng.log_uniform(low as f64, high as f64).round() as usize;
-        Self { strength, factor, shift, up: rng.below(2) == 0 }
+        let up = rng.below(2) == 0;
+        let directed = ranges.direction.filter(|way| *way != Way::Both);
+        let up = directed.map_or(up, |way| way == Way::Up);
+        let size = ranges.size.map(|size| {
+            let (low, high) = size.bounds();
+            rng.log_uniform(low, high)
+        });
+        Self { strength, factor, shift, up, directed: directed.is_some(), size }
+    }
+
+    /// The same for a feature of deviation `std`.
+    pub(super) fn of(&self, std: f64) -> Self {
+        let strength = self.size.map_or(self.strength, |size| size / std);
+        Self { strength, ..self.clone() }
     }
 }
 
@@ -79,12 +99,12 @@ mod tests {
     }
 
     fn amount(strength: f64, factor: f64, shift: usize) -> Amount {
-        Amount { strength, factor, shift, up: true }
+        Amount { strength, factor, shift, up: true, directed: false, size: None }
     }
 
     /// Values of the wave over `segment`, before and after the change.
     fn hit(kind: Kind, segment: Range<usize>, amount: &Amount) -> (Vec<f64>, Vec<f64>) {
-        let stretch = &Stretch { values: &wave(), rows: segment };
+        let stretch = &Stretch { values: &wave(), rows: segment, zero: Some(-3.0) };
         (stretch.own().to_vec(), changed(kind, stretch, amount, &mut rng(1)))
     }
 
@@ -130,7 +150,8 @@ mod tests {
 
     #[test]
     fn shifts_slopes_and_noise_have_the_strength_asked_for() {
-        for kind in [Kind::Mean, Kind::Trend, Kind::Variance, Kind::Global] {
+        for kind in [Kind::Mean, Kind::Trend, Kind::Variance, Kind::Global, Kind::Pulse, Kind::Walk]
+        {
             let moved = delta(&hit(kind, 30..100, &amount(2.5, 1.0, 1)));
             assert!(close(rms(&moved), 2.5), "{kind:?}: {}", rms(&moved));
         }
@@ -157,6 +178,36 @@ mod tests {
     fn platform_is_flat_within_the_range() {
         let (_, after) = hit(Kind::Platform, 30..110, &amount(1.0, 1.0, 1));
         assert!(after.iter().all(|z| close(*z, after[0]) && z.abs() <= 1.0));
+    }
+
+    #[test]
+    fn a_direction_that_is_asked_for_is_taken() {
+        for way in [Way::Up, Way::Down] {
+            let ranges = Ranges { direction: Some(way), ..Ranges::default() };
+            for kind in [Kind::Global, Kind::Extremum, Kind::Mean, Kind::Trend, Kind::Pulse] {
+                for seed in 0..8 {
+                    let amount = Amount::draw(kind, 4, ranges, &mut rng(seed));
+                    let moved = delta(&hit(kind, 60..64, &amount));
+                    let right = moved.iter().all(|x| (*x > 0.0) == (way == Way::Up));
+                    assert!(right, "{kind:?} {way:?} {moved:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn humps_return_and_lost_values_stay_or_drop() {
+        let hump = delta(&hit(Kind::Pulse, 30..70, &amount(2.0, 1.0, 1)));
+        assert!(hump[0] < 0.1 && hump[39] < 0.1 && hump[20] > 3.0, "{hump:?}");
+        let (_, stuck) = hit(Kind::Stuck, 30..70, &amount(1.0, 1.0, 1));
+        assert!(stuck.iter().all(|z| close(*z, wave()[29])));
+        let (_, dropped) = hit(Kind::Dropout, 30..70, &amount(1.0, 1.0, 1));
+        assert_eq!(dropped, [-3.0; 40]);
+        let (before, other) = hit(Kind::OtherWindow, 30..40, &amount(1.0, 1.0, 1));
+        let found = (0..ROWS - 10).filter(|start| wave()[*start..start + 10] == other[..]);
+        assert!(before != other && found.count() > 0);
+        let (before, reset) = hit(Kind::Reset, 30..70, &amount(1.0, 1.0, 1));
+        assert!(before.iter().zip(&reset).all(|(z, new)| close(new - z, -3.0 - wave()[29])));
     }
 
     #[test]

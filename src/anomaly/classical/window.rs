@@ -55,7 +55,7 @@ fn change(
     rng: &mut Rng,
 ) -> Change {
     let column: Vec<f64> = window.column(feature).into_iter().map(f64::from).collect();
-    let stretch = &Stretch { values: &column, rows: segment };
+    let stretch = &Stretch { values: &column, rows: segment, zero: None };
     let values = changed(kind, stretch, amount, rng);
     let delta = values.iter().zip(stretch.own()).map(|(new, old)| (new - old) as f32).collect();
     Change { feature, delta }
@@ -83,7 +83,8 @@ mod tests {
     fn nothing_is_inert_on_a_flat_window() {
         let values = vec![0.25; 2 * ROWS];
         let window = Window { values: &values, features: 2 };
-        let amount = Amount { strength: 2.0, factor: 2.0, shift: 3, up: true };
+        let amount =
+            Amount { strength: 2.0, factor: 2.0, shift: 3, up: true, directed: false, size: None };
         for kind in Kind::ALL {
             for segment in [0..ROWS, 40..41, 199..200] {
                 let found = change(kind, window, segment, 1, &amount, &mut rng(4));

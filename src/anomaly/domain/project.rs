@@ -54,6 +54,8 @@ pub(crate) struct Wish {
     pub dither: bool,
     /// Whether the change may take the opposite direction if this one is blocked.
     pub flip: bool,
+    /// Whether a counter may fall.
+    pub resets: bool,
 }
 
 /// A change within the domain of its feature.
@@ -85,7 +87,8 @@ pub(crate) fn realise(
         true => wanted.iter().map(|_| rng.uniform()).collect(),
         false => vec![0.5; wanted.len()],
     };
-    let projector = Projector { feature, limits, thresholds };
+    let rises = feature.domain.monotone && !wish.resets;
+    let projector = Projector { feature, limits, thresholds, rises };
     let one = |factor: f64| projector.of(wanted, factor);
     let mut best = search(&one, wish.target);
     let target = wish.target.unwrap_or(0.0);
@@ -107,8 +110,9 @@ pub(crate) fn one_step(feature: HitFeature<'_>, at: usize, up: bool) -> Option<V
     let next = domain.next_to(dtype, before[at], up).filter(inside)?;
     let mut values = before.to_vec();
     values[at] = dtype.nearest(next);
-    let projector = Projector { feature, limits, thresholds: Vec::new() };
-    if domain.monotone {
+    let rises = domain.monotone;
+    let projector = Projector { feature, limits, thresholds: Vec::new(), rises };
+    if rises {
         projector.rise(&mut values);
     }
     (values[at] != before[at]).then_some(values)
@@ -157,6 +161,8 @@ struct Projector<'a> {
     limits: (f64, f64),
     /// Per row, the share of the way to the next value from which it is rounded up.
     thresholds: Vec<f64>,
+    /// Whether values never fall.
+    rises: bool,
 }
 
 impl Projector<'_> {
@@ -172,7 +178,7 @@ impl Projector<'_> {
             }
         };
         let mut values: Vec<f64> = wanted.iter().enumerate().map(scaled).collect();
-        if self.feature.domain.monotone {
+        if self.rises {
             self.rise(&mut values);
         }
         let strength = self.strength(&values);
@@ -262,7 +268,7 @@ mod tests {
     }
 
     fn meeting(target: f64) -> Wish {
-        Wish { target: Some(target), asked: Some(target), dither: true, flip: true }
+        Wish { target: Some(target), asked: Some(target), dither: true, flip: true, resets: false }
     }
 
     fn counts() -> FeatureDomain {
@@ -360,7 +366,7 @@ mod tests {
             (flip, dither) in (any::<bool>(), any::<bool>()),
         ) {
             let before: Vec<f64> = before.into_iter().map(f64::from).collect();
-            let wish = Wish { target: Some(target), asked: None, flip, dither };
+            let wish = Wish { target: Some(target), asked: None, flip, dither, resets: false };
             let domain = FeatureDomain { max: Some(6.0), ..counts() };
             let found = made(&domain, std, &before[..delta.len()], &delta, wish);
             for value in &found.values {
