@@ -83,7 +83,7 @@ pub(super) struct Places {
 }
 
 impl Layout {
-    /// Places blocks of windows of `window` rows, over `size` rows.
+    /// Around blocks of windows of `window` rows, over `size` rows.
     fn new(window: usize, size: usize) -> Self {
         let block = (window / BLOCKS).max(1);
         let lead = (size - block) / 2;
