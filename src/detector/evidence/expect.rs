@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::around::Around;
+use super::around::Places;
 use super::detector::{Evidence, within};
 use super::features::Values;
 use super::neighbours::Excluded;
@@ -19,6 +19,8 @@ const STEP: f32 = 0.05;
 /// The quantile of late deviations that stands for the largest; rows after which it is found anew.
 const LARGEST: f32 = 0.95;
 const ANEW: usize = 16;
+/// Blocks of half a window, the largest: rows of late.
+const HALF: usize = 8;
 /// Deviations beyond this many bounds say nothing of the bounds, unless most of late do.
 const FAR: f32 = 3.0;
 /// Narrowest bounds, in those of training.
@@ -27,7 +29,7 @@ const NARROWEST: f32 = 1e-3;
 /// What the rows of a series should have been, by what is around them.
 pub(crate) struct Expected<'a> {
     evidence: &'a Evidence,
-    around: &'a Around,
+    around: &'a Places,
     values: Values,
     /// [D][T], in training ranges; NaN where nothing is expected.
     expected: Vec<Vec<f32>>,
@@ -71,7 +73,7 @@ impl Evidence {
     /// one of the kept rows: these are recognised by windows of the smallest size.
     fn near_own<'a>(
         &'a self,
-        around: &'a Around,
+        around: &'a Places,
         hashes: &RowHashes<'_>,
     ) -> impl Fn(&Range<usize>, usize) -> Excluded + 'a {
         let size = self.members.iter().map(|member| member.plan.size).min().unwrap_or(1);
@@ -86,12 +88,12 @@ impl Evidence {
         }
     }
 
-    fn around(&self, control: &dyn Control) -> Result<&Around> {
+    fn around(&self, control: &dyn Control) -> Result<&Places> {
         if let Some(around) = self.around.get() {
             return Ok(around);
         }
         let size = self.members.iter().map(|member| member.plan.size).max().unwrap_or(1);
-        let around = Around::new(&self.reference, &self.features, size, control)?;
+        let around = Places::new(&self.reference, &self.features, size, control)?;
         Ok(self.around.get_or_init(|| around))
     }
 }
@@ -116,7 +118,7 @@ impl Expected<'_> {
         let actual = self.values.window(d, 0, self.values.rows());
         let off = actual.iter().zip(&self.expected[d]).map(|(x, e)| x - e);
         let ratio = |off: f32| off / if off < 0.0 { low } else { high };
-        let widths = widths(off.map(ratio), coverage, self.around.size());
+        let widths = widths(off.map(ratio), coverage, HALF * self.around.block_rows());
         let band = |(t, width): (usize, f32)| {
             Some((self.moved(d, t, width * low)?, self.moved(d, t, width * high)?))
         };
@@ -152,7 +154,7 @@ fn widths(ratios: impl Iterator<Item = f32>, coverage: f64, late: usize) -> Vec<
             return of_row;
         }
         recent.add(ratio, ratio > FAR * width);
-        if recent.rows % ANEW == 0 {
+        if recent.rows.is_multiple_of(ANEW) {
             largest = recent.quantile(LARGEST);
         }
         if ratio <= FAR * width || recent.are_far() {
