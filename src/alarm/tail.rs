@@ -38,7 +38,18 @@ impl Tail {
     /// From the scores of normal rows in time order. Without any, every p is 1.
     pub(crate) fn fit(scores: &[f32]) -> Self {
         let mut sorted = scores.to_vec();
-        sorted.sort_by(f32::total_cmp);
+        sorted.sort_unstable_by(f32::total_cmp);
+        Self::of(sorted, scores)
+    }
+
+    /// [`Tail::fit`] to `scores`: those of this tail without the `old` ones, and with the `new` ones.
+    pub(crate) fn slide(&mut self, old: &[f32], new: &[f32], scores: &[f32]) {
+        let sorted = replaced(&self.sorted, old, new);
+        *self = Self::of(sorted, scores);
+    }
+
+    /// From scores of normal rows in ascending order and in time order.
+    fn of(sorted: Vec<f32>, scores: &[f32]) -> Self {
         let n = sorted.len();
         let at = ((1.0 - TAIL) * n as f64).ceil() as usize;
         let start = sorted.get(at.min(n.saturating_sub(1))).copied().unwrap_or(f32::INFINITY);
@@ -95,6 +106,28 @@ impl Tail {
     pub(crate) fn cluster(&self) -> f64 {
         self.cluster
     }
+}
+
+/// Ascending values with the `new` ones and without the `old` ones. Of thousands of values dozens change: what
+/// lies between those is copied as a whole.
+fn replaced(sorted: &[f32], old: &[f32], new: &[f32]) -> Vec<f32> {
+    let changes = new.iter().map(|x| (*x, true)).chain(old.iter().map(|x| (*x, false)));
+    let mut changes: Vec<(f32, bool)> = changes.collect();
+    changes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let mut found = Vec::with_capacity(sorted.len() + new.len());
+    let mut rest = sorted;
+    for equal in changes.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        let value = equal[0].0;
+        let (below, from) = rest.split_at(rest.partition_point(|x| x.total_cmp(&value).is_lt()));
+        let (same, above) = from.split_at(from.partition_point(|x| x.total_cmp(&value).is_eq()));
+        let added = equal.iter().filter(|change| change.1).count();
+        let dropped = equal.len() - added;
+        found.extend_from_slice(below);
+        found.extend(std::iter::repeat_n(value, (same.len() + added).saturating_sub(dropped)));
+        rest = above;
+    }
+    found.extend_from_slice(rest);
+    found
 }
 
 /// P(X > x) of a generalised Pareto variable of scale 1.
@@ -203,6 +236,23 @@ mod tests {
     }
 
     proptest! {
+        /// Scores on a coarse grid, so that there are ties.
+        #[test]
+        fn sliding_is_fitting_again(
+            scores in prop::collection::vec((0i8..20).prop_map(|x| f32::from(x) / 4.0), 1..300),
+            (memory, steps) in (1usize..120, prop::collection::vec(1usize..40, 0..12)),
+        ) {
+            let (mut held, mut coming) = (Vec::new(), scores.into_iter());
+            let mut tail = Tail::fit(&held);
+            for step in steps {
+                let new: Vec<f32> = coming.by_ref().take(step).collect();
+                held.extend(&new);
+                let old: Vec<f32> = held.drain(..held.len().saturating_sub(memory)).collect();
+                tail.slide(&old, &new, &held);
+                prop_assert_eq!(&tail, &Tail::fit(&held));
+            }
+        }
+
         #[test]
         fn p_falls_with_the_score_and_line_inverts_it(
             scores in prop::collection::vec(0.0f32..5.0, 1..400),

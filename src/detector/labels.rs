@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::collection::{Detectors, window_scores};
-use super::evidence::RowShares;
+use super::evidence::{Evidence, RowShares, ScoredRows, ScoredWindows};
 use super::kinds::spec;
 use super::locate::located;
 use super::spec::Loaded;
@@ -13,9 +13,18 @@ use crate::data::series::Series;
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
 
 /// Share of a row, in units of the largest in its run, from which it belongs to an alarm.
 const PART: f64 = 0.6;
+
+/// What is asked for of a series.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub threshold: Threshold,
+    pub alarm: &'a AlarmConfig,
+    pub score: &'a ScoreConfig,
+}
 
 /// What `label` and `alarms` find in a series.
 #[derive(Clone, Debug)]
@@ -32,6 +41,12 @@ pub struct Found {
     pub reference: Reference,
 }
 
+/// Scores of the rows of a series, and what else tells which of them an alarm is made of.
+struct JudgedRows<'a> {
+    scores: Vec<Option<f32>>,
+    evidence: Option<(&'a Evidence, Vec<ScoredWindows>)>,
+}
+
 impl Detectors {
     /// The alarms of a series, and what comes with them.
     ///
@@ -42,62 +57,52 @@ impl Detectors {
         &self,
         generator: &Generator,
         series: &Series<'_>,
-        (threshold, alarm): (Threshold, &AlarmConfig),
-        config: &ScoreConfig,
+        asked: Asked<'_>,
         control: &dyn Control,
     ) -> Result<Found> {
-        let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        let line = self.threshold(threshold, config.detector)?;
+        let kind = asked.score.detector.unwrap_or_else(|| self.default_kind());
+        let line = self.threshold(asked.threshold, asked.score.detector)?;
         let known = self.reference(kind);
         let mut reference = known.cloned().unwrap_or_default();
-        let (scores, located_by) = match self.load(kind, generator)? {
+        let scored = self.scored(generator, series, asked.score, control)?;
+        let distances = distances(kind, &scored.scores);
+        let followed = match asked.threshold {
+            Threshold::Auto if known.is_some() => {
+                let (window, day) = (generator.config.window, series.rows_per_day());
+                reference
+                    .follow(&distances, &FollowRule::new(asked.alarm, &reference, window, day)?)
+            }
+            _ => {
+                let (join, cooldown) = (asked.alarm.join.unwrap_or(0), asked.alarm.cooldown);
+                let runs = runs_above(&scored.scores, line, join, cooldown);
+                Followed { p: reference.p_values(&distances), runs }
+            }
+        };
+        let alarms = scored.alarms(series, &followed, asked, control)?;
+        let labels = labels(&scored.scores, &alarms);
+        Ok(Found { scores: scored.scores, p: followed.p, labels, alarms, reference })
+    }
+
+    fn scored<'a>(
+        &'a self,
+        generator: &'a Generator,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<JudgedRows<'a>> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        match self.load(kind, generator)? {
             Loaded::Series(evidence) => {
                 generator.normaliser.check(series)?;
-                let scored = evidence.score_with_ends(series, config, control)?;
-                (scored.scores, Some((evidence, scored.ends)))
+                let ScoredRows { scores, windows } =
+                    evidence.score_with_windows(series, config, control)?;
+                Ok(JudgedRows { scores, evidence: Some((evidence, windows)) })
             }
             Loaded::Windows(detector) => {
-                (window_scores(&*detector, generator, series, config, control)?, None)
+                let scores = window_scores(&*detector, generator, series, config, control)?;
+                Ok(JudgedRows { scores, evidence: None })
             }
-        };
-        let window = generator.config.window;
-        let distances = distances(kind, &scores);
-        let followed = match threshold {
-            Threshold::Auto if known.is_some() => {
-                let rule = FollowRule::new(alarm, &reference, window, series.rows_per_day())?;
-                reference.follow(&distances, &rule)
-            }
-            _ => Followed {
-                p: reference.p_values(&distances),
-                runs: runs_above(&scores, line, alarm.join.unwrap_or(0), alarm.cooldown),
-            },
-        };
-        let located_by = match located_by {
-            Some((evidence, shares))
-                if !followed.runs.is_empty()
-                    && (threshold == Threshold::Auto || alarm.min_change.is_some()) =>
-            {
-                Some((evidence.scaled(series)?, shares))
-            }
-            _ => None,
-        };
-        let make = |run: &AlarmRun| {
-            let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, &scores, &followed.p);
-            match &located_by {
-                Some((scaled, shares)) => {
-                    let part = taking_part(&scores, shares, &run.rows);
-                    last_open(located(scaled, (&run.rows, part), alarm_of))
-                }
-                None => vec![alarm_of(run.rows.clone())],
-            }
-        };
-        let kept = |found: &Alarm| {
-            found.rows.len() >= alarm.min_rows.unwrap_or(1)
-                && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
-        };
-        let alarms: Vec<Alarm> = followed.runs.iter().flat_map(make).filter(kept).collect();
-        let labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
-        Ok(Found { scores, p: followed.p, labels, alarms, reference })
+        }
     }
 
     /// p-values of the rows of a series, and nothing else of [`Detectors::alarms`].
@@ -125,6 +130,38 @@ impl Detectors {
     }
 }
 
+impl JudgedRows<'_> {
+    /// The alarms that runs of high scores are, in time order, but for those that the user does not want.
+    fn alarms(
+        &self,
+        series: &Series<'_>,
+        followed: &Followed,
+        asked: Asked<'_>,
+        control: &dyn Control,
+    ) -> Result<Vec<Alarm>> {
+        let runs = &followed.runs;
+        let alarm_of = |rows: Range<usize>| alarm_of(rows, &self.scores, &followed.p);
+        let locates = asked.threshold == Threshold::Auto || asked.alarm.min_change.is_some();
+        let found = match self.evidence.as_ref().filter(|_| locates && !runs.is_empty()) {
+            Some((evidence, windows)) => {
+                let scaled = evidence.scaled(series)?;
+                spread_over_pool(runs.len(), control, |i| {
+                    let shares = scaled.shares(windows, &runs[i].rows, control)?;
+                    let part = taking_part(&self.scores, &shares, &runs[i].rows);
+                    Ok(located(&scaled, &runs[i].rows, part, alarm_of))
+                })?
+            }
+            None => runs.iter().map(|run| vec![alarm_of(run.rows.clone())]).collect(),
+        };
+        let wanted = |alarm: &Alarm| {
+            alarm.rows.len() >= asked.alarm.min_rows.unwrap_or(1)
+                && asked.alarm.min_change.is_none_or(|least| alarm.change.is_none_or(|c| c > least))
+        };
+        let found = runs.iter().zip(found).flat_map(|(run, found)| with_open(found, run));
+        Ok(found.filter(wanted).collect())
+    }
+}
+
 /// What the scores of rows are compared with normal rows by.
 fn distances(kind: DetectorKind, scores: &[Option<f32>]) -> Vec<Option<f32>> {
     let spec = spec(kind);
@@ -132,7 +169,7 @@ fn distances(kind: DetectorKind, scores: &[Option<f32>]) -> Vec<Option<f32>> {
 }
 
 /// An alarm of some rows, as scores and p-values say it.
-fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
+fn alarm_of(rows: Range<usize>, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
     let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
     let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
     Alarm {
@@ -143,15 +180,13 @@ fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<
         direction: None,
         expected: None,
         change: None,
-        open,
+        open: false,
     }
 }
 
-/// Of the alarms of a run that goes on, only the last one does.
-fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
-    if let Some((_, ended)) = alarms.split_last_mut() {
-        ended.iter_mut().for_each(|alarm| alarm.open = false);
-    }
+/// Of the alarms of a run that goes on, the last one goes on.
+fn with_open(mut alarms: Vec<Alarm>, run: &AlarmRun) -> Vec<Alarm> {
+    alarms.last_mut().into_iter().for_each(|alarm| alarm.open = run.open);
     alarms
 }
 
@@ -164,9 +199,10 @@ fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -
     ends.0.zip(ends.1).map_or(run.clone(), |(first, last)| first..last + 1)
 }
 
-fn labels(scores: &[Option<f32>], alarms: impl Iterator<Item = Range<usize>>) -> Vec<Option<bool>> {
+/// Whether each row that has a score lies in an alarm.
+fn labels(scores: &[Option<f32>], alarms: &[Alarm]) -> Vec<Option<bool>> {
     let mut labels: Vec<Option<bool>> = scores.iter().map(|score| score.map(|_| false)).collect();
-    let rows = alarms.flatten();
+    let rows = alarms.iter().flat_map(|alarm| alarm.rows.clone());
     rows.for_each(|t| labels[t] = labels[t].map(|_| true));
     labels
 }

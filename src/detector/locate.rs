@@ -48,7 +48,8 @@ struct Deviations {
 /// of it that takes part in what windows differ by. `alarm_of` some rows is what scores say of them.
 pub(super) fn located(
     series: &Scaled<'_>,
-    (run, part): (&Range<usize>, Range<usize>),
+    run: &Range<usize>,
+    part: Range<usize>,
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
     let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(part)] };

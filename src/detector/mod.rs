@@ -23,6 +23,7 @@ mod weights;
 pub use collection::Detectors;
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
+pub(crate) use labels::Asked;
 pub use labels::Found;
 pub use score_rows::Detector;
 pub use threshold::Calibration;

@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Calibration, Detectors, Found};
+use crate::detector::{Asked, Calibration, Detectors, Found};
 use crate::error::Result;
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 pub use crate::generator::{Health, Report};
@@ -225,7 +225,8 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Found> {
-        self.detectors.alarms(&self.generator, series, (threshold, alarm), config, control)
+        let asked = Asked { threshold, alarm, score: config };
+        self.detectors.alarms(&self.generator, series, asked, control)
     }
 
     /// Probability that a normal row scores as high as each row, by the scores of normal rows that the

@@ -36,8 +36,17 @@ pub(crate) struct Evidence {
 pub(crate) struct ScoredRows {
     /// >= 0; `None` where a row lacks a value, or no window covers it.
     pub scores: Vec<Option<f32>>,
-    /// How much a row takes part in what the windows that cover it differ by, however far that is.
-    pub ends: RowShares,
+    pub windows: Vec<ScoredWindows>,
+}
+
+/// The windows of a series that a member has compared.
+pub(crate) struct ScoredWindows {
+    /// Number of the member.
+    member: usize,
+    /// Where they begin, ascending, the number of the nearest reference of each, and z.
+    starts: Vec<usize>,
+    nearest: Vec<usize>,
+    z: Vec<f64>,
 }
 
 /// Where the windows of one size lie in a series.
@@ -118,33 +127,66 @@ impl Evidence {
         self.scored(series, config, None, control)
     }
 
-    /// [`Evidence::score`], and where alarms begin and end.
+    /// [`Evidence::score`], and the windows that scores come from.
     ///
     /// # Errors
     /// As [`Evidence::score`].
-    pub(crate) fn score_with_ends(
+    pub(crate) fn score_with_windows(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<ScoredRows> {
-        let mut ends = RowShares::of_ends(series.len());
-        let scores = self.scored(series, config, Some(&mut ends), control)?;
-        Ok(ScoredRows { scores, ends })
+        let mut windows = Vec::new();
+        let scores = self.scored(series, config, Some(&mut windows), control)?;
+        Ok(ScoredRows { scores, windows })
+    }
+
+    /// How much some rows take part in what the windows that cover them differ by, however far that is.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn ends(
+        &self,
+        values: &Values,
+        windows: &[ScoredWindows],
+        rows: &Range<usize>,
+        control: &dyn Control,
+    ) -> Result<RowShares> {
+        let mut shares = RowShares::of_ends(rows.clone());
+        for windows in windows {
+            let member = &self.members[windows.member];
+            let size = member.plan.size;
+            let first = windows.starts.partition_point(|start| start + size <= rows.start);
+            let end = windows.starts.partition_point(|start| *start < rows.end);
+            if first < end {
+                let some = first..end;
+                let z = &windows.z[some.clone()];
+                let some = (&windows.starts[some.clone()], &windows.nearest[some], z);
+                member.say(
+                    values,
+                    &self.reference,
+                    some,
+                    shares.adding(weight(member)),
+                    control,
+                )?;
+            } else if member.compares_rows() {
+                shares.add_silent(weight(member));
+            }
+        }
+        Ok(shares)
     }
 
     fn scored(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
-        ends: Option<&mut RowShares>,
+        mut windows: Option<&mut Vec<ScoredWindows>>,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
         let mut shares = RowShares::of_scores(series.len());
-        let mut all: Vec<&mut RowShares> =
-            [Some(&mut shares), ends].into_iter().flatten().collect();
         let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -158,11 +200,18 @@ impl Evidence {
                 false => Error::NoWindow { rows, window },
             });
         }
-        for member in &self.members {
+        for (number, member) in self.members.iter().enumerate() {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
             for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
-                let rows = self.row_means(member, &values, queries, &mut all, control)?;
+                let found = self.compare((number, member), &values, queries, control)?;
+                let adding = shares.adding(weight(member));
+                let compared = (&found.starts[..], &found.nearest[..], &found.z[..]);
+                member.say(&values, &self.reference, compared, adding, control)?;
+                let rows = row_means(member, series.len(), queries, &found.z);
                 add(&mut fusion, member, &rows, series.len());
+                if let Some(windows) = windows.as_deref_mut() {
+                    windows.push(found);
+                }
             }
         }
         let score = |t: usize| {
@@ -172,30 +221,17 @@ impl Evidence {
         Ok((0..series.len()).map(score).collect())
     }
 
-    fn row_means(
+    fn compare(
         &self,
-        member: &Member,
+        (number, member): (usize, &Member),
         values: &Values,
         queries: &Queries,
-        shares: &mut [&mut RowShares],
         control: &dyn Control,
-    ) -> Result<RowMeans> {
-        let all: Vec<usize> =
+    ) -> Result<ScoredWindows> {
+        let starts: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
-        let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
-        let windows = (&all[..], &nearest[..], &z[..]);
-        for shares in shares {
-            let adding = shares.adding(weight(member));
-            member.say(values, &self.reference, windows, adding, control)?;
-        }
-        let mut means = RowMeans::new(values.rows());
-        let mut first = 0;
-        for (stretch, starts) in &queries.stretches {
-            let end = first + starts.len();
-            means.add(stretch.clone(), member.plan.size, starts, &z[first..end]);
-            first = end;
-        }
-        Ok(means)
+        let (nearest, z) = self.nearest(member, values, (&starts, &queries.excluded), control)?;
+        Ok(ScoredWindows { member: number, starts, nearest, z })
     }
 
     /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
@@ -263,6 +299,18 @@ impl Evidence {
     fn fusion(&self, rows: usize) -> Fusion {
         Fusion::new(rows, self.members.iter().map(|member| member.plan.source))
     }
+}
+
+/// What a member says of rows, z being that of the windows that were looked up.
+fn row_means(member: &Member, rows: usize, queries: &Queries, z: &[f64]) -> RowMeans {
+    let mut means = RowMeans::new(rows);
+    let mut first = 0;
+    for (stretch, starts) in &queries.stretches {
+        let end = first + starts.len();
+        means.add(stretch.clone(), member.plan.size, starts, &z[first..end]);
+        first = end;
+    }
+    means
 }
 
 /// The numbers of the references that begin in some kept rows.

@@ -112,6 +112,11 @@ impl Member {
         Some(Compared { values, reference: &reference.values, chosen, size, level_free, most })
     }
 
+    /// Whether windows and their references are compared row by row.
+    pub(super) fn compares_rows(&self) -> bool {
+        self.plan.source.level_free().is_some()
+    }
+
     /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
     /// number of the nearest reference of each, and z.
     pub(super) fn say(

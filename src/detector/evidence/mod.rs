@@ -26,7 +26,7 @@ mod rows;
 mod share;
 pub(super) mod spec;
 
-pub(crate) use detector::Evidence;
+pub(crate) use detector::{Evidence, ScoredRows, ScoredWindows};
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};

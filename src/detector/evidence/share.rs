@@ -142,8 +142,10 @@ pub(super) struct Said {
     sums: Vec<Sums>,
 }
 
-/// The share of every row in what is said of it.
+/// The share of some rows in what is said of them.
 pub(crate) struct RowShares {
+    /// The first of the rows.
+    from: usize,
     /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
     all: Vec<f64>,
     own: Vec<f64>,
@@ -155,16 +157,22 @@ pub(crate) struct RowShares {
 impl RowShares {
     /// For the scores of rows.
     pub(super) fn of_scores(rows: usize) -> Self {
-        Self::bounded(rows, MOST_ENERGY)
+        Self::bounded(0..rows, MOST_ENERGY)
     }
 
     /// For where an alarm begins and ends.
-    pub(super) fn of_ends(rows: usize) -> Self {
+    pub(super) fn of_ends(rows: Range<usize>) -> Self {
         Self::bounded(rows, f32::INFINITY)
     }
 
-    fn bounded(rows: usize, most: f32) -> Self {
-        Self { all: vec![0.0; rows], own: vec![0.0; rows], weights: 0.0, most }
+    fn bounded(rows: Range<usize>, most: f32) -> Self {
+        let zeros = || vec![0.0; rows.len()];
+        Self { from: rows.start, all: zeros(), own: zeros(), weights: 0.0, most }
+    }
+
+    /// Counts a member of weight `weight` that says nothing of these rows.
+    pub(super) fn add_silent(&mut self, weight: f64) {
+        self.weights += weight;
     }
 
     /// Adds what the windows of a member of weight `weight` say.
@@ -174,6 +182,7 @@ impl RowShares {
 
     /// How much a row takes part, in [0, 1].
     pub(crate) fn get(&self, row: usize) -> f64 {
+        let row = row - self.from;
         let little = LITTLE * self.weights.max(1.0);
         (little + self.own[row]) / (little + self.all[row])
     }
@@ -226,7 +235,9 @@ impl Adding<'_> {
     /// Counts the rows before `end`, which no window to come covers.
     fn settle(&mut self, end: usize) {
         let settled = end.saturating_sub(self.first).min(self.sums.len());
-        for (row, sum) in (self.first..).zip(self.sums.drain(..settled)) {
+        let rows = self.first.saturating_sub(self.shares.from)..self.shares.all.len();
+        let before = self.shares.from.saturating_sub(self.first);
+        for (row, sum) in rows.zip(self.sums.drain(..settled).skip(before)) {
             let scale = self.weight / STEP / f64::from(sum.windows.max(1));
             self.shares.all[row] += scale * sum.all as f64;
             self.shares.own[row] += scale * sum.own as f64;
