@@ -31,6 +31,8 @@ pub struct Frame {
     labels: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
+    /// Whether models come back with what they have seen: when each row was.
+    update: bool,
     /// A day in the units of these.
     day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
@@ -113,6 +115,7 @@ impl Frame {
             failed: Mutex::default(),
             labels,
             times,
+            update: call.update,
             day,
             without: Mutex::default(),
         };
@@ -128,7 +131,8 @@ impl Frame {
         let series = TimeSeries::new(&self.columns, group.rows.clone())
             .with_gaps(group.gaps.clone())
             .with_positions(self.positions(&group.rows))
-            .with_rows_per_day(self.rows_per_day(&group.rows));
+            .with_rows_per_day(self.rows_per_day(&group.rows))
+            .with_times(if self.update { self.times_of(&group.rows) } else { None });
         match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -137,8 +141,13 @@ impl Frame {
 
     /// Which windows score the rows of a group: its times say it, or its values.
     fn positions(&self, rows: &Rows) -> Positions {
-        let own = |times: &Vec<i64>| (0..rows.len()).map(|t| times[rows.at(t)]).collect::<Vec<_>>();
-        Positions::of_times(self.times.as_ref().map(own).as_deref())
+        Positions::of_times(self.times_of(rows).as_deref())
+    }
+
+    /// When each row of a group was.
+    fn times_of(&self, rows: &Rows) -> Option<Vec<i64>> {
+        let times = self.times.as_ref()?;
+        Some((0..rows.len()).map(|t| times[rows.at(t)]).collect())
     }
 
     /// Rows of a day in a group, by the median step of its times, where alarms are counted per day.

@@ -335,7 +335,7 @@ def false_alarms_per_day(
     between = (at.max() - at.min()).dt.total_microseconds() / _DAY
     days = between * at.len() / (at.len() - 1)
     count = false_alarms(predicted, label, threshold=threshold)
-    return pl.when(days > 0).then(count / days).alias("false_alarms_per_day")
+    return pl.when(between > 0).then(count / days).alias("false_alarms_per_day")
 
 
 def detection_delay(

@@ -44,6 +44,9 @@ pub struct Reference {
     before: Vec<f32>,
     #[serde(default, skip_serializing_if = "is_zero")]
     calm: usize,
+    /// When the last row was that has been followed, where times are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
 }
 
 /// What is found in a stretch of scores.
@@ -52,6 +55,8 @@ pub(crate) struct Followed {
     /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
     pub runs: Vec<AlarmRun>,
+    /// Number of rows in front that had been followed before.
+    pub seen: usize,
 }
 
 /// Rows that belong together.
@@ -115,7 +120,25 @@ impl Reference {
             Some(p)
         };
         let p = scores.iter().enumerate().map(&mut row).collect();
-        Followed { p, runs: follower.into_runs() }
+        Followed { p, runs: follower.into_runs(), seen: 0 }
+    }
+
+    /// [`Reference::follow`] of rows of which it is known when they were: those that have been followed already
+    /// are in no run, and have p-values by the reference as it is.
+    pub(crate) fn follow_new(
+        &mut self,
+        scores: &[Option<f32>],
+        times: &[i64],
+        rule: &FollowRule,
+    ) -> Followed {
+        let seen = self.until.map_or(0, |until| times.partition_point(|time| *time <= until));
+        let mut p = self.p_values(&scores[..seen]);
+        let new = self.follow(&scores[seen..], rule);
+        self.until = times.last().copied().max(self.until);
+        p.extend(new.p);
+        let moved =
+            |run: AlarmRun| AlarmRun { rows: run.rows.start + seen..run.rows.end + seen, ..run };
+        Followed { p, runs: new.runs.into_iter().map(moved).collect(), seen }
     }
 
     /// p-values by the reference as it is; none without one.
@@ -367,6 +390,23 @@ mod tests {
         let rule = FollowRule { memory: Some(500), ..RULE };
         reference.follow(&some(normal(2, 100)), &rule);
         assert!(reference.scores.len() == 500 && reference.is_sound());
+    }
+
+    #[test]
+    fn rows_that_were_followed_are_context() {
+        let mut scores = normal(1, 1000);
+        [150, 600].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
+        let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
+        let (mut whole, start) = (Reference::new(&normal(0, 3000)), 100);
+        let mut parts = whole.clone();
+        let expected = whole.follow_new(&scores, &times, &RULE);
+        parts.follow_new(&scores[..500], &times[..500], &RULE);
+        let found = parts.follow_new(&scores[start..], &times[start..], &RULE);
+        assert_eq!(found.p[500 - start..], expected.p[500..]);
+        assert_eq!((runs(&expected), runs(&found)), (vec![150..170, 600..620], vec![500..520]));
+        assert_eq!(parts, whole);
+        let again = parts.follow_new(&scores, &times, &RULE);
+        assert!(again.runs.is_empty() && parts == whole);
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub struct Found {
     pub scores: Vec<Option<f32>>,
     /// Probability that a normal row scores as high.
     pub p: Vec<Option<f64>>,
-    /// Whether every row lies in an alarm; `None` where there is no score.
+    /// Whether every row lies in an alarm; `None` where there is no score, and for rows that had been labelled
+    /// before.
     pub labels: Vec<Option<bool>>,
     /// The alarms, in time order.
     pub alarms: Vec<Alarm>,
@@ -69,17 +70,21 @@ impl Detectors {
         let followed = match asked.threshold {
             Threshold::Auto if known.is_some() => {
                 let (window, day) = (generator.config.window, series.rows_per_day());
-                reference
-                    .follow(&distances, &FollowRule::new(asked.alarm, &reference, window, day)?)
+                let rule = FollowRule::new(asked.alarm, &reference, window, day)?;
+                match series.times() {
+                    Some(times) => reference.follow_new(&distances, times, &rule),
+                    None => reference.follow(&distances, &rule),
+                }
             }
             _ => {
                 let (join, cooldown) = (asked.alarm.join.unwrap_or(0), asked.alarm.cooldown);
                 let runs = runs_above(&scored.scores, line, join, cooldown);
-                Followed { p: reference.p_values(&distances), runs }
+                Followed { p: reference.p_values(&distances), runs, seen: 0 }
             }
         };
         let alarms = scored.alarms(series, &followed, asked, control)?;
-        let labels = labels(&scored.scores, &alarms);
+        let mut labels = labels(&scored.scores, &alarms);
+        labels[..followed.seen].fill(None);
         Ok(Found { scores: scored.scores, p: followed.p, labels, alarms, reference })
     }
 

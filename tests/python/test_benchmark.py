@@ -43,3 +43,11 @@ def test_detectors_are_compared_and_not_run_twice(tmp_path):
     for name in ("normal", "reconstruction", "shift", "flat", "season", "spike"):
         assert 0 <= probes[f"probe_{name}"] <= 1
     assert probes["probe_normal"] < 0.3 < probes["probe_shift"]
+
+
+def test_what_labels_promise_is_measured():
+    script = SCRIPT.with_name("alarms.py")
+    run = subprocess.run([sys.executable, script, "--smoke"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for words in ("realised / 0.001", "flagged later", "normal flagged", "mean + 3 sd"):
+        assert words in run.stdout

@@ -24,6 +24,7 @@ COMMANDS = {
     "score": "score every row: higher is more anomalous",
     "label": "label every row as anomalous or not",
     "alarms": "a row for each alarm whose rows label would mark",
+    "nightly": "label the partitions that have no labels yet, with models that are kept",
     "evaluate": "metrics per group of scored or labelled rows",
     "describe": "what is in a table of models",
     "plot": "draw rows, scores, pairs or models",
@@ -31,12 +32,13 @@ COMMANDS = {
 
 _MODULES = dict.fromkeys(
     ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
-) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
+) | {name: f"_{name}" for name in ("demo", "nightly", "evaluate", "describe", "plot")}
 
 _EPILOG = """\
 genias COMMAND --help says more. Exit codes: 0 done; 1 the data or the work failed; 2 the command
-line is wrong; 130 interrupted; 143 and 129 ended by SIGTERM and SIGHUP. An output appears when it
-is whole: until then, and after an error, what was there stays.
+line is wrong; 3 nightly has as many alarms as --fail-if-alarms says; 130 interrupted; 143 and 129
+ended by SIGTERM and SIGHUP. An output appears when it is whole: until then, and after an error, what
+was there stays.
 """
 
 

@@ -67,9 +67,10 @@ def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]
 def _run(
     parser: Parser, run: Callable[[Any], None], given: argparse.Namespace, ended: _signals.Ended
 ) -> int:
+    code: int | None = 0
     try:
         with _inputs.spooling():
-            run(given)
+            code = run(given)
         sys.stdout.flush()
     except BrokenPipeError:  # who read the output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,7 +83,7 @@ def _run(
         if ended.number is not None:
             return _interrupted(parser, given, error, ended)
         return _failed(parser, given, error, FAILED)
-    return 0
+    return code or 0
 
 
 def _interrupted(
