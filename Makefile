@@ -15,7 +15,7 @@ AS_WHEEL = PYO3_BUILD_EXTENSION_MODULE=1 \
 SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
 
-.PHONY: demo test test-rust test-python lint docs links release-check bench clean
+.PHONY: demo test test-rust test-python test-many lint docs links release-check bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready
@@ -30,10 +30,14 @@ test-rust:
 	$${CARGO_TARGET_DIR:-target}/release/examples/parquet
 
 test-python: $(VENV)/ready $(VENV1)/ready $(VENV130)/ready
-	$(VENV)/bin/python -m pytest $(WORKERS) -m "not alone"
+	$(VENV)/bin/python -m pytest $(WORKERS) -m "not alone and not many"
 	$(VENV)/bin/python -m pytest -m alone
-	$(VENV1)/bin/python -m pytest $(WORKERS) -m "not slow"
-	$(VENV130)/bin/python -m pytest $(WORKERS) -m "not slow"
+	$(VENV1)/bin/python -m pytest $(WORKERS) -m "not slow and not once and not many"
+	$(VENV130)/bin/python -m pytest $(WORKERS) -m "not slow and not once and not many"
+
+# Hundreds of random trials of what `make test` tries some of.
+test-many: $(VENV)/ready
+	$(VENV)/bin/python -m pytest -m many
 
 lint: $(VENV)/ready
 	cargo fmt --all --check
@@ -53,7 +57,7 @@ links: $(VENV)/ready
 	$(VENV)/bin/python tests/python/links.py
 
 # What a release has to pass beyond lint and test (docs/release.md); needs a clean tree.
-release-check: lint test docs
+release-check: lint test test-many docs
 	$(VENV)/bin/python tests/release_check.py $(DIST)
 
 # Kernels beside their composed twins, then the package beside PyTorch (some 15 minutes).

@@ -5,6 +5,8 @@
 * Groups: fit, generate and score of 10 to 1,000 groups, with few steps.
 
 Each measurement is a process of its own, because Polars reads the number of its threads once.
+
+``python benches/scaling.py [--runs 5] [--smoke]``; ``--smoke`` measures a hundredth of it, once.
 """
 
 from __future__ import annotations
@@ -74,20 +76,24 @@ def run(threads: int, *arguments: object) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="of the threads (default 5)")
+    parser.add_argument("--smoke", action="store_true", help="whether it runs, not how fast")
     given = parser.parse_args()
+    part = 100 if given.smoke else 1
+    runs = 1 if given.smoke else given.runs
     for groups, steps in ((16, 60), (1, 400)):
         seconds: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(given.runs):
+        for _ in range(runs):
             for threads, measured in seconds.items():
-                measured.append(run(threads, "fit", groups, 3000, steps)["seconds"])
+                measured.append(run(threads, "fit", groups, 3000, max(1, steps // part))["seconds"])
         one, two = (statistics.median(seconds[threads]) for threads in (1, 2))
         print(f"threads, {groups} groups: {one:.2f} s by 1, {two:.2f} s by 2, x {one / two:.2f}")
-    for rows in (100_000, 1_000_000, 10_000_000):
+    for rows in (100_000 // part, 1_000_000 // part, 10_000_000 // part):
         took = run(2, "rows", 1, rows, 0)
         per = {verb: f"{1e6 * seconds / rows:.2f} us a row" for verb, seconds in took.items()}
         print(f"rows, {rows:.0e}: {took} {per}", flush=True)
     for groups in (10, 100, 1000):
-        took = run(2, "groups", groups, 2000, 40)["seconds"]
+        groups = max(1, groups // part)
+        took = run(2, "groups", groups, 2000, max(1, 40 // part))["seconds"]
         print(f"groups, {groups}: {took:.2f} s, {1e3 * took / groups:.1f} ms a group", flush=True)
 
 

@@ -22,6 +22,8 @@ DOUBLINGS = 3
 REDUCED_CHANNELS = 8
 OUTPUT_TAPS = 5
 LOG_VARIANCE = (-12.0, 6.0)
+NET = ("encoder.", "decoder.", "psi")
+"""What names of the tensors of the VAE begin with."""
 
 
 @dataclass
@@ -201,7 +203,9 @@ def load(path) -> tuple[Genias, dict]:
     """The model in a file that polars-genias wrote, and its metadata."""
     with safe_open(path, framework="pt") as file:
         metadata = json.loads(file.metadata()["genias"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # A model also holds what generation and detectors learned.
+        names = [name for name in file.keys() if name.startswith(NET)]  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in names}
     model = Genias(Config.of(metadata, tensors))
     state = {}
     for name, value in tensors.items():

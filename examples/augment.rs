@@ -42,7 +42,8 @@ fn main() -> genias::Result<()> {
     let model = fit(&series, &config, &RunToEnd)?;
     println!("psi {:.2}, R2 {:.3}", model.psi(), model.report.r2.unwrap_or(f64::NAN));
 
-    let options = GenerateConfig { contamination: 0.08, seed: 3, ..GenerateConfig::default() };
+    let options =
+        GenerateConfig { contamination: Some(0.08), seed: 3, ..GenerateConfig::default() };
     let anomalies = model.generate(&series, &options, &RunToEnd)?;
     let mut synthetic = Synthetic::new(&columns);
     synthetic.add(&series, &anomalies);

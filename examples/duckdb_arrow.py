@@ -1,4 +1,4 @@
-"""DuckDB and pyarrow in and out: which columns cross without a copy, shown by buffer addresses.
+"""Exchange data with DuckDB and pyarrow; buffer addresses show which columns are not copied.
 
 A DuckDB table is read as Arrow, scored in Polars, and goes back into DuckDB, all in memory of one
 process. A column is "shared" where both sides hold the same buffers. Numbers and Booleans are, all
@@ -33,12 +33,12 @@ MAKE = """
 
 
 def addresses(column: pa.ChunkedArray) -> list[list[int]]:
-    """Where the values of each chunk begin; the first buffer of an array is its validity."""
+    """Address of the values of each chunk; the first buffer of an array is its validity."""
     return [[buffer.address for buffer in chunk.buffers()[1:] if buffer] for chunk in column.chunks]
 
 
 def crossing(left: pa.Table, right: pa.Table) -> dict[str, str]:
-    """Per column of `left` whether `right` has the same memory."""
+    """Whether each column of `left` has the same memory in `right`."""
     return {
         name: "shared" if addresses(left[name]) == addresses(right[name]) else "copied"
         for name in left.column_names
@@ -46,14 +46,14 @@ def crossing(left: pa.Table, right: pa.Table) -> dict[str, str]:
 
 
 def as_arrow(frame: pl.DataFrame) -> pa.Table:
-    """A frame as Arrow holds it, strings as views like those of Polars."""
+    """A frame as Arrow, with string views like those of Polars."""
     return frame.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def score(
     connection: duckdb.DuckDBPyConnection, table: str, by: str, order_by: str, **options: Any
 ) -> dict[str, dict[str, str]]:
-    """Scores a table into another; returns how each column crossed."""
+    """Scores a table into another one; returns which columns were shared."""
     arrow = connection.table(table).to_arrow_table()
     frame = pl.DataFrame(pl.from_arrow(arrow, rechunk=False))
     into = crossing(arrow, as_arrow(frame))
@@ -61,11 +61,11 @@ def score(
     model = pg.fit(frame, by=by, order_by=order_by, **options)
     query = pg.score(frame.lazy(), models=model, by=by, order_by=order_by)
     scored = query.collect(engine="in-memory")
-    # A verb leaves the columns of its input where they are and adds its own.
+    # A verb keeps the columns of its input in place, and adds new ones.
     through = crossing(as_arrow(frame), as_arrow(scored.select(frame.columns)))
 
     out = as_arrow(scored)
-    # Were the export a copy, a second one would lie elsewhere.
+    # If the export copied, a second one would have other addresses.
     back = crossing(out, as_arrow(scored))
     # DuckDB reads the Arrow table batch by batch while it writes its own, compressed, storage.
     connection.register("scored", out)

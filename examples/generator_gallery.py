@@ -21,7 +21,7 @@ GREY, RED, YELLOW = "#8a8f98", "#c8423b", "#f2c14e"
 
 
 def metrics() -> pl.DataFrame:
-    """Load and temperature of a machine: they rise and fall together, with noise."""
+    """Correlated load and temperature of a machine, with noise."""
     rng = np.random.default_rng(7)
     t = np.arange(ROWS)
     load = np.sin(t / 8) + 0.35 * np.sin(t / 4 + 1)
@@ -35,7 +35,7 @@ def metrics() -> pl.DataFrame:
 
 
 def anomaly(model: bytes, number: int = 1, **options) -> tuple[pl.DataFrame, dict]:
-    """The rows around one anomaly of a run, in deviations of the load, and its event."""
+    """The rows around one anomaly, in standard deviations of the load, and its event."""
     given = {"model": model, "features": ["load", "temperature"], "order_by": "t"}
     given |= {"contamination": 0.2, "length": LENGTH, "patch": "none", "seed": 5, **options}
     data = metrics()
@@ -57,7 +57,7 @@ def panel(
     title: str,
     values: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """The series as it was (grey), with the anomaly (red), and its rows (yellow)."""
+    """The original series (grey), the anomaly (red), and its rows (yellow)."""
     view = view.filter(pl.col("row").is_between(*rows))
     span = pl.DataFrame({"first": [max(-0.5, rows[0])], "last": [min(LENGTH - 0.5, rows[1])]})
     scale = alt.Scale(domain=rows, nice=False)

@@ -1,98 +1,114 @@
-"""Every classical kind on the same two made-up metrics: ``python examples/inject_gallery.py``.
+"""Every classical kind on a feature of each sort: ``python examples/inject_gallery.py``.
 
-Writes ``inject_gallery.png``, or the path that is given. Needs the extra ``plot``.
+Writes ``inject_gallery.png``, or the path that is given, and fails where a value is one that its
+feature cannot take. Needs the extra ``plot``.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import get_args
 
 import altair as alt
 import numpy as np
 import polars as pl
 
-import polars_genias as pg
-from polars_genias._options import InjectKind
+from polars_genias._table import of_verb
 from polars_genias.plots import _look as look
 from polars_genias.plots import _pairs as windows
 from polars_genias.plots import save
 
-ROWS = 600
-AROUND = 110
+ROWS = 900
+AROUND = 60
+LENGTH = 48
+FEATURES = ("cpu, %", "errors, count", "busy, flag", "bytes, counter", "room, °C")
+POINTS = ("global", "contextual", "extremum")
 
 
 def metrics() -> pl.DataFrame:
-    """Load and temperature of a machine: they rise and fall together, with noise."""
+    """A percentage, a count, a flag, a counter and a temperature, which rise and fall together."""
     rng = np.random.default_rng(7)
     t = np.arange(ROWS)
-    load = np.sin(t / 8) + 0.35 * np.sin(t / 4 + 1)
-    return pl.DataFrame(
-        {
-            "t": t,
-            "load": 50 + 12 * load + rng.normal(0, 0.8, ROWS),
-            "temperature": 61 + 5 * np.roll(load, 3) + rng.normal(0, 0.4, ROWS),
-        }
-    )
-
-
-def one(kind: str) -> pl.DataFrame:
-    """The rows around the one anomaly of a kind, on one of the features."""
-    points = kind in ("global", "contextual", "extremum")
-    tempo = kind in ("seasonal", "frequency")
-    out = pg.inject(
-        metrics(),
-        kind=kind,
-        factor=2.5 if tempo else None,
-        features=["load", "temperature"],
-        order_by="t",
-        count=1,
-        length=2 if points else 70,
-        feature_share=0.5,
-        seed=3,
-    )
-    hit = "load" if out["load_mask"].any() else "temperature"
-    other = "temperature" if hit == "load" else "load"
-    start = out.filter("is_anomaly")["t"][0]
-    view = out.filter(pl.col("t").is_between(start - AROUND, start + AROUND + 70))
-    scaled = {
-        name: (pl.col(column) - metrics()[feature].mean()) / metrics()[feature].std()
-        for name, column, feature in (
-            ("before", hit, hit),
-            ("after", f"{hit}_synthetic", hit),
-            ("other", other, other),
-        )
+    load = np.sin(t / 11) + 0.35 * np.sin(t / 5.5 + 1)
+    values = {
+        "cpu, %": (38 + 24 * load + rng.normal(0, 2, ROWS)).clip(0, 100).round(1),
+        "errors, count": rng.poisson(2.5 + 1.5 * load.clip(-1)),
+        "busy, flag": load + rng.normal(0, 0.2, ROWS) > 0.6,
+        "bytes, counter": np.cumsum(rng.poisson(40 + 15 * load.clip(-2))),
+        "room, °C": (23 + 1.5 * np.roll(load, 5) + rng.normal(0, 0.15, ROWS)).round(1),
     }
-    if kind != "mode-correlation":
-        # Shown where how the features go together is what changes.
-        scaled["other"] = pl.lit(None, dtype=pl.Float64)
-    return view.select("is_anomaly", row=pl.col("t") - start, **scaled)
+    return pl.DataFrame({"t": t, **values})
 
 
-def panel(kind: str) -> alt.LayerChart:
+def one(kind: str, feature: str, seed: int = 4) -> pl.DataFrame | None:
+    """The rows around the one anomaly of a kind; None where the feature cannot show it."""
+    options = {
+        "kind": kind,
+        "features": list(FEATURES),
+        "order_by": "t",
+        "count": 1,
+        "length": 2 if kind in POINTS else LENGTH,
+        "hit": feature,
+        "factor": 2.5 if kind in ("seasonal", "frequency", "amplitude") else None,
+        "seed": seed,
+    }
+    rows = metrics()
+    events = rows.genias.events(of="inject", **options)
+    if events.is_empty() or events["unable"].list.len().item() > 0:
+        return None
+    out = rows.genias.inject(**options)
+    refuse_impossible(out)
+    start = out.filter("is_anomaly")["t"][0]
+    return out.filter(pl.col("t").is_between(start - AROUND, start + AROUND + LENGTH)).select(
+        "is_anomaly",
+        row=pl.col("t") - start,
+        before=pl.col(feature).cast(pl.Float64),
+        after=pl.col(f"{feature}_synthetic").cast(pl.Float64),
+    )
+
+
+def refuse_impossible(out: pl.DataFrame) -> None:
+    """Fails for a value that a feature of its sort cannot take."""
+    cpu, errors = out["cpu, %_synthetic"], out["errors, count_synthetic"]
+    assert cpu.is_between(0, 100).all()
+    assert errors.dtype == pl.Int64
+    assert (errors >= 0).all()
+    assert out["busy, flag_synthetic"].dtype == pl.Boolean
+    falls = out["bytes, counter_synthetic"].diff() < 0
+    assert (out["anomaly_kind"].fill_null("") == "reset").filter(falls).all()
+
+
+def panel(kind: str, feature: str) -> alt.LayerChart:
     """The series as it was, with the anomaly, and its rows (shaded)."""
-    view = one(kind)
+    try:
+        view = one(kind, feature)
+    except pl.exceptions.ComputeError:
+        view = None
+    title = look.panel_title(f"{kind}: {feature}")
+    if view is None:
+        empty = alt.Chart(pl.DataFrame({"text": ["cannot show it"]}))
+        text = empty.mark_text(color=look.GREY, fontSize=11).encode(text="text:N")
+        return alt.layer(text).properties(width=190, height=62, title=title, view=look.NO_FRAME)
     span = view.filter("is_anomaly").select(first=pl.col("row").min(), last=pl.col("row").max() + 1)
-    x = alt.X("row:Q", title=None, axis=look.numbers(tickCount=4, grid=False))
-    y = alt.Y("value:Q", title=None, axis=look.numbers(tickCount=4, grid=False))
+    x = alt.X("row:Q", title=None, axis=look.numbers(tickCount=3, grid=False))
+    scale = alt.Scale(zero=False)
+    y = alt.Y("value:Q", title=None, scale=scale, axis=look.numbers(tickCount=3, grid=False))
     shade = alt.Chart(span).mark_rect(color=look.PASTELS[0], opacity=0.8)
-    other = alt.Chart(view).mark_line(strokeWidth=1, color="#b3b8c0", strokeDash=[2, 2])
     layers = [
         shade.encode(x="first:Q", x2="last:Q"),
-        other.encode(x, alt.Y("other:Q", title=None)),
         *windows.changed_lines(view, "before", "after", "is_anomaly", x, y, key=None),
     ]
-    return alt.layer(*layers).properties(
-        width=250, height=90, title=look.panel_title(kind), view=look.NO_FRAME
-    )
+    return alt.layer(*layers).properties(width=190, height=62, title=title, view=look.NO_FRAME)
 
 
 def main(path: Path) -> Path:
     """Draw the gallery."""
-    panels = [panel(kind) for kind in get_args(InjectKind)]
-    title = "Before (grey) and after (orange), in standard deviations; dashed: the other feature"
-    return save(alt.concat(*panels, columns=3, title=look.title(title)), path)
+    option = next(option for option in of_verb("inject") if option.name == "kind")
+    kinds = [word for word in option.words if word not in option.aliases]
+    panels = [panel(kind, feature) for kind in kinds for feature in FEATURES]
+    title = "Before (grey) and after (orange): a percentage, a count, a flag, a counter, a temperature"
+    chart = alt.concat(*panels, columns=len(FEATURES), spacing=10, title=look.title(title))
+    return save(chart, path, scale=1.2)
 
 
 if __name__ == "__main__":

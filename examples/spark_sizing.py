@@ -38,7 +38,7 @@ MEGABYTE = 2**20
 
 
 def write_group(path: Path, rows: int, features: int) -> None:
-    """Waves with noise, some of them moving together."""
+    """Waves with noise, some of them correlated."""
     rng = np.random.default_rng(0)
     t = np.arange(rows)
     waves = {
@@ -61,7 +61,7 @@ def measure(verb: str, folder: Path, options: dict[str, int]) -> None:
 
 
 def peak(process: int | str = "self") -> int:
-    """Peak resident memory of a process alone, in bytes (what fork inherits is not counted)."""
+    """Peak resident memory of a single process, in bytes (without memory inherited by fork)."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -114,11 +114,11 @@ def measure_spark(workers: int, folder: Path, groups: int, options: dict[str, in
     )
     hosts = spark.range(1, groups + 1, numPartitions=1).withColumnRenamed("id", "host")
     rows = spark.read.parquet(str(folder / "group.parquet")).crossJoin(hosts)
-    # Not the same rows in every group: a worker would find the model in its cache.
+    # Groups need different rows: otherwise a worker would find the model in its cache.
     rows = rows.withColumn("f0", f.col("f0") * f.col("host"))
 
     def fitted(rows: DataFrame, options: dict[str, int]) -> int:
-        """Fits, and says in how many tasks."""
+        """Fits, and returns the number of tasks."""
         models = gs.fit(rows, by="host", order_by="t", **options)
         per_task = models.groupBy(f.spark_partition_id()).count().collect()
         assert sum(row["count"] for row in per_task) == groups
@@ -135,7 +135,7 @@ def measure_spark(workers: int, folder: Path, groups: int, options: dict[str, in
 
 
 def workers_of(process: int) -> list[int]:
-    """Spark's Python workers among what a process started, and what that started in turn."""
+    """Spark's Python workers among the descendants of a process."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         fields = status.read_text().rpartition(")")[2].split()

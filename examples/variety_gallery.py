@@ -29,12 +29,12 @@ DEFORMATIONS = {
     "texture": "texture",
     "amplitude": "amplitude",
 }
-"""What they do, by `anomaly_kind`."""
+"""Description of the deformations, by `anomaly_kind`."""
 GREY, RED, BLUE, YELLOW = "#8a8f98", "#c8423b", "#35639f", "#f2c14e"
 
 
 def metrics() -> pl.DataFrame:
-    """Load and temperature of a machine: they rise and fall together, with noise."""
+    """Correlated load and temperature of a machine, with noise."""
     rng = np.random.default_rng(7)
     t = np.arange(ROWS)
     load = np.sin(t / 16) + 0.35 * np.sin(t / 8 + 1) + 0.5 * np.sin(t / 311)
@@ -48,7 +48,7 @@ def metrics() -> pl.DataFrame:
 
 
 def fitted() -> pl.DataFrame:
-    """The model of all pictures: of few latent units, so that what it changes is smooth."""
+    """The model of all figures, with few latent units, so that changes are smooth."""
     return pg.fit(
         metrics(),
         features=FEATURES,
@@ -61,12 +61,12 @@ def fitted() -> pl.DataFrame:
 
 
 def generated(model: pl.DataFrame, **options: object) -> pl.DataFrame:
-    """The rows with anomalies in them."""
+    """The rows with anomalies."""
     return pg.generate(metrics(), models=model, features=FEATURES, order_by="t", **options)
 
 
 def clusters(model: pl.DataFrame, most: int = 3) -> alt.Chart:
-    """Up to three anomalies of each cluster: what they change, in standard deviations."""
+    """Up to three anomalies of each cluster: their changes, in standard deviations."""
     options = {"contamination": 0.6, "length": LENGTH, "draws": 8, "strength": (1.0, 3.0)}
     out = generated(model, **options, seed=1)
     at = {"features": FEATURES, "order_by": "t"}
@@ -123,7 +123,7 @@ def deformations(model: pl.DataFrame) -> alt.Chart:
     panels = []
     for number, (kind, name) in enumerate(DEFORMATIONS.items(), 1):
         of_kind = hit.filter(pl.col("anomaly_kind") == kind)
-        # The one of middle strength.
+        # The one with the median strength.
         by_strength = of_kind.group_by("anomaly_id").agg(pl.first("anomaly_strength"))
         ranked = by_strength.sort("anomaly_strength", "anomaly_id")
         rows = of_kind.filter(pl.col("anomaly_id") == ranked["anomaly_id"][ranked.height // 2])["t"]
@@ -144,7 +144,7 @@ def _shade(rows: pl.Series) -> alt.Chart:
 
 
 def correlation(model: pl.DataFrame) -> alt.Chart:
-    """Each feature by itself looks normal; side by side, and as a pair plot, they do not."""
+    """Each feature looks normal; together, and as a pair plot, they do not."""
     out = generated(model, patch="correlation", contamination=0.06, length=120, seed=2)
     hit = out.filter("is_anomaly")
     first = hit.filter(pl.col("anomaly_id") == 2)["t"]

@@ -1,12 +1,12 @@
-//! The one error type of the crate.
+//! The error type of the crate.
 //!
-//! Every variant names the parameter or column at fault and the value found there, because the
-//! text is all that reaches a user of the Polars plugin.
+//! Every variant names the parameter or column at fault and its value: a user of the Polars plugin only
+//! sees the text.
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong between columns and columns.
+/// Every error of the crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,7 +25,7 @@ pub enum Error {
     UnknownOption {
         /// The name given.
         name: String,
-        /// The known name that is most like it, as a question, or nothing.
+        /// The most similar known name, as a question; may be empty.
         near: String,
         /// Every known name.
         known: String,
@@ -43,7 +43,7 @@ pub enum Error {
     Features {
         /// Feature names as given.
         features: Vec<String>,
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
     /// Columns of one frame differ in length.
@@ -69,39 +69,39 @@ pub enum Error {
     TooShort {
         /// Rows of the series.
         rows: usize,
-        /// Window size asked for.
+        /// Requested window size.
         window: usize,
     },
     /// Every window holds too many nulls, a gap or a known anomaly (an error under `strict` only).
     #[error(
-        "none of the {rows} rows lies in a window of {window} rows that is free of gaps and known anomalies and holds as few nulls as `max_null` allows"
+        "none of the {rows} rows lies in a window of {window} rows without gaps or known anomalies and with a share of nulls of at most `max_null`"
     )]
     NoWindow {
         /// Rows of the series.
         rows: usize,
-        /// Window size asked for.
+        /// Requested window size.
         window: usize,
     },
-    /// No two features go together, so there is nothing to break (an error under `strict` only).
+    /// No two features are correlated, so no correlation can be broken (an error under `strict` only).
     #[error(
-        "`patch` = \"correlation\" needs two features that go together, with a correlation of {least} or more in what the model reconstructs; the largest of the model is {strongest:.2} (of features that hardly ever move, none counts)"
+        "`patch` = \"correlation\" needs two features whose reconstructions have a correlation of {least} or more; the largest in this model is {strongest:.2} (features that rarely move do not count)"
     )]
     NoCorrelation {
         /// Largest absolute correlation of two live features.
         strongest: f64,
-        /// What is needed.
+        /// The correlation that is required.
         least: f64,
     },
-    /// The anomalies asked for do not fit without overlap.
+    /// The requested anomalies do not fit without overlap.
     #[error(
         "`{parameter}` = {value} needs {asked} anomalies in a series of {rows} rows, but only {fits} fit without overlap into its clean rows; lower `{parameter}` or `length`"
     )]
     DoesNotFit {
-        /// The option that asks for them: `contamination` or `count`.
+        /// The option that sets their number: `contamination` or `count`.
         parameter: &'static str,
         /// Its value.
         value: f64,
-        /// Anomalies that it takes.
+        /// Anomalies that it requests.
         asked: usize,
         /// Rows of the series.
         rows: usize,
@@ -124,22 +124,22 @@ pub enum Error {
     #[error("model: {0}")]
     Model(String),
     /// The model was fitted on other features.
-    #[error("model was fitted on features {expected:?}, but is given {found:?}")]
+    #[error("model was fitted on features {expected:?}, but the input has {found:?}")]
     ModelFeatures {
         /// Features in the model, in order.
         expected: Vec<String>,
         /// Features of the input, in order.
         found: Vec<String>,
     },
-    /// Something went wrong in one group of a frame.
+    /// An error in one group of a frame.
     #[error("{group}: {error}")]
     Group {
         /// Its keys and their values.
         group: String,
-        /// What went wrong.
+        /// The error.
         error: Box<Error>,
     },
-    /// The caller asked for a stop ([`crate::Control`]).
+    /// The caller stopped the computation ([`crate::Control`]).
     #[error("interrupted")]
     Interrupted,
     /// A tensor operation failed.
@@ -156,8 +156,7 @@ impl Error {
         Self::Parameter { name, value: value.to_string(), allowed: allowed.into() }
     }
 
-    /// Whether the error means "this series has nothing to work on", which verbs answer with nulls
-    /// unless `strict` is set.
+    /// Whether the series has no usable rows. Verbs then return nulls, unless `strict` is set.
     pub fn is_unusable_series(&self) -> bool {
         if let Self::Group { error, .. } = self {
             return error.is_unusable_series();

@@ -1,34 +1,35 @@
-//! Realistic, labelled time-series anomalies from Arrow columns (GenIAS, arXiv 2502.08262), and
-//! scores that say how anomalous a row is.
+//! Generates realistic, labelled time-series anomalies from Arrow columns (GenIAS, arXiv 2502.08262),
+//! and scores how anomalous each row is.
 //!
-//! Arrow in, Arrow out; the Polars plugin and the Python package are thin layers over this crate.
-//! Its modules, from the ground up; each uses only those above it in this list:
+//! Input and output are Arrow arrays; the Polars plugin and the Python package are thin layers over this
+//! crate. Each module only uses modules above it in this list:
 //!
 //! ```text
 //! error
 //! kernels     fused CPU operations
-//! runtime     random numbers, control, the pool
+//! runtime     random numbers, control, thread pool
 //! config      options of every verb: names, defaults, ranges
-//! stats       sizes, moments, shapes, k-means, PCA
+//! stats       moments, quantiles, shape distances, k-means, PCA
 //! data        columns -> series -> windows -> z-scores -> batches; windows -> rows
 //! nn          parameters, Adam, the training loop
 //! vae         the TCN-VAE: encode, perturb, decode, train
-//! anomaly     what an anomaly is, where it goes, how it is spliced in, what a feature can take
+//! anomaly     sources of anomalies, placement, splicing, domains of features
 //! alarm       scores -> p-values -> alarms
 //! generator   fit -> calibrate -> generate, pairs, reconstruct
 //! detector    a score per row, thresholds
 //! model       generator + detectors + report; bytes
-//! metrics     how good scores, labels and generated anomalies are
+//! sensitivity what the labels of a model would catch
+//! metrics     metrics of scores, labels and generated anomalies
 //! ```
 //!
-//! A fit goes down the list and up again: [`Columns`] are read as [`Series`], which windows view
-//! ([`windows`]) as z-scores ([`normalise`]); a [`vae`] learns them, and calibration finds psi, the
-//! thresholds of the patch and the normal variation: that is a [`generator::Generator`]. It decodes
-//! anomalies, which [`anomaly::Synthetic`] puts into the columns. [`Model::fit_detector`] trains a
-//! [`detector`] against such anomalies. [`mod@inject`] places classical anomalies without a model.
+//! In a fit, [`Columns`] are read as [`Series`], which are cut into [`windows`] of z-scores
+//! ([`normalise`]). A [`vae`] is trained on them, and calibration sets psi, the thresholds of the patch
+//! and the normal variation. The result is a [`generator::Generator`]: it decodes anomalies, and
+//! [`anomaly::Synthetic`] splices them into the columns. [`Model::fit_detector`] trains a [`detector`]
+//! against such anomalies. [`mod@inject`] places classical anomalies without a model.
 //!
 //! Set the environment variable `CANDLE_NUM_THREADS` to 1: candle's own workers spin between
-//! operations, against the rayon pool that this crate spreads its tasks over.
+//! operations and compete with the rayon pool of this crate.
 //!
 //! # Example
 //!
@@ -53,7 +54,7 @@
 //! let mut synthetic = Synthetic::new(&columns);
 //! synthetic.add(&series, &anomalies);
 //! let out = synthetic.finish();
-//! assert_eq!(out.is_anomaly.true_count(), anomalies.len() * 16);
+//! assert_eq!(out.is_anomaly.true_count(), 40);
 //!
 //! let scores = model.score(&series, &RunToEnd)?;
 //! assert!(scores.iter().all(Option::is_some));
@@ -76,6 +77,7 @@ pub mod metrics;
 pub mod model;
 mod nn;
 pub mod runtime;
+pub mod sensitivity;
 pub mod stats;
 pub mod vae;
 
@@ -89,7 +91,7 @@ pub use data::series::{Rows, Series};
 pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
 pub use model::fit::{fit, fit_scorer};
-pub use model::{Model, artifact};
+pub use model::{Model, artifact, share_out};
 pub use runtime::control::{Control, Phase, RunToEnd, Status};
 pub use runtime::{control, rng};
 

@@ -121,7 +121,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
     (patch, numbers, any::<[bool; 6]>(), any::<u64>()).prop_map(|(patch, numbers, flags, seed)| {
         let (contamination, low, extra, strength, tau, stride) = numbers;
         GenerateConfig {
-            contamination,
+            contamination: Some(contamination),
             length: flags[0].then_some(OneOrRange::Range(low, (low + extra).min(8))),
             form: FORMS[(seed % 3) as usize],
             patch,

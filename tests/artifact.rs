@@ -208,7 +208,7 @@ fn domains_that_lie_are_refused() {
         with("\"values\":null", "\"values\":[]"),
         with("\"values\":null", "\"values\":[2.0,1.0]"),
     ] {
-        assert_refused(&parts.with(&domain, &lie).signed(), "what features can take");
+        assert_refused(&parts.with(&domain, &lie).signed(), "the domains are inconsistent");
     }
     assert!(Model::from_bytes(&parts.with(&domain, &with("x", "x")).signed()).is_ok());
 }

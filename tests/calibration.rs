@@ -112,7 +112,8 @@ fn tau_is_the_models_own_where_none_is_given() {
     let rate = model.report.patch_rate.unwrap();
     assert!((0.25..0.75).contains(&rate), "{rate}");
     let found = |tau: Option<f64>, distance: Distance| {
-        let config = GenerateConfig { tau, distance, contamination: 0.4, ..Default::default() };
+        let config =
+            GenerateConfig { tau, distance, contamination: Some(0.4), ..Default::default() };
         model.generate(&series, &config, RUN).unwrap()
     };
     for distance in Distance::OWN {
@@ -151,7 +152,7 @@ fn more_psi_means_a_larger_change() {
     let size = |delta: f64| {
         let config = FitConfig { delta_min: delta, delta_max: 1.1 * delta, ..small() };
         let model = fitted(&series, &config);
-        let generate = GenerateConfig { contamination: 0.3, ..GenerateConfig::default() };
+        let generate = GenerateConfig { contamination: Some(0.3), ..GenerateConfig::default() };
         let found = model.generate(&series, &generate, RUN).unwrap();
         let sizes = found.iter().flat_map(|anomaly| {
             anomaly.values.iter().map(|hit| strength(&series, &model, &anomaly.rows, hit))

@@ -38,7 +38,7 @@ impl Answers {
 fn answers(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Answers {
     let model = with_thresholds(series, config, control);
     let generate = GenerateConfig {
-        contamination: 0.3,
+        contamination: Some(0.3),
         length: Some(OneOrRange::Range(3, 9)),
         patch: Patch::Length,
         strength: Some(OneOrRange::Range(0.5, 4.0)),

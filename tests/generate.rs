@@ -10,7 +10,7 @@ use common::stages::{
 };
 use common::{CancelAfter, assert_close, bits, fitted, normal, small, waves};
 use genias::anomaly::{Anomaly, Synthetic};
-use genias::config::{Distance, Form, OneOrRange, Patch};
+use genias::config::{Distance, Form, Names, OneOrRange, Patch, Way};
 use genias::{Columns, Error, FitConfig, GenerateConfig, RunToEnd, Series, fit};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn ways() -> Vec<GenerateConfig> {
             for (k, strength) in [None, Some(OneOrRange::Range(0.5, 3.0))].into_iter().enumerate() {
                 let length = [None, Some(OneOrRange::Range(1, 9)), Some(OneOrRange::One(5))];
                 ways.push(GenerateConfig {
-                    contamination: [0.02, 0.1, 0.25][(i + j + k) % 3],
+                    contamination: Some([0.02, 0.1, 0.25][(i + j + k) % 3]),
                     length: length[(i + k) % 3],
                     distance: [Distance::Normal, Distance::L2, Distance::Rms][(i + j + k) % 3],
                     creep: [None, Some(0.4), Some(3.0)][(i + j) % 3],
@@ -105,13 +105,14 @@ fn values_that_no_anomaly_hits_keep_their_bits() {
 }
 
 #[test]
-fn contamination_is_met_within_one_anomaly() {
+fn contamination_is_a_promise() {
     let columns = waves(500);
     let series = Series::whole(&columns);
     let model = fitted(&series, &small());
     for contamination in [1e-6, 0.01, 0.05, 0.2, 0.4] {
         for length in [None, Some(OneOrRange::One(1)), Some(OneOrRange::Range(2, 12))] {
             for patch in [Patch::Deviation, Patch::Length] {
+                let contamination = Some(contamination);
                 let config = GenerateConfig { contamination, length, patch, ..Default::default() };
                 let found = model.generate(&series, &config, RUN).unwrap();
                 assert!(!found.is_empty());
@@ -122,19 +123,65 @@ fn contamination_is_met_within_one_anomaly() {
 }
 
 #[test]
+fn as_many_as_asked_over_several_series_where_it_is_allowed() {
+    let (first, second) =
+        (waves(300), common::frame(&[("a", &common::wave(240, 5)), ("b", &common::wave(240, 6))]));
+    let places: arrow::array::BooleanArray = (0..300).map(|t| Some(t % 60 < 30)).collect();
+    let series = [Series::whole(&first).with_places(&places), Series::whole(&second)];
+    let model = fitted(&series[0], &small());
+    for direction in [Way::Up, Way::Down] {
+        let config = GenerateConfig {
+            total: Some(9),
+            length: Some(OneOrRange::One(6)),
+            size: Some(OneOrRange::One(0.5)),
+            hit: Some(Names(vec!["a".into()])),
+            direction: Some(direction),
+            ..Default::default()
+        };
+        let grounds = series.each_ref().map(|series| model.ground(series, &config).unwrap());
+        let rows = genias::share_out(&grounds, &config).unwrap();
+        assert_eq!(rows.iter().map(Vec::len).sum::<usize>(), 9);
+        assert!(rows.iter().all(|rows| !rows.is_empty()));
+        for (series, rows) in series.iter().zip(&rows) {
+            let found = model.generate_at(series, &config, rows, RUN).unwrap();
+            assert_eq!(found.iter().map(|of| of.rows.clone()).collect::<Vec<_>>(), *rows);
+            for of in &found {
+                assert!(of.rows.clone().all(|t| series.is_place(t)));
+                let [(0, values)] = &of.values[..] else { panic!("{of:?}") };
+                let before = of.rows.clone().map(|t| series.value(0, t).unwrap());
+                let moved: Vec<f64> = values.iter().zip(before).map(|(x, y)| x - y).collect();
+                let mean = moved.iter().sum::<f64>() / 6.0;
+                let rms = (moved.iter().map(|x| x * x).sum::<f64>() / 6.0).sqrt();
+                assert!(
+                    (rms - 0.5).abs() < 1e-3 && (mean > 0.0) == (direction == Way::Up),
+                    "{moved:?}"
+                );
+                assert!((of.asked.unwrap() - of.strength).abs() < 1e-2);
+            }
+        }
+    }
+    let config = GenerateConfig { hit: Some(Names(vec!["c".into()])), ..Default::default() };
+    let error = model.generate(&series[0], &config, RUN).unwrap_err();
+    assert!(error.to_string().contains("`hit` = c"), "{error}");
+    let config = GenerateConfig { total: Some(99), ..Default::default() };
+    let error = model.generate(&series[0], &config, RUN).unwrap_err();
+    assert!(matches!(error, Error::DoesNotFit { parameter: "total", .. }), "{error}");
+}
+
+#[test]
 fn more_anomalies_than_fit_are_refused() {
     let rough = Rough::new();
     let series = rough.series();
     let model = fitted(&series, &small());
-    let config = GenerateConfig { contamination: 0.97, ..Default::default() };
+    let config = GenerateConfig { contamination: Some(0.97), ..Default::default() };
     let error = model.generate(&series, &config, RUN).unwrap_err();
     let Error::DoesNotFit { value: contamination, asked, rows, fits, .. } = error else {
         panic!("{error}")
     };
     // Clean runs of 60, 68, 69, 49, 74 and 70 rows, with a row between two anomalies of 16.
-    assert_eq!((contamination, asked, rows, fits), (0.97, 24, 400, 21));
+    assert_eq!((contamination, asked, rows, fits), (0.97, 25, 400, 21));
     let text = error.to_string();
-    assert!(text.contains("`contamination` = 0.97 needs 24 anomalies"), "{text}");
+    assert!(text.contains("`contamination` = 0.97 needs 25 anomalies"), "{text}");
 }
 
 #[test]
@@ -161,7 +208,7 @@ fn options_out_of_range_are_refused_before_any_work() {
         }
     };
     let ok = GenerateConfig::default();
-    refused(GenerateConfig { contamination: 0.0, ..ok.clone() }, "`contamination` = 0");
+    refused(GenerateConfig { contamination: Some(0.0), ..ok.clone() }, "`contamination` = 0");
     refused(GenerateConfig { length: Some(OneOrRange::One(17)), ..ok.clone() }, "`length`");
     refused(GenerateConfig { tau: Some(f64::INFINITY), ..ok.clone() }, "`tau` = inf");
     refused(GenerateConfig { strength: Some(OneOrRange::One(-1.0)), ..ok.clone() }, "`strength`");
@@ -265,7 +312,7 @@ fn no_anomaly_equals_its_input() {
     let still = FitConfig { delta_min: 1e-9, delta_max: 2e-9, ..small() };
     let model = fitted(&series, &still);
     assert!(model.psi() < 1.01, "{}", model.psi());
-    let config = GenerateConfig { contamination: 0.3, ..GenerateConfig::default() };
+    let config = GenerateConfig { contamination: Some(0.3), ..GenerateConfig::default() };
     for anomaly in model.generate(&series, &config, RUN).unwrap() {
         assert!((anomaly.strength - 0.05).abs() < 1e-3, "{}", anomaly.strength);
         // Of the model, not of a shift.
@@ -289,8 +336,13 @@ fn seams_are_no_larger_than_own_steps() {
     for (strength, form) in ways {
         for length in [OneOrRange::One(3), OneOrRange::Range(4, 16)] {
             let length = Some(length);
-            let config =
-                GenerateConfig { strength, form, length, contamination: 0.3, ..Default::default() };
+            let config = GenerateConfig {
+                strength,
+                form,
+                length,
+                contamination: Some(0.3),
+                ..Default::default()
+            };
             for Anomaly { rows, values, .. } in model.generate(&series, &config, RUN).unwrap() {
                 for (d, values) in values {
                     let at = |t: usize| series.value(d, t).unwrap();
@@ -336,7 +388,7 @@ fn residual_anomalies_are_blended() {
     let series = Series::whole(&columns);
     let model = fitted(&series, &small());
     let edge_to_middle = |form: Form| {
-        let config = GenerateConfig { form, contamination: 0.3, ..GenerateConfig::default() };
+        let config = GenerateConfig { form, contamination: Some(0.3), ..GenerateConfig::default() };
         let (mut edge, mut middle) = (0.0, 0.0);
         for anomaly in model.generate(&series, &config, RUN).unwrap() {
             for (d, values) in &anomaly.values {
@@ -363,7 +415,7 @@ fn forms_differ_by_the_error_of_the_reconstruction() {
     let model = fitted(&series, &normal());
     let found = |form: Form| {
         let patch = Patch::None;
-        let config = GenerateConfig { form, patch, contamination: 0.3, ..Default::default() };
+        let config = GenerateConfig { form, patch, contamination: Some(0.3), ..Default::default() };
         model.generate(&series, &config, RUN).unwrap()
     };
     let (mut errors, mut values) = (0.0, 0.0);
@@ -392,7 +444,7 @@ fn patches_take_what_their_names_say() {
     let series = Series::whole(&columns);
     let model = fitted(&series, &small());
     let hits = |config: GenerateConfig| -> Vec<(usize, usize)> {
-        let config = GenerateConfig { contamination: 0.3, ..config };
+        let config = GenerateConfig { contamination: Some(0.3), ..config };
         let found = model.generate(&series, &config, RUN).unwrap();
         found.iter().map(|anomaly| (anomaly.rows.len(), anomaly.values.len())).collect()
     };

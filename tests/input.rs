@@ -115,7 +115,7 @@ fn constants_beside_live_features_rest() {
     assert_eq!(model.generator.normaliser.live, [false, true, false]);
     assert_eq!(model.generator.normaliser.mean[0], 3.5);
     let config = GenerateConfig {
-        contamination: 0.3,
+        contamination: Some(0.3),
         length: Some(OneOrRange::Range(1, 4)),
         ..GenerateConfig::default()
     };
@@ -153,7 +153,7 @@ fn a_frame_that_never_moves_still_answers() {
         (None, None, None)
     );
 
-    let config = GenerateConfig { contamination: 0.3, ..GenerateConfig::default() };
+    let config = GenerateConfig { contamination: Some(0.3), ..GenerateConfig::default() };
     let found = model.generate(&series, &config, RUN).unwrap();
     assert_placed(&series, &config, 16, &found);
     assert_values(&found, 3);
@@ -237,7 +237,7 @@ fn anomalies_of_huge_values_are_finite() {
         let series = Series::whole(&columns);
         let model = fitted(&series, &small());
         let config = GenerateConfig {
-            contamination: 0.3,
+            contamination: Some(0.3),
             length: Some(OneOrRange::Range(1, 5)),
             hit_constant: true,
             ..GenerateConfig::default()

@@ -222,7 +222,7 @@ fn too_many_nulls_leave_no_window() {
     let [_, holed] = data(200, 1, |_, t| t % 5 == 0);
     let error = fit(&Series::whole(&holed), &with(small(), 0.1), RUN).unwrap_err();
     assert!(matches!(error, Error::NoWindow { rows: 200, window: 16 }));
-    assert!(error.to_string().contains("as few nulls as `max_null` allows"), "{error}");
+    assert!(error.to_string().contains("a share of nulls of at most `max_null`"), "{error}");
     fit(&Series::whole(&holed), &with(small(), 0.3), RUN).unwrap();
 }
 

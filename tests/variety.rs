@@ -33,7 +33,7 @@ fn generated(model: &Model, columns: &Columns, config: &GenerateConfig) -> Vec<A
 }
 
 fn correlation() -> GenerateConfig {
-    GenerateConfig { patch: Patch::Correlation, contamination: 0.3, ..Default::default() }
+    GenerateConfig { patch: Patch::Correlation, contamination: Some(0.3), ..Default::default() }
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn more_draws_are_more_diverse_and_every_choice_is_reproducible() {
         draws,
         noise,
         seed,
-        contamination: 0.5,
+        contamination: Some(0.5),
         patch: Patch::None,
         ..Default::default()
     };
@@ -149,7 +149,7 @@ fn clusters_are_numbered_and_their_entropy_is_edi() {
     assert!((kinds.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(kinds.shares.windows(2).all(|pair| pair[0] >= pair[1]));
     assert!((0.0..=3f64.ln()).contains(&model.generator.edi().unwrap()));
-    let config = GenerateConfig { contamination: 0.5, ..Default::default() };
+    let config = GenerateConfig { contamination: Some(0.5), ..Default::default() };
     let found = generated(&model, &columns, &config);
     assert!(found.iter().all(|a| a.kind.name() == "residual"));
     let numbers: BTreeSet<u32> = found.iter().map(|a| a.cluster.unwrap()).collect();
@@ -171,7 +171,7 @@ fn deformations_are_named_by_what_is_done() {
     let model = model(&columns, small());
     let config = |seed| GenerateConfig {
         form: Form::Deformed,
-        contamination: 0.5,
+        contamination: Some(0.5),
         length: Some(OneOrRange::Range(4, 12)),
         seed,
         ..Default::default()
@@ -200,7 +200,8 @@ fn shapes_are_distances_of_their_own() {
     let columns = related();
     let model = model(&columns, small());
     let hits = |distance, tau| {
-        let config = GenerateConfig { distance, tau, contamination: 0.5, ..Default::default() };
+        let config =
+            GenerateConfig { distance, tau, contamination: Some(0.5), ..Default::default() };
         let found = generated(&model, &columns, &config);
         found.iter().map(|a| a.values.len()).sum::<usize>() as f64 / found.len() as f64
     };
@@ -220,7 +221,7 @@ fn local_psi_differs_between_windows_and_is_kept_in_the_bytes() {
     let config = FitConfig { local: true, steps: 60, beta: 1.0, ..small() };
     let local = model(&columns, config.clone());
     let psis = |model: &Model| -> BTreeSet<u64> {
-        let config = GenerateConfig { contamination: 0.5, ..Default::default() };
+        let config = GenerateConfig { contamination: Some(0.5), ..Default::default() };
         let found = generated(model, &columns, &config);
         assert!(found.iter().all(|a| a.origin.unwrap().psi >= 1.0));
         found.iter().map(|a| a.origin.unwrap().psi.to_bits()).collect()

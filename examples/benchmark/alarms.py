@@ -174,7 +174,10 @@ def real(folder: Path, dataset: str) -> pl.DataFrame:
     best = pg.best_f1("score", "label").alias("best")
     rows = flagged(read(folder, dataset)).sort("series", "t")
     series = rows.group_by("series").agg(of_rule, best, rows=pl.len(), events=starts)
-    of = {rule: {n: pl.col(f"{rule}: {n}") for n in ("flagged", "found", "false", "f1")} for rule in RULES}
+    of = {
+        rule: {n: pl.col(f"{rule}: {n}") for n in ("flagged", "found", "false", "f1")}
+        for rule in RULES
+    }
     tables = [
         series.select(
             pl.lit(dataset).alias("dataset"),
@@ -199,7 +202,9 @@ def tiny(folder: Path) -> None:
             rng = np.random.default_rng([number, len(split)])
             odd = (t >= 700) & (t < 740) & (split == "test")
             names = {"series": [f"s{number}"] * len(t), "split": [split] * len(t)}
-            parts.append(pl.DataFrame(names | {"t": t, "value": sine(t, rng) + 3 * odd, "label": odd}))
+            parts.append(
+                pl.DataFrame(names | {"t": t, "value": sine(t, rng) + 3 * odd, "label": odd})
+            )
     pl.concat(parts).write_parquet(folder / "tiny.parquet")
 
 

@@ -1,4 +1,4 @@
-//! Between Polars' arrays and Arrow's, through the C data interface, without copying values.
+//! Conversion between Polars and Arrow arrays through the C data interface, without copying values.
 
 use arrow::array::{make_array, ArrayRef};
 use arrow::ffi::{from_ffi, to_ffi, FFI_ArrowArray, FFI_ArrowSchema};
@@ -15,18 +15,18 @@ pub fn to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
     export(&series, series.to_arrow(0, CompatLevel::newest()))
 }
 
-/// A feature as one Arrow array of its own dtype. Arrow has no integers of 128 bits: they become
-/// decimals, which hold the same bits.
+/// A feature as one Arrow array of its own dtype. Arrow has no 128-bit integers: they become
+/// decimals with the same bits.
 ///
 /// # Errors
-/// For unsigned integers of 128 bits beyond the signed ones.
+/// If an unsigned 128-bit integer exceeds the signed range.
 pub fn feature_to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
     let signed = match series.dtype() {
         DataType::Int128 => series.clone(),
         DataType::UInt128 => {
             series.strict_cast(&DataType::Int128).map_err(|_| too_large(series))?
         }
-        // A column of nulls has no buffers that could be handed over.
+        // A null column has no buffers to export.
         DataType::Null => return to_arrow(&series.cast(&DataType::Float64)?),
         _ => return to_arrow(series),
     };
@@ -34,7 +34,7 @@ pub fn feature_to_arrow(series: &Series) -> PolarsResult<ArrayRef> {
     export(series, integers.to(ArrowDataType::Decimal(DECIMAL_DIGITS, 0)).boxed())
 }
 
-/// Digits of the decimal that stands for an integer of 128 bits.
+/// Precision of the decimal type that holds 128-bit integers.
 const DECIMAL_DIGITS: usize = 38;
 
 fn too_large(series: &Series) -> PolarsError {
@@ -42,7 +42,7 @@ fn too_large(series: &Series) -> PolarsError {
     to_polars(genias::Error::Dtype { column: series.name().to_string(), dtype })
 }
 
-/// The values that a dtype takes where the Arrow dtype of [`feature_to_arrow`] takes others.
+/// The value range of a dtype whose Arrow dtype ([`feature_to_arrow`]) has another range.
 pub fn range(dtype: &DataType) -> Option<(f64, f64)> {
     let most = i128::MAX as f64;
     match dtype {
@@ -52,7 +52,7 @@ pub fn range(dtype: &DataType) -> Option<(f64, f64)> {
     }
 }
 
-/// A feature that came through [`feature_to_arrow`] as a Series of its dtype.
+/// Converts a feature back from [`feature_to_arrow`] to a Series of its dtype.
 pub fn to_feature(
     name: PlSmallStr,
     array: &dyn arrow::array::Array,
@@ -79,7 +79,7 @@ fn export(series: &Series, array: Box<dyn polars_arrow::array::Array>) -> Polars
             std::mem::transmute::<ffi::ArrowSchema, FFI_ArrowSchema>(schema),
         )
     };
-    // SAFETY: the schema was exported from the field of this very array.
+    // SAFETY: the schema was exported from the field of this array.
     let data = unsafe { from_ffi(array, &schema) }.map_err(arrow_error)?;
     Ok(make_array(data))
 }
@@ -150,7 +150,7 @@ fn interleaved(columns: &[Series]) -> PolarsResult<Series> {
     rest.iter().try_for_each(|column| all.append(column).map(|_| ()))?;
     polars_ensure!(
         all.len() <= IdxSize::MAX as usize,
-        ComputeError: "{} values are more than a column of windows holds: raise `window_stride`", all.len()
+        ComputeError: "{} values exceed the capacity of a column of windows; raise `window_stride`", all.len()
     );
     let at = (0..rows).flat_map(|t| (0..columns.len()).map(move |d| (d * rows + t) as IdxSize));
     all.take(&IdxCa::from_vec(PlSmallStr::EMPTY, at.collect()))

@@ -1,8 +1,8 @@
-//! Fits that were asked for before: a bounded, content-keyed cache in which every fit runs once.
+//! A bounded cache of fits, keyed by content. Every fit runs once.
 //!
-//! A call first claims the fits that no call has or makes, makes those, and only then waits for the
-//! ones that other calls make. It never waits while it holds a claim, and never on a thread of the
-//! pool, so calls cannot wait for each other in a circle.
+//! A call first claims the fits that are neither cached nor running, runs them, and only then waits
+//! for those that other calls run. It never waits while it holds a claim, and never on a thread of
+//! the pool, so calls cannot deadlock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use genias::{Error, Model};
 
-/// The outcome of a cached fit: a model, or none for a series that has no usable window.
+/// A cached fit: a model, or `None` for a series without a usable window.
 pub type Fitted = Option<Arc<Model>>;
 
-/// Bytes of parameters that are kept, unless `GENIAS_CACHE_MB` says otherwise.
+/// Cache size in megabytes, unless `GENIAS_CACHE_MB` sets another.
 const DEFAULT_MEGABYTES: usize = 128;
-/// Wall times that are remembered, of models fitted in this process.
+/// Number of fits whose wall time is kept.
 const REMEMBERED: usize = 100_000;
 
 static FITS: AtomicUsize = AtomicUsize::new(0);
@@ -42,9 +42,9 @@ impl Slot {
 #[derive(Default)]
 struct State {
     slots: HashMap<u128, Slot>,
-    /// Keys of the slots that are ready, by when they were last used.
+    /// Keys of the ready slots, in order of last use.
     by_use: BTreeMap<u64, u128>,
-    /// Bytes of the slots that are ready.
+    /// Bytes of the ready slots.
     size: usize,
     clock: u64,
     seconds: HashMap<u128, f64>,
@@ -56,7 +56,7 @@ impl State {
         self.clock
     }
 
-    /// The fit of a slot that is ready, which counts as used now.
+    /// Returns the fit of a ready slot and marks it as used.
     fn used(&mut self, key: u128) -> Option<Fitted> {
         let now = self.tick();
         let Some(Slot::Ready { fitted, used }) = self.slots.get_mut(&key) else { return None };
@@ -74,7 +74,7 @@ impl State {
         self.slots.insert(key, slot);
     }
 
-    /// Drops the fits that were not used for longest until the rest is within `bound`.
+    /// Evicts the least recently used fits until the rest is within `bound`.
     fn evict(&mut self, bound: usize) {
         while self.size > bound {
             let Some((_, key)) = self.by_use.pop_first() else { return };
@@ -101,7 +101,7 @@ fn cache() -> &'static Cache {
 }
 
 impl Cache {
-    /// The state stays consistent at every step, so a panic elsewhere does not spoil it.
+    /// Ignores poisoning: the state is consistent after every step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -117,12 +117,12 @@ pub fn count_fit() {
     FITS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Forgets all fits.
+/// Removes all fits.
 pub fn clear() {
     cache().lock().clear();
 }
 
-/// Remembers how long the fit of these model bytes took.
+/// Records the wall time of the fit with these model bytes.
 pub fn remember_seconds(key: u128, seconds: f64) {
     let seconds_of = &mut cache().lock().seconds;
     if seconds_of.len() < REMEMBERED {
@@ -130,12 +130,12 @@ pub fn remember_seconds(key: u128, seconds: f64) {
     }
 }
 
-/// How long the fit of these model bytes took, if it ran in this process.
+/// Wall time of the fit with these model bytes, if it ran in this process.
 pub fn seconds(key: u128) -> Option<f64> {
     cache().lock().seconds.get(&key).copied()
 }
 
-/// Claims on fits; given back when dropped before they were published.
+/// Claims on fits; released if dropped before the fits are published.
 struct Claims {
     open: Vec<u128>,
 }
@@ -152,8 +152,8 @@ impl Drop for Claims {
     }
 }
 
-/// The fits of `keys`, in order. `fit` makes those at the given positions; it runs once per key.
-/// `taken` is told of every number of others as soon as they are there.
+/// Returns the fits of `keys`, in order. `fit` computes those at the given positions and runs once
+/// per key. `taken` is called with the number of other fits as soon as they are available.
 pub fn fits(
     keys: &[u128],
     fit: impl Fn(&[usize]) -> Result<Vec<Fitted>, Error>,
@@ -196,7 +196,8 @@ pub fn fits(
     }
 }
 
-/// Takes what is ready and claims what no call has; positions of the first key of each claim.
+/// Takes the ready fits and claims the missing ones; returns the position of the first key of each
+/// claim.
 fn claim(keys: &[u128], found: &mut HashMap<u128, Fitted>) -> (Vec<usize>, Claims) {
     let mut state = cache().lock();
     let mut claims = Claims { open: Vec::new() };

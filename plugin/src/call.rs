@@ -1,28 +1,29 @@
 //! Keyword arguments of every expression.
 
+use genias::config::CompareConfig;
 use genias::inject::InjectConfig;
 use genias::{Error, Options};
 use polars::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Which arguments follow the values, and with what options.
+/// The arguments after the values, and the options.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
-    /// The verb as the user knows it.
+    /// The verb, as the user calls it.
     pub verb: String,
     pub inputs: Roles,
-    /// What the user calls the columns that group the rows; empty where they have their own names.
+    /// User-facing names of the group columns; empty if they keep their own names.
     #[serde(default)]
     pub by: Vec<String>,
     pub options: Map<String, Value>,
     pub suffix: String,
     pub strict: bool,
-    /// Whether the models come back with what they have seen.
+    /// Whether models are returned with their updated reference.
     #[serde(default)]
     pub update: bool,
-    /// What a group that fails gives.
+    /// Result of a group that fails.
     #[serde(default)]
     pub on_error: OnError,
 }
@@ -33,6 +34,9 @@ pub struct Call {
 pub struct Roles {
     /// A Boolean column of known anomalies.
     pub label: bool,
+    /// A Boolean column of rows that anomalies may be put on.
+    #[serde(default)]
+    pub place: bool,
     /// A Binary column of models.
     pub model: bool,
     /// Number of columns that order the rows.
@@ -41,14 +45,14 @@ pub struct Roles {
     pub by: usize,
 }
 
-/// What a group that fails gives.
+/// Result of a group that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
-    /// An error of the whole call.
+    /// The whole call fails.
     #[default]
     Raise,
-    /// Nulls in its rows, and a warning.
+    /// Its rows are null, and a warning is issued.
     Null,
 }
 
@@ -71,7 +75,7 @@ impl std::fmt::Display for MaxGap {
 }
 
 impl Call {
-    /// The options of the core, and what only the plugin looks at.
+    /// The options of the core, and those that only the plugin uses.
     pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {
         parse(&self.verb, &self.options, self.inputs.order).map_err(to_polars)
     }
@@ -81,7 +85,12 @@ impl Call {
         parse_inject(&self.options, self.inputs.order).map_err(to_polars)
     }
 
-    /// Refuses group keys, for expressions whose rows are not the input's.
+    /// The options of `compare`.
+    pub fn parse_compare(&self) -> PolarsResult<CompareConfig> {
+        CompareConfig::parse(&self.options).map_err(to_polars)
+    }
+
+    /// Rejects group keys, for expressions whose result does not have the rows of the input.
     pub fn refuse_groups(&self, verb: &str) -> PolarsResult<()> {
         polars_ensure!(
             self.inputs.by == 0,
@@ -136,7 +145,7 @@ fn max_gap(given: Option<Value>) -> genias::Result<Option<MaxGap>> {
     }
 }
 
-/// The core's errors as Polars ones. A NUL cannot cross the plugin boundary.
+/// Converts a core error to a Polars error. A NUL cannot cross the plugin boundary.
 pub fn to_polars(error: Error) -> PolarsError {
     polars_err!(ComputeError: "{}", error.to_string().replace('\0', "\\0"))
 }

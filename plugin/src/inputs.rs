@@ -26,20 +26,21 @@ pub struct Frame {
     on_error: OnError,
     /// First rows of the groups that failed, and why.
     failed: Mutex<Vec<(usize, String)>>,
-    /// Names of these columns in messages, where they are not their own.
+    /// Names of these columns in messages, where they differ.
     called: Vec<String>,
     labels: Option<BooleanArray>,
+    places: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
-    /// Whether models come back with what they have seen: when each row was.
+    /// Whether models are returned with what they have seen.
     update: bool,
-    /// A day in the units of these.
+    /// Length of a day in the units of `times`.
     day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
     without: Mutex<Vec<usize>>,
 }
 
-/// Groups that a warning names; it counts the others.
+/// Number of groups that a warning lists by name.
 const NAMED: usize = 5;
 
 /// Rows of one group in time order, and where time jumps.
@@ -55,7 +56,7 @@ impl Frame {
         Self::read(inputs, call, options, max_gap)
     }
 
-    /// The same with options that were read before.
+    /// As [`Frame::new`], with options that are already parsed.
     pub fn read(
         inputs: &[Series],
         call: &Call,
@@ -73,7 +74,8 @@ impl Frame {
         let multivariate = matches!(values.dtype(), DataType::Struct(_));
         let dtypes = features.iter().map(|feature| feature.dtype().clone()).collect();
         let rows = values.len();
-        let labels = roles.label.then(|| labels(next("label")?, rows)).transpose()?;
+        let labels = roles.label.then(|| flags("label", next("label")?, rows)).transpose()?;
+        let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
         let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
         let order: Vec<&Series> =
             (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
@@ -114,6 +116,7 @@ impl Frame {
             on_error: call.on_error,
             failed: Mutex::default(),
             labels,
+            places,
             times,
             update: call.update,
             day,
@@ -133,26 +136,29 @@ impl Frame {
             .with_positions(self.positions(&group.rows))
             .with_rows_per_day(self.rows_per_day(&group.rows))
             .with_times(if self.update { self.times_of(&group.rows) } else { None });
-        match &self.labels {
+        let series = match &self.labels {
             Some(labels) => series.with_labels(labels),
+            None => series,
+        };
+        match &self.places {
+            Some(places) => series.with_places(places),
             None => series,
         }
     }
 
-    /// Which windows score the rows of a group: its times say it, or its values.
+    /// Positions of the windows that score a group, from its times or its values.
     fn positions(&self, rows: &Rows) -> Positions {
         Positions::of_times(self.times_of(rows).as_deref())
     }
 
-    /// When each row of a group was.
+    /// Time of each row of a group.
     fn times_of(&self, rows: &Rows) -> Option<Vec<i64>> {
         let times = self.times.as_ref()?;
         Some((0..rows.len()).map(|t| times[rows.at(t)]).collect())
     }
 
-    /// Rows of a day in a group, by the median step of its times, where alarms are counted per day.
+    /// Rows per day of a group, from the median step of its times.
     fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
-        self.options.alarm.alarms_per_day?;
         let (times, day) = (self.times.as_ref()?, self.day?);
         let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
         let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
@@ -164,7 +170,7 @@ impl Frame {
         (*step > 0).then(|| day / *step as f64)
     }
 
-    /// Notes the series that could have a model if they had fewer nulls.
+    /// Records a series that has too many nulls for a model.
     pub fn note_without(&self, series: &TimeSeries<'_>) {
         if series.len() >= self.options.fit.window && !series.is_complete() {
             let mut without = self.without.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -172,8 +178,8 @@ impl Frame {
         }
     }
 
-    /// The outcome of a series; `None` where it has nothing to work on, unless `strict`, and where it failed
-    /// and failures are nulls.
+    /// The result of a series. `None` if it has no usable window (an error under `strict`), or if
+    /// it failed and `on_error` is "null".
     pub fn settled<T>(
         &self,
         series: &TimeSeries<'_>,
@@ -194,12 +200,12 @@ impl Frame {
         }
     }
 
-    /// Whether a group that fails gives nulls.
+    /// Whether a group that fails becomes null.
     pub fn is_lenient(&self) -> bool {
         self.on_error == OnError::Null
     }
 
-    /// An error with the group that it happened in.
+    /// Adds the group to an error.
     fn in_group(&self, series: &TimeSeries<'_>, error: Error) -> Error {
         if self.by.is_empty() || series.is_empty() || matches!(error, Error::Group { .. }) {
             return error;
@@ -208,7 +214,7 @@ impl Frame {
         Error::Group { group, error: Box::new(error) }
     }
 
-    /// Warns of the groups that failed, and of the series without a model.
+    /// Warns about failed groups and series without a model.
     pub fn warn(&self) -> PolarsResult<()> {
         self.warn_failed()?;
         self.warn_without()
@@ -224,10 +230,13 @@ impl Frame {
         }
         let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
         let (n, of) = (failed.len(), self.groups.len());
-        warn(&format!("{n} of {of} groups failed and got nulls: {}", some_of(&failed, one)?))
+        warn(&format!(
+            "{n} of {of} groups failed, and their rows are null: {}",
+            some_of(&failed, one)?
+        ))
     }
 
-    /// Warns of the series that were noted.
+    /// Warns about series without a model.
     fn warn_without(&self) -> PolarsResult<()> {
         let noted = self.without.lock().map(|mut rows| std::mem::take(&mut *rows));
         let rows = noted.unwrap_or_default();
@@ -235,7 +244,7 @@ impl Frame {
             return Ok(());
         }
         warn(&format!(
-            "no model for {}: every window holds more nulls than `max_null` = {} allows, a gap or a \
+            "no model for {}: every window has a share of nulls above `max_null` = {}, a gap or a \
              known anomaly",
             some_of(&rows, |&row| self.named(row))?,
             self.options.fit.max_null
@@ -283,7 +292,7 @@ impl Frame {
     }
 }
 
-/// What to report of the first [`NAMED`] groups, and how many others there are.
+/// Text for the first [`NAMED`] groups, and the number of the others.
 fn some_of<T>(groups: &[T], say: impl Fn(&T) -> PolarsResult<String>) -> PolarsResult<String> {
     let mut said = groups.iter().take(NAMED).map(say).collect::<PolarsResult<Vec<_>>>()?;
     if groups.len() > NAMED {
@@ -292,12 +301,12 @@ fn some_of<T>(groups: &[T], say: impl Fn(&T) -> PolarsResult<String>) -> PolarsR
     Ok(said.join("; "))
 }
 
-/// Groups that hold infinite values: all of their values of such a feature are left out.
+/// Groups with infinite values. In such a group, all values of the affected feature become null.
 #[derive(Default)]
 struct Infinite {
     /// Group, and the first infinite value in its rows.
     errors: Vec<(usize, Error)>,
-    /// Of every feature, the rows of these groups; none where it has no infinite value.
+    /// Per feature, the rows of these groups; `None` without an infinite value.
     rows: Vec<Option<BooleanChunked>>,
 }
 
@@ -335,7 +344,7 @@ impl Infinite {
         Ok(())
     }
 
-    /// The features without them.
+    /// The features with these values set to null.
     fn left_out(&self, features: Vec<Series>, rows: usize) -> PolarsResult<Vec<Series>> {
         let without = |(feature, out): (Series, &Option<BooleanChunked>)| match out {
             None => Ok(feature),
@@ -377,7 +386,7 @@ pub fn check_dtype(name: &str, dtype: &DataType) -> PolarsResult<()> {
     Err(to_polars(Error::Dtype { column: name.into(), dtype: dtype.to_string() }))
 }
 
-/// A numeric or Boolean column for a metric, by name.
+/// A numeric or Boolean column for a metric, with its name.
 pub fn numeric(column: &Series) -> PolarsResult<(String, ArrayRef)> {
     check_dtype(column.name(), column.dtype())?;
     let array = match column.dtype() {
@@ -403,11 +412,15 @@ fn columns(features: &[Series]) -> PolarsResult<Columns> {
     Ok(ranged)
 }
 
-fn labels(column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
+/// A Boolean column; one value stands for all rows.
+fn flags(role: &str, column: &Series, rows: usize) -> PolarsResult<BooleanArray> {
     let (name, found) = (column.name().to_string(), column.len());
     if !matches!(column.dtype(), DataType::Boolean) {
-        let dtype = format!("{} (`label` must be Boolean)", column.dtype());
+        let dtype = format!("{} (`{role}` must be Boolean)", column.dtype());
         return Err(to_polars(Error::Dtype { column: name, dtype }));
+    }
+    if found == 1 && rows != 1 {
+        return flags(role, &column.new_from_index(0, rows), rows);
     }
     if found != rows {
         return Err(to_polars(Error::Length { column: name, found, expected: rows }));
@@ -422,7 +435,7 @@ fn models(column: &Series, rows: usize) -> PolarsResult<BinaryChunked> {
     }
     match column.dtype() {
         DataType::Binary => Ok(column.binary()?.rechunk().into_owned()),
-        // A column of nothing but nulls: no group has a model.
+        // A null column: no group has a model.
         DataType::Null => Ok(column.cast(&DataType::Binary)?.binary()?.clone()),
         dtype => {
             let dtype = format!("{dtype} (`model` must be Binary)");
@@ -460,7 +473,7 @@ fn day(dtype: &DataType) -> Option<f64> {
     }
 }
 
-/// Rows in the order of the keys, equal ones as they come; `None` where they are in order already.
+/// Stable row order by the keys; `None` if the rows are already sorted.
 fn time_order(keys: &[&Series]) -> PolarsResult<Option<Vec<u32>>> {
     let options = SortOptions { maintain_order: true, ..Default::default() };
     let mut order: Option<IdxCa> = None;
@@ -514,14 +527,14 @@ fn groups(rows: usize, order: Option<Vec<u32>>, by: &[&Series]) -> PolarsResult<
     Ok(members.into_iter().map(Rows::Picked).collect())
 }
 
-/// Values of the order column, and the largest step that a window may hold.
+/// Values of the order column, and the largest step allowed inside a window.
 struct Steps {
     values: Times,
     largest: f64,
 }
 
-/// Values in the units of the column's physical type; whole ones stay whole, since differences of
-/// nanoseconds get lost in floats.
+/// Values in the physical unit of the column. Integers stay integers: floats would lose
+/// nanoseconds.
 enum Times {
     Whole(Vec<Option<i128>>),
     Floats(Vec<Option<f64>>),
@@ -545,7 +558,7 @@ impl Steps {
             (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
             (_, dtype) => {
                 let allowed = format!(
-                    "a number for a numeric, a timedelta for a temporal `order_by`, and column `{}` is {dtype}",
+                    "a number for a numeric `order_by` or a timedelta for a temporal one; column `{}` is {dtype}",
                     key.name()
                 );
                 return Err(to_polars(Error::parameter("max_gap", gap, allowed)));
@@ -575,7 +588,7 @@ impl Times {
         Ok(Self::Whole(values.i128()?.iter().collect()))
     }
 
-    /// What lies between two rows; `None` where one of them has no value.
+    /// Step between two rows; `None` if one of them has no value.
     fn step(&self, before: usize, after: usize) -> Option<f64> {
         match self {
             Self::Whole(values) => {

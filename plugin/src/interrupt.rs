@@ -1,9 +1,9 @@
-//! The keyboard interrupt, counted in addition to the handlers that are there.
+//! Counts keyboard interrupts on top of the existing handlers.
 //!
-//! Python's own handler only sets a flag, which is read when Python runs next: after the query.
-//! This one counts interrupts where a running call can see them, and passes them on, so that Python
-//! still raises `KeyboardInterrupt`. A notebook sets its handler anew before every cell, so every
-//! call checks that this one is still in place.
+//! Python's own handler only sets a flag, which Python reads after the query. This handler counts
+//! interrupts, so that a running call sees them, and forwards them, so that Python still raises
+//! `KeyboardInterrupt`. A notebook replaces the handler before every cell, so every call checks
+//! that this one is still installed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,7 +17,7 @@ pub fn count() -> usize {
 #[cfg(unix)]
 pub use unix::listen;
 
-/// There is no such signal here: a call runs to its end.
+/// Without this signal, a call runs to completion.
 #[cfg(not(unix))]
 pub fn listen() {}
 
@@ -32,10 +32,9 @@ mod unix {
     static PREVIOUS_TAKES_INFO: AtomicBool = AtomicBool::new(false);
     static PASSING_ON: AtomicBool = AtomicBool::new(false);
 
-    /// Installs the counter before the handlers that are there.
+    /// Installs the counter ahead of the existing handlers.
     pub fn listen() {
-        // SAFETY: `sigaction` reads and writes the structs that it is given; the handler does what
-        // is allowed in one.
+        // SAFETY: `sigaction` only accesses the given structs; the handler is async-signal-safe.
         unsafe {
             let mut now: sigaction = std::mem::zeroed();
             let known = sigaction(SIGINT, std::ptr::null(), &mut now) == 0;
@@ -53,7 +52,7 @@ mod unix {
 
     extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         super::INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-        // A handler that was installed before this one and again after it calls it again.
+        // A handler that was installed both before and after this one calls it again.
         if PASSING_ON.swap(true, Ordering::Acquire) {
             return;
         }

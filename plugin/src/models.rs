@@ -1,5 +1,5 @@
-//! The model of every group: read from the model column, or fitted through the cache; and the work
-//! of a verb over all groups, in the pool.
+//! The model of every group: read from the model column, or fitted through the cache. Runs verbs
+//! over all groups in the pool.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::inputs::{Frame, Group};
 use crate::pool::{pool, Busy, CallControl};
 use crate::progress::Plan;
 
-/// Groups per thread whose models are in memory at a time: enough that threads seldom wait for the
-/// last one of a block.
+/// Groups per thread whose models are in memory at once: enough that threads rarely wait for the
+/// end of a block.
 const BLOCK: usize = 8;
 
-/// Groups whose models are in memory at a time.
+/// Groups whose models are in memory at once.
 pub fn groups_at_a_time() -> PolarsResult<usize> {
     Ok(BLOCK * pool()?.current_num_threads())
 }
@@ -32,16 +32,15 @@ pub fn series<'a>(frame: &'a Frame, groups: &[Group]) -> PolarsResult<Vec<TimeSe
 /// Whether a verb needs a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detector {
-    /// No.
+    /// It needs none.
     None,
-    /// A model that is fitted for it does.
+    /// It needs one in the models that it fits.
     Trained,
-    /// So does a model that was handed in.
+    /// It needs one in given models, too.
     Added,
 }
 
-/// What a verb trains for every group that came without a model, and `fit` on top of those it was
-/// handed.
+/// What a verb trains for groups without a model; `fit` also adds a detector to given models.
 pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     let handed_in = frame.models.is_some();
     let trains = match detector {
@@ -59,15 +58,14 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     Plan::new(frame.groups.len(), &phases)
 }
 
-/// Whether all that is needed of a model is a detector without a VAE.
+/// Whether the verb only needs a detector that uses no VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
     let needs_vae = needs_vae(frame.options.detect.detector);
     frame.models.is_none() && detector == Detector::Trained && !needs_vae
 }
 
-/// Runs `work` on every group with its model and hands the results to `take`, in order of the
-/// groups. A group without a model, or without a usable window, gets `None`; under `strict` that is
-/// an error.
+/// Runs `work` on every group with its model and passes the results to `take` in group order. A
+/// group without a model, or without a usable window, gets `None`; under `strict` that is an error.
 pub fn for_each_group<T: Send>(
     frame: &Frame,
     strict: bool,
@@ -118,7 +116,7 @@ pub fn for_each_series<T: Send>(
     frame.warn()
 }
 
-/// The results for the series of a block, made in the pool and taken in their order.
+/// Computes the results for a block of series in the pool, and takes them in order.
 fn answers<T: Send>(
     series: &[TimeSeries<'_>],
     answer: impl Fn(usize) -> genias::Result<Option<T>> + Sync,
@@ -137,8 +135,8 @@ fn answers<T: Send>(
     Ok(())
 }
 
-/// The models of a block with their detectors, as `fit` gives them: on top of the models that were
-/// handed in, or of new ones.
+/// The models of a block with their detectors, as returned by `fit`. Detectors are added to given
+/// models, or to new ones.
 pub fn fit_detectors(
     frame: &Frame,
     block: &[Group],
@@ -167,7 +165,7 @@ fn fit(
     fit_each(frame, series, parts, make, strict, plan, Phase::Vae)
 }
 
-/// Fits what the series of a block are scored with, each once.
+/// Fits models that only score to the series of a block, each once.
 fn fit_scorers(
     frame: &Frame,
     series: &[TimeSeries<'_>],
@@ -182,7 +180,7 @@ fn fit_scorers(
     fit_each(frame, series, parts, make, strict, plan, Phase::Detector)
 }
 
-/// What `make` fits to the series of a block, each once; `parts` name how.
+/// Runs `make` for the series of a block, each once; `parts` are the options in the cache key.
 fn fit_each(
     frame: &Frame,
     series: &[TimeSeries<'_>],
@@ -223,7 +221,7 @@ fn add_detectors(
         None => Ok(None),
     };
     let own = settings(config)?;
-    // A model that was fitted here is named by how; one that was handed in, by its bytes.
+    // The cache key holds the options of a model that was fitted here, or the bytes of a given one.
     let how = match frame.models {
         None => Some(settings(&frame.options.fit)?),
         Some(_) => None,
@@ -243,8 +241,8 @@ fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
     serde_json::to_vec(config).map_err(|error| Error::Model(error.to_string()))
 }
 
-/// What `make` gives for every series, through the cache; the content of a series and the bytes
-/// `parts` name it there.
+/// Runs `make` for every series through the cache. The key is the content of the series and the
+/// bytes `parts`.
 fn each_once(
     series: &[TimeSeries<'_>],
     parts: impl Fn(usize) -> genias::Result<Vec<Vec<u8>>> + Sync,
@@ -275,8 +273,8 @@ fn each_once(
     cache::fits(&keys, make, || plan.control.cancelled(), |n| plan.found(phase, n))
 }
 
-/// Reads the model of each group of a block: the first that its rows have. One model for all is read
-/// once.
+/// Reads the model of each group of a block: the first in its rows. A model shared by all groups is
+/// read once.
 fn read(
     frame: &Frame,
     models: &BinaryChunked,

@@ -9,13 +9,14 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::interrupt;
 
-/// Stack of a worker. A task that waits for its parts may run another group's task on top.
+/// Stack size of a worker. A task that waits for its parts may run another group's task on the same
+/// stack.
 const STACK: usize = 16 << 20;
 
 static POOL: OnceLock<Result<ThreadPool, String>> = OnceLock::new();
 static BUSY: AtomicUsize = AtomicUsize::new(0);
 
-/// The pool, of as many threads as Polars' own.
+/// The pool, with as many threads as the pool of Polars.
 pub fn pool() -> PolarsResult<&'static ThreadPool> {
     let pool = POOL.get_or_init(|| {
         ThreadPoolBuilder::new()
@@ -40,7 +41,7 @@ pub struct CallControl {
 }
 
 impl CallControl {
-    /// From now on an interrupt stops the call.
+    /// Starts to count interrupts: the next one stops the call.
     pub fn new() -> Self {
         interrupt::listen();
         Self { interrupts: interrupt::count() }
@@ -57,7 +58,7 @@ impl Control for CallControl {
     }
 }
 
-/// Counts as a busy thread of the pool while it lives.
+/// Marks a thread of the pool as busy until dropped.
 pub struct Busy;
 
 impl Busy {

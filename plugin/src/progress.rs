@@ -1,8 +1,7 @@
-//! What this process fits and has fitted, for progress displays: counts, and where every running
-//! training is.
+//! Progress of the fits of this process: counts, and the state of every running training.
 //!
-//! Python looks from a thread of its own; nothing here calls Python. A call knows how many groups
-//! it has, so it announces them all before it fits the first: [`Plan`].
+//! Python polls it from its own thread; nothing here calls Python. A call announces all of its
+//! groups before the first fit ([`Plan`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,11 +20,11 @@ struct Tally {
     planned: usize,
     /// Fitted, or found.
     done: usize,
-    /// Of those, found in the cache, or made by another call.
+    /// Of these, found in the cache or fitted by another call.
     cached: usize,
     /// Announced by calls that ended early.
     abandoned: usize,
-    /// Spent on trainings that ended.
+    /// Total time of the trainings that ended.
     seconds: f64,
 }
 
@@ -38,10 +37,10 @@ impl Tally {
     }
 }
 
-/// A running training; a number that is not finite is none in JSON.
+/// A running training; non-finite numbers are null in JSON.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Running {
-    /// Ascending in order of the starts.
+    /// Increases with every start.
     id: u64,
     phase: &'static str,
     step: usize,
@@ -53,7 +52,7 @@ struct Running {
     started: Instant,
 }
 
-/// What Python is shown.
+/// The snapshot that Python gets.
 #[derive(Clone, Debug, Serialize)]
 struct Snapshot {
     groups: Tally,
@@ -78,7 +77,7 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     started: 0,
 });
 
-/// The counts stay consistent at every step, so a panic elsewhere does not spoil them.
+/// Ignores poisoning: the counts are consistent after every step.
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -125,8 +124,8 @@ impl Plan {
         plan
     }
 
-    /// Applies `change` to the tally of every phase with what is done of it, then on that of the
-    /// groups.
+    /// Applies `change` to the tally of every phase and then of the groups, with the number that is
+    /// done.
     fn count(&self, change: impl Fn(&mut Tally, usize)) {
         let mut registry = registry();
         for (phase, done) in &self.parts {
@@ -167,14 +166,14 @@ impl Plan {
     }
 }
 
-/// The trainings that a failed call did not reach.
+/// Counts the trainings that a failed call did not reach as abandoned.
 impl Drop for Plan {
     fn drop(&mut self) {
         self.count(|tally, done| tally.abandoned += self.groups.saturating_sub(done));
     }
 }
 
-/// A running training, and the control that it reports to.
+/// A running training, and the control that receives its progress.
 pub struct Training<'a> {
     plan: &'a Plan,
     phase: Phase,
@@ -183,7 +182,7 @@ pub struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// It ended.
+    /// Ends the training.
     pub fn finish(mut self) {
         self.is_whole = true;
     }

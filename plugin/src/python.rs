@@ -1,4 +1,4 @@
-//! The few functions that Python calls directly.
+//! The functions that Python calls directly.
 
 use genias::model::Health;
 use genias::Model;
@@ -14,24 +14,25 @@ fn fit_count() -> usize {
     cache::fit_count()
 }
 
-/// Forgets the fits that the process keeps.
+/// Clears the cache of fits.
 #[pyfunction]
 fn clear_cache() {
     cache::clear();
 }
 
-/// What this process fits and has fitted, as JSON.
+/// Progress of the fits of this process, as JSON.
 #[pyfunction]
 fn progress() -> PyResult<String> {
     registry::snapshot().map_err(value_error)
 }
 
-/// Refuses options (a JSON object) that `verb` would not take.
+/// Rejects options (a JSON object) that `verb` does not accept.
 #[pyfunction]
 fn check_options(verb: &str, options: &str, ordered_by: usize) -> PyResult<()> {
     let options = serde_json::from_str(options).map_err(value_error)?;
     let checked = match verb {
         "inject" => call::parse_inject(&options, ordered_by).map(|_| ()),
+        "compare" => genias::config::CompareConfig::parse(&options).map(|_| ()),
         _ => call::parse(verb, &options, ordered_by).map(|_| ()),
     };
     checked.map_err(value_error)
@@ -56,7 +57,7 @@ fn health_warnings() -> PyResult<String> {
     serde_json::to_string(Health::WORDS).map_err(value_error)
 }
 
-/// Refuses options (a JSON object of `metric` and `options`) that a metric would not take.
+/// Rejects options (a JSON object of `metric` and `options`) that a metric does not accept.
 #[pyfunction]
 fn check_metric(call: &str) -> PyResult<()> {
     let call: MetricCall = serde_json::from_str(call).map_err(value_error)?;
@@ -85,8 +86,8 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// Makes candle's own pool of worker threads an empty one. Its workers spin between operations,
-/// against the pool that this library runs its tasks in.
+/// Empties candle's own thread pool. Its workers spin between operations and would compete with
+/// this library's pool.
 fn still_candle() {
     const THREADS: &str = "CANDLE_NUM_THREADS";
     let before = std::env::var_os(THREADS);

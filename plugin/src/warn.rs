@@ -1,4 +1,4 @@
-//! Warnings, as Python has them.
+//! Python warnings.
 
 use std::ffi::CString;
 
@@ -6,8 +6,8 @@ use polars::prelude::*;
 use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 
-/// Issues a `UserWarning`; an error where the user turns warnings into errors. Nothing while Python
-/// shuts down.
+/// Issues a `UserWarning`; an error if the user turns warnings into errors. Does nothing while
+/// Python shuts down.
 pub fn warn(text: &str) -> PolarsResult<()> {
     let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
     let issue =

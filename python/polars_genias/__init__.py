@@ -1,4 +1,4 @@
-"""Realistic, labelled time-series anomalies as Polars columns (GenIAS), and scores.
+"""Generate labelled time-series anomalies as Polars columns (GenIAS), and score rows.
 
 Importing the package registers the namespace ``.genias`` on expressions, LazyFrames and
 DataFrames. Every verb is also a function of this module.
@@ -20,12 +20,15 @@ from polars_genias._files import sink_parquet
 from polars_genias._genias import clear_cache, fit_count, version
 from polars_genias._namespaces import GeniasDataFrame, GeniasExpr, GeniasLazyFrame
 from polars_genias._options import (
+    CompareOptions,
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectOptions,
     LabelOptions,
     ModelOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 from polars_genias._progress import progress
 from polars_genias.metrics import (
@@ -53,9 +56,12 @@ from polars_genias.metrics import (
 )
 from polars_genias.verbs import (
     alarms,
+    compare,
     describe,
     embed,
     events,
+    expect,
+    explain,
     fit,
     generate,
     health,
@@ -64,8 +70,10 @@ from polars_genias.verbs import (
     pairs,
     reconstruct,
     score,
+    sensitivity,
     windows,
 )
+from polars_genias.verbs._sensitivity import in_words
 
 if TYPE_CHECKING:
     from polars_genias import plots as plots
@@ -74,7 +82,7 @@ __version__ = version()
 
 
 def __getattr__(name: str) -> Any:
-    """`polars_genias.plots` is imported when it is first used, since Altair takes a while."""
+    """Import `polars_genias.plots` on first use, since importing Altair is slow."""
     if name == "plots":
         import importlib
 
@@ -84,6 +92,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CompareOptions",
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "GeniasDataFrame",
@@ -93,6 +103,7 @@ __all__ = [
     "LabelOptions",
     "ModelOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "affiliation_f1",
     "affiliation_precision",
     "affiliation_recall",
@@ -102,17 +113,26 @@ __all__ = [
     "auc_roc",
     "best_f1",
     "clear_cache",
+    "compare",
     "datasets",
     "describe",
+    "detection_delay",
     "edi",
     "embed",
     "event_f1",
+    "event_iou",
+    "event_recall",
     "events",
+    "expect",
+    "explain",
     "f1",
+    "false_alarms",
+    "false_alarms_per_day",
     "fit",
     "fit_count",
     "generate",
     "health",
+    "in_words",
     "inject",
     "label",
     "pairs",
@@ -123,13 +143,9 @@ __all__ = [
     "recall",
     "reconstruct",
     "score",
+    "sensitivity",
     "sink_parquet",
     "vus_pr",
     "vus_roc",
     "windows",
-    "detection_delay",
-    "event_iou",
-    "event_recall",
-    "false_alarms",
-    "false_alarms_per_day",
 ]

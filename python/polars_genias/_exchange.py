@@ -1,4 +1,4 @@
-"""Two paths exchanged in one step, where the system can."""
+"""Atomic exchange of two paths, where the system supports it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths of one file system; False where system or file system cannot.
+    """Exchange two paths of one file system; False if the system or file system cannot.
 
     Raises
     ------
     OSError
-        For what would fail with two renames, too.
+        For errors that two renames would raise as well.
     """
     call = _system_call()
     if call is None:
@@ -38,7 +38,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 @cache
 def _system_call() -> Any:
-    """``renameat2`` of Linux or ``renamex_np`` of macOS, of two paths; None elsewhere."""
+    """``renameat2`` of Linux or ``renamex_np`` of macOS for two paths; None elsewhere."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":

@@ -1,4 +1,4 @@
-"""Which columns are features: those named, those of the model, or the numeric ones that measure."""
+"""Selection of features: the named columns, those of the model, or numeric measurements."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from polars_genias._types import Features, IntoModels, Keys
 
-_OWN = re.compile(r"is_anomaly|anomaly_(id|kind|strength|score|pvalue|label)")
-"""Columns that the verbs add, of all features."""
-_OWN_SUFFIX = re.compile(r"(.+)_(synthetic|mask|score|expected)", re.DOTALL)
-"""Columns that the verbs add, of one feature."""
+_OWN = re.compile(r"is_anomaly|anomaly_(id|kind|strength|score|pvalue|label|nearest)")
+"""Columns that the verbs add once per frame."""
+_OWN_SUFFIX = re.compile(r"(.+)_(synthetic|mask|score|expected|blame|lower|upper)", re.DOTALL)
+"""Columns that the verbs add per feature."""
 _KEY_OR_LABEL = re.compile(
     r"id|key|pk|index|idx|row|row_?n(r|um|umber)|row_index|uuid|.+[_ ](id|key|pk|uuid|index|idx)"
     r"|y|labels?|targets?|class|outlier|anomaly|is_.+|.+_(label|flag|target)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What whole numbers are called that measure nothing."""
+"""Names of integer columns that are not measurements."""
 _CAMEL_ID = re.compile(r".*[a-z]I[dD]", re.DOTALL)
 
 _said: set[tuple[str, ...]] = set()
@@ -41,14 +41,14 @@ def listed(given: Keys | None) -> list[str]:
 
 
 def require(schema: pl.Schema, role: str, name: str) -> None:
-    """Raises ValueError where the column that parameter `role` names does not exist."""
+    """Raises ValueError if the column named by parameter `role` does not exist."""
     if name not in schema:
         msg = f"parameter `{role}` = {name!r}: no such column; there are {schema.names()}"
         raise ValueError(msg)
 
 
 def boolean(schema: pl.Schema, role: str, name: str) -> None:
-    """Raises ValueError where the column that parameter `role` names is not Boolean."""
+    """Raises ValueError if the column named by parameter `role` is not Boolean."""
     require(schema, role, name)
     if schema[name] != pl.Boolean:
         msg = f"parameter `{role}` = {name!r}: must be a Boolean column, not {schema[name]}"
@@ -58,12 +58,12 @@ def boolean(schema: pl.Schema, role: str, name: str) -> None:
 def chosen_features(
     schema: pl.Schema, features: Features | None, taken: set[str], models: IntoModels | None = None
 ) -> dict[str, str]:
-    """The features: per name that the model knows, the column.
+    """The features: a mapping from the names in the model to columns.
 
     Raises
     ------
     ValueError
-        For a column that does not exist or is not numeric, or where none is left.
+        If a column does not exist or is not numeric, or if no column is left.
     """
     if features is None:
         return _of_models(schema, models) or default_features(schema, taken)
@@ -77,10 +77,10 @@ def chosen_features(
 
 
 def default_features(schema: pl.Schema, taken: set[str]) -> dict[str, str]:
-    """Every numeric column without another role; of those, no id, no label, none of the package's.
+    """Every numeric column without another role that is no id, no label and not added by a verb.
 
-    What is left out is decided by names and dtypes alone, so that a LazyFrame, of which no row is
-    read, has the same features as a DataFrame. What might have been meant is said once.
+    The choice only depends on names and dtypes, so that a LazyFrame, of which no row is read, has
+    the same features as a DataFrame. Omitted ids and labels are listed in one warning.
     """
     numeric = [name for name, of in schema.items() if of.is_numeric() and name not in taken]
     measured = [name for name in numeric if not _is_own(name, schema)]
@@ -89,7 +89,7 @@ def default_features(schema: pl.Schema, taken: set[str]) -> dict[str, str]:
     if not found:
         msg = f"parameter `features`: no numeric column is left of {schema.names()}"
         if left_out:
-            msg += f"; {left_out} look like ids or labels: name them, where they are features"
+            msg += f"; {left_out} look like ids or labels: name them if they are features"
         raise ValueError(msg)
     _say(left_out)
     return {name: name for name in found}
@@ -106,7 +106,7 @@ def _is_key_or_label(name: str, dtype: pl.DataType) -> bool:
 
 
 def _say(left_out: Sequence[str]) -> None:
-    """Warns of columns that are left out, once for the same ones."""
+    """Warns about omitted columns, once per set of columns."""
     if left_out and tuple(left_out) not in _said:
         _said.add(tuple(left_out))
         msg = (
@@ -117,12 +117,12 @@ def _say(left_out: Sequence[str]) -> None:
 
 
 def _of_models(schema: pl.Schema, models: IntoModels | None) -> dict[str, str]:
-    """The features of the models, where these can be read without running a query."""
+    """The features of the models, if these can be read without running a query."""
     known = model_features(models)
     missing = [name for name in known if name not in schema]
     if missing:
         msg = (
-            f"parameter `features`: the model has a feature {missing[0]!r}, and there is no such "
+            f"parameter `features`: the model has a feature {missing[0]!r}, but there is no such "
             f"column; give a mapping: features={{{missing[0]!r}: column}}"
         )
         raise ValueError(msg)
@@ -141,7 +141,7 @@ def _named(schema: pl.Schema, features: Features, taken: set[str]) -> dict[str, 
 
 
 def _selected(schema: pl.Schema, selector: pl.Expr, taken: set[str]) -> dict[str, str]:
-    """The columns of a selector that have no other role."""
+    """The columns of a selector without another role."""
     if not cs.is_selector(selector):
         msg = f"parameter `features`: must be names or a selector, not the expression {selector}"
         raise ValueError(msg)
@@ -153,7 +153,7 @@ def _shown(features: Features) -> str:
 
 
 def _measures(schema: pl.Schema, column: str) -> None:
-    """Raises ValueError for a feature that is no number."""
+    """Raises ValueError for a feature that is not numeric."""
     require(schema, "features", column)
     dtype = schema[column]
     if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):

@@ -1,4 +1,4 @@
-"""Parquet files that are either the old ones or whole."""
+"""Atomic replacement of Parquet files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
-    """Write a query to one Parquet file; whatever was at `path` stays until the new file is whole.
+    """Write a query to one Parquet file; an existing file stays until the new one is complete.
 
-    The query runs into a file beside `path`, which is then renamed. An error or an interrupt
-    removes it. A file that is replaced leaves its mode and its owner.
+    The query writes to a temporary file next to `path`, which is then renamed. An error or an
+    interrupt removes it. The new file keeps the mode and owner of the file that it replaces.
 
     Parameters
     ----------
     frame
         The query.
     path
-        The file to write or to replace; its folder is made where it is missing.
+        The file to write or to replace; its folder is created if it does not exist.
     **options
         As for ``LazyFrame.sink_parquet``.
 
@@ -34,8 +34,8 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     Raises
     ------
     ValueError
-        For a path that is a pipe, a socket or a device, a file of another user, or one that
-        somebody else changes while the query runs.
+        If `path` is a pipe, a socket, a device or a file of another user, or if another process
+        changes it while the query runs.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Frames of other libraries, in and out: pandas, pyarrow, DuckDB, and whatever speaks Arrow.
+"""Conversion of frames of other libraries: pandas, pyarrow, DuckDB, and others that export Arrow.
 
-`to_polars` reads them, through narwhals where Polars does not; `like` gives a result back in the
-kind of the input. Where the rows of the result are those of the input, its columns are the input's
-own, with an index and dtypes that Polars does not have, and new columns stand beside them.
+`to_polars` reads them, through narwhals where Polars cannot; `like` converts a result to the type
+of the input. If the result has the rows of the input, the input's own columns are kept, including
+an index and dtypes that Polars lacks, and new columns are added.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _POLARS = (pl.DataFrame, pl.LazyFrame)
 
 
 def to_polars(data: Any, role: str = "data") -> pl.DataFrame | pl.LazyFrame:
-    """A frame of any kind as one of Polars; its index, if it has one, is left out.
+    """Convert a frame of any type to Polars, without its index.
 
     Raises
     ------
     TypeError
-        For what is no frame.
+        If `data` is not a frame.
     ModuleNotFoundError
-        Where narwhals is needed and not installed.
+        If narwhals is needed but not installed.
     """
     if isinstance(data, _POLARS):
         return data
     if _from_module(data, "pyarrow", "arro3", "nanoarrow"):
         return _from_arrow(data)
     if _from_module(data, "pyspark"):
-        msg = f"parameter `{role}`: a frame of Spark; its verbs are in `polars_genias.spark`"
+        msg = f"parameter `{role}`: a Spark DataFrame; use the verbs in `polars_genias.spark`"
         raise TypeError(msg)
     frame = _narwhal(data)
     if frame is not None:
@@ -45,7 +45,7 @@ def to_polars(data: Any, role: str = "data") -> pl.DataFrame | pl.LazyFrame:
 
 
 def like(data: Any, result: pl.LazyFrame, *, keeps_rows: bool = False) -> Any:
-    """The result in the kind of `data`; `keeps_rows` says that it is the input and more columns."""
+    """Convert the result to the type of `data`; `keeps_rows`: it is the input with new columns."""
     if isinstance(data, pl.LazyFrame):
         return result
     found = result.collect()
@@ -64,7 +64,7 @@ def like(data: Any, result: pl.LazyFrame, *, keeps_rows: bool = False) -> Any:
 
 
 def _from_module(data: Any, *names: str) -> bool:
-    """Whether the class of `data` comes from one of these packages."""
+    """Whether the class of `data` belongs to one of these packages."""
     homes = {kind.__module__.partition(".")[0].lstrip("_") for kind in type(data).__mro__}
     return not homes.isdisjoint(names)
 
@@ -75,7 +75,7 @@ def _from_arrow(data: Any) -> pl.DataFrame:
 
 
 def _narwhal(data: Any) -> Any:
-    """The frame as narwhals has it, or None for what it does not know."""
+    """The frame in narwhals, or None if narwhals does not support it."""
     try:
         import narwhals.stable.v2 as nw
     except ModuleNotFoundError:
@@ -88,7 +88,7 @@ def _narwhal(data: Any) -> Any:
 
 
 def _collected(frame: Any) -> pl.DataFrame:
-    """The rows of a frame of narwhals."""
+    """The rows of a narwhals frame."""
     if hasattr(frame, "collect"):
         frame = frame.collect("polars")
     polars: pl.DataFrame = frame.to_polars()
@@ -102,7 +102,7 @@ def _to_duckdb(data: Any, found: pl.DataFrame) -> Any:
 
 
 def _to_pyarrow(data: Any, found: pl.DataFrame, *, keeps_rows: bool) -> Any:
-    """A table, a batch for a batch."""
+    """A table; for a record batch, a record batch."""
     import pyarrow as pa
 
     table = found.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -120,17 +120,17 @@ def _empty_batch(table: Any) -> Any:
 
 
 def _in_its_words(data: Any, found: pl.DataFrame) -> Any:
-    """Made by a constructor that takes Arrow; a frame of Polars, which supports it, without one."""
+    """Convert by the `from_arrow` of the type; without one, return the Polars frame."""
     make: Callable[[Any], Any] | None = getattr(type(data), "from_arrow", None)
     return found if make is None else make(found)
 
 
 def _to_narwhals(data: Any, frame: Any, found: pl.DataFrame, *, keeps_rows: bool) -> Any:
-    """What narwhals knows: pandas and its like."""
+    """Convert through narwhals: pandas and similar libraries."""
     import narwhals.stable.v2 as nw
 
     if not hasattr(frame, "to_pandas"):
-        msg = f"a result can't be given as {type(data).__name__}: collect `data` first"
+        msg = f"a result can't be converted to {type(data).__name__}: collect `data` first"
         raise TypeError(msg)
     new = found[found.columns[len(frame.columns) :]] if keeps_rows else found
     if frame.implementation.is_pandas():
@@ -143,7 +143,7 @@ def _to_narwhals(data: Any, frame: Any, found: pl.DataFrame, *, keeps_rows: bool
 
 
 def _to_pandas(frame: pl.DataFrame) -> Any:
-    """A frame of pandas, in which whole numbers and flags stay what they are beside nulls."""
+    """A pandas frame in which integers and Booleans with nulls keep their dtypes."""
     import pandas as pd
 
     return pd.DataFrame({column.name: _pandas_series(column) for column in frame})

@@ -1,8 +1,8 @@
-"""Frame verbs: one plugin call over all groups, and its result beside the input's columns."""
+"""Frame verbs: one plugin call over all groups, and its result added to the input."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +14,36 @@ from polars_genias._foreign import to_polars
 from polars_genias._models import MODEL, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
+from polars_genias._source import sourced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from polars_genias._source import Build
     from polars_genias._types import Features, IntoModels, Keys
 
 _RESULT = f"{names.OWN}result"
+_OLD = f"{names.OWN}old"
 _KEY = f"{names.OWN}key_"
-TABLES = ("fit", "events", "pairs", "alarms")
-"""Verbs whose results have rows of their own, and not those of the input."""
+PLACE = f"{names.OWN}place"
+"""Whether an anomaly may be placed on a row."""
+TABLES = ("fit", "events", "pairs", "alarms", "explain", "sensitivity", "compare")
+"""Verbs whose results do not have the rows of the input."""
 _ONE_COLUMN = ("score", "label")
-"""Verbs whose result is a column and no struct of them."""
+"""Verbs whose result is a single column and not a struct."""
 _PAIRS = ("start", "normal", "anomalous", "mask", "kind")
 _ALARM = (
     *("id", "start", "length", "peak", "severity", "p", "direction", "features", "shares"),
     *("expected", "actual", "change", "open"),
+)
+_DETECTION = (
+    *("feature", "kind", "duration", "strength", "tries", "caught", "rate", "rate_low"),
+    *("rate_high", "delay", "realised", "smallest", "smallest_low", "smallest_high"),
+    *("false_alarms", "false_alarm_rate", "alarms_per_day", "rows_per_day"),
+)
+_EXPLAINED = (
+    *("id", "start", "length", "peak", "feature", "share", "expected", "actual"),
+    *("evidence", "nearest_start", "nearest_length"),
 )
 _FACTS = (
     *("features", "strength", "asked", "unable", "kind", "cluster"),
@@ -39,7 +53,7 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a frame verb works on, checked against the schema of its frame."""
+    """Inputs of a frame verb, checked against the schema of its frame."""
 
     frame: pl.LazyFrame
     schema: pl.Schema
@@ -47,21 +61,25 @@ class Inputs:
     by: list[str]
     order_by: list[str]
     label: str | None
+    lazy: bool = False
+    """Whether the frame was given as a lazy query."""
+    places: bool = False
+    """Whether the frame has the column `PLACE`."""
     shields: dict[str, str] = field(default_factory=dict)
-    """Other names, in `shielded`, for columns of a role that Polars would read as patterns."""
+    """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
     @property
     def values(self) -> pl.Expr:
-        """The features as one struct, under the names that the model knows."""
+        """The features as one struct, with the names in the model."""
         return pl.struct(self.column(column).alias(name) for name, column in self.features.items())
 
     @property
     def shielded(self) -> pl.LazyFrame:
-        """The frame in which `column` finds its columns."""
+        """The frame for the expressions of `column`."""
         return names.renamed(self.frame, self.shields)
 
     def column(self, name: str) -> pl.Expr:
-        """A column of a role, in `shielded`; its name is the user's."""
+        """A column of `shielded` under the user's name."""
         return pl.col(self.shields.get(name, name)).alias(name)
 
 
@@ -72,15 +90,17 @@ def inputs(
     order_by: Keys | None,
     label: str | None = None,
     models: IntoModels | None = None,
+    where: pl.Expr | str | None = None,
 ) -> Inputs:
-    """Resolves column names; `default_features` says what the features are by default.
+    """Resolves column names; `default_features` selects the features if none are given.
 
     Raises
     ------
     ValueError
-        For a column that does not exist, a feature that is not numeric, or none at all.
+        If a column does not exist, a feature is not numeric, or there is no feature.
     """
-    frame = to_polars(data).lazy()
+    rows = to_polars(data)
+    frame = rows.lazy()
     schema = frame.collect_schema()
     names.refuse_own(schema)
     keys = {"by": listed(by), "order_by": listed(order_by), "label": listed(label)}
@@ -95,14 +115,50 @@ def inputs(
     taken = {name for given in keys.values() for name in given}
     chosen = chosen_features(schema, features, taken, models)
     shields = names.shields([*taken, *chosen.values()])
-    return Inputs(frame, schema, chosen, keys["by"], keys["order_by"], label, shields)
+    lazy, places = isinstance(rows, pl.LazyFrame), where is not None
+    frame = _with_places(frame, schema, where)
+    order_by = keys["order_by"]
+    return Inputs(frame, schema, chosen, keys["by"], order_by, label, lazy, places, shields)
+
+
+def _with_places(
+    frame: pl.LazyFrame, schema: pl.Schema, where: pl.Expr | str | None
+) -> pl.LazyFrame:
+    """The frame with a column of the rows on which anomalies may be placed, if these are given.
+
+    Raises
+    ------
+    ValueError
+        If `where` is neither a Boolean column nor an expression of one.
+    """
+    if where is None:
+        return frame
+    if isinstance(where, str):
+        require(schema, "where", where)
+        where = names.column(where)
+    made = frame.select(where).collect_schema()
+    if made.dtypes() != [pl.Boolean]:
+        found = ", ".join(f"{name!r} ({dtype})" for name, dtype in made.items())
+        msg = f"parameter `where`: must be one Boolean column, not {found}"
+        raise ValueError(msg)
+    return frame.with_columns(where.alias(PLACE))
+
+
+def _drawn_over_all(
+    at: Inputs,
+    build: Build,
+    options: Mapping[str, Any],
+    adds: Sequence[str] | None = None,
+) -> pl.LazyFrame:
+    """What `build` makes of a frame: of all groups at once if `total` is given."""
+    return build(at) if options.get("total") is not None else sourced(at, build, adds)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
-    """Raises ValueError for a column of Python objects, which have no order and are no keys."""
+    """Raises ValueError for a column of Python objects, which can be neither sorted nor grouped."""
     for name in columns:
         if schema[name] == pl.Object:
-            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it to another first"
+            msg = f"parameter `{role}`: column {name!r} has dtype Object: cast it first"
             raise ValueError(msg)
 
 
@@ -113,13 +169,14 @@ def _call(
     models: IntoModels | None,
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
-    """The frame with its models, and one call of the expression `verb` over all its groups."""
+    """The frame with its models, and one call of the expression `verb` over all groups."""
     frame, model = with_models(at.shielded, models, at.by, at.shields)
     result = plugin(
         verb,
         at.values,
         options=checked(options, len(at.order_by), verb.removesuffix("_events")),
         label=None if at.label is None else at.column(at.label),
+        where=pl.col(PLACE) if at.places else None,
         model=model,
         order_by=[at.column(name) for name in at.order_by],
         by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
@@ -138,15 +195,108 @@ def beside(
     models: IntoModels | None = None,
     suffix: str = "",
     strict: bool = False,
+    context: Context | None = None,
 ) -> pl.LazyFrame:
-    """The frame with the columns `adds`, which the expression `verb` gives row by row."""
+    """The frame with the columns `adds` from the expression `verb`, one value per row."""
     _refuse_clash(at, adds)
-    frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
-    if verb in _ONE_COLUMN and not options.get("per_feature"):
-        frame = frame.with_columns(result.alias(adds[0]))
-    else:
-        frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
-    return names.restored(frame.drop(MODEL, strict=False), at.shields)
+
+    context = (context or Context()).checked(at)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        at = context.before(at)
+        frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
+        if verb in _ONE_COLUMN and not options.get("per_feature"):
+            frame = frame.with_columns(result.alias(adds[0]))
+        else:
+            frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
+        frame = context.after(frame, at)
+        return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
+
+    return _drawn_over_all(at, build, options, adds)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Rows before those of a frame, and how many rows of a series are asked for."""
+
+    history: Any = None
+    only_last: int | None = None
+
+    def checked(self, at: Inputs) -> Context:
+        """The same, after its arguments are checked against the frame of a verb.
+
+        Raises
+        ------
+        ValueError
+            For a history without a column that the verb reads, or `only_last` below 1.
+        """
+        if self.only_last is not None and self.only_last < 1:
+            msg = f"parameter `only_last` = {self.only_last}: must be an integer >= 1"
+            raise ValueError(msg)
+        if self.history is None:
+            return self
+        history = to_polars(self.history, "history").lazy()
+        schema = history.collect_schema()
+        roles = [*at.by, *at.order_by, *at.features.values(), *listed(at.label)]
+        for name in roles:
+            require(schema, "history", name)
+        columns = [names.column(name) for name in at.schema if name in schema]
+        return Context(history.select(columns), self.only_last)
+
+    def before(self, at: Inputs) -> Inputs:
+        """The inputs with the history in front of the rows."""
+        if self.history is None:
+            return at
+        history = self.history
+        if at.by:
+            keys = at.frame.select(names.column(name) for name in at.by).unique()
+            history = history.join(keys, on=at.by, how="semi", nulls_equal=True)
+        parts = [history.with_columns(pl.lit(value=True).alias(_OLD))]
+        parts.append(at.frame.with_columns(pl.lit(value=False).alias(_OLD)))
+        return replace(at, frame=pl.concat(parts, how="diagonal_relaxed"))
+
+    def after(self, frame: pl.LazyFrame, at: Inputs) -> pl.LazyFrame:
+        """The rows that are asked for, of a result that has the history in front of them."""
+        if self.history is not None:
+            frame = frame.filter(~pl.col(_OLD)).drop(_OLD)
+        if self.only_last is None:
+            return frame
+        row = pl.int_range(pl.len())
+        if at.order_by:
+            row = row.sort_by([at.column(name) for name in at.order_by], maintain_order=True)
+            row = row.arg_sort()
+        left = pl.len() - row
+        if at.by:
+            left = left.over([at.column(name) for name in at.by])
+        return frame.filter(left <= self.only_last)
+
+
+def scored(
+    at: Inputs,
+    options: Mapping[str, Any],
+    *,
+    name: str,
+    models: IntoModels | None,
+    strict: bool,
+    context: Context,
+) -> pl.LazyFrame:
+    """The frame with its scores, why they are what they are, and what rows should have been."""
+    given: dict[str, Any] = {"models": models, "strict": strict, "context": context}
+    adds = {name: options.get("as_") or "score"}
+    if options.get("explain"):
+        adds |= {f"{feature}_blame": f"{feature}_blame" for feature in at.features}
+        adds |= {"anomaly_evidence": "evidence", "anomaly_nearest": "nearest"}
+    if options.get("bounds") is not None:
+        adds |= {column: column for column in bounds(at)}
+    if len(adds) == 1:
+        return beside("score", at, options, adds=[name], **given)
+    return _renamed_beside("score", at, options, adds, **given)
+
+
+def bounds(at: Inputs) -> list[str]:
+    """The columns of what the features should have been."""
+    parts = ("expected", "lower", "upper")
+    return [f"{feature}_{part}" for feature in at.features for part in parts]
 
 
 def labelled(
@@ -157,38 +307,106 @@ def labelled(
     models: IntoModels | None,
     strict: bool,
     update: bool,
+    context: Context,
 ) -> pl.LazyFrame:
-    """The frame with its labels, and where `update` with the models beside the last rows."""
+    """The frame with its labels and, with `update`, the models in the last rows."""
+    given: dict[str, Any] = {"models": models, "strict": strict, "context": context}
     if not update:
-        return beside("label", at, options, adds=[name], models=models, strict=strict)
+        return beside("label", at, options, adds=[name], **given)
     adds = {name: "label", "model": "model"}
+    given["update"] = True
+    return _renamed_beside("label", at, options, adds, **given)
+
+
+def _renamed_beside(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    adds: Mapping[str, str],
+    *,
+    models: IntoModels | None,
+    context: Context,
+    **given: Any,
+) -> pl.LazyFrame:
+    """The frame with columns `adds`: their names, and those in the struct that the verb gives."""
     _refuse_clash(at, list(adds))
-    frame, result = _call("label", at, options, models, strict=strict, update=True)
-    found = pl.col(_RESULT).struct
-    frame = frame.with_columns(result.alias(_RESULT))
-    frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
-    return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
+
+    context = context.checked(at)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        at = context.before(at)
+        frame, result = _call(verb, at, options, models, **given)
+        found = pl.col(_RESULT).struct
+        frame = frame.with_columns(result.alias(_RESULT))
+        frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
+        frame = context.after(frame, at)
+        return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
+
+    return sourced(at, build, list(adds))
 
 
 def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The alarms of every group, one row each, after the keys."""
-    what = "the table of alarms"
-    copies = _times(at, _ALARM, what, ("_start", "_end", "_peak"))
-    table = per_group("alarms", at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), [*_ALARM, *copies], what, copies)
+    return _alarm_table("alarms", at, options, _ALARM, "the table of alarms", models, strict)
+
+
+def explain_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """The features of the alarms of every group, one row each, after the keys."""
+    what = "the table of reasons"
+    return _alarm_table("explain", at, options, _EXPLAINED, what, models, strict)
+
+
+def _alarm_table(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    own: Sequence[str],
+    what: str,
+    models: IntoModels | None,
+    strict: bool,
+) -> pl.LazyFrame:
+    copies = _times(at, own, what, ("_start", "_end", "_peak"))
+    _refuse_key(at, [*own, *copies], what)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group(verb, at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table), copies)
+
+    return sourced(at, build)
+
+
+def sensitivity_frame(
+    at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
+) -> pl.LazyFrame:
+    """What labels would catch in every group, after the keys."""
+    _refuse_key(at, _DETECTION, "the table of sensitivity")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("sensitivity", at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table))
+
+    return sourced(at, build)
+
+
+def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:
+    """Columns of scores on the anomalies of all groups."""
+    frame, result = _call("compare", at, options, None, changes_length=True)
+    return frame.select(result.alias(_RESULT)).unnest(_RESULT)
 
 
 def _refuse_clash(at: Inputs, adds: Sequence[str]) -> None:
-    """Raises ValueError where two columns of the result would have one name."""
+    """Raises ValueError if two columns of the result would have the same name."""
     names.refuse_own(adds)
     for number, name in enumerate(adds):
         if name in at.schema:
             msg = f"column {name!r} exists already: rename it, or choose another name or suffix"
             raise ValueError(msg)
         if name in adds[:number]:
-            msg = f"column {name!r} would be made twice: rename the feature, or choose a suffix"
+            msg = f"column {name!r} would be made twice: rename the feature, or change the suffix"
             raise ValueError(msg)
 
 
@@ -200,9 +418,9 @@ def per_group(
     models: IntoModels | None = None,
     strict: bool = False,
 ) -> pl.LazyFrame:
-    """What the expression `verb` gives for all groups in one call, which spreads them over cores.
+    """Result of the expression `verb` for all groups in one call, which runs them in parallel.
 
-    The keys are the first columns, called `_KEY` and a number; without keys, the only column is
+    The keys are the first columns, named `_KEY` plus a number; without keys, the only column is
     `_RESULT`.
     """
     frame, result = _call(verb, at, options, models, strict=strict, changes_length=True)
@@ -210,22 +428,22 @@ def per_group(
     return table.unnest(_RESULT) if at.by else table
 
 
-def _keyed(
-    at: Inputs,
-    table: pl.LazyFrame,
-    own: Sequence[str],
-    what: str,
-    copies: Mapping[str, str] | None = None,
-) -> pl.LazyFrame:
-    """The table with its keys under their names, which none of its own columns may have.
-
-    The plugin gives an extension type as what it is stored as: keys, and the `copies` of a column
-    of the input each, get their dtypes back.
-    """
+def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:
+    """Raises ValueError if a key has the name of a column of the table itself."""
     clash = [name for name in at.by if name in own]
     if clash:
         msg = f"parameter `by`: {what} has a column {clash[0]!r} of its own; rename the key"
         raise ValueError(msg)
+
+
+def _keyed(
+    at: Inputs, table: pl.LazyFrame, copies: Mapping[str, str] | None = None
+) -> pl.LazyFrame:
+    """The table with the names of its keys.
+
+    The plugin returns extension types as their storage types: keys, and the `copies` of columns of
+    the input, get their dtypes back.
+    """
     table = table.rename({f"{_KEY}{number}": name for number, name in enumerate(at.by)})
     sources = {key: key for key in at.by} | dict(copies or {})
     dtypes = {name: at.schema[source] for name, source in sources.items()}
@@ -243,9 +461,13 @@ def fit_frame(
 ) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
     names.refuse_own([name])
-    table = per_group("fit", at, options, models=models, strict=strict)
-    table = table.rename({"model" if at.by else _RESULT: name})
-    return _keyed(at, table, [name], "the table of models")
+    _refuse_key(at, [name], "the table of models")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("fit", at, options, models=models, strict=strict)
+        return _keyed(at, table.rename({"model" if at.by else _RESULT: name}))
+
+    return sourced(at, build)
 
 
 def pairs_frame(
@@ -255,8 +477,13 @@ def pairs_frame(
     if isinstance(models, str):
         models = Path(models)
     options = with_sizes(models, options, "window")
-    table = per_group("pairs", at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), _PAIRS, "the table of pairs")
+    _refuse_key(at, _PAIRS, "the table of pairs")
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group("pairs", at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table))
+
+    return sourced(at, build)
 
 
 def events_frame(
@@ -270,17 +497,22 @@ def events_frame(
     """The anomalies of every group, one row each, after the keys."""
     own, what = ("id", "start", "length", *_FACTS), "the event table"
     copies = _times(at, own, what, ("_start", "_end"))
-    table = per_group(verb, at, options, models=models, strict=strict)
-    return _keyed(at, _unnested(at, table), [*own, *copies], what, copies)
+    _refuse_key(at, [*own, *copies], what)
+
+    def build(at: Inputs) -> pl.LazyFrame:
+        table = per_group(verb, at, options, models=models, strict=strict)
+        return _keyed(at, _unnested(at, table), copies)
+
+    return _drawn_over_all(at, build, options)
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:
-    """The columns with values of `order_by` in a table of stretches of rows, and whose they are.
+    """The columns with values of `order_by` in a table of stretches of rows, and their sources.
 
     Raises
     ------
     ValueError
-        Where one of them is called like a column of the table's `own`, or like another one.
+        If one of them has the name of a column in `own`, or of another one.
     """
     times = [(f"{key}{end}", key) for end in ends for key in at.order_by]
     taken = [*own, *(name for name, _ in times)]
@@ -292,5 +524,5 @@ def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> di
 
 
 def _unnested(at: Inputs, table: pl.LazyFrame) -> pl.LazyFrame:
-    """The columns of a result that `per_group` gives; with keys they are columns already."""
+    """The columns of a result of `per_group`; with keys they are columns already."""
     return table if at.by else table.unnest(_RESULT)

@@ -1,4 +1,4 @@
-"""Models as arguments: bytes, files, columns and tables of them."""
+"""Models as arguments: bytes, files, columns and tables."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def with_models(
     by: Sequence[str],
     shields: Mapping[str, str] | None = None,
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
-    """`frame` with what leads from each group to its model, and the argument that reads it.
+    """`frame` joined with its models, and the argument that reads them.
 
-    `shields` are the names that keys have in `frame`, where these are others than in `by`.
+    `shields` are the names of keys in `frame`, where they differ from `by`.
 
-    A column that was joined is called `MODEL`; rows keep their order. A join may copy values, and a
-    model is megabytes: of a DataFrame only row numbers are joined, and of a table that is yet to be
-    read only first rows get a model.
+    The joined column is named `MODEL`; rows keep their order. A join may copy values, and a model
+    has megabytes: for a DataFrame only row numbers are joined, and for a lazy table only the first
+    rows get a model.
     """
     if models is None or isinstance(models, pl.Expr):
         return frame, models
@@ -77,7 +77,7 @@ def with_models(
 def _joinable(
     frame: pl.LazyFrame, table: pl.LazyFrame, by: Sequence[str], shields: Mapping[str, str]
 ) -> pl.LazyFrame:
-    """The keys of a table of models, under the names that they have in `frame`, and `MODEL`."""
+    """The keys of a table of models, with their names in `frame`, and `MODEL`."""
     column = model_column(table, by)
     safe = {name: shields.get(name, name) for name in by}
     schema, found = frame.collect_schema(), table.collect_schema()
@@ -99,7 +99,7 @@ def _never_equal(text: pl.DataType, other: pl.DataType) -> bool:
 def _with_numbers(
     frame: pl.LazyFrame, table: pl.DataFrame, by: list[str]
 ) -> tuple[pl.LazyFrame, pl.Expr | None]:
-    """As `with_models`: the number of each row's model, and the models by number."""
+    """As `with_models`, with the number of each row's model, and the models by number."""
     table = _one_per_key(table, by)
     if not by:
         return frame, pl.lit(table[MODEL])
@@ -111,9 +111,9 @@ def _with_numbers(
 def with_sizes(
     model: IntoModel | IntoModels | None, options: Mapping[str, Any], *names: str
 ) -> dict[str, Any]:
-    """`options`, and beside them the sizes `names` of a model that is at hand.
+    """`options` with the sizes `names` of the model, if it can be read.
 
-    For verbs whose dtype depends on them. What the caller gave is kept.
+    For verbs whose dtype depends on them. Sizes given by the caller are kept.
     """
     if isinstance(model, Path):
         model = opened(model)
@@ -124,7 +124,7 @@ def with_sizes(
 
 
 def model_features(models: IntoModels | None) -> list[str]:
-    """The features of the first model; none where finding out would run a query, or fail."""
+    """The features of the first model; empty if reading it would run a query, or fails."""
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
         models = models.head(1).collect() if isinstance(models, pl.LazyFrame) else models
@@ -133,12 +133,12 @@ def model_features(models: IntoModels | None) -> list[str]:
     found = models if isinstance(models, bytes) else _first_model(to_polars(models, "models"))
     try:
         return list(json.loads(_genias.model_info(found))["features"]) if found else []
-    except ValueError:  # a model that can't be read: the verb says so, group by group
+    except ValueError:  # a model that can't be read: the verb reports it per group
         return []
 
 
 def _first_model(table: pl.DataFrame | pl.LazyFrame) -> bytes | None:
-    """The first model of a table, which may have more Binary columns than that of models."""
+    """The first model of a table, which may have other Binary columns."""
     binary = [name for name, dtype in table.collect_schema().items() if dtype == pl.Binary]
     if not binary or isinstance(table, pl.LazyFrame):
         return None
@@ -159,13 +159,13 @@ def opened(path: Path) -> bytes | pl.LazyFrame:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, and not the bytes of one model."""
+    """Whether a file is Parquet and not the bytes of one model."""
     with path.open("rb") as file:
         return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
 
 
 def model_table(models: Table | bytes | str | Path) -> pl.LazyFrame:
-    """Models as a table: one model's bytes are a table of one row."""
+    """Models as a table; one model's bytes become a table with one row."""
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
     if isinstance(models, bytes):
@@ -174,17 +174,15 @@ def model_table(models: Table | bytes | str | Path) -> pl.LazyFrame:
 
 
 def model_bytes(models: IntoModels) -> bytes:
-    """The bytes of the one model that is given.
+    """The bytes of a single given model.
 
     Raises
     ------
     ValueError
-        For an expression, a table of several models, and a null in place of a model.
+        For an expression, a table of several models, or a null model.
     """
     if isinstance(models, pl.Expr):
-        msg = (
-            "parameter `models`: an expression has no model at hand; give a table, bytes or a file"
-        )
+        msg = "parameter `models`: must be a table, bytes or a file, not an expression"
         raise ValueError(msg)
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
@@ -216,7 +214,7 @@ def model_column(table: pl.LazyFrame, by: Sequence[str], role: str = "models") -
 
 
 def _one_per_key(table: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """The table of models; a second model of one series would double its rows in a join."""
+    """The table of models; a second model of a series would duplicate its rows in a join."""
     if not by and table.height != 1:
         msg = f"parameter `models`: {table.height} models for one series; give `by`"
         raise ValueError(msg)

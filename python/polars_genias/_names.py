@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 OWN = "__genias_"
-"""What the names of columns begin with that exist only inside a query of the package."""
+"""Prefix of columns that only exist inside a query of the package."""
 
 
 def is_pattern(name: str) -> bool:
@@ -26,13 +26,13 @@ def is_pattern(name: str) -> bool:
 
 
 def shields(names: Iterable[str]) -> dict[str, str]:
-    """Another name for each of those that Polars would read as patterns."""
+    """Other names for those that Polars would read as patterns."""
     found = dict.fromkeys(name for name in names if is_pattern(name))
     return {name: f"{OWN}column_{number}" for number, name in enumerate(found)}
 
 
 def renamed(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame:
-    """The frame with other names for some of its columns; without a step where there are none."""
+    """The frame with some columns renamed; unchanged if there are none."""
     return frame.rename(dict(names)) if names else frame
 
 
@@ -42,12 +42,12 @@ def restored(frame: pl.LazyFrame, names: Mapping[str, str]) -> pl.LazyFrame:
 
 
 def column(name: str) -> pl.Expr:
-    """The column of this name, and no other.
+    """The column with exactly this name.
 
     Raises
     ------
     ValueError
-        For a pattern, in versions of Polars that have no way to mean a column by it (1.30).
+        For a pattern, in versions of Polars that cannot select a column with such a name (1.30).
     """
     if not is_pattern(name):
         return pl.col(name)
@@ -64,7 +64,7 @@ def _selects_literally() -> bool:
 
 
 def refuse_own(names: Iterable[str]) -> None:
-    """Raises ValueError for a column that is called as one of the package's own."""
+    """Raises ValueError for a column named like one of the package's own."""
     for name in names:
         if name.startswith(OWN):
             msg = f"column {name!r}: names that begin with {OWN!r} are the package's own; rename it"
@@ -72,7 +72,7 @@ def refuse_own(names: Iterable[str]) -> None:
 
 
 def refuse_twice(role: str, names: Iterable[str]) -> None:
-    """Raises ValueError for a name that is given twice."""
+    """Raises ValueError if a name is given twice."""
     seen = set()
     for name in names:
         if name in seen:

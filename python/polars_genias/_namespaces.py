@@ -1,9 +1,9 @@
 """The namespace ``.genias`` of expressions and frames: every verb with its first argument bound.
 
-One line per class adds a verb. Type checkers pick the overload of the verb whose first argument is
-what the namespace belongs to, so signatures are written once, in ``verbs/``.
+One line per class adds a verb. Type checkers select the overload of a verb by its first argument,
+so signatures are only written once, in ``verbs/``.
 
-Polars keeps namespace objects, so they hold nothing but what they were made of.
+Polars caches namespace objects, so they only hold the object that they belong to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Namespace(Generic[Data]):
 
 
 class _Of(Generic[Data]):
-    """Makes methods of functions whose first argument is a `Data`."""
+    """Turns functions whose first argument is a `Data` into methods."""
 
     def __call__(
         self, verb: Callable[Concatenate[Data, Options], Result]
@@ -61,12 +61,15 @@ def plot(data: pl.DataFrame | pl.LazyFrame, /, kind: Kind = "series", **options:
 
 @pl.api.register_expr_namespace("genias")
 class GeniasExpr(_Namespace[pl.Expr]):
-    """Verbs of a numeric column, of a struct of them, or of a column of models."""
+    """Verbs on a numeric column, a struct of numeric columns, or a column of models."""
 
     alarms = _column(verbs.alarms)
+    compare = _column(verbs.compare)
     describe = _column(verbs.describe)
     embed = _column(verbs.embed)
     events = _column(verbs.events)
+    expect = _column(verbs.expect)
+    explain = _column(verbs.explain)
     fit = _column(verbs.fit)
     generate = _column(verbs.generate)
     health = _column(verbs.health)
@@ -75,16 +78,20 @@ class GeniasExpr(_Namespace[pl.Expr]):
     pairs = _column(verbs.pairs)
     reconstruct = _column(verbs.reconstruct)
     score = _column(verbs.score)
+    sensitivity = _column(verbs.sensitivity)
     windows = _column(verbs.windows)
 
 
 @pl.api.register_lazyframe_namespace("genias")
 class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
-    """Verbs of a LazyFrame."""
+    """Verbs on a LazyFrame."""
 
     alarms = _lazy(verbs.alarms)
+    compare = _lazy(verbs.compare)
     describe = _lazy(verbs.describe)
     events = _lazy(verbs.events)
+    expect = _lazy(verbs.expect)
+    explain = _lazy(verbs.explain)
     fit = _lazy(verbs.fit)
     generate = _lazy(verbs.generate)
     health = _lazy(verbs.health)
@@ -94,15 +101,19 @@ class GeniasLazyFrame(_Namespace[pl.LazyFrame]):
     plot = _lazy(plot)
     reconstruct = _lazy(verbs.reconstruct)
     score = _lazy(verbs.score)
+    sensitivity = _lazy(verbs.sensitivity)
 
 
 @pl.api.register_dataframe_namespace("genias")
 class GeniasDataFrame(_Namespace[pl.DataFrame]):
-    """Verbs of a DataFrame."""
+    """Verbs on a DataFrame."""
 
     alarms = _eager(verbs.alarms)
+    compare = _eager(verbs.compare)
     describe = _eager(verbs.describe)
     events = _eager(verbs.events)
+    expect = _eager(verbs.expect)
+    explain = _eager(verbs.explain)
     fit = _eager(verbs.fit)
     generate = _eager(verbs.generate)
     health = _eager(verbs.health)
@@ -112,3 +123,4 @@ class GeniasDataFrame(_Namespace[pl.DataFrame]):
     plot = _eager(plot)
     reconstruct = _eager(verbs.reconstruct)
     score = _eager(verbs.score)
+    sensitivity = _eager(verbs.sensitivity)

@@ -1,7 +1,7 @@
-"""How options cross into Rust.
+"""Options for the Rust core.
 
-Names, defaults and ranges live in the Rust core (`polars_genias._table`); `checked` asks it, so
-that a bad value is refused where it is written and not when the query runs.
+The core declares names, defaults and ranges (`polars_genias._table`); `checked` calls it, so that a
+bad value is an error where it is given and not when the query runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 
 from polars_genias import _genias, _table
 from polars_genias._option_types import (
+    CompareOptions,
     EmbedOptions,
+    ExpectOptions,
     FitOptions,
     GenerateOptions,
     InjectKind,
@@ -26,10 +28,13 @@ from polars_genias._option_types import (
     ModelOptions,
     PairsOptions,
     ScoreOptions,
+    SensitivityOptions,
 )
 
 __all__ = [
+    "CompareOptions",
     "EmbedOptions",
+    "ExpectOptions",
     "FitOptions",
     "GenerateOptions",
     "InjectKind",
@@ -38,34 +43,39 @@ __all__ = [
     "ModelOptions",
     "PairsOptions",
     "ScoreOptions",
+    "SensitivityOptions",
     "checked",
 ]
 
 _ARGUMENTS = (
     "by",
     "features",
+    "history",
     "label",
     "model",
     "models",
     "name",
+    "only_last",
     "order_by",
+    "scores",
     "strict",
     "suffix",
+    "where",
 )
-"""Arguments of verbs that are no options."""
+"""Arguments of verbs that are not options."""
 
 
 _RENAMED = {"pairs": {"stride": "window_stride"}, "embed": {"stride": "window_stride"}}
-"""Options by the names that they had in 0.1.0, per verb."""
+"""Options by their names in 0.1.0, per verb."""
 
 
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "fit") -> dict[str, Any]:
-    """Plain values of the given options of a verb, after the core has checked them.
+    """The given options of a verb as plain values, checked by the core.
 
     Raises
     ------
     ValueError
-        Naming the option, its value and what is allowed.
+        With the option, its value and the allowed values.
     """
     given = {name: value for name, value in options.items() if value is not None}
     plain = {name: _plain(name, value) for name, value in _renamed(given, verb).items()}
@@ -75,7 +85,7 @@ def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "fit") 
 
 
 def _renamed(options: dict[str, Any], verb: str) -> dict[str, Any]:
-    """The options by their names of today, with a warning of those that had another one."""
+    """The options with current names, and a warning about old ones."""
     for old, new in _RENAMED.get(verb, {}).items():
         if old in options and new not in options:
             msg = f"`{old}` of `{verb}` is now `{new}`"
@@ -85,7 +95,7 @@ def _renamed(options: dict[str, Any], verb: str) -> dict[str, Any]:
 
 
 def _refuse_slips(names: Mapping[str, Any]) -> None:
-    """Raises ValueError for a misspelt argument, which Python takes for an option."""
+    """Raises ValueError for a misspelt argument, which Python passes as an option."""
     known = {option.name for option in _table.options()}
     for name in names:
         if name in known:
@@ -97,7 +107,7 @@ def _refuse_slips(names: Mapping[str, Any]) -> None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as JSON has it; a timedelta becomes ``{"us": microseconds}``."""
+    """A value for JSON; a timedelta becomes ``{"us": microseconds}``."""
     if isinstance(value, (bool, str)):
         return value
     if isinstance(value, timedelta):

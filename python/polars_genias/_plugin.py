@@ -1,4 +1,4 @@
-"""One call of a Polars plugin expression: which arguments it has, and with what options."""
+"""Calls of Polars plugin expressions: arguments and options."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def plugin(
     *,
     options: dict[str, Any],
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     model: pl.Expr | None = None,
     order_by: Sequence[IntoColumn] = (),
     by: Sequence[IntoColumn] = (),
@@ -36,15 +37,16 @@ def plugin(
 ) -> pl.Expr:
     """The expression `verb` of the compiled library.
 
-    Its arguments are `values`, then `label`, `model`, `order_by` and `by`, each where given;
-    `options` have been checked; `keys` are what messages call the columns `by`. `shape` says how
-    the length of the output relates to that of the input.
+    Its arguments are `values`, then `label`, `where`, `model`, `order_by` and `by`, if given.
+    `options` are already checked; `keys` are the names of the columns `by` in messages. `shape`
+    relates the length of the output to that of the input.
     """
     options = dict(options)
     on_error = options.pop("on_error", "raise")
-    given = [argument for argument in (label, model) if argument is not None]
+    given = [argument for argument in (label, where, model) if argument is not None]
     roles = {
         "label": label is not None,
+        "place": where is not None,
         "model": model is not None,
         "order": len(order_by),
         "by": len(by),
@@ -63,7 +65,7 @@ def plugin(
             "update": update,
             "on_error": on_error,
         },
-        # Of a single column, fields of the result are named after it.
+        # Fields of the result are named after a single column.
         pass_name_to_apply=True,
         **shape,
     )
@@ -72,7 +74,7 @@ def plugin(
 def aggregate(
     function: str, args: Sequence[IntoColumn], kwargs: dict[str, Any] | None = None
 ) -> pl.Expr:
-    """The expression `function` of the compiled library, one value for all rows."""
+    """The expression `function` of the compiled library: one value for all rows."""
     return register_plugin_function(
         plugin_path=_LIBRARY,
         function_name=function,
@@ -83,10 +85,10 @@ def aggregate(
 
 
 def _columns(args: Sequence[IntoColumn]) -> list[IntoColumn]:
-    """The arguments, in which a name is that of one column."""
+    """The arguments; a string is the name of one column."""
     return [stored(column(given) if isinstance(given, str) else given) for given in args]
 
 
 def stored(argument: pl.Expr | pl.Series) -> pl.Expr | pl.Series:
-    """The column; of an extension type, which no plugin can read, what it is stored as."""
+    """The column; for an extension type, which plugins cannot read, its storage."""
     return argument.ext.storage() if hasattr(argument, "ext") else argument

@@ -1,6 +1,6 @@
-"""A line that shows how far the fits of this process are.
+"""Progress of the fits of this process, in one line.
 
-The compiled library always counts; here a thread reads the counts and draws.
+The compiled library always counts; a thread of this module reads the counts and draws them.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 _PHASES = {"vae": "VAE", "detector": "detector"}
 _LINE_EVERY = 10.0
-"""Seconds between two lines of a log in which no group was done."""
+"""Seconds between two lines of a log while no group is finished."""
 
 
 @contextmanager
 def progress(
     *, every: float = 0.25, file: TextIO | None = None, disable: bool | None = None
 ) -> Iterator[None]:
-    """Show how far fits are, while the block runs: groups, time left, step, loss and psi.
+    """Show the progress of fits while the block runs: groups, time left, step, loss and psi.
 
-    Around any ``collect``, ``sink_parquet`` or eager verb. Every fit of the process counts, in
-    whichever thread. A group that the cache holds, or that another call has fitted, is done at
-    once. Results are the same as without it.
+    Works around any ``collect``, ``sink_parquet`` or eager verb, and counts all fits of the
+    process, in any thread. A group in the cache, or fitted by another call, counts as done at once.
+    Results do not change.
 
-    In a terminal and in a notebook this is one line, with a bar of tqdm where that is installed
-    (``pip install 'polars-genias[progress]'``). A `file` that is no terminal gets lines, one below
-    the other: when a group was done, and every 10 seconds. The last line stays.
+    In a terminal or a notebook this is one line, with a tqdm bar if tqdm is installed
+    (``pip install 'polars-genias[progress]'``). A `file` that is not a terminal gets a new line
+    when a group is done, and every 10 seconds. The last line stays.
 
-    How many groups there are is known when a verb of a frame starts (``by=...``). In ``over`` and
-    ``group_by().agg()``, Polars calls an expression group by group: the total, and the time left,
-    are those of the groups that were begun.
+    A frame verb knows the number of its groups at the start (``by=...``). In ``over`` and
+    ``group_by().agg()``, Polars calls an expression group by group: the total and the time left
+    only include the groups that have started.
 
     Parameters
     ----------
     every
-        Seconds between two looks, > 0.
+        Seconds between two updates, > 0.
     file
-        Where to draw. Default: standard error.
+        Output file. Default: standard error.
     disable
-        Draw nothing. Default (None): drawn where `file` is given, in a notebook, and where standard
-        error is a terminal; so nothing in a pipe.
+        Whether to draw nothing. By default (None), progress is drawn if `file` is given, in a
+        notebook, or if standard error is a terminal; so not in a pipe.
 
     Examples
     --------
@@ -88,16 +88,16 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _in_notebook() -> bool:
-    """Whether this runs in a kernel of Jupyter; nothing is imported for the question."""
+    """Whether this runs in a Jupyter kernel, without importing anything."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and "IPKernelApp" in shell.config
 
 
 class _Count:
-    """Groups, or trainings of one kind, since a first look.
+    """Groups, or trainings of one kind, since the first snapshot.
 
-    What was under way then, and what was announced and not begun, counts as announced since.
+    Those that were running or announced at that time count as announced since.
     """
 
     def __init__(self, now: dict[str, Any], first: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ class _Count:
 
 @dataclass(frozen=True)
 class _State:
-    """What two looks at the counts of the process, `elapsed` seconds apart, mean."""
+    """State from two snapshots of the counts, `elapsed` seconds apart."""
 
     first: dict[str, Any]
     now: dict[str, Any]
@@ -127,33 +127,33 @@ class _State:
         return [training for training in self.now["running"] if training["phase"] == phase]
 
     def _under_way(self, phase: str) -> float:
-        """Trainings that are under way, each counted by the share of its steps."""
+        """Running trainings, each counted by the share of its steps."""
         return sum((float(t["step"]) / max(t["steps"], 1) for t in self._running(phase)), 0.0)
 
     @property
     def share(self) -> float:
-        """Of all trainings, the share that is done, 0 to 1."""
+        """Share of all trainings that is done, 0 to 1."""
         planned = sum(self._count(phase).planned for phase in _PHASES)
         done = sum(self._count(phase).done + self._under_way(phase) for phase in _PHASES)
         return min(done / planned, 1.0) if planned else 0.0
 
     def _spent(self, phase: str) -> float:
-        """Seconds of all trainings of a kind together."""
+        """Total seconds of all trainings of a kind."""
         running = sum((float(t["seconds"]) for t in self._running(phase)), 0.0)
         return self._count(phase).seconds + running
 
     def _cost(self, phase: str) -> float | None:
-        """Seconds that one training takes, by those so far."""
+        """Mean seconds per training so far."""
         count = self._count(phase)
         trained = count.done - count.cached + self._under_way(phase)
         return self._spent(phase) / trained if trained > 0 else None
 
     @property
     def left(self) -> float | None:
-        """Seconds to the end of all trainings: None before the first step of the first.
+        """Seconds to the end of all trainings; None before the first step.
 
-        A kind that has not begun is taken to cost what the other one does. As many run at once as
-        did so far.
+        A kind that has not started is assumed to cost as much as the other one, and as many
+        trainings are assumed to run at once as so far.
         """
         costs = {phase: self._cost(phase) for phase in _PHASES}
         known = [cost for cost in costs.values() if cost is not None]
@@ -174,7 +174,7 @@ class _State:
         text = f"{groups.done}/{groups.planned} groups"
         if left is not None:
             text += f", {_clock(left)} left"
-        # The one that has run longest: the next look will most often find it again.
+        # The one that has run longest: the next snapshot most likely still has it.
         return f"{text} | {self._training(self.now['running'][0])}" if self.now["running"] else text
 
     def _training(self, training: dict[str, Any]) -> str:
@@ -191,7 +191,7 @@ class _State:
         return text
 
     def last_text(self, *, failed: bool) -> str:
-        """The line that stays."""
+        """The final line."""
         groups = self.groups
         planned = groups.planned + (groups.abandoned if failed else 0)
         text = f"{groups.done}/{planned} groups in {_clock(self.elapsed)}"
@@ -208,7 +208,7 @@ def _clock(seconds: float) -> str:
 
 
 class _Watch:
-    """A thread that looks at the counts and has them drawn."""
+    """A thread that reads the counts and passes them to a display."""
 
     def __init__(self, display: _Display, every: float) -> None:
         self._display = display
@@ -224,7 +224,7 @@ class _Watch:
         return _State(self._first, now, time.monotonic() - self._began)
 
     def _run(self) -> None:
-        # Of a stream that was closed meanwhile, the fits should not hear.
+        # A stream that was closed meanwhile must not affect the fits.
         with suppress(OSError, ValueError):
             while not self._over.wait(self._every):
                 state = self._state()
@@ -239,7 +239,7 @@ class _Watch:
 
 
 class _Display(Protocol):
-    """Where states are drawn."""
+    """A display of states."""
 
     def show(self, state: _State) -> None: ...
 
@@ -258,7 +258,7 @@ def _display(stream: TextIO) -> _Display:
 
 
 class _Lines:
-    """One line below the other."""
+    """A new line per update."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -272,7 +272,7 @@ class _Lines:
     def show(self, state: _State) -> None:
         done = state.groups.done
         if done == state.groups.planned:
-            return  # the last line says so
+            return  # shown by the last line
         if done != self._done or state.elapsed >= self._at + _LINE_EVERY:
             self._done, self._at = done, state.elapsed
             self._write(state.text)
@@ -283,14 +283,14 @@ class _Lines:
 
 
 class _Terminal:
-    """One line of a terminal, written again and again."""
+    """A line of a terminal that is overwritten."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._width = 0
 
     def _write(self, text: str, end: str = "") -> None:
-        # A line that does not fit would not be overwritten.
+        # A longer line would wrap and not be overwritten.
         text = text[: shutil.get_terminal_size().columns - 1]
         self._stream.write(f"\r{text.ljust(self._width)}{end}")
         self._stream.flush()
@@ -305,12 +305,12 @@ class _Terminal:
 
 
 class _Bar:
-    """The bar of tqdm, in a terminal or a notebook."""
+    """A tqdm bar in a terminal or a notebook."""
 
     def __init__(self, tqdm: Any, stream: TextIO | None) -> None:
         self._tqdm = tqdm
         self._stream = stream
-        # In a notebook it is made in the caller's thread, so that it appears in the cell of the
+        # In a notebook it is created in the caller's thread, so that it appears in the cell of the
         # block. In a terminal it waits for the first fit: there may be none.
         self._bar = self._made("no fit yet") if stream is None else None
 

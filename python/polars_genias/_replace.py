@@ -1,13 +1,13 @@
-"""Outputs that appear whole, in one step, and old ones that stay until then.
+"""Atomic replacement of outputs: the old output stays until the new one is complete.
 
-Everything is written into a working folder beside the output, ``.genias-0123456789ab/``:
+Everything is written into a working folder next to the output, ``.genias-0123456789ab/``:
 
-* ``new`` is the output until it is whole;
-* ``old`` is what it replaces, where the system cannot exchange two folders in one step;
-* ``record.json`` says whose working folder this is, and is locked while its process lives.
+* ``new`` is the output until it is complete;
+* ``old`` is the output that it replaces, if the system cannot exchange two folders atomically;
+* ``record.json`` names the output, and is locked while the process runs.
 
-A process that is killed leaves its working folder. Whoever writes or reads the same output next
-finds the lock free, puts ``old`` back if the output is missing, and removes the folder.
+A killed process leaves its working folder. The next process that writes or reads the output finds
+the lock free, restores ``old`` if the output is missing, and removes the folder.
 """
 
 from __future__ import annotations
@@ -31,47 +31,47 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # no such locks here: what a killed process left is not cleaned
+except ImportError:  # without file locks, folders of killed processes are not removed
     fcntl = None  # type: ignore[assignment]
 
 _PREFIX = ".genias-"
 _RECORD, _NEW, _OLD = "record.json", "new", "old"
 _UNRECORDED_FOR = 60.0
-"""Seconds after which nobody will write into a working folder that has no record."""
+"""Age in seconds at which a working folder without a record is abandoned."""
 
 Snapshot = dict[str, tuple[int, int, int]]
-"""What is at a path: of every file the number, size and time of its last change."""
+"""Snapshot of a path: inode, size and modification time of every file."""
 
 _working: dict[Path, Path] = {}
-"""Outputs of this process that are being written, by their working folders."""
+"""Outputs that this process is writing, by working folder."""
 _settling = threading.RLock()
 
 
 class ReplacementError(ValueError):
-    """What is at the path of an output may not be replaced."""
+    """The existing file or folder must not be replaced."""
 
 
 @contextmanager
 def replacing(path: Path, ending: str = "", seen: Snapshot | None = None) -> Iterator[Path]:
-    """Where to write the file or the folder that takes the place of `path` when the block ends.
+    """A temporary path for the file or folder that replaces `path` when the block ends.
 
-    That is in a working folder beside `path`, and ends in `ending`. After an error or an interrupt
-    it is removed, and `path` is as it was. What is replaced leaves its mode and its owner.
+    It lies in a working folder next to `path`, and ends in `ending`. After an error or an interrupt
+    it is removed, and `path` does not change. The output keeps the mode and owner of the old one.
 
     Parameters
     ----------
     path
         The output. Links are followed.
     ending
-        Of the name of what is written, for writers that look at it.
+        Suffix of the temporary path, for writers that depend on it.
     seen
-        What may be replaced; by default what is there now.
+        Snapshot of what may be replaced; by default the current one.
 
     Raises
     ------
     ReplacementError
-        For what is neither a file nor a folder, for a file of another user, and where `path` has
-        changed since it was `seen`.
+        If `path` is neither a file nor a folder, belongs to another user, or has changed since it
+        was `seen`.
     """
     path = path.resolve()
     recover(path)
@@ -94,7 +94,7 @@ def replacing(path: Path, ending: str = "", seen: Snapshot | None = None) -> Ite
 
 
 def check_kind(path: Path) -> None:
-    """Raises ReplacementError for a path that is no file, no folder, or that of another user."""
+    """Raises ReplacementError for a path that is no file or folder, or that of another user."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -120,13 +120,13 @@ def _kind(mode: int) -> str:
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",
-        stat.S_IFLNK: "a link that leads nowhere",
+        stat.S_IFLNK: "a broken link",
     }
     return kinds.get(stat.S_IFMT(mode), "neither a file nor a folder")
 
 
 def snapshot(path: Path) -> Snapshot:
-    """The files at a path, as they are now; empty where there is none."""
+    """The current files at a path; empty if there are none."""
     if not os.path.lexists(path):
         return {}
     if not path.is_dir():
@@ -140,7 +140,7 @@ def _seen(path: Path) -> tuple[int, int, int]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Everything in a folder that is no folder; links are not followed."""
+    """All files below a folder; links are not followed."""
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
         at = Path(parent)
@@ -155,12 +155,12 @@ def _raise(error: OSError) -> None:
 
 def _refuse_changed(path: Path, seen: Snapshot) -> None:
     if snapshot(path) != seen:
-        msg = f"{path} was changed by somebody else in the meantime, and is not replaced"
+        msg = f"{path} was changed by another process in the meantime, and is not replaced"
         raise ReplacementError(msg)
 
 
 def _make_parents(folder: Path) -> list[Path]:
-    """Makes a folder with its parents; those that are new, the innermost first."""
+    """Creates a folder with its parents; returns the new ones, the innermost first."""
     missing = [at for at in (folder, *folder.parents) if not at.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
@@ -188,10 +188,10 @@ def _working_folder(path: Path) -> Iterator[Path]:
 
 
 def _put(staged: Path, path: Path, working: Path) -> None:
-    """Puts what was staged in its place; what was there is in the working folder then.
+    """Moves the staged output to its place, and the old one into the working folder.
 
-    Between the two steps of the last case there is nothing at `path`: whatever happens then,
-    `_settle` puts the old folder back, in this process or in the next.
+    Between the two steps of the last case there is nothing at `path`. After a failure there,
+    `_settle` restores the old folder, in this process or the next one.
     """
     if not (path.is_dir() and staged.is_dir()):
         staged.replace(path)
@@ -201,7 +201,7 @@ def _put(staged: Path, path: Path, working: Path) -> None:
 
 
 def _settle(working: Path, path: Path) -> None:
-    """Removes a working folder, after an old output that has no successor is in its place again."""
+    """Removes a working folder, after restoring an old output without a successor."""
     old = working / _OLD
     if os.path.lexists(old) and not os.path.lexists(path):
         old.rename(path)
@@ -209,7 +209,7 @@ def _settle(working: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Ends what killed processes began at an output: it is the old one or the new one, whole."""
+    """Cleans up after killed processes, so that an output is the complete old or new one."""
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         for working in path.parent.glob(f"{_PREFIX}*"):
             _recover_from(working, path)
@@ -234,7 +234,7 @@ def _recover_from(working: Path, path: Path) -> None:
 
 
 def _remove_if_stale(working: Path) -> None:
-    """Removes a working folder without a record, so without anything else, unless it is new."""
+    """Removes a working folder without a record, which is empty, unless it is new."""
     with suppress(OSError):
         if time.time() - working.stat().st_mtime > _UNRECORDED_FOR:
             (working / _RECORD).unlink(missing_ok=True)
@@ -242,7 +242,7 @@ def _remove_if_stale(working: Path) -> None:
 
 
 def _locked(file: Any) -> bool:
-    """Locks a file for the life of the process; False where another has it."""
+    """Locks a file until the process ends; False if another process has the lock."""
     if fcntl is None:
         return True
     try:
@@ -255,7 +255,7 @@ def _locked(file: Any) -> bool:
 
 
 def abandon() -> None:
-    """Removes what this process has not finished, from any thread: it is about to end."""
+    """Removes unfinished outputs of this process, from any thread, before it exits."""
     with _settling:
         for working, path in list(_working.items()):
             for _ in range(20):
@@ -266,7 +266,7 @@ def abandon() -> None:
 
 
 def _keep_attributes(path: Path, staged: Path) -> None:
-    """Gives what was staged the modes and owners of what it replaces."""
+    """Copies modes and owners of the old output to the staged one."""
     if not os.path.lexists(path):
         return
     _copy_attributes(path, staged)
@@ -294,7 +294,7 @@ def _copy_attributes(old: Path, new: Path) -> None:
     was, now = old.stat(), new.stat()
     if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid) and hasattr(os, "chown"):
         _give(new, was)
-    shutil.copystat(old, new)  # the mode, and access lists where there are some
+    shutil.copystat(old, new)  # the mode, and access control lists if any
     os.utime(new)
 
 
@@ -302,14 +302,14 @@ def _give(new: Path, was: os.stat_result) -> None:
     try:
         os.chown(new, was.st_uid, was.st_gid)
     except PermissionError:
-        # Of a group that the user is no member of: nobody gets more rights than before.
+        # The user is not a member of the group: nobody gets more rights than before.
         with suppress(PermissionError):
             os.chown(new, was.st_uid, -1)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for what is needed only now, which is removed whatever ends the process."""
+    """A temporary folder that is removed however the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="genias-"))
     _working[folder] = folder
     try:

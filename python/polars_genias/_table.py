@@ -1,7 +1,7 @@
-"""The tables of options and of detectors, as the Rust core declares them.
+"""The tables of options and of detectors from the Rust core.
 
-The options of the command line, the signatures that ``help()`` shows, the types in
-`polars_genias._option_types` and ``docs/parameters.md`` come from here.
+The options of the command line, the signatures in ``help()``, the types in
+`polars_genias._option_types` and ``docs/parameters.md`` are generated from them.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ class Option:
     name: str
     doc: str
     group: str
-    """Topic that it is listed under."""
+    """Topic under which it is listed."""
     default: Any
     thorough: Any
     """Default under ``preset="thorough"``."""
     paper: Any
     """Default under ``preset="paper"``."""
     auto: str | None
-    """What the default is, where it depends on something else."""
+    """Description of the default, if it depends on other values."""
     range: str
     symbol: str | None
     """Symbol in the paper."""
     verbs: tuple[str, ...]
     when: tuple[str, tuple[str, ...]] | None
-    """Another option, and the values of it that use this one."""
+    """Another option, and its values for which this option is used."""
     of: str
-    """``integer``, ``number``, ``flag``, ``step``, ``domain``, ``words`` or ``wordornumber``."""
+    """``integer``, ``number``, ``flag``, ``step``, ``span``, ``domain``, ``names``, ``words`` or
+    ``wordornumber``."""
     words: tuple[str, ...]
     aliases: dict[str, str]
-    """Words that mean another one."""
+    """Aliases of words."""
     optional: bool
     pair: bool
     list: bool
 
     @property
     def annotation(self) -> str:
-        """Its type, as Python writes it."""
+        """Its Python type."""
         literal = f"Literal[{', '.join(json.dumps(word) for word in self.words)}]"
         one = {
             "integer": "int",
@@ -60,6 +61,8 @@ class Option:
             "flag": "bool",
             "step": "float | timedelta",
             "domain": 'Literal["learned", "none"] | Mapping[str, Any]',
+            "names": "str | Sequence[str]",
+            "span": "int | str | timedelta",
             "words": literal,
             "wordornumber": f"float | {literal}",
         }[self.of]
@@ -74,27 +77,28 @@ class Option:
 
     @property
     def shown_default(self) -> str:
-        """Its default, as text; empty where it has none."""
+        """Its default as text; empty if it has none."""
         if self.auto is not None:
             return self.auto
         if self.default is None:
             return ""
         if isinstance(self.default, bool):
             return "yes" if self.default else "no"
-        return ", ".join(self.default) if isinstance(self.default, list) else str(self.default)
+        several = isinstance(self.default, list)
+        return ", ".join(map(str, self.default)) if several else str(self.default)
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector: what its training takes."""
+    """A detector, and what it needs for training."""
 
     name: str
     trained: bool
-    """Whether a model has to hold something of it before it can score."""
+    """Whether a model must contain trained parts of it for it to score."""
     needs_vae: bool
-    """Whether it scores with the VAE, or is trained on what the VAE generates."""
+    """Whether it scores with the VAE, or is trained on anomalies from the VAE."""
     steps: int
-    """Optimiser steps of its nets where none are given."""
+    """Default optimiser steps of its nets."""
 
 
 def _option(row: dict[str, Any]) -> Option:
@@ -119,13 +123,13 @@ def options() -> tuple[Option, ...]:
 
 @cache
 def detectors() -> dict[str, Detector]:
-    """Every detector, by its name."""
+    """Every detector by name."""
     return {row["name"]: Detector(**row) for row in json.loads(_genias.detectors())}
 
 
 def of_verb(verb: str) -> list[Option]:
     """The options of a verb."""
-    return [option for option in options() if verb in option.verbs]
+    return list({option.name: option for option in options() if verb in option.verbs}.values())
 
 
 def with_options(verb: str) -> Callable[[Verb], Verb]:

@@ -1,4 +1,4 @@
-"""Names for what the verbs accept."""
+"""Types of the verbs' arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 
 class Table(Protocol):
-    """A frame: of Polars, pandas, pyarrow, DuckDB, or another one that speaks Arrow."""
+    """A frame of Polars, pandas, pyarrow, DuckDB or another library that exports Arrow."""
 
     @property
     def columns(self) -> Any:
@@ -18,7 +18,7 @@ class Table(Protocol):
 
 
 Frame = TypeVar("Frame", bound=Table)
-"""The kind of frame that goes in, and comes out."""
+"""Type of the input frame and of the result."""
 
 IntoColumn = Union[str, pl.Expr, pl.Series]
 """A column: its name, or an expression."""
@@ -35,3 +35,6 @@ IntoModel = Union[bytes, Path, str, pl.Expr]
 
 IntoModels = Union[bytes, Path, str, pl.Expr, Table]
 """Models of a frame: a table of them, a file (Parquet table, or one model), bytes, a column."""
+
+Where = Union[str, pl.Expr]
+"""Rows that anomalies may be put on: a Boolean column (its name), or an expression of one."""

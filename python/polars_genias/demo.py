@@ -1,7 +1,7 @@
-"""The main job on data that it makes itself: ``genias demo FOLDER``.
+"""The main job on generated data: ``genias demo FOLDER``.
 
-Twelve hosts report five metrics every five minutes. The job fits a model per host, puts anomalies
-into the metrics, scores the result, and says per host how well the placed anomalies are found. It
+Twelve hosts report five metrics every five minutes. The job fits a model per host, adds anomalies
+to the metrics, scores the result, and reports per host how well the anomalies are detected. It
 reads and writes Parquet lazily.
 """
 
@@ -29,14 +29,14 @@ METRICS = ["cpu", "memory", "requests", "latency", "errors"]
 UNITS = {"cpu": "%", "memory": "%", "requests": "1/s", "latency": "ms", "errors": "1/min"}
 SYNTHETIC = {name: f"{name}_synthetic" for name in METRICS}
 PER_DAY = 288
-"""Rows of a day: one every five minutes."""
+"""Rows per day: one every five minutes."""
 INCIDENT_HOSTS = (3, 8)
 """Hosts with labelled incidents."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much data the demo makes, and how long it trains."""
+    """Size of the data and length of the training."""
 
     hosts: int = 12
     rows: int = 20_000
@@ -44,7 +44,7 @@ class Size:
 
 
 def host_metrics(number: int, rows: int) -> pl.DataFrame:
-    """Metrics of one host: correlated, with a daily and a weekly cycle, nulls and incidents."""
+    """Correlated metrics of one host, with daily and weekly cycles, nulls and incidents."""
     rng = np.random.default_rng([20_250_211, number])
     t = np.arange(rows)
     load = _load(t, rng)
@@ -52,7 +52,7 @@ def host_metrics(number: int, rows: int) -> pl.DataFrame:
     cpu = 12 + 60 * load + rng.normal(0, 1.5, rows)
     requests = 900 * load * (1 + 0.1 * number) + rng.normal(0, 12, rows)
     latency = 18 + 9 / (1.25 - load) + np.exp(rng.normal(0, 0.35, rows))
-    # A slow leak, freed by a restart every few days.
+    # A slow leak, reset by a restart every few days.
     memory = 35 + 12 * load + 18 * ((t / (PER_DAY * 3.3) + rng.random()) % 1)
     memory += rng.normal(0, 0.4, rows)
     errors = rng.poisson(0.04 + 0.12 * load**4, rows).astype(float)
@@ -85,7 +85,7 @@ def host_metrics(number: int, rows: int) -> pl.DataFrame:
 
 
 def _load(t: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Load between 0 and 1: a day with two humps, quieter week-ends, and a slow wander."""
+    """Load between 0 and 1: two peaks per day, quieter weekends, and a slow random walk."""
     day = 2 * np.pi * (t / PER_DAY + 0.05 * rng.random())
     weekend = np.where(t // PER_DAY % 7 >= 5, 0.75, 1.0)
     wander = np.convolve(rng.normal(0, 1, len(t) + 299), np.ones(300) / 300, "valid")
@@ -103,13 +103,13 @@ def write_metrics(folder: Path, size: Size) -> Path:
 
 @dataclass
 class Log:
-    """What the demo does, and how long it has taken: on stderr, and in ``demo.log``."""
+    """Log of the steps with times, on stderr and in ``demo.log``."""
 
     path: Path
     started: float = field(default_factory=time.perf_counter)
 
     def __call__(self, text: str) -> None:
-        """Say the next step."""
+        """Log the next step."""
         line = f"{time.perf_counter() - self.started:6.1f} s  {text}"
         print(line, file=sys.stderr, flush=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class Log:
 
 
 def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
-    """The job: models, augmented rows and scores as Parquet in `folder`, and a summary per host."""
+    """Run the job: models, augmented rows and scores in `folder`; return a summary per host."""
     say(f"make {size.hosts} hosts of {size.rows:,} rows in {folder / 'metrics'}")
     metrics = pl.scan_parquet(write_metrics(folder / "metrics", size), hive_partitioning=True)
 
@@ -133,7 +133,7 @@ def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
         ),
         folder / "models.parquet",
     )
-    say("put anomalies into the rows")
+    say("add anomalies to the rows")
     augmented = pg.sink_parquet(
         pg.generate(
             metrics,
@@ -160,12 +160,12 @@ def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
         ),
         folder / "scored.parquet",
     )
-    say("judge the scores by the labels")
+    say("evaluate the scores with the labels")
     return summary(pl.scan_parquet(models), pl.scan_parquet(scored))
 
 
 def _estimate(size: Size) -> str:
-    """Roughly how long the fits take: some 4 s of one core each."""
+    """Approximate time of the fits: about 4 s of one core each."""
     seconds = size.hosts * 4 / (os.cpu_count() or 1)
     return (
         f"some {max(1, round(seconds / 60))} minutes" if seconds > 90 else f"some {seconds:.0f} s"
@@ -173,7 +173,7 @@ def _estimate(size: Size) -> str:
 
 
 def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
-    """Per host: what its model learned, and how well its placed anomalies are found."""
+    """Per host: properties of its model, and detection of its added anomalies."""
     learned = models.select("host", pg.describe("model").alias("about")).select(
         "host",
         *(pl.col("about").struct.field(name) for name in ("psi", "r2", "patch_rate", "health")),
@@ -190,7 +190,7 @@ def summary(models: pl.LazyFrame, scored: pl.LazyFrame) -> pl.DataFrame:
 
 
 def picture(scored: Path, host: str, path: Path) -> Path:
-    """Draw a few days of one host around a well visible placed anomaly, and save a PNG."""
+    """Draw a few days of one host around a clearly visible anomaly, and save a PNG."""
     from polars_genias import plots
 
     rows = pl.scan_parquet(scored).filter(pl.col("host") == host).sort("timestamp").collect()
@@ -207,9 +207,9 @@ def picture(scored: Path, host: str, path: Path) -> Path:
 
 
 def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
-    """Row in the middle of an anomaly that moves more than three in four, in deviations.
+    """Middle row of an anomaly whose strength exceeds that of three in four.
 
-    Of those with usual values only, where there are any: a load that never was is easy to find.
+    Prefers anomalies with usual values: a load that never occurs is easy to detect.
     """
     moved = pl.sum_horizontal(
         ((pl.col(f"{name}_synthetic") - pl.col(name)) / pl.col(name).std()).abs()
@@ -237,12 +237,12 @@ def _well_visible(rows: pl.DataFrame, metrics: Sequence[str]) -> int:
 
 
 def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path]]:
-    """The job and its picture: the summary per host, and what was written."""
+    """Run the job and draw its chart; return the summary per host, and the written files."""
     (folder / "demo.log").unlink(missing_ok=True)
     say = Log(folder / "demo.log")
     table = run(folder, size, say)
     written = {name: folder / f"{name}.parquet" for name in ("models", "augmented", "scored")}
-    say("draw the host that is scored best")
+    say("draw the host with the best scores")
     best = table.sort("auc_pr", descending=True, nulls_last=True)["host"][0]
     written["drawn"] = picture(written["scored"], best, folder / "demo.png")
     say("done")
@@ -250,7 +250,7 @@ def run_and_draw(folder: Path, size: Size) -> tuple[pl.DataFrame, dict[str, Path
 
 
 def report(table: pl.DataFrame, written: dict[str, Path], size: Size, seconds: float) -> None:
-    """Print the summary, and where everything is."""
+    """Print the summary, and the paths of all outputs."""
     with pl.Config(tbl_rows=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
         print(table)
     for name, path in written.items():

@@ -1,10 +1,10 @@
-"""Metrics as expressions: each aggregates its rows to one Float64, null where it is undefined.
+"""Metrics as expressions: each aggregates its rows to one Float64, null if it is undefined.
 
 All of them work in ``group_by().agg()``, in ``select`` and with ``over``, and the result is named
-after the metric. Rows where an argument is null or NaN are left out, as if they had been filtered
-away; an infinite score is an error. Labels are Boolean, or 0 and 1. All metrics but ``auc_roc``,
-``auc_pr``, ``best_f1``, ``f1``, ``precision``, ``recall``, ``arp`` and ``edi`` look at the order of
-the rows: sort by time first.
+after the metric. Rows where an argument is null or NaN are filtered out; an infinite score is an
+error. Labels are Boolean, or 0 and 1. All metrics except ``auc_roc``, ``auc_pr``, ``best_f1``,
+``f1``, ``precision``, ``recall``, ``arp`` and ``edi`` depend on the order of the rows: sort by time
+first.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def auc_pr(score: IntoColumn, label: IntoColumn) -> pl.Expr:
 
 
 def best_f1(score: IntoColumn, label: IntoColumn) -> pl.Expr:
-    """Largest F1 over all thresholds: an oracle, chosen on the labels that judge it.
+    """Largest F1 over all thresholds: an oracle, chosen with the labels that evaluate it.
 
     Null without an anomalous row.
 
@@ -98,7 +98,7 @@ def best_f1(score: IntoColumn, label: IntoColumn) -> pl.Expr:
 
 
 def f1(predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = None) -> pl.Expr:
-    """F1 of predicted rows; null where no row is anomalous and none was predicted.
+    """F1 of predicted rows; null if no row is anomalous or predicted.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def f1(predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = No
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted.
+        Rows with a score above it are predicted.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def f1(predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = No
 def precision(
     predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = None
 ) -> pl.Expr:
-    """Share of the predicted rows that are anomalous; null where none was predicted.
+    """Share of the predicted rows that are anomalous; null without predictions.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def precision(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted.
+        Rows with a score above it are predicted.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def recall(predicted: IntoColumn, label: IntoColumn, *, threshold: float | None 
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted.
+        Rows with a score above it are predicted.
 
     Examples
     --------
@@ -179,8 +179,8 @@ def point_adjusted_f1(
 ) -> pl.Expr:
     """F1 after point adjustment: one predicted row makes its whole event predicted.
 
-    It inflates: random scores often beat every detector by it. Here so that published figures can
-    be compared with. Null without an anomalous row.
+    Inflated: random scores often exceed every detector. It is included for comparison with
+    published figures. Null without an anomalous row.
 
     Parameters
     ----------
@@ -189,10 +189,10 @@ def point_adjusted_f1(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged at the best of
+        Rows with a score above it are predicted. Without it, scores are evaluated at the best of
         `thresholds` evenly spaced ones: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -223,10 +223,10 @@ def event_f1(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged at the best of
+        Rows with a score above it are predicted. Without it, scores are evaluated at the best of
         `thresholds` evenly spaced ones: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -409,12 +409,12 @@ def range_f1(
     label
         Which rows are anomalous.
     alpha
-        Weight, in the recall of an event, of whether any of its rows was predicted.
+        Weight of detection (any predicted row) in the recall of an event.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged at the best of
+        Rows with a score above it are predicted. Without it, scores are evaluated at the best of
         `thresholds` evenly spaced ones: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -436,9 +436,9 @@ def affiliation_precision(
     threshold: float | None = None,
     thresholds: int = 100,
 ) -> pl.Expr:
-    """Affiliation precision of Huet et al. (2022): how near predictions are to their event.
+    """Affiliation precision of Huet et al. (2022): closeness of predictions to their events.
 
-    Null without an anomalous row, and where nothing was predicted.
+    Null without an anomalous row or without predictions.
 
     Parameters
     ----------
@@ -447,10 +447,10 @@ def affiliation_precision(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged where, among
-        `thresholds` evenly spaced ones, ``affiliation_f1`` is best: an oracle.
+        Rows with a score above it are predicted. Without it, scores are evaluated at the one of
+        `thresholds` evenly spaced ones with the best ``affiliation_f1``: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -472,9 +472,9 @@ def affiliation_recall(
     threshold: float | None = None,
     thresholds: int = 100,
 ) -> pl.Expr:
-    """Affiliation recall of Huet et al. (2022): how near events are to their predictions.
+    """Affiliation recall of Huet et al. (2022): closeness of events to their predictions.
 
-    Null without an anomalous row, 0 where nothing was predicted.
+    Null without an anomalous row, 0 without predictions.
 
     Parameters
     ----------
@@ -483,10 +483,10 @@ def affiliation_recall(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged where, among
-        `thresholds` evenly spaced ones, ``affiliation_f1`` is best: an oracle.
+        Rows with a score above it are predicted. Without it, scores are evaluated at the one of
+        `thresholds` evenly spaced ones with the best ``affiliation_f1``: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -508,7 +508,7 @@ def affiliation_f1(
 ) -> pl.Expr:
     """Harmonic mean of affiliation precision and recall (Huet et al., 2022).
 
-    Null without an anomalous row, 0 where nothing was predicted.
+    Null without an anomalous row, 0 without predictions.
 
     Parameters
     ----------
@@ -517,10 +517,10 @@ def affiliation_f1(
     label
         Which rows are anomalous.
     threshold
-        Rows that score above it are predicted. Without it, scores are judged at the best of
+        Rows with a score above it are predicted. Without it, scores are evaluated at the best of
         `thresholds` evenly spaced ones: an oracle.
     thresholds
-        How many thresholds the oracle tries, from the smallest to the largest score.
+        Number of thresholds of the oracle, from the smallest to the largest score.
 
     Examples
     --------
@@ -547,7 +547,7 @@ def vus_roc(
     label
         Which rows are anomalous.
     buffer
-        Soft labels surround every event; the area is averaged over buffers of 0 to so many rows.
+        Soft labels surround every event; the area is averaged over buffers of 0 to `buffer` rows.
     thresholds
         Thresholds of each curve, as evenly spaced ranks of the scores.
 
@@ -576,7 +576,7 @@ def vus_pr(
     label
         Which rows are anomalous.
     buffer
-        Soft labels surround every event; the area is averaged over buffers of 0 to so many rows.
+        Soft labels surround every event; the area is averaged over buffers of 0 to `buffer` rows.
     thresholds
         Thresholds of each curve, as evenly spaced ranks of the scores.
 
@@ -599,15 +599,15 @@ def vus_pr(
 
 
 def arp(embedding: IntoColumn, real: IntoColumn, generated: IntoColumn) -> pl.Expr:
-    """How near generated anomalies are to real ones: anomaly representation proximity of GenIAS.
+    """Anomaly representation proximity of GenIAS: closeness of generated to real anomalies.
 
     1 / (1 + mean Euclidean distance from each real anomaly to the nearest generated one), in
-    (0, 1]; null where a set is empty.
+    (0, 1]; null if a set is empty.
 
     Parameters
     ----------
     embedding
-        An Array of numbers per row, as ``embed`` gives it.
+        An Array of numbers per row, as returned by ``embed``.
     real
         Which rows are real anomalies.
     generated
@@ -630,22 +630,22 @@ def arp(embedding: IntoColumn, real: IntoColumn, generated: IntoColumn) -> pl.Ex
 def edi(
     embedding: IntoColumn, generated: IntoColumn, *, regions: int = 10, seed: int = 0
 ) -> pl.Expr:
-    """How widely generated anomalies spread: entropy-based diversity index of GenIAS.
+    """Entropy-based diversity index of GenIAS: spread of generated anomalies.
 
     Shannon entropy, in nats (0 to ln `regions`), of the distribution of the generated rows over the
-    regions that k-means finds among all rows. Values can be compared only between sets of the same
-    rows: stack all sets, and ask for one after the other. Null where none is generated.
+    regions that k-means finds among all rows. Values are only comparable between sets of the same
+    rows: stack all sets, and compute the index of each. Null if none is generated.
 
     Parameters
     ----------
     embedding
-        An Array of numbers per row, as ``embed`` gives it.
+        An Array of numbers per row, as returned by ``embed``.
     generated
-        Which rows are the set whose diversity is asked for.
+        Which rows belong to the set.
     regions
         Number of regions.
     seed
-        Of the first centres.
+        Seed of the initial centres.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Plugin for mypy that lets it see ``.genias``: ``plugins = ["polars_genias.mypy"]``.
+"""Mypy plugin for the namespace ``.genias``: ``plugins = ["polars_genias.mypy"]``.
 
-Polars learns of the namespace when the package is imported, which no type checker follows. The
-plugin declares it on the classes of Polars. For pyright see `polars_genias.stubs`.
+The import of the package registers the namespace at run time, which type checkers cannot follow.
+The plugin declares it on the classes of Polars. For pyright see `polars_genias.stubs`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class GeniasPlugin(Plugin):
-    """Declares the attribute, and gives it its type where it is used."""
+    """Declares the attribute and its type."""
 
     def get_customize_class_mro_hook(
         self, fullname: str
     ) -> Callable[[ClassDefContext], None] | None:
-        """Of the classes of Polars that have the namespace."""
+        """Hook for the classes of Polars with the namespace."""
         return _declare if _namespace(fullname) else None
 
     def get_attribute_hook(self, fullname: str) -> Callable[[AttributeContext], Type] | None:
-        """Of the namespace on these classes."""
+        """Hook for the namespace on these classes."""
         owner, _, attribute = fullname.rpartition(".")
         namespace = _namespace(owner) if attribute == NAME else None
         if namespace is None:
@@ -48,7 +48,7 @@ def _declare(context: ClassDefContext) -> None:
 
 
 def _type(context: AttributeContext, namespace: str) -> Type:
-    """The class of the namespace; whatever was declared where nothing imports the package."""
+    """The class of the namespace; the declared type if no module imports the package."""
     try:
         return context.api.named_generic_type(namespace, [])
     except (AssertionError, KeyError):
@@ -56,5 +56,5 @@ def _type(context: AttributeContext, namespace: str) -> Type:
 
 
 def plugin(version: str) -> type[Plugin]:  # noqa: ARG001 (mypy calls it so)
-    """Where mypy enters."""
+    """Entry point for mypy."""
     return GeniasPlugin

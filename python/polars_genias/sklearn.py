@@ -1,7 +1,7 @@
-"""A detector in the manner of scikit-learn: the extra ``sklearn``.
+"""A detector with the interface of scikit-learn: the extra ``sklearn``.
 
-The rows of ``X`` are those of one time series, in time order and evenly spaced. So a row's score
-depends on its neighbours, unlike that of scikit-learn's own detectors.
+The rows of ``X`` form one time series, in time order and evenly spaced. Unlike in scikit-learn's
+own detectors, the score of a row depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class GeniasDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     detector
         As in `polars_genias.score`; the default needs no training of nets.
     window
-        Rows of a window, W. By default that of the package, or a quarter of the rows of `fit`, at
-        least 8, where these are fewer than four windows.
+        Rows of a window, W. By default that of the package, or, if `fit` gets fewer than four
+        windows, a quarter of its rows, at least 8.
     contamination
         Share of the training rows that `predict` flags, in (0, 0.5].
     random_state
         Seed, an integer.
     options
-        More options of `polars_genias.fit`, by name.
+        Other options of `polars_genias.fit` by name.
 
     Attributes
     ----------
     model_
         The model, as bytes.
     offset_
-        What `decision_function` takes off the scores.
+        Offset that `decision_function` subtracts from the scores.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -85,7 +85,7 @@ class GeniasDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X
-            Rows in time order, of shape ``(T, D)``; NaN where a value is missing.
+            Rows in time order, of shape ``(T, D)``; NaN for missing values.
         y
             Not used.
 
@@ -121,7 +121,7 @@ class GeniasDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray
-            The negative of `polars_genias.score`, of shape ``(T,)``; NaN where that is null.
+            The negative of `polars_genias.score`, of shape ``(T,)``; NaN for null.
         """
         check_is_fitted(self)
         rows = _checked(self, X, reset=False)
@@ -130,12 +130,12 @@ class GeniasDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
-        """Shift the scores so that those below 0 are anomalies; of shape ``(T,)``."""
+        """Shift the scores so that negative ones are anomalies; of shape ``(T,)``."""
         shifted: NDArray[np.float64] = self.score_samples(X) - self.offset_
         return shifted
 
     def predict(self, X: Any) -> NDArray[np.int64]:  # noqa: N803
-        """Flag every row: -1 for an anomaly, 1 for the others and those without a score."""
+        """Flag every row: -1 for an anomaly, 1 for other rows and rows without a score."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _window(self, rows: int) -> int:
@@ -144,7 +144,7 @@ class GeniasDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return max(_LEAST, min(_DEFAULT_WINDOW, rows // 4))
 
     def __sklearn_tags__(self) -> Any:
-        """Say that missing values are taken."""
+        """Declare that missing values are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
@@ -161,7 +161,7 @@ _DEFAULT_WINDOW = _default_window()
 
 
 def _checked(detector: GeniasDetector, data: Any, *, reset: bool) -> pl.DataFrame:
-    """The rows as a frame, whose columns are numbered."""
+    """The rows as a frame with numbered columns."""
     array = validate_data(
         detector,
         data,

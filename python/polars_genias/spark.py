@@ -1,19 +1,19 @@
-"""The frame verbs on PySpark DataFrames: every series goes to a worker, which runs Polars on it.
+"""The frame verbs on PySpark DataFrames: a worker runs Polars on every series.
 
-``pip install polars-genias[spark]``, on the driver and on the workers. Same data, options and seed
-give the values, and the bytes of models, that the verbs of a Polars frame give.
+Install ``polars-genias[spark]`` on the driver and on the workers. The same data, options and seed
+give the same values, and the same bytes of models, as the verbs on a Polars frame.
 
-Rows have no order in Spark, so `order_by` is required, must not have the same value twice within a
-series, and the rows of a result come in no order either. Planning reads no rows: options, columns
-and types are checked when a verb is called, values when Spark runs it. Input columns keep their
-Spark types. Of the new ones, ``Array`` and ``List`` are ``ArrayType``, and unsigned integers, which
-Spark does not have, are the next larger signed type: ``anomaly_id`` is ``LongType``.
+Rows are unordered in Spark, so `order_by` is required and must be unique within a series, and the
+rows of a result are unordered, too. Planning reads no rows: options, columns and types are checked
+when a verb is called, values when Spark runs it. Input columns keep their Spark types. In new
+columns, ``Array`` and ``List`` become ``ArrayType``, and unsigned integers become the next larger
+signed type: ``anomaly_id`` is ``LongType``.
 
 Workers use one thread unless ``POLARS_MAX_THREADS`` is set for them (``spark.executorEnv.*``).
 
 Examples
 --------
-A table of models. Write it before it is used more than once: Spark fits again for every action.
+A table of models. Write it if it is used more than once: Spark fits again for every action.
 
 >>> import polars_genias.spark as gs
 >>> waves = spark.range(128).selectExpr("id % 2 host", "id t", "sin(id / 3) cpu")
@@ -33,6 +33,13 @@ DataFrame[host: bigint, t: bigint, cpu: double, anomaly_score: float]
 0
 >>> gs.alarms(waves, models=models, **at).count()
 0
+>>> tried = gs.sensitivity(waves, models=models, kind="level-shift", strength=8, tries=2, **at)
+>>> tried.select("feature", "kind", "strength").first()
+Row(feature='cpu', kind='level-shift', strength=8.0)
+>>> gs.explain(waves, models=models, detector="amplitude", quantile=0.99, **at).columns[:5]
+['host', 'id', 'start', 'length', 'peak']
+>>> gs.expect(waves, window=16, **at).columns[3:]
+['cpu_expected', 'cpu_lower', 'cpu_upper']
 >>> gs.reconstruct(waves, models=models, **at).columns
 ['host', 't', 'cpu', 'cpu_expected']
 
@@ -68,7 +75,7 @@ from polars_genias import verbs
 from polars_genias._names import refuse_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, GroupedData
@@ -81,6 +88,8 @@ __all__ = [
     "alarms",
     "describe",
     "events",
+    "expect",
+    "explain",
     "fit",
     "generate",
     "inject",
@@ -88,6 +97,7 @@ __all__ = [
     "pairs",
     "reconstruct",
     "score",
+    "sensitivity",
 ]
 
 Options = ParamSpec("Options")
@@ -123,7 +133,7 @@ _TO_SPARK: dict[Any, tuple[spark_types.DataType, str]] = {
     pl.String: (spark_types.StringType(), "string"),
     pl.Binary: (spark_types.BinaryType(), "binary"),
 }
-"""Spark's type of a Polars one, and the Arrow type in which it crosses."""
+"""Spark type of a Polars type, and the Arrow type for the transfer."""
 
 _COLUMN = "c"
 _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
@@ -132,10 +142,10 @@ _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
 def _per(
     verb: Callable[Concatenate[pl.DataFrame, Options], pl.DataFrame],
 ) -> Callable[Concatenate[DataFrame, Options], DataFrame]:
-    """A verb of Spark's frames, of a verb of Polars' frames."""
+    """A verb on Spark DataFrames from a verb on Polars frames."""
 
     def of_spark(data: DataFrame, /, *args: Options.args, **given: Options.kwargs) -> DataFrame:
-        plan: Any = _per_series  # its arguments are those that all verbs have
+        plan: Any = _per_series  # its arguments are common to all verbs
         planned: DataFrame = plan(verb.__name__, data, *args, **given)
         return planned
 
@@ -146,7 +156,7 @@ def _per(
 
 
 def _signature(verb: Callable[..., Any]) -> inspect.Signature:
-    """The arguments of a verb of frames; `order_by` is required."""
+    """The signature of a frame verb with a required `order_by`."""
     signature = inspect.signature(verb)
     arguments = {name: of for name, of in signature.parameters.items() if name != "model"}
     arguments["order_by"] = arguments["order_by"].replace(default=inspect.Parameter.empty)
@@ -154,7 +164,7 @@ def _signature(verb: Callable[..., Any]) -> inspect.Signature:
 
 
 def _documentation(verb: Callable[..., Any]) -> str:
-    """What a verb does, what differs in Spark, and its options."""
+    """The docstring of a verb, with the differences in Spark and its options."""
     text = inspect.getdoc(verb) or ""
     about, _, rest = text.partition("Parameters\n----------\n")
     options = rest.partition("Other Parameters\n")[2].partition("Examples\n--------\n")[0]
@@ -169,21 +179,23 @@ Parameters
 data
     The rows.
 order_by
-    Columns that put the rows of a series in time order, never twice the same. Required.
+    Columns for the time order of a series, unique within it. Required.
 models
-    A DataFrame with the columns `by` and a binary one, or the bytes of one model. A model goes to
-    its series once, not to every row.
+    A DataFrame with the columns `by` and a binary column, or the bytes of one model. A model is
+    sent once per series, not once per row.
 **arguments
-    As in `polars_genias.{0}`.
+    As in `polars_genias.{0}`; `where` is the name of a column.
 
 Returns
 -------
 DataFrame
-    As from `polars_genias.{0}`, in no order; unsigned integers are longs.
+    As from `polars_genias.{0}`, unordered; unsigned integers become longs.
 """
 
 alarms = _per(verbs.alarms)
 events = _per(verbs.events)
+expect = _per(verbs.expect)
+explain = _per(verbs.explain)
 fit = _per(verbs.fit)
 generate = _per(verbs.generate)
 inject = _per(verbs.inject)
@@ -191,22 +203,23 @@ label = _per(verbs.label)
 pairs = _per(verbs.pairs)
 reconstruct = _per(verbs.reconstruct)
 score = _per(verbs.score)
+sensitivity = _per(verbs.sensitivity)
 
 
 def describe(models: DataFrame, name: str = "model") -> DataFrame:
-    """What is in a column of models.
+    """Describe a column of models.
 
     Parameters
     ----------
     models
-        A table of models, as `fit` gives it.
+        A table of models from `fit`.
     name
         The column of models.
 
     Returns
     -------
     DataFrame
-        The same table with a struct in place of each model: see `polars_genias.describe`.
+        The same table with a struct instead of each model: see `polars_genias.describe`.
 
     Examples
     --------
@@ -231,11 +244,11 @@ def describe(models: DataFrame, name: str = "model") -> DataFrame:
 
 
 def _shipped(work: _Describe | _Work) -> Callable[..., Any]:
-    """`work.run` as Spark takes it to workers.
+    """`work.run` as a function for Spark workers.
 
     Spark runs a task per core, and every task would start a thread per core. Polars reads the
-    number of threads when it is imported; so this function carries bytes and names nothing of this
-    module, which a worker would import to read it.
+    number of threads on import; so this function carries bytes and does not refer to this module,
+    which a worker would otherwise import first.
     """
     shipped = pickle.dumps(work)
 
@@ -260,7 +273,7 @@ def _for_batches(work: _Describe) -> Callable[[Iterator[pa.RecordBatch]], Iterat
 
 
 def _for_series(work: _Work) -> tuple[Callable[..., pa.Table], Callable[..., pa.Table]]:
-    """`work` of a series, and of a series and its models: Spark counts the arguments."""
+    """`work` on a series, and on a series and its models: Spark counts the arguments."""
     run = _shipped(work)
 
     def beside(rows: pa.Table, models: pa.Table) -> pa.Table:
@@ -274,13 +287,13 @@ def _for_series(work: _Work) -> tuple[Callable[..., pa.Table], Callable[..., pa.
 
 @dataclass(frozen=True)
 class _Describe:
-    """`describe` as workers run it."""
+    """`describe` for workers."""
 
     name: str
     crossing: _Crossing
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch of a table of models with what is in them. Runs on a worker."""
+        """Describes a batch of a table of models. Runs on a worker."""
         about = _polars(batch.select([self.name])).select(verbs.describe(self.name))
         at = batch.schema.get_field_index(self.name)
         column = self.crossing(about)[self.name].combine_chunks()
@@ -289,11 +302,11 @@ class _Describe:
 
 @dataclass(frozen=True)
 class _Crossing:
-    """The columns that a result adds, on their way from Polars to Spark."""
+    """Conversion of a result's new columns from Polars to Spark."""
 
     columns: dict[str, pl.DataType]
     large: bool
-    """Whether Spark expects strings and binary values with offsets of 64 bits."""
+    """Whether Spark expects strings and binary values with 64-bit offsets."""
 
     def __call__(self, frame: pl.DataFrame) -> pa.Table:
         import pyarrow as pa
@@ -305,7 +318,7 @@ class _Crossing:
 
 @dataclass(frozen=True)
 class _Work:
-    """One verb as workers run it: everything resolved, nothing of Spark in it."""
+    """One verb for workers: fully resolved, and independent of Spark."""
 
     verb: str
     options: dict[str, Any]
@@ -313,20 +326,26 @@ class _Work:
     by: list[str]
     order_by: list[str]
     label: str | None
+    where: str | None
     crossing: _Crossing
     keeps_rows: bool
     """Whether the result has the rows and the columns of the input."""
     columns: list[str]
-    """Names of the columns, which Spark has numbered."""
+    """Names of the columns, which are numbered in Spark."""
     model_columns: list[str]
 
     def run(self, table: pa.Table, models: pa.Table | None) -> pa.Table:
-        """The rows of one series through the verb. Runs on a worker."""
+        """Runs the verb on the rows of one series. Runs on a worker."""
         import pyarrow as pa
 
         table = _named(table, self.columns)
         models = None if models is None else _named(models, self.model_columns)
-        roles = [*self.by, *self.order_by, *filter(None, [self.label]), *self.features.values()]
+        roles = [
+            *self.by,
+            *self.order_by,
+            *filter(None, [self.label, self.where]),
+            *self.features.values(),
+        ]
         frame = _polars(table.select(list(dict.fromkeys(roles))))
         self._refuse_ties(frame)
         result: pl.DataFrame = getattr(verbs, self.verb)(
@@ -335,6 +354,7 @@ class _Work:
             by=self.by or None,
             order_by=self.order_by,
             label=self.label,
+            **({} if self.where is None else {"where": self.where}),
             **self.options if models is None else {**self.options, "models": _polars(models)},
         )
         new = self.crossing(result)
@@ -347,7 +367,7 @@ class _Work:
         return table
 
     def _refuse_ties(self, frame: pl.DataFrame) -> None:
-        """Rows of equal time come from Spark in any order: their results would differ by run."""
+        """Rejects rows of equal time: Spark returns them in any order, so results would vary."""
         keys = frame[self.by + self.order_by]
         twice = keys.is_duplicated()
         if twice.any():
@@ -368,20 +388,25 @@ def _per_series(
     features: Features | None = None,
     by: Keys | None = None,
     label: str | None = None,
+    where: str | None = None,
     **given: Any,
 ) -> DataFrame:
-    """Plans `verb`: checks everything that needs no rows, then one call per series."""
+    """Plans `verb`: all checks that need no rows, then one call per series."""
     if not order_by:
-        msg = f"parameter `order_by` = {order_by!r}: rows have no order in Spark, name its columns"
+        msg = f"parameter `order_by` = {order_by!r}: rows are unordered in Spark, name columns"
         raise ValueError(msg)
+    _refuse_what_needs_all(where, given)
     empty = pl.LazyFrame(schema=_schema(data))
-    at = frames.inputs(empty, features, by, order_by, label)
-    table, in_its_place = None, {}
+    at = frames.inputs(empty, features, by, order_by, label, where=where)
+    table: Any = None
+    in_its_place: dict[str, Any] = {}
     if isinstance(models, bytes):
         given["models"] = models
     elif models is not None:
         table, in_its_place = models, {"models": pl.LazyFrame(schema=_schema(models))}
     roles = {"features": at.features, "by": by, "order_by": order_by, "label": label}
+    if where is not None:
+        in_its_place["where"] = where
     planned: pl.LazyFrame = getattr(verbs, verb)(empty, **roles, **given, **in_its_place)
     keeps_rows = verb not in frames.TABLES
     kept = list(at.schema) if keeps_rows else at.by
@@ -395,6 +420,7 @@ def _per_series(
         by=at.by,
         order_by=at.order_by,
         label=label,
+        where=where,
         crossing=_Crossing(columns, _large(data)),
         keeps_rows=keeps_rows,
         columns=data.columns,
@@ -407,11 +433,22 @@ def _per_series(
     return rows.cogroup(_grouped(table, at.by)).applyInArrow(beside, schema)
 
 
-def _grouped(data: DataFrame, by: list[str]) -> GroupedData:
-    """Rows by their keys, the columns numbered.
+def _refuse_what_needs_all(where: Any, options: Mapping[str, Any]) -> None:
+    """Raises ValueError for an expression, and for a number over all series: workers see one."""
+    if where is not None and not isinstance(where, str):
+        msg = "parameter `where`: the name of a Boolean column in Spark, and no expression"
+        raise ValueError(msg)
+    if options.get("total") is not None:
+        total = options["total"]
+        msg = f"parameter `total` = {total!r}: Spark sees one series at a time: use `count`"
+        raise ValueError(msg)
 
-    Spark reads dots and backticks in names, and takes ``a`` and ``A`` for one; it passes numbers on
-    as they are.
+
+def _grouped(data: DataFrame, by: list[str]) -> GroupedData:
+    """Rows grouped by their keys, with numbered columns.
+
+    Spark interprets dots and backticks in names, and treats ``a`` and ``A`` as equal; numbers are
+    safe.
     """
     numbers = [f"{_COLUMN}{number}" for number in range(len(data.columns))]
     keys = [numbers[data.columns.index(name)] for name in by]
@@ -419,7 +456,7 @@ def _grouped(data: DataFrame, by: list[str]) -> GroupedData:
 
 
 def _named(table: pa.Table, columns: list[str]) -> pa.Table:
-    """The table with its columns under their names again, in their order."""
+    """The table with its column names and order restored."""
     numbers = [f"{_COLUMN}{number}" for number in range(len(columns))]
     return table.select(numbers).rename_columns(columns)
 
@@ -427,14 +464,14 @@ def _named(table: pa.Table, columns: list[str]) -> pa.Table:
 def _polars(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     frame = frame.to_frame() if isinstance(frame, pl.Series) else frame
-    frame.columns = table.schema.names  # a column without a name has got one
+    frame.columns = table.schema.names  # an unnamed column has got a name
     return frame
 
 
 def _schema(data: DataFrame) -> dict[str, pl.DataType]:
-    """A schema as Polars has it; ``Object`` for what can be in no role."""
+    """A Polars schema; ``Object`` for types without a role."""
     if not hasattr(data, "groupBy"):
-        msg = f"a DataFrame of Spark is needed (or, as `models`, bytes), not {type(data).__name__}"
+        msg = f"a Spark DataFrame is needed (or, for `models`, bytes), not {type(data).__name__}"
         raise TypeError(msg)
     refuse_twice("data", data.columns)
     return {field.name: _from_spark(field.dataType) for field in data.schema.fields}
@@ -451,7 +488,7 @@ def _field(name: str, dtype: Any) -> spark_types.StructField:
 
 
 def _spark(dtype: Any) -> spark_types.DataType:
-    """Spark's type for a column of a verb."""
+    """The Spark type of a column of a verb."""
     if isinstance(dtype, (pl.Array, pl.List)):
         return spark_types.ArrayType(_spark(dtype.inner))
     if isinstance(dtype, pl.Struct):
@@ -460,7 +497,7 @@ def _spark(dtype: Any) -> spark_types.DataType:
 
 
 def _arrow_type(dtype: Any, large: bool) -> pa.DataType:
-    """The Arrow type in which Spark takes a column of a verb."""
+    """The Arrow type for the transfer of a column of a verb to Spark."""
     import pyarrow as pa
 
     if isinstance(dtype, (pl.Array, pl.List)):

@@ -1,10 +1,9 @@
-"""Stubs that let pyright see ``.genias``: ``python -m polars_genias.stubs``.
+"""Stubs of the namespace ``.genias`` for pyright: ``python -m polars_genias.stubs``.
 
-Polars learns of the namespace when the package is imported, which no type checker follows, and
-pyright has no plugins. So this writes the three modules of the installed Polars that hold its
-classes, with the namespace declared, as stubs into ``typings/``, where pyright and Pylance look
-first. Nothing else of Polars changes; run it again after an update of Polars. For mypy see
-`polars_genias.mypy`.
+The import of the package registers the namespace at run time, which type checkers cannot follow,
+and pyright has no plugins. This module writes stubs of three modules of the installed Polars, with
+the namespace declared, to ``typings/``, where pyright and Pylance look first. Run it again after an
+update of Polars. For mypy see `polars_genias.mypy`.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ NAME = "genias"
 """The namespace."""
 
 PACKAGE = "polars_genias"
-"""Where the classes of the namespace are found."""
+"""Module of the namespace classes."""
 
 NAMESPACES = {
     ("polars.dataframe.frame", "DataFrame"): "GeniasDataFrame",
     ("polars.expr.expr", "Expr"): "GeniasExpr",
     ("polars.lazyframe.frame", "LazyFrame"): "GeniasLazyFrame",
 }
-"""Module and name of each class of Polars that has the namespace, and the class of the latter."""
+"""Module and name of each Polars class with the namespace, and the namespace class."""
 
 _QUIET = "# type: ignore  # written by polars_genias.stubs from the installed Polars\n"
 
@@ -75,7 +74,7 @@ def _source(module: str) -> str:
 
 
 def _declared(source: str, owner: str, namespace: str) -> str:
-    """The module with the namespace as the first attribute of the class `owner`."""
+    """The module, with the namespace as the first attribute of the class `owner`."""
     found = [
         node
         for node in ast.parse(source).body
@@ -95,10 +94,10 @@ def _declared(source: str, owner: str, namespace: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the stubs and say where."""
+    """Write the stubs and print their paths."""
     parser = argparse.ArgumentParser(
         prog="python -m polars_genias.stubs",
-        description="Write stubs of the installed Polars that let pyright see `.genias`.",
+        description="Write stubs of the installed Polars with the namespace `.genias` for pyright.",
     )
     parser.add_argument("folder", nargs="?", default="typings", help="stubPath of pyright")
     for path in write(parser.parse_args(arguments).folder):

@@ -1,10 +1,10 @@
-//! Scores in time order -> p-values and runs of rows that are no longer normal, against a reference that
-//! is kept current.
+//! Scores in time order -> p-values and runs of rows that are no longer normal, against a reference
+//! that is kept up to date.
 //!
-//! A run starts above a high line and goes on above a low one. Rows outside of runs become part of the
-//! reference, which forgets its oldest ones. A run that lasts for a stated number of rows ends: its scores
-//! are the reference from then on. Where scores then stay as low as before it for as long, the reference
-//! from before the run is back.
+//! A run starts above a high threshold and continues above a low one. Rows outside of runs join the
+//! reference, which drops its oldest scores. A run that lasts for `settle` rows ends: from then on,
+//! its scores are the reference. If scores then stay as low as before the run for `settle` rows,
+//! the reference from before the run is restored.
 
 use std::ops::Range;
 
@@ -13,33 +13,34 @@ use serde::{Deserialize, Serialize};
 use super::rule::FollowRule;
 use super::tail::Tail;
 
-/// Rows between two looks at the reference.
+/// Rows between two updates of the reference.
 const EVERY: usize = 32;
-/// Most scores that a reference keeps.
+/// Maximum number of scores in a reference.
 pub(crate) const MEMORY: usize = 8192;
 
-/// The state after following the scores of a series: the scores of normal rows, and the position.
+/// State after following the scores of a series: the scores of normal rows, and the position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
-    /// Scores of normal rows, oldest first, as the lines were drawn from.
+    /// Scores of normal rows that the thresholds are computed from, oldest first.
     scores: Vec<f32>,
-    /// Those since.
+    /// Scores of normal rows since then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<f32>,
-    /// Rows since the lines were drawn.
+    /// Rows since the thresholds were computed.
     #[serde(default, skip_serializing_if = "is_zero")]
     since: usize,
-    /// Scores of the run that goes on.
+    /// Scores of the current run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     run: Vec<f32>,
-    /// Rows below the low line at its end.
+    /// Rows below the low threshold at the end of the run.
     #[serde(default, skip_serializing_if = "is_zero")]
     quiet: usize,
-    /// Rows in which no run starts.
+    /// Remaining rows in which no run starts.
     #[serde(default, skip_serializing_if = "is_zero")]
     cooling: usize,
-    /// The reference before the last change that stayed, and rows in a row as low as it.
+    /// The reference before the last lasting change, and the number of consecutive rows as low as
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<f32>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -49,21 +50,21 @@ pub struct Reference {
     until: Option<i64>,
 }
 
-/// What is found in a stretch of scores.
+/// Result of following a stretch of scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Followed {
-    /// Probability of a score as high in a normal row.
+    /// Probability of a score at least as high in a normal row.
     pub p: Vec<Option<f64>>,
     pub runs: Vec<AlarmRun>,
     /// Number of rows in front that had been followed before.
     pub seen: usize,
 }
 
-/// Rows that belong together.
+/// Rows of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AlarmRun {
     pub rows: Range<usize>,
-    /// Whether it has not ended.
+    /// Whether it continues after the last row.
     pub open: bool,
 }
 
@@ -80,13 +81,14 @@ impl Reference {
         Self { scores, ..Self::default() }
     }
 
-    /// p-values and lines of the reference as it is.
+    /// p-values and thresholds of the current reference.
     pub(crate) fn tail(&self) -> Tail {
         Tail::fit(&self.scores)
     }
 
-    /// Rows from where scores pass their high quantile (a share `p` is above it) to where they fall below a
-    /// low one (`factor` times that share), per row above the high one; at least 1.
+    /// Mean number of rows in a run per row above its high threshold, at least 1. A run starts
+    /// above the score that a share `p` exceeds, and ends below the one that a share `factor * p`
+    /// exceeds.
     pub(crate) fn rows_per_high_row(&self, p: f64, factor: f64) -> f64 {
         let tail = self.tail();
         let (high, low) = (tail.quantile(1.0 - p), tail.quantile(1.0 - factor * p));
@@ -99,7 +101,7 @@ impl Reference {
         rows as f64 / above.max(1) as f64 + f64::from(u8::from(above == 0))
     }
 
-    /// Whether following scores can have led to this.
+    /// Whether following scores can have produced this state.
     pub(crate) fn is_sound(&self) -> bool {
         let all = [&self.scores, &self.recent, &self.run, &self.before];
         all.iter().all(|part| part.iter().all(|score| score.is_finite()))
@@ -109,8 +111,8 @@ impl Reference {
             && self.since <= EVERY
     }
 
-    /// Follows the scores of a series in time order. In parts, each from where the last one ended, this
-    /// gives what it gives in one.
+    /// Follows the scores of a series in time order. Following them in parts, each from the state
+    /// after the last one, gives the same result.
     pub(crate) fn follow(&mut self, scores: &[Option<f32>], rule: &FollowRule) -> Followed {
         let mut follower = Follower::new(self, rule);
         let mut row = |(t, score): (usize, &Option<f32>)| {
@@ -141,7 +143,7 @@ impl Reference {
         Followed { p, runs: new.runs.into_iter().map(moved).collect(), seen }
     }
 
-    /// p-values by the reference as it is; none without one.
+    /// p-values by the current reference; `None` without one.
     pub(crate) fn p_values(&self, scores: &[Option<f32>]) -> Vec<Option<f64>> {
         let tail = (!self.scores.is_empty()).then(|| self.tail());
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
@@ -226,7 +228,7 @@ impl<'a> Follower<'a> {
         self.replace(run);
     }
 
-    /// Replaces the scores of the reference; the lines are drawn again after this row.
+    /// Replaces the scores of the reference; thresholds are recomputed after this row.
     fn replace(&mut self, scores: Vec<f32>) {
         self.reference.scores = scores;
         self.reference.recent.clear();
@@ -362,7 +364,7 @@ mod tests {
         assert_eq!(found.runs[0].rows, 1000..1100);
         let later: usize = runs(&found)[1..].iter().map(Range::len).sum();
         assert!(later < 30, "{:?}", found.runs);
-        // An incident as long as that is not the new normal for ever.
+        // A later incident as long as that is still found.
         scores[1100..].iter_mut().for_each(|score| *score -= 20.0);
         scores[3900..3905].fill(20.0);
         let found = Reference::new(&normal(0, 3000)).follow(&some(scores), &RULE);
@@ -435,7 +437,7 @@ mod tests {
     }
 
     proptest! {
-        /// Day by day is one pass.
+        /// Following day by day equals one pass.
         #[test]
         fn parts_give_what_the_whole_gives(
             seed in 0u64..1000,
@@ -466,7 +468,7 @@ mod tests {
             }
             prop_assert_eq!(&p, &expected.p);
             prop_assert_eq!(parts, whole);
-            // Rows that a run bridges across a cut are known afterwards only.
+            // Rows that a run bridges across a cut are only known afterwards.
             let all: Vec<usize> = runs(&expected).into_iter().flatten().collect();
             prop_assert!(rows.iter().all(|t| all.contains(t)));
             let low = |t: &&usize| scores[**t].is_some_and(|score| score > 12.0);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Severity of p: 1 at this many powers of ten below 1, and beyond.
+/// -log10 of the p-value at which severity reaches 1.
 const MOST: f64 = 12.0;
 
 /// Rows of a series that are no longer normal.
@@ -10,30 +10,30 @@ const MOST: f64 = 12.0;
 pub struct Alarm {
     /// Its rows, in time order.
     pub rows: Range<usize>,
-    /// The row that is oddest.
+    /// The row with the largest deviation, or, for detectors without expected values, the highest score.
     pub peak: usize,
-    /// Least probability of a score as high in a normal row, over its rows.
+    /// Lowest p-value of its rows: the probability of a score as high in a normal row.
     pub p: f64,
-    /// Features with their share in it, the largest first; none where the detector cannot say.
+    /// Features with their share in it, in descending order; empty if the detector cannot tell.
     pub features: Vec<(usize, f64)>,
-    /// Which way the first of them went.
+    /// Direction of the first of these features.
     pub direction: Option<Direction>,
-    /// What each feature should have been at the peak, in its own unit.
+    /// Expected value of each feature at the peak, in its own unit.
     pub expected: Option<Vec<f64>>,
-    /// Largest movement of a feature from what was expected, in its own unit.
+    /// Largest deviation of a feature from its expected value, in its own unit.
     pub change: Option<f64>,
-    /// Whether it goes on after the last row.
+    /// Whether it continues after the last row.
     pub open: bool,
 }
 
-/// Which way a feature went.
+/// Direction in which a feature deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Above what was expected.
+    /// Above the expected value.
     Up,
-    /// Below it.
+    /// Below the expected value.
     Down,
-    /// Both, as a change of shape or of variance.
+    /// Both, as in a change of shape or variance.
     Both,
 }
 
@@ -49,8 +49,8 @@ impl Direction {
 }
 
 impl Alarm {
-    /// How improbable it is, from 0 to 1: -log10(p) / 12. 0.25 is a row in a thousand, 0.5 one in a
-    /// million, 1 one in 10^12 or fewer.
+    /// Severity from 0 to 1: -log10(p) / 12. 0.25 is one row in a thousand, 0.5 one in a million, 1
+    /// one in 10^12 or fewer.
     pub fn severity(&self) -> f64 {
         (-self.p.max(f64::MIN_POSITIVE).log10() / MOST).clamp(0.0, 1.0)
     }

@@ -1,7 +1,8 @@
-//! Alarms: scores in time order -> p-values -> rows that belong together.
+//! Alarms: scores in time order -> p-values -> runs of anomalous rows.
 //!
-//! What a row is compared with are scores of normal rows (`follow`), whose tail says how probable a
-//! score as high is (`tail`); the false alarms that a user accepts draw the lines (`promise`).
+//! Scores are compared with those of normal rows (`follow`). The tail of these gives the
+//! probability of a score as high (`tail`), and the accepted rate of false alarms sets the
+//! thresholds (`promise`).
 
 mod follow;
 mod found;

@@ -1,25 +1,26 @@
-//! The false alarms that a user accepts -> lines, and how they follow the scores.
+//! The accepted rate of false alarms -> thresholds, and how they follow the scores.
 
 use super::follow::{MEMORY, Reference};
 use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
 
-/// p of the low line, in units of that of the high one, and its most.
+/// p of the low threshold in units of the high one's, and its maximum.
 const LOWER: f64 = 5.0;
 const MOST: f64 = 0.3;
-/// Most scores of a reference that follows fast.
+/// Maximum number of scores in a reference that follows fast.
 const FAST: usize = 2048;
-/// p of a high line that enough scores of normal rows pass to see how long they stay above a low one.
+/// p of the high threshold at which the length of runs is measured: enough scores of normal rows
+/// exceed it.
 const TRIED: f64 = 0.02;
-/// Windows per default `join`.
+/// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
 impl FollowRule {
-    /// Of windows of `window` rows.
+    /// The rule for windows of `window` rows.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `alarms_per_day` where it is not known how many rows a day has.
+    /// [`Error::Parameter`] for `alarms_per_day` if the number of rows per day is unknown.
     pub(crate) fn new(
         config: &AlarmConfig,
         reference: &Reference,
@@ -38,7 +39,7 @@ impl FollowRule {
     }
 }
 
-/// p of the high line: of the rows of an alarm, only some are above it.
+/// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate.
 fn start(config: &AlarmConfig, reference: &Reference, rows_per_day: Option<f64>) -> Result<f64> {
     let Some(count) = config.alarms_per_day else {
         return Ok(config.rate() / reference.rows_per_high_row(TRIED, LOWER));

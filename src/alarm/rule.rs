@@ -3,15 +3,15 @@
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FollowRule {
-    /// p at which a run starts.
+    /// p of the high threshold: a run starts below it.
     pub start: f64,
-    /// p up to which it goes on.
+    /// p of the low threshold: a run continues below it.
     pub go_on: f64,
-    /// Most scores of the reference; `None`: it stays as it is.
+    /// Maximum number of scores in the reference; `None` if it does not change.
     pub memory: Option<usize>,
-    /// Rows after which a run is the new normal.
+    /// Rows after which a run becomes the new normal.
     pub settle: usize,
-    /// Rows below the low line that a run goes on for.
+    /// Rows below the low threshold that are bridged inside a run.
     pub join: usize,
     /// Rows after a run in which none starts.
     pub cooldown: usize,

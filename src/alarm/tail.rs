@@ -1,41 +1,46 @@
 //! Scores of normal rows -> probability of a score at least as high.
 //!
-//! Scores of neighbouring rows are alike, so n rows are fewer than n independent ones. The extremal
-//! index theta (Ferro & Segers, JRSS B 2003) is one over the mean number of rows of an excursion: n rows
-//! count as theta n. Up to a high quantile u the p-value is conformal with that number,
-//! p(s) = (1 + theta n F(s)) / (1 + theta n), F the share of scores of at least s. Beyond u it is
-//! p(u) (1 + xi (s - u) / sigma)^(-1/xi), a generalised Pareto tail by probability-weighted moments
-//! (Hosking & Wallis, Technometrics 1987). xi is drawn towards 0 and raised by 1/k, k = theta times the
-//! number of scores above u: that turns an exponential tail into its predictive distribution, given a
-//! scale that is estimated from k excursions.
+//! Scores of neighbouring rows are correlated, so n rows count as fewer independent ones. The
+//! extremal index theta (Ferro & Segers, JRSS B 2003) is the inverse of the mean number of rows per
+//! excursion: n rows count as theta n. Up to a high quantile u the p-value is conformal with that
+//! number, p(s) = (1 + theta n F(s)) / (1 + theta n), with F the share of scores >= s. Beyond u it
+//! is p(u) (1 + xi (s - u) / sigma)^(-1/xi), a generalised Pareto tail fitted by
+//! probability-weighted moments (Hosking & Wallis, Technometrics 1987). xi is shrunk towards 0 and
+//! raised by 1/k: this turns an exponential tail into its predictive distribution, given a scale
+//! estimated from k excursions. k is theta times the number of scores above u, plus k0 excursions
+//! with the mean excess that an exponential distribution with the same median and u has,
+//! (u - median) / ln 5: most of a tail follows from the body of the scores.
 
 /// Share of the scores beyond u.
 const TAIL: f64 = 0.1;
-/// xi counts as if this many excursions with an exponential tail had been seen besides.
+/// Weight of the shrinkage: xi counts as if this many excursions with an exponential tail had also
+/// been observed.
 const PRIOR: f64 = 30.0;
+/// k0: the mean excess counts as if this many excursions with the prior mean had also been observed.
+const PRIOR_EXCESSES: f64 = 10.0;
 /// Bounds of xi.
 const LIGHTEST: f64 = -0.3;
 const HEAVIEST: f64 = 0.3;
-/// Least scale of the tail.
+/// Minimum scale of the tail.
 const LEAST_SCALE: f64 = 1e-9;
 
-/// p-values of scores, by scores of normal rows.
+/// p-values of scores against scores of normal rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tail {
     sorted: Vec<f32>,
-    /// Number of independent scores.
+    /// Effective number of independent scores.
     effective: f64,
-    /// Where the Pareto tail begins, and p there.
+    /// Start of the Pareto tail, and p there.
     start: f64,
     p_start: f64,
     scale: f64,
     shape: f64,
-    /// Mean number of scores beyond u that belong to one excursion.
+    /// Mean number of scores beyond u per excursion.
     cluster: f64,
 }
 
 impl Tail {
-    /// From the scores of normal rows in time order. Without any, every p is 1.
+    /// Fits scores of normal rows in time order. Without any, every p is 1.
     pub(crate) fn fit(scores: &[f32]) -> Self {
         let mut sorted = scores.to_vec();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -57,7 +62,9 @@ impl Tail {
         let index = extremal_index(&beyond);
         let effective = (index * n as f64).max(1.0);
         let excesses = sorted[n - beyond.len()..].iter().map(|s| f64::from(s - start)).collect();
-        let (scale, shape) = pareto(excesses, (index * beyond.len() as f64).max(1.0));
+        let median = sorted.get(n / 2).copied().unwrap_or(start);
+        let prior = f64::from(start - median) / (0.5 / TAIL).ln();
+        let (scale, shape) = pareto(excesses, (index * beyond.len() as f64).max(1.0), prior);
         let share = beyond.len() as f64 / n.max(1) as f64;
         let p_start = (1.0 + effective * share) / (1.0 + effective);
         Self {
@@ -85,7 +92,7 @@ impl Tail {
         (1.0 + self.effective * share) / (1.0 + self.effective)
     }
 
-    /// The score that a normal row passes with probability `p`: where [`Tail::p`] falls below it.
+    /// The score that a normal row exceeds with probability `p`: the inverse of [`Tail::p`].
     pub(crate) fn line(&self, p: f64) -> f64 {
         if p < self.p_start {
             return self.start + self.scale * excess(p / self.p_start, self.shape);
@@ -96,13 +103,13 @@ impl Tail {
         self.sorted.get(at).map_or(self.start, |s| f64::from(*s))
     }
 
-    /// Quantile of the scores, the nearest below; 0 of none.
+    /// Quantile of the scores, the nearest below; 0 if there are none.
     pub(crate) fn quantile(&self, q: f64) -> f64 {
         let at = (q * self.sorted.len().saturating_sub(1) as f64) as usize;
         self.sorted.get(at).map_or(0.0, |s| f64::from(*s))
     }
 
-    /// Mean number of rows of an excursion beyond the line.
+    /// Mean number of rows per excursion beyond the threshold.
     pub(crate) fn cluster(&self) -> f64 {
         self.cluster
     }
@@ -143,26 +150,34 @@ fn excess(p: f64, shape: f64) -> f64 {
     if shape.abs() < 1e-9 { -p.ln() } else { (p.powf(-shape) - 1.0) / shape }
 }
 
-/// Scale and shape of a generalised Pareto tail of ascending excesses, which are worth `excursions`
-/// independent ones.
-fn pareto(excesses: Vec<f64>, excursions: f64) -> (f64, f64) {
+/// Scale and shape of a generalised Pareto tail, from ascending excesses that count as `excursions`
+/// independent ones, and the prior mean of excesses.
+fn pareto(excesses: Vec<f64>, excursions: f64, prior: f64) -> (f64, f64) {
     let m = excesses.len() as f64;
     let first = excesses.iter().sum::<f64>() / m.max(1.0);
-    if excesses.len() < 2 || first <= LEAST_SCALE {
-        return (first.max(LEAST_SCALE), 1.0 / excursions);
-    }
-    // E[X (1 - F(X))], with the plotting positions (i - 0.35) / m for i = 1..=m.
-    let weighted = |(i, x): (usize, &f64)| x * (m - 0.65 - i as f64) / m;
-    let second = excesses.iter().enumerate().map(weighted).sum::<f64>() / m;
-    let ratio = first - 2.0 * second;
-    let own = if ratio > 1e-12 * first { 2.0 - first / ratio } else { HEAVIEST };
-    let drawn = excursions / (excursions + PRIOR) * own.clamp(-1.0, HEAVIEST);
-    let shape = drawn.max(LIGHTEST);
-    ((first * (1.0 - shape)).max(LEAST_SCALE), shape + 1.0 / excursions)
+    let known = if prior > LEAST_SCALE && prior.is_finite() { PRIOR_EXCESSES } else { 0.0 };
+    let all = excursions + known;
+    let mean = (excursions * first + known * prior) / all;
+    let shape = own_shape(&excesses, first) * excursions / (excursions + PRIOR);
+    let shape = shape.max(LIGHTEST);
+    ((mean * (1.0 - shape)).max(LEAST_SCALE), shape + 1.0 / all)
 }
 
-/// Of rows that pass a line (ascending): one over the mean number that belong together. Times between
-/// them are, beside those inside an excursion, exponential (Ferro & Segers, equation 4).
+/// The shape of ascending excesses alone, by their mean and E[X (1 - F(X))], with the plotting positions
+/// (i - 0.35) / m for i = 1..=m; 0 where they do not say.
+fn own_shape(excesses: &[f64], mean: f64) -> f64 {
+    let m = excesses.len() as f64;
+    if excesses.len() < 2 || mean <= LEAST_SCALE {
+        return 0.0;
+    }
+    let weighted = |(i, x): (usize, &f64)| x * (m - 0.65 - i as f64) / m;
+    let second = excesses.iter().enumerate().map(weighted).sum::<f64>() / m;
+    let ratio = mean - 2.0 * second;
+    if ratio > 1e-12 * mean { (2.0 - mean / ratio).clamp(-1.0, HEAVIEST) } else { HEAVIEST }
+}
+
+/// Extremal index of the rows that exceed a threshold (ascending): the inverse of the mean number
+/// of rows per excursion. Times between excursions are exponential (Ferro & Segers, equation 4).
 fn extremal_index(rows: &[usize]) -> f64 {
     let times: Vec<f64> = rows.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
     if times.is_empty() {
@@ -183,14 +198,14 @@ mod tests {
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    /// Exponential scores, each of which stays for `stay` rows.
+    /// Exponential scores, each repeated for `stay` rows.
     fn exponential(seed: u64, rows: usize, stay: usize) -> Vec<f32> {
         let mut rng = Rng::new(seed, Purpose::Detector, [1, 0]);
         let draws = (0..rows / stay).map(|_| -(1.0 - rng.uniform()).ln() as f32);
         draws.flat_map(|score| std::iter::repeat_n(score, stay)).collect()
     }
 
-    /// Mean over seeds of the probability with which an exponential score passes the line of `p`.
+    /// Mean over seeds of the probability that an exponential score exceeds the threshold of `p`.
     fn realised(p: f64, rows: usize, stay: usize) -> f64 {
         let passes = |seed| (-Tail::fit(&exponential(seed, rows, stay)).line(p)).exp();
         (0..200).map(passes).sum::<f64>() / 200.0
@@ -217,14 +232,14 @@ mod tests {
         }
     }
 
-    /// Less is known from fewer excursions: the line is higher.
+    /// Fewer excursions raise the threshold.
     #[test]
     fn a_short_series_has_a_wide_tail() {
         let mean = |rows| {
             let line = |seed| Tail::fit(&exponential(seed, rows, 20)).line(1e-4);
             (0..50).map(line).sum::<f64>() / 50.0
         };
-        assert!(mean(1000) > 1.3 * mean(8000), "{} {}", mean(1000), mean(8000));
+        assert!(mean(1000) > 1.02 * mean(8000), "{} {}", mean(1000), mean(8000));
     }
 
     #[test]

@@ -1,35 +1,35 @@
-//! How the ends of an anomaly meet the input, and how its size is set.
+//! Blending of the ends of an anomaly into the input, and scaling to a strength.
 //!
-//! The step from the last row before an anomaly into its first one, and out of its last one, is kept
-//! within the steps that the feature makes by itself: the ramp at either end is as long as its height
-//! asks for, and the outermost rows are bounded.
+//! The steps from the row before an anomaly into its first row, and out of its last row, stay
+//! within the steps that the feature makes in normal rows: each ramp is as long as its height
+//! requires, and the outermost values are bounded.
 
 use std::f32::consts::{FRAC_PI_2, PI};
 
 use crate::stats::rms;
 
-/// Rows over which the ends of an anomaly are blended into the input, at least.
+/// Minimum length of a ramp, in rows.
 const BLEND: usize = 3;
-/// Largest share of a segment that a ramp takes, as its inverse.
+/// A ramp takes at most one part in this many of a segment.
 const LONGEST_RAMP: usize = 3;
-/// Below this a deviation has no shape to scale.
+/// A deviation with a smaller RMS has no shape to scale.
 const FLAT: f32 = 1e-7;
-/// Shortest segment whose ends are bounded: a shorter one has nothing but ends.
+/// Shortest segment whose ends are bounded.
 const BOUNDED: usize = 3;
 
 /// One feature around a segment, in z-scores.
 pub(crate) struct Around<'a> {
     /// The input over the segment.
     pub input: &'a [f32],
-    /// The row before it; `None` where there is none that it follows in time.
+    /// The row before it; `None` if no row precedes it without a gap.
     pub before: Option<f32>,
-    /// The row behind it.
+    /// The row after it; `None` if no row follows it without a gap.
     pub after: Option<f32>,
-    /// Largest step that an end may make.
+    /// Largest step allowed at an end.
     pub step: f32,
 }
 
-/// Raised-cosine weights: 1 inside, rising over up to three rows at either end.
+/// Raised-cosine weights: 1 inside, ramps of up to three rows at both ends.
 pub(crate) fn blend_weights(length: usize) -> Vec<f32> {
     let edge = least_edge(length);
     ramps(length, edge, edge)
@@ -51,16 +51,16 @@ fn ramps(length: usize, start: usize, end: usize) -> Vec<f32> {
     (0..length).map(|t| f32::min(rise(t + 1, start), rise(length - t, end))).collect()
 }
 
-/// Rows of a ramp up to `height` whose steepest step is `step`, within what the segment has room
-/// for: a raised cosine over n rows rises by at most pi / 2 / n of its height in a row.
+/// Length of a ramp of `height` whose steepest step is `step`, limited by the length of the
+/// segment. A raised cosine over n rows rises by at most pi / 2 / n of its height per row.
 fn edge(length: usize, height: f32, step: f32) -> usize {
     let least = least_edge(length);
     let asked = (FRAC_PI_2 * height / step).ceil() as usize;
     asked.clamp(least, least.max(length / LONGEST_RAMP))
 }
 
-/// Weights of a segment whose change is about `height`; `creep` rows of slow onset, if any, take the
-/// place of the first ramp.
+/// Weights of a segment whose change is about `height`; a slow onset of `creep` rows, if any,
+/// replaces the first ramp.
 pub(crate) fn weights(length: usize, height: f32, step: f32, creep: usize) -> Vec<f32> {
     let edge = edge(length, height, step);
     let mut weights = ramps(length, if creep > 0 { 0 } else { edge }, edge);
@@ -68,14 +68,14 @@ pub(crate) fn weights(length: usize, height: f32, step: f32, creep: usize) -> Ve
     weights
 }
 
-/// Lets the first `creep` weights rise in a line.
+/// Lets the first `creep` weights rise linearly.
 pub(crate) fn slow_onset(weights: &mut [f32], creep: usize) {
     for (t, weight) in weights.iter_mut().take(creep).enumerate() {
         *weight *= (t + 1) as f32 / (creep + 1) as f32;
     }
 }
 
-/// Scales `delta` to the RMS `strength`; a flat one becomes a shift, up or down.
+/// Scales `delta` to the RMS `strength`; a flat `delta` becomes a shift, up or down.
 pub(crate) fn rescale(delta: &mut [f32], weights: &[f32], strength: f32, up: bool) {
     if rms(delta) < FLAT {
         let sign = if up { 1.0 } else { -1.0 };
@@ -86,8 +86,8 @@ pub(crate) fn rescale(delta: &mut [f32], weights: &[f32], strength: f32, up: boo
 }
 
 impl Around<'_> {
-    /// Bounds the first and the last value of a change, so that the steps at its ends are no larger
-    /// than the feature's own there, or than `step`.
+    /// Bounds the first and the last value of a change, so that the steps at its ends do not exceed
+    /// the input's own steps there, or `step`.
     pub(crate) fn bound(&self, delta: &mut [f32]) {
         let (Some(&first), Some(&last)) = (self.input.first(), self.input.last()) else { return };
         if delta.len() < BOUNDED {
@@ -101,14 +101,14 @@ impl Around<'_> {
         }
     }
 
-    /// A change of an end that its neighbour is `gap` away from.
+    /// Bounds the change of an end value whose neighbour is `gap` away.
     fn bounded(&self, delta: f32, gap: f32) -> f32 {
         let most = self.step.max(gap.abs());
-        // Not `clamp`: the gap between values beyond the floats is NaN, and bounds nothing.
+        // Not `clamp`: the gap of values beyond the range of floats is NaN and sets no bound.
         delta.max(gap - most).min(gap + most)
     }
 
-    /// Sets a weighted change to the RMS `strength`, its ends bounded.
+    /// Scales a weighted change to the RMS `strength`, with bounded ends.
     pub(crate) fn fit(&self, delta: &mut [f32], weights: &[f32], strength: f32, up: bool) {
         rescale(delta, weights, strength, up);
         self.bound(delta);
@@ -116,7 +116,7 @@ impl Around<'_> {
         if n < BOUNDED {
             return;
         }
-        // The rows inside make up for what the ends lack.
+        // The inner rows compensate for the bounded ends.
         let ends = delta[0].powi(2) + delta[n - 1].powi(2);
         let inside = &mut delta[1..n - 1];
         let asked = (n as f32 * strength.powi(2) - ends).max(0.0) / (n - 2) as f32;
@@ -156,7 +156,7 @@ mod tests {
         let gentle = weights(100, 2.0, 0.2, 0);
         assert!(2.0 * steepest(&gentle) < 0.2, "{gentle:?}");
         assert_eq!(weights(100, 0.1, 0.2, 0), blend_weights(100));
-        // No room: a third of the segment at either end, and a full row between.
+        // Limited room: a third of the segment at either end, and at least one row at full weight.
         let short = weights(12, 100.0, 0.01, 0);
         assert_eq!(short.iter().filter(|w| **w == 1.0).count(), 4);
     }

@@ -1,7 +1,7 @@
-//! What an anomaly adds to the values of a feature.
+//! The change that an anomaly makes to the values of a feature.
 
-/// The change that one anomaly makes to feature `feature` (position among the live ones), in
-/// z-scores, one value per row of its segment.
+/// Change of feature `feature` (position among the live ones) by one anomaly, in z-scores, one
+/// value per row of its segment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Change {
     pub feature: usize,

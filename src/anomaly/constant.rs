@@ -1,4 +1,4 @@
-//! Anomalies of features that are constant in training.
+//! Anomalies on features that are constant in training.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use super::source::{Source, Window};
 use crate::data::normalise::Z_LIMIT;
 use crate::runtime::rng::Rng;
 
-/// How often an anomaly also hits features that were constant in training, where it may.
+/// Probability that an anomaly also changes constant features, if that is allowed.
 pub(crate) const CONSTANT_RATE: f64 = 0.2;
-/// Most such features that one anomaly hits.
+/// Maximum number of constant features per anomaly.
 pub(crate) const CONSTANT_MOST: usize = 3;
 
-/// One to three of the constant features, in random order; none of none.
+/// One to three of the constant features in random order; empty if there are none.
 pub(crate) fn constants(constant: &[usize], rng: &mut Rng) -> Vec<usize> {
     if constant.is_empty() {
         return Vec::new();
@@ -23,7 +23,7 @@ pub(crate) fn constants(constant: &[usize], rng: &mut Rng) -> Vec<usize> {
     chosen
 }
 
-/// Height of a pulse on a constant: a flag flips, anything else moves by a tenth or by 1.
+/// Height of a pulse on a constant: a flag flips, other values change by a tenth or by 1.
 pub(crate) fn pulse(constant: f64, up: bool) -> f64 {
     const SAME: f64 = 1e-3;
     if (constant - 1.0).abs() < SAME {
@@ -36,7 +36,7 @@ pub(crate) fn pulse(constant: f64, up: bool) -> f64 {
     }
 }
 
-/// A pulse, or a step that stays, on one to three of the constant `features`, whose constants are
+/// A pulse, or a lasting step, on one to three of the constant `features`, whose constants are
 /// `mean`.
 pub(crate) struct ConstantSource<'a> {
     pub features: &'a [usize],

@@ -1,4 +1,4 @@
-//! Anomalies: what they are, where they go, how they are spliced in.
+//! Anomalies: their sources, their places, and how they are spliced into the input.
 
 pub(crate) mod blend;
 pub(crate) mod change;
@@ -13,6 +13,7 @@ pub(crate) mod possible;
 pub(crate) mod source;
 pub(crate) mod synthetic;
 
+pub use place::Ground;
 pub(crate) use placed::strength;
 pub use placed::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair};
 pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

@@ -1,4 +1,4 @@
-//! Anomalies of noise: the control that shows what a model is good for.
+//! Anomalies of plain noise: a control that shows the contribution of a model.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::change::Change;
 use super::source::{Source, Window};
 use crate::runtime::rng::Rng;
 
-/// White noise, a random walk or a shift on a few of the features `live`.
+/// White noise, a random walk or a shift on a few of the `live` features.
 pub(crate) struct NoiseSource<'a> {
     pub live: &'a [usize],
 }

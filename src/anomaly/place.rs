@@ -1,46 +1,128 @@
-//! Where anomalies go: non-overlapping segments of the clean rows.
+//! Placement of anomalies: non-overlapping segments of the clean rows.
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::runtime::rng::Rng;
 
-/// Draws segments whose lengths add up to `contamination` of `rows`, to within one anomaly, and
-/// places them in `runs` without overlap and with at least one row between two of them in a run.
-///
-/// Lengths are uniform in `length`. At least one segment is placed. Returned in time order.
-///
-/// # Errors
-/// [`Error::DoesNotFit`] with the number of segments that fit.
-pub(crate) fn place(
-    runs: &[Range<usize>],
-    rows: usize,
-    contamination: f64,
-    (low, high): (usize, usize),
-    rng: &mut Rng,
-) -> Result<Vec<Range<usize>>> {
-    let lengths = draw_lengths(contamination * rows as f64, || low + rng.below(high - low + 1));
-    let placed = place_lengths(runs, &lengths, rng).map_err(|fits| Error::DoesNotFit {
-        parameter: "contamination",
-        value: contamination,
-        asked: lengths.len(),
-        rows,
-        fits,
-    })?;
-    Ok(placed.into_iter().map(|(segment, _)| segment).collect())
+/// An anomaly is not shortened below this, but for the only one.
+pub(crate) const SHORTEST: usize = 4;
+
+/// What a series has room for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ground {
+    /// Names the random streams of the series.
+    pub(crate) key: [u64; 2],
+    /// Rows that anomalies may take.
+    pub(crate) runs: Vec<Range<usize>>,
+    /// Number of rows T.
+    pub(crate) rows: usize,
+    /// Rows of a day, where times are known.
+    pub(crate) per_day: Option<f64>,
+    /// Most rows of an anomaly.
+    pub(crate) longest: usize,
 }
 
-/// Places segments of these lengths in `runs`, without overlap and with at least one row between two
-/// of them in a run. Returned in time order, each with its position in `lengths`; where not all fit,
-/// the error is the number of those that do.
+/// What several series have room for together.
+pub(crate) struct Grounds<'a> {
+    /// In an order that does not depend on that of the series.
+    sorted: Vec<(usize, &'a Ground)>,
+}
+
+/// Segments of one series, in time order, each with its number among those of all series.
+pub(crate) type Placed = Vec<(Range<usize>, usize)>;
+
+impl<'a> Grounds<'a> {
+    pub(crate) fn new(grounds: &'a [Ground]) -> Self {
+        let mut sorted: Vec<(usize, &Ground)> = grounds.iter().enumerate().collect();
+        sorted.sort_by_key(|(_, ground)| ground.key);
+        Self { sorted }
+    }
+
+    /// Names the random streams of what is drawn for all.
+    pub(crate) fn key(&self) -> [u64; 2] {
+        let turned = |key: [u64; 2], ground: &Ground| {
+            [key[0].rotate_left(1) ^ ground.key[0], key[1].rotate_left(1) ^ ground.key[1]]
+        };
+        self.sorted.iter().fold([0, 0], |key, (_, ground)| turned(key, ground))
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.sorted.iter().map(|(_, ground)| ground.rows).sum()
+    }
+
+    pub(crate) fn longest(&self) -> usize {
+        self.sorted.iter().map(|(_, ground)| ground.longest).min().unwrap_or(0)
+    }
+
+    /// Rows of a day, where all series have as many.
+    pub(crate) fn per_day(&self) -> Option<f64> {
+        const SAME: f64 = 1e-3;
+        let first = self.sorted.first()?.1.per_day?;
+        let same = |other: f64| (other / first - 1.0).abs() < SAME;
+        self.sorted.iter().all(|(_, ground)| ground.per_day.is_some_and(same)).then_some(first)
+    }
+
+    /// Lengths of all stretches of rows that anomalies may take.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = usize> {
+        self.sorted.iter().flat_map(|(_, ground)| &ground.runs).map(ExactSizeIterator::len)
+    }
+
+    /// Places segments of these lengths, each in a series drawn by its free rows: per series, in the
+    /// order in which they were given. Where not all fit, the error is the number of those that do.
+    pub(crate) fn place(
+        &self,
+        lengths: &[usize],
+        rng: &mut Rng,
+    ) -> std::result::Result<Vec<Placed>, usize> {
+        let mut first = 0;
+        let mut firsts = Vec::with_capacity(self.sorted.len());
+        let mut runs = Vec::new();
+        for (_, ground) in &self.sorted {
+            firsts.push(first);
+            runs.extend(ground.runs.iter().map(|run| first + run.start..first + run.end));
+            first += ground.rows + 1;
+        }
+        let mut placed: Vec<Placed> = vec![Vec::new(); self.sorted.len()];
+        for (segment, number) in place_lengths(&runs, lengths, rng)? {
+            let at = firsts.partition_point(|first| *first <= segment.start) - 1;
+            let own = segment.start - firsts[at]..segment.end - firsts[at];
+            placed[self.sorted[at].0].push((own, number));
+        }
+        Ok(placed)
+    }
+
+    /// The error for anomalies that do not all fit.
+    pub(crate) fn too_many(
+        &self,
+        (parameter, value): (&'static str, f64),
+        asked: usize,
+        fits: usize,
+    ) -> Error {
+        Error::DoesNotFit { parameter, value, asked, rows: self.rows(), fits }
+    }
+}
+
+/// The rows of `runs` that are also among `others`; both ascending.
+pub(crate) fn common(runs: &[Range<usize>], others: &[Range<usize>]) -> Vec<Range<usize>> {
+    let within = |run: &Range<usize>| {
+        let both = |other: &Range<usize>| run.start.max(other.start)..run.end.min(other.end);
+        others.iter().map(both).filter(|rows| !rows.is_empty()).collect::<Vec<_>>()
+    };
+    runs.iter().flat_map(within).collect()
+}
+
+/// Places segments of these lengths in `runs` without overlap, with at least one row between two of
+/// them. Returns them in time order, each with its position in `lengths`. If not all fit, the error
+/// is the number of those that do.
 pub(crate) fn place_lengths(
     runs: &[Range<usize>],
     lengths: &[usize],
     rng: &mut Rng,
 ) -> std::result::Result<Vec<(Range<usize>, usize)>, usize> {
     let mut room: Vec<Room> = runs.iter().map(Room::new).collect();
-    // Long ones first, each into a run drawn by its free rows: a short one fits where a long
-    // one no longer does.
+    // Long segments first, since short ones still fit later. A run is drawn with a probability that
+    // grows with its free rows.
     let mut by_size: Vec<usize> = (0..lengths.len()).collect();
     by_size.sort_by_key(|&number| std::cmp::Reverse(lengths[number]));
     for (placed, &number) in by_size.iter().enumerate() {
@@ -62,27 +144,30 @@ pub(crate) fn place_lengths(
     Ok(segments)
 }
 
-/// Lengths whose sum is nearest to `target`; at least one.
+/// Lengths whose sum is `target`, the last one shortened; less where only a stub were left of it. At
+/// least one.
 pub(crate) fn draw_lengths(target: f64, mut draw: impl FnMut() -> usize) -> Vec<usize> {
+    let mut left = (target.round() as usize).max(1);
     let mut lengths = Vec::new();
-    let mut sum = 0.0;
-    loop {
+    while left > 0 {
         let length = draw();
-        if !lengths.is_empty() && target - sum < length as f64 / 2.0 {
-            return lengths;
+        let stub = left < length.min(SHORTEST);
+        if stub && !lengths.is_empty() {
+            break;
         }
-        sum += length as f64;
-        lengths.push(length);
+        lengths.push(length.min(left));
+        left -= length.min(left);
     }
+    lengths
 }
 
-/// A run and the segments that it takes.
+/// A run and the segments placed in it.
 struct Room {
     run: Range<usize>,
-    /// Rows left, counting one spare row behind the run, so that n segments with n separating
-    /// rows fit exactly.
+    /// Free rows, including one spare row after the run, so that n segments with n separating rows
+    /// fit exactly.
     free: usize,
-    /// Positions of the segments among all lengths.
+    /// Positions of the segments in the list of lengths.
     taken: Vec<usize>,
 }
 
@@ -96,7 +181,7 @@ impl Room {
         self.taken.push(number);
     }
 
-    /// Random order and random gaps, each division of the free rows as likely as any other.
+    /// Random order and random gaps; every division of the free rows is equally likely.
     fn lay_out(mut self, lengths: &[usize], rng: &mut Rng) -> Vec<(Range<usize>, usize)> {
         rng.shuffle(&mut self.taken);
         let mut cuts: Vec<usize> = self.taken.iter().map(|_| rng.below(self.free + 1)).collect();
@@ -125,19 +210,56 @@ mod tests {
         Rng::new(seed, Purpose::Place, [0, 0])
     }
 
-    #[test]
-    fn says_how_many_fit() {
-        let runs = std::slice::from_ref(&(0..100));
-        // Three segments of 33 rows and the two rows between them fill 101 rows, not 100.
-        assert!(place(std::slice::from_ref(&(0..101)), 101, 1.0, (33, 33), &mut rng(0)).is_ok());
-        let error = place(runs, 100, 1.0, (33, 33), &mut rng(0)).unwrap_err();
-        assert!(matches!(error, Error::DoesNotFit { asked: 3, fits: 2, .. }), "{error}");
+    fn ground(key: u64, runs: Vec<Range<usize>>, rows: usize) -> Ground {
+        Ground { key: [key, 0], runs, rows, per_day: None, longest: rows }
     }
 
     #[test]
-    fn at_least_one_is_placed() {
-        let runs = std::slice::from_ref(&(0..439));
-        assert_eq!(place(runs, 439, 0.01, (200, 200), &mut rng(3)).unwrap().len(), 1);
+    fn says_how_many_fit() {
+        // Three segments of 33 rows and the two rows between them fill 101 rows, not 100.
+        let runs = |rows: usize| vec![0..rows];
+        assert!(place_lengths(&runs(101), &[33; 3], &mut rng(0)).is_ok());
+        assert_eq!(place_lengths(&runs(100), &[33; 3], &mut rng(0)), Err(2));
+    }
+
+    #[test]
+    fn the_share_is_met_by_a_shorter_last_one() {
+        let of = |target: f64, length: usize| draw_lengths(target, || length);
+        assert_eq!(of(60.0, 200), [60]);
+        assert_eq!(of(45.0, 20), [20, 20, 5]);
+        assert_eq!(of(43.0, 20), [20, 20]);
+        assert_eq!(of(0.01, 20), [1]);
+        assert_eq!(of(5.0, 1), [1; 5]);
+    }
+
+    #[test]
+    fn common_rows() {
+        assert_eq!(common(&[0..10, 12..20], &[2..4, 8..14]), [2..4, 8..10, 12..14]);
+        assert_eq!(common(&[0..10], &[]), []);
+    }
+
+    #[test]
+    fn all_series_share_what_is_placed_whatever_their_order() {
+        let mut grounds = vec![
+            ground(7, vec![0..40, 50..90], 100),
+            ground(3, vec![10..30], 60),
+            ground(5, vec![], 20),
+        ];
+        let lengths = [5; 12];
+        let placed = Grounds::new(&grounds).place(&lengths, &mut rng(1)).unwrap();
+        let key = Grounds::new(&grounds).key();
+        assert_eq!(placed.iter().map(Vec::len).sum::<usize>(), 12);
+        assert!(placed[2].is_empty() && !placed[1].is_empty());
+        for (ground, placed) in grounds.iter().zip(&placed) {
+            let inside = |rows: &Range<usize>| {
+                ground.runs.iter().any(|run| run.start <= rows.start && rows.end <= run.end)
+            };
+            assert!(placed.iter().all(|(rows, _)| inside(rows)));
+        }
+        grounds.reverse();
+        let mut other = Grounds::new(&grounds).place(&lengths, &mut rng(1)).unwrap();
+        other.reverse();
+        assert_eq!((other, Grounds::new(&grounds).key()), (placed, key));
     }
 
     proptest! {
@@ -155,17 +277,20 @@ mod tests {
                 runs.push(start..start + length);
                 start += length + 3;
             }
-            let range = (low, low + extra);
-            if let Ok(placed) = place(&runs, start, contamination, range, &mut rng(seed)) {
-                for segment in &placed {
+            let target = contamination * start as f64;
+            let mut draws = rng(seed);
+            let drawn = draw_lengths(target, || low + draws.below(extra + 1));
+            let sum: usize = drawn.iter().sum();
+            prop_assert!(sum <= (target.round() as usize).max(1));
+            prop_assert!(sum + SHORTEST > target.round() as usize);
+            if let Ok(placed) = place_lengths(&runs, &drawn, &mut rng(seed)) {
+                for (segment, number) in &placed {
                     prop_assert!(runs.iter().any(|r| r.start <= segment.start && segment.end <= r.end));
-                    prop_assert!(segment.len() >= range.0 && segment.len() <= range.1);
+                    prop_assert_eq!(segment.len(), drawn[*number]);
                 }
                 for pair in placed.windows(2) {
-                    prop_assert!(pair[0].end < pair[1].start);
+                    prop_assert!(pair[0].0.end < pair[1].0.start);
                 }
-                let hit: usize = placed.iter().map(ExactSizeIterator::len).sum();
-                prop_assert!((hit as f64 - contamination * start as f64).abs() <= range.1 as f64);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Anomalies of values that their features can take.
+//! Restricts anomalies to the domains of their features.
 
 use std::ops::Range;
 
@@ -6,38 +6,40 @@ use super::domain::{FeatureDomain, HitFeature, Realised, Wish, one_step, realise
 use crate::data::series::Series;
 use crate::runtime::rng::Rng;
 
-/// What the rows of an anomaly can take.
+/// Domains and rows of one anomaly.
 pub(crate) struct Possible<'a> {
     pub series: &'a Series<'a>,
     pub domains: &'a [FeatureDomain],
-    /// Deviation of every feature.
+    /// Standard deviation of every feature.
     pub std: &'a [f64],
     pub rows: Range<usize>,
 }
 
-/// A change that is to be made.
+/// A requested change of one feature.
 pub(crate) struct Wanted {
     /// Position of its feature.
     pub feature: usize,
     /// New values.
     pub values: Vec<f64>,
     pub wish: Wish,
+    /// Whether the feature is of another sort than the anomaly.
+    pub barred: bool,
 }
 
-/// What came of the changes of an anomaly.
+/// The changes of an anomaly after the restriction to domains.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
-    /// Features that are hit, and their new values.
+    /// Features that change, and their new values.
     pub hits: Vec<(usize, Vec<f64>)>,
-    /// Features that cannot show the anomaly, and are not hit.
+    /// Features that cannot show the anomaly and stay unchanged.
     pub unable: Vec<usize>,
 }
 
 impl Possible<'_> {
-    /// The changes that are `wanted`, as their features can take them: without those that would show
-    /// little of the anomaly. Where none shows it, the first of the `spare` ones that does; else the
-    /// strongest of all. Where nothing is left of any, the value that was to move furthest moves to the
-    /// next one.
+    /// Restricts the `wanted` changes to the domains of their features, and drops those that show
+    /// too little of the anomaly. If none shows it, the first of the `spare` changes that does is
+    /// used, else the strongest of all. If no change is left at all, the value with the largest
+    /// wanted change moves by one step.
     pub(crate) fn outcome(
         &self,
         wanted: Vec<Wanted>,
@@ -69,13 +71,16 @@ impl Possible<'_> {
 
     fn realised(&self, wanted: &Wanted, rng: &mut Rng) -> Realised {
         let before = self.before(wanted.feature);
+        if wanted.barred {
+            return Realised { values: before, strength: 0.0, shown: false };
+        }
         realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
     }
 
     fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> HitFeature<'b> {
         let Range { start, end } = self.rows;
         let earlier = start.checked_sub(1).and_then(|t| self.series.value(d, t));
-        // Where the next one is null, the last one here stands for it.
+        // If the next value is null, the last value of the segment stands in for it.
         let last = || before.iter().copied().rfind(|value| !value.is_nan());
         let after = (end < self.series.len()).then(|| self.series.value(d, end).or_else(last));
         HitFeature {
@@ -91,10 +96,12 @@ impl Possible<'_> {
         self.rows.clone().map(|t| self.series.value(d, t).unwrap_or(f64::NAN)).collect()
     }
 
-    /// One step of the value that was to move furthest of those that can; nothing where none can.
+    /// Moves the value with the largest wanted change, among those that can move, by one step;
+    /// empty if none can.
     fn one_step(&self, wanted: &[Wanted]) -> Outcome {
         let mut moves: Vec<(usize, usize, f64)> = wanted
             .iter()
+            .filter(|wanted| !wanted.barred)
             .flat_map(|Wanted { feature: d, values, .. }| {
                 let moved =
                     values.iter().zip(self.before(*d)).map(|(value, before)| value - before);
@@ -115,7 +122,8 @@ impl Possible<'_> {
         moves.into_iter().find_map(step).unwrap_or_default()
     }
 
-    /// Values of feature `d` where the one at `at` is the next one on one side, if there is one.
+    /// Values of feature `d` with the one at `at` moved by one step to one side, if there is such a
+    /// value.
     fn step(&self, d: usize, at: usize, up: bool) -> Option<Vec<f64>> {
         let before = self.before(d);
         one_step(self.feature(d, &before), at, up)
@@ -140,7 +148,12 @@ mod tests {
     ) -> Outcome {
         let possible = Possible { series: &Series::whole(columns), domains, std, rows };
         let wish = Wish::default();
-        let wanted = wanted.into_iter().map(|(feature, values)| Wanted { feature, values, wish });
+        let wanted = wanted.into_iter().map(|(feature, values)| Wanted {
+            feature,
+            values,
+            wish,
+            barred: false,
+        });
         possible.outcome(wanted.collect(), [], &mut Rng::new(0, Purpose::Dither, [0, 0]))
     }
 
@@ -151,12 +164,13 @@ mod tests {
         let columns = Columns::new(vec![("b".into(), flags), ("i".into(), bytes)]).unwrap();
         let any = [FeatureDomain::default(), FeatureDomain::default()];
         let made = |wanted| outcome(&columns, &any, (&[0.5, 50.0], 1..3), wanted);
-        // A feature whose values are rounded away is left out, and says so.
+        // A feature whose change is rounded away is left out and reported.
         assert_eq!(
             made(vec![(0, vec![1.2, 0.9]), (1, vec![100.4, 127.2])]),
             Outcome { hits: vec![(1, vec![100.0, 127.0])], unable: vec![0] }
         );
-        // Where all are, the largest change makes one step; at the end of the range, back.
+        // If all are, the largest change becomes one step; at the end of the range, in the other
+        // direction.
         let hits = |wanted| made(wanted).hits;
         assert_eq!(hits(vec![(0, vec![0.9, 0.8]), (1, vec![127.4, 127.0])]), [(0, vec![1.0, 0.0])]);
         assert_eq!(hits(vec![(1, vec![127.4, 127.0])]), [(1, vec![126.0, 127.0])]);
@@ -182,7 +196,7 @@ mod tests {
             outcome(&columns, &domains, (&[1.0], rows), wanted).hits
         };
         assert_eq!(made(1..3), []);
-        // The step down that was wanted is barred, the one up is not.
+        // The requested step down is blocked, the step up is not.
         assert_eq!(made(3..4), [(0, vec![2.0])]);
         assert_eq!(made(4..5), [(0, vec![1.0])]);
     }
@@ -202,7 +216,12 @@ mod tests {
             std: &[1.0; 2],
             rows: 0..2,
         };
-        let wanted = |feature| Wanted { feature, values: vec![3.2, 0.1], wish: Wish::default() };
+        let wanted = |feature| Wanted {
+            feature,
+            values: vec![3.2, 0.1],
+            wish: Wish::default(),
+            barred: false,
+        };
         let rng = &mut Rng::new(0, Purpose::Dither, [0, 0]);
         let found = possible.outcome(vec![wanted(0)], [wanted(1)], rng);
         assert_eq!((found.hits[0].0, found.unable), (1, vec![0]));

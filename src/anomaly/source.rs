@@ -1,4 +1,4 @@
-//! What makes an anomaly. Callers differ in where it goes and how large it is, not in how it is made.
+//! Sources of anomalies. Callers choose the place and the size of an anomaly, sources its shape.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ pub(crate) struct Window<'a> {
     pub features: usize,
 }
 
-/// Makes anomalies of one sort.
+/// A source of one type of anomaly.
 pub(crate) trait Source {
-    /// What an anomaly adds to a window from the first row of `segment` on: features that it hits, and
-    /// a value per row, as it is made: neither blended nor set to a size.
+    /// The change of a window from the first row of `segment`: the features that change, and one
+    /// value per row, neither blended nor scaled.
     fn changes(&self, window: Window<'_>, segment: &Range<usize>, rng: &mut Rng) -> Vec<Change>;
 }
 
@@ -33,7 +33,7 @@ impl Window<'_> {
     }
 }
 
-/// Adds a change to a window [W, D] from row `start` on.
+/// Adds a change to a window [W, D] from row `start`.
 pub(crate) fn splice(window: &mut [f32], features: usize, start: usize, change: &Change) {
     let slots = window[start * features + change.feature..].iter_mut().step_by(features);
     slots.zip(&change.delta).for_each(|(slot, delta)| *slot += delta);

@@ -1,4 +1,4 @@
-//! A frame with its anomalies in it, and the labels beside it.
+//! A frame with its anomalies, and their labels.
 
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -9,7 +9,7 @@ use crate::data::columns::{Columns, Copied};
 use crate::data::series::Series;
 use crate::error::Result;
 
-/// Columns of a whole frame after generation: what [`Synthetic::finish`] gives.
+/// Collects the anomalies of a whole frame; [`Synthetic::finish`] gives the columns.
 pub struct Synthetic {
     features: Vec<Copied>,
     ids: Vec<u32>,
@@ -20,9 +20,10 @@ pub struct Synthetic {
 
 /// One finished frame.
 pub struct SyntheticColumns {
-    /// Per feature: values with the anomalies in them, of the input's dtype.
+    /// Per feature: values with anomalies, in the dtype of the input.
     pub values: Vec<ArrayRef>,
-    /// Per feature: in which rows an anomaly changed the value; null where nothing could be generated.
+    /// Per feature: rows in which an anomaly changed the value; null where nothing could be
+    /// generated.
     pub masks: Vec<BooleanArray>,
     /// Whether a row belongs to an anomaly.
     pub is_anomaly: BooleanArray,
@@ -33,7 +34,7 @@ pub struct SyntheticColumns {
 }
 
 impl Synthetic {
-    /// Starts with the input itself; rows of series that get no answer stay null.
+    /// Starts with the input; rows of series without a result stay null.
     pub fn new(columns: &Columns) -> Self {
         let rows = columns.rows();
         Self {
@@ -63,12 +64,12 @@ impl Synthetic {
         }
     }
 
-    /// Name of the kind of the anomaly of each row; null where there is none.
+    /// Name of the anomaly kind of each row; null without an anomaly.
     pub fn anomaly_kind(&self) -> StringArray {
         self.kinds.iter().map(|kind| kind.map(AnomalyKind::name)).collect()
     }
 
-    /// The columns, made in the pool of the caller.
+    /// The columns, computed in the caller's pool.
     pub fn finish(self) -> SyntheticColumns {
         let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
         let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
@@ -98,11 +99,11 @@ pub struct Pairs {
     changes: Vec<(usize, usize, f64)>,
 }
 
-/// One feature of all pairs, window after window.
+/// One feature of all pairs, window by window.
 pub struct PairColumns {
-    /// The values as they are, of the input's dtype.
+    /// The values without anomalies, in the dtype of the input.
     pub normal: ArrayRef,
-    /// The same with anomalies.
+    /// The values with anomalies.
     pub anomalous: ArrayRef,
     /// Which of them differ.
     pub mask: BooleanArray,
@@ -120,10 +121,10 @@ impl Pairs {
         }
     }
 
-    /// The columns, made in the pool of the caller; `columns` are those of the series.
+    /// The columns, computed in the caller's pool; `columns` are those of the series.
     ///
     /// # Errors
-    /// When an Arrow operation fails.
+    /// If an Arrow operation fails.
     pub fn finish(self, columns: &Columns) -> Result<Vec<PairColumns>> {
         let rows = UInt32Array::from(self.rows);
         let column = |d: usize| {

@@ -1,57 +1,59 @@
-//! Options of `label` and `alarms`: how many false alarms are acceptable, and what one alarm is.
+//! Options of `label` and `alarms`: the accepted rate of false alarms, and the extent of an alarm.
 
 use super::declare::{options, words};
 use super::table::{LABELS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
-/// Share of normal rows that lies in alarms where nothing else is asked for: 30 of 10,000.
+/// Default share of normal rows in alarms: 30 in 10,000.
 const QUIET: f64 = 3e-3;
-/// Largest rate that can be asked for.
+/// Largest rate that is accepted.
 const MOST: f64 = 0.2;
 
 words! {
-    /// How fast the scores that a row is compared with follow those of new rows.
+    /// How fast the reference scores follow new rows.
     pub enum Adapt {
         /// They stay those of the fit.
         Off = "off",
-        /// They follow within some 8,000 rows; a change that stays is normal after 2.5 windows.
+        /// They follow within about 8,000 rows; a lasting change counts as normal after 2.5
+        /// windows.
         Slow = "slow",
-        /// They follow within some 2,000 rows; a change that stays is normal after half a window.
+        /// They follow within about 2,000 rows; a lasting change counts as normal after half a
+        /// window.
         Fast = "fast",
     }
 }
 
 options! {
-    /// What an alarm is.
+    /// When a row belongs to an alarm.
     #[derive(Copy)]
     pub struct AlarmConfig of "scores", for LABELS;
 
-    /// Share of the rows of a normal series that may lie in alarms.
+    /// Accepted share of normal rows in alarms.
     false_alarm_rate: Option<f64> = None => between(0.0, MOST)
         .above_low()
         .auto("0.003, unless `alarms_per_day` is given");
-    /// False alarms per day of a normal series, with one temporal `order_by`.
+    /// Accepted number of false alarms per day; needs one temporal `order_by` column.
     alarms_per_day: Option<f64> = None => above(0.0);
-    /// How fast the scores that count as normal follow new rows.
+    /// How fast the reference scores follow new rows.
     adapt: Adapt = Adapt::Slow => any();
-    /// Rows below the low line that are bridged inside an alarm.
+    /// Rows below the low threshold that are bridged inside an alarm.
     join: Option<usize> = None => at_least(0.0).auto("a sixteenth of a window");
-    /// Fewest rows of an alarm; shorter ones are dropped.
+    /// Minimum number of rows in an alarm; shorter alarms are dropped.
     min_rows: Option<usize> = None => at_least(1.0);
-    /// Rows after an alarm in which none starts.
+    /// Rows after an alarm in which no new alarm starts.
     cooldown: usize = 0 => at_least(0.0);
-    /// Least movement of a feature from what is expected, in its own unit; alarms without one are
-    /// dropped.
+    /// Minimum deviation of a feature from its expected value, in the feature's unit; alarms
+    /// without one are dropped.
     min_change: Option<f64> = None => at_least(0.0);
 }
 
 impl AlarmConfig {
-    /// Share of normal rows that may lie in alarms.
+    /// Accepted share of normal rows in alarms.
     pub fn rate(&self) -> f64 {
         self.false_alarm_rate.unwrap_or(QUIET)
     }
 
-    /// Whether the user has set an acceptable rate.
+    /// Whether the user has set an accepted rate.
     pub fn asks(&self) -> bool {
         self.false_alarm_rate.is_some() || self.alarms_per_day.is_some()
     }

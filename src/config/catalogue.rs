@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
+use super::compare::{COMPARE, CompareConfig};
 use super::declare::words;
 use super::detect::DetectConfig;
 use super::fit::FitConfig;
@@ -13,16 +14,18 @@ use super::inject::{INJECT, InjectConfig};
 use super::parse::to_map;
 use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD};
+use super::sensitivity::{SENSITIVITY, SensitivityConfig};
 use super::table::{
     ALL, Config, FITS, Of, OptionRow, OptionSpec, Shape, Shaped, above, any, nearest, plain,
 };
 use crate::error::{Error, Result};
 
-/// Options of a call that are in no configuration: `max_gap` is for the caller, who cuts rows into series.
+/// Options of a call that no configuration holds: the caller uses `max_gap` to cut rows into
+/// series.
 pub(super) const CALL: &[OptionSpec] = &[
     OptionSpec::new(
         "preset",
-        "Values for every option that is not given.",
+        "Defaults of the options that are not given.",
         "model and training",
         FITS,
         Preset::SHAPE,
@@ -38,7 +41,7 @@ pub(super) const CALL: &[OptionSpec] = &[
     ),
     OptionSpec::new(
         "on_error",
-        "What a group that fails gives: an error of the call, or nulls and a warning.",
+        "Result of a group that fails: an error of the call, or nulls and a warning.",
         "model and training",
         ALL,
         OnError::SHAPE,
@@ -47,14 +50,17 @@ pub(super) const CALL: &[OptionSpec] = &[
 ];
 
 words! {
-    /// What a group that fails gives.
+    /// Result of a group that fails.
     pub enum OnError {
-        /// An error of the whole call.
+        /// The whole call fails.
         Raise = "raise",
-        /// Nulls in its rows, and a warning.
+        /// Its rows are null, and a warning is issued.
         Null = "null",
     }
 }
+
+/// Topics whose options presets leave alone.
+const OWN: [&str; 3] = [INJECT, SENSITIVITY, COMPARE];
 
 /// Every option.
 fn specs() -> impl Iterator<Item = &'static OptionSpec> {
@@ -67,6 +73,8 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
         THRESHOLD,
         AlarmConfig::OPTIONS,
         InjectConfig::OPTIONS,
+        SensitivityConfig::OPTIONS,
+        CompareConfig::OPTIONS,
     ];
     all.into_iter().flatten()
 }
@@ -80,22 +88,31 @@ pub fn option_table() -> Result<Vec<OptionRow>> {
     let default = defaults(Preset::Default)?;
     let (thorough, paper) = (defaults(Preset::Thorough)?, defaults(Preset::Paper)?);
     let mut rows: Vec<OptionRow> = Vec::new();
-    for option in specs().filter(|option| option.group != INJECT) {
+    for option in specs().filter(|option| !OWN.contains(&option.group)) {
         let value = |values: &Map<String, Value>| values.get(option.name).cloned();
         if !rows.iter().any(|row| row.covers(option)) {
             rows.push(OptionRow::new(option, [&default, &thorough, &paper].map(value)));
         }
     }
-    let inject = to_map(&InjectConfig::default())?;
-    rows.extend(
-        InjectConfig::OPTIONS.iter().map(|option| {
-            OptionRow::new(option, [(); 3].map(|()| inject.get(option.name).cloned()))
-        }),
-    );
+    add_own::<InjectConfig>(&mut rows)?;
+    add_own::<SensitivityConfig>(&mut rows)?;
+    add_own::<CompareConfig>(&mut rows)?;
     Ok(rows)
 }
 
-/// What every option is where it is not given, but for those of `inject`.
+/// Adds the options of a verb that presets leave alone, where there is no row of them yet.
+fn add_own<T: Config>(rows: &mut Vec<OptionRow>) -> Result<()> {
+    let defaults = to_map(&T::default())?;
+    for option in T::OPTIONS {
+        if !rows.iter().any(|row| row.covers(option)) {
+            let value = || defaults.get(option.name).cloned();
+            rows.push(OptionRow::new(option, [value(), value(), value()]));
+        }
+    }
+    Ok(())
+}
+
+/// Default of every option except those of `inject`.
 fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     let mut values = to_map(&ScoreConfig::default())?;
     values.append(&mut to_map(&AlarmConfig::default())?);
@@ -108,7 +125,7 @@ fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     Ok(values)
 }
 
-/// Refuses options that `verb` does not take.
+/// Rejects options that `verb` does not take.
 ///
 /// # Errors
 /// [`Error::UnknownOption`], or [`Error::Parameter`] for an option of other verbs.
@@ -118,7 +135,7 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
         match named.first() {
             None => return Err(unknown(verb, name)),
             Some(option) if named.iter().any(|option| option.verbs().contains(&verb)) => {
-                // What is in no configuration has no other place where its words are checked.
+                // Words of other options are checked when their configuration is parsed.
                 if CALL.iter().any(|call| call.name == option.name) && !option.knows(value) {
                     return Err(option.refuse_given(value));
                 }
@@ -132,7 +149,7 @@ pub(super) fn refuse_foreign(verb: &str, given: &Map<String, Value>) -> Result<(
     Ok(())
 }
 
-/// What to do about an option of other verbs.
+/// Message for an option of other verbs.
 fn foreign<'a>(verb: &str, name: &str, users: impl Iterator<Item = &'a &'a str>) -> String {
     let own =
         if name == "stride" { " (rows between windows are `window_stride` there)" } else { "" };

@@ -1,4 +1,4 @@
-//! Declares options and the words that some of them take, each once.
+//! Macros that declare options, and the words that some options take.
 
 /// Declares a struct of options: a doc sentence, a name, a type, a default and a [`OptionRule`] each.
 macro_rules! options {
@@ -44,7 +44,7 @@ macro_rules! options {
         }
 
         impl $config {
-            /// Holds every value against the range of its option.
+            /// Checks every value against the range of its option.
             fn check_ranges(&self) -> $crate::error::Result<()> {
                 let values = [$(&self.$name as &dyn $crate::config::table::Ranged),+];
                 let options = <Self as $crate::config::table::Config>::OPTIONS;
@@ -55,7 +55,8 @@ macro_rules! options {
     };
 }
 
-/// Declares an enum whose variants have names in every language: a sentence, a variant and a word each.
+/// Declares an enum whose variants have the same name in every language: a sentence, a variant and
+/// a word each.
 macro_rules! names {
     (
         $(#[doc = $about:literal])+
@@ -104,7 +105,7 @@ macro_rules! names {
     };
 }
 
-/// Declares an option that is one of some words ([`names`]).
+/// Declares an enum of words ([`names`]) that an option can take.
 macro_rules! words {
     (
         $(#[doc = $about:literal])+

@@ -1,4 +1,4 @@
-//! What features can take, as a user says it.
+//! The option `domain`: the values that features can take.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,28 @@ use crate::error::Result;
 const LEARNED: &str = "learned";
 const NONE: &str = "none";
 
-/// What features can take.
+/// The domains of the features.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Domains {
-    /// What training rows show.
+    /// As learned from training rows.
     #[default]
     Learned,
     /// Any value of their dtype.
     None,
-    /// What is given for some features; what training rows show for the others.
+    /// As given for some features, as learned for the others.
     Given(BTreeMap<String, GivenDomain>),
 }
 
-/// What a user says of one feature.
+/// The given domain of one feature.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GivenDomain {
     /// Any value of its dtype.
     None,
-    /// What is not given is as learned.
+    /// As given; limits that are not given are learned.
     Some(GivenLimits),
 }
 
-/// What a user says that one feature can take.
+/// Limits of one feature.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenLimits {
@@ -43,13 +43,13 @@ pub struct GivenLimits {
     /// Largest value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// Distance of two values; they are counted from `min`, or from 0.
+    /// Step between two values, counted from `min`, or from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
     /// The only values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<f64>>,
-    /// Whether it never falls, but for resets.
+    /// Whether it is a counter: it never falls, except for resets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monotone: Option<bool>,
 }

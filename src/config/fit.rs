@@ -5,11 +5,11 @@ use super::preset::Preset;
 use super::table::{FITS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
-/// Smallest window: below it the decoder has nothing to upsample.
+/// Smallest window: the decoder cannot upsample less.
 pub const MIN_WINDOW: usize = 8;
-/// Largest window that is accepted.
+/// Largest window.
 pub const MAX_WINDOW: usize = 65_536;
-/// Training windows that an automatic `stride` aims at.
+/// Number of training windows that an automatic `stride` aims at.
 pub const WINDOW_BUDGET: usize = 4096;
 
 words! {
@@ -45,7 +45,7 @@ words! {
 words! {
     /// Learning rate over the steps.
     pub enum Schedule {
-        /// 20 warm-up steps, then a cosine down to 2 % of the rate.
+        /// 20 warm-up steps, then a cosine decay to 2 % of the rate.
         Cosine = "cosine",
         /// The same rate at every step.
         Constant = "constant",
@@ -62,8 +62,8 @@ options! {
     stride: Option<usize> = None => at_least(1.0)
         .verbs(&["fit", "generate", "events", "score", "label", "alarms", "reconstruct"])
         .auto("about 4,096 windows");
-    /// Largest share of the values of a window that may be missing; they are filled in for the nets,
-    /// and no loss or score counts them.
+    /// Largest share of missing values in a window; they are interpolated for the nets and ignored
+    /// in losses and scores.
     #[serde(default, skip_serializing_if = "is_zero")]
     max_null: f64 = 0.1 => between(0.0, 1.0).below_high();
     /// Latent units.
@@ -73,22 +73,22 @@ options! {
     /// Channels of the convolutions.
     channels: usize = 32 => between(1.0, 1024.0);
     /// Residual blocks of the encoder.
-    levels: Option<usize> = None => between(1.0, 16.0).auto("until the receptive field is a window");
+    levels: Option<usize> = None => between(1.0, 16.0).auto("until the receptive field covers a window");
     /// Taps of a convolution.
     kernel_size: usize = 3 => between(2.0, 15.0);
     /// Share of the hidden units of a block that is dropped in training.
     dropout: f64 = 0.0 => between(0.0, 1.0).below_high();
-    /// Number of first levels that halve the resolution.
+    /// Number of the first levels that halve the resolution.
     decimation: usize = 3 => between(0.0, 3.0);
-    /// Whether linear maps, initialised with PCA, run in parallel to encoder and decoder.
+    /// Whether linear maps, initialised by PCA, run in parallel to the encoder and decoder.
     linear_path: bool = true => any();
     /// Standard deviation of the latent prior.
     sigma_prior: f64 = 0.5 => above(0.0).symbol("sigma_prior");
     /// Form of the KL term.
     kl: Kl = Kl::Exact => any().symbol("L_KL");
-    /// Lower end of the band of the perturbation distance.
+    /// Lower bound of the perturbation distance.
     delta_min: f64 = 0.1 => at_least(0.0).symbol("delta_min");
-    /// Upper end of the band of the perturbation distance.
+    /// Upper bound of the perturbation distance.
     delta_max: f64 = 0.2 => at_least(0.0).symbol("delta_max");
     /// Weight of the reconstruction loss.
     alpha: f64 = 1.0 => at_least(0.0).symbol("alpha");
@@ -102,18 +102,18 @@ options! {
     perturbation: Perturbation = Perturbation::Variance => any().symbol("psi");
     /// Reference of the perturbation distance: the reconstruction, or the input.
     margin: Margin = Margin::Reconstruction => any();
-    /// Whether psi is set after training so that the median distance on held-out windows is the
-    /// middle of the band (with `margin` "reconstruction" only).
+    /// Whether psi is calibrated after training, so that the median perturbation distance on
+    /// held-out windows is the middle of its bounds (with `margin` "reconstruction" only).
     calibrate: bool = true => any();
-    /// Whether the decoder's linear map is fitted again after training, where that helps held-out
-    /// windows.
+    /// Whether the decoder's linear map is refitted after training, if that lowers the error on
+    /// held-out windows.
     refit: bool = true => any();
-    /// Whether psi and tau depend on the window: psi by a head on its latent mean, tau by its own
-    /// variation.
+    /// Whether psi and tau depend on the window: psi through a head on its latent mean, tau through
+    /// its variation.
     local: bool = false => any();
-    /// Largest number of clusters that the generated anomalies are grouped into.
+    /// Maximum number of clusters of the generated anomalies.
     kinds: usize = 6 => between(1.0, 64.0);
-    /// Largest number of optimiser steps.
+    /// Maximum number of optimiser steps.
     steps: usize = 200 => at_least(1.0).symbol("1000 epochs");
     /// Windows per step.
     batch_size: usize = 24 => between(1.0, 65_536.0);
@@ -121,19 +121,20 @@ options! {
     learning_rate: f64 = 5e-3 => above(0.0);
     /// Adam's learning rate for psi.
     psi_learning_rate: f64 = 0.05 => above(0.0);
-    /// Learning rate over the steps.
+    /// Schedule of the learning rate.
     schedule: Schedule = Schedule::Cosine => any();
-    /// Largest norm of the gradient.
+    /// Maximum norm of the gradient.
     clip: Option<f64> = Some(5.0) => above(0.0);
-    /// Steps after which training stops unless the validation loss fell by more than `min_gain`.
+    /// Training stops if the validation loss does not fall by more than `min_gain` within this many
+    /// steps.
     patience: Option<usize> = Some(75) => at_least(1.0);
-    /// Fall of the validation loss that pays for `patience` steps, in squared training deviations:
-    /// about a gain of R2.
+    /// Minimum fall of the validation loss within `patience` steps, in squared training standard
+    /// deviations: approximately a gain in R2.
     #[serde(default)]
     min_gain: f64 = 0.002 => at_least(0.0);
-    /// Share of the windows, the last ones, that is held out.
+    /// Share of the windows that is held out, taken from the end.
     validation: f64 = 0.1 => between(0.0, 0.5).above_low();
-    /// Seed of everything random.
+    /// Random seed.
     seed: u64 = 0 => at_least(0.0);
 }
 
@@ -161,7 +162,7 @@ impl FitConfig {
         }
     }
 
-    /// Trains for as long as the validation loss falls.
+    /// Trains while the validation loss falls.
     pub fn thorough() -> Self {
         Self { steps: 800, patience: Some(200), min_gain: 0.0, ..Self::default() }
     }
@@ -185,9 +186,9 @@ impl FitConfig {
         Ok(())
     }
 
-    /// Most missing values of a window of `features` features.
+    /// Maximum number of missing values in a window of `features` features.
     pub fn most_missing(&self, features: usize) -> usize {
-        // A product such as 0.29 * 100 falls short of what it means by rounding.
+        // Rounding must not lower the product, as in 0.29 * 100.
         (self.max_null * (self.window * features) as f64 + 1e-9) as usize
     }
 

@@ -2,37 +2,40 @@
 
 use super::declare::{options, words};
 use super::domain::Domains;
+use super::placement::{Names, Span, Way, one_of};
 use super::preset::Preset;
 use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
+/// Share of the rows that is hit where no number of anomalies is asked for.
+const CONTAMINATION: f64 = 0.1;
 /// Threshold of the deviation patch in the paper.
 pub const PAPER_TAU: f64 = 0.1;
 
 words! {
-    /// What the generated values are.
+    /// The values of a generated anomaly.
     pub enum Form {
         /// X + (X~ - X^), both decoded with the same noise: keeps the texture of the input.
         Residual = "residual",
         /// X~, as in the paper.
         Decoded = "decoded",
-        /// X with its decoding replaced by something else that is decoded from normal windows: a walk
-        /// through several, another window, tempo, phase, level, texture or amplitude. One in ten is
-        /// as `residual`.
+        /// X with its decoding replaced by another signal decoded from normal windows: a walk
+        /// through several windows, another window, tempo, phase, level, texture or amplitude. One
+        /// in ten is as `residual`.
         Deformed = "deformed",
     }
 }
 
 words! {
-    /// Which values of an anomaly replace the input.
+    /// The values that an anomaly replaces.
     pub enum Patch {
-        /// The features whose deviation passes `tau`.
+        /// Features whose deviation exceeds `tau`.
         Deviation = "deviation",
         /// A segment of random length of a random subset of the features.
         Length = "length",
-        /// Some features of a correlated group, so that each stays in its normal range and
-        /// the group does not: no latent noise, other values instead.
+        /// Some features of a correlated group, so that every feature stays in its normal range and
+        /// their correlation breaks. Uses no latent noise.
         Correlation = "correlation",
         /// Every live feature.
         None = "none",
@@ -40,9 +43,9 @@ words! {
 }
 
 words! {
-    /// Deviation that `tau` bounds.
+    /// The deviation that is compared with `tau`.
     pub enum Distance {
-        /// Root mean square against tau times the feature's normal variation: what the VAE leaves of
+        /// Root mean square against tau times the feature's normal variation: the VAE's error on
         /// training windows.
         Normal = "normal",
         /// Root mean square against tau * max(range, half a training standard deviation).
@@ -50,7 +53,7 @@ words! {
         /// ||X_d - X~_d||_2 > tau * (max X_d - min X_d), as printed.
         L2 = "l2",
         /// Dynamic time warping between X_d and X~_d, as a root mean square against tau times the
-        /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide to either
+        /// feature's normal variation. The Sakoe-Chiba band is a tenth of the rows wide on either
         /// side, 1 to 100 rows: small shifts in time count little.
         Dtw = "dtw",
         /// Shape-based distance of k-Shape between X_d and X~_d, in [0, 2], against tau: 1 - their
@@ -60,55 +63,71 @@ words! {
 }
 
 impl Distance {
-    /// Those that a model has a threshold of its own for.
+    /// Distances for which a model learns a threshold.
     pub const OWN: [Self; 5] = [Self::Normal, Self::Rms, Self::L2, Self::Dtw, Self::Sbd];
 }
 
 words! {
-    /// How the latent noise of the anomalies of a series is drawn.
+    /// How latent noise is drawn for the anomalies of a series.
     pub enum Noise {
-        /// Every draw by itself.
+        /// Every draw is independent.
         Independent = "independent",
-        /// A Latin hypercube over the draws of 16 anomalies at a time: in every latent unit they are
-        /// spread over equally likely strata.
+        /// A Latin hypercube over the draws of 16 anomalies at a time: equally likely strata in
+        /// every latent unit.
         Stratified = "stratified",
     }
 }
 
 options! {
-    /// How anomalies are placed and made.
+    /// How anomalies are placed and generated.
     pub struct GenerateConfig of "anomalies", for GENERATES;
 
-    /// Share of the rows of a series inside anomalies, met to within one anomaly.
-    contamination: f64 = 0.1 => between(0.0, 1.0).above_low().verbs(PLACES);
+    /// Share of the rows of a series in anomalies; the last anomaly is shortened to meet it.
+    contamination: Option<f64> = None => between(0.0, 1.0)
+        .above_low()
+        .verbs(PLACES)
+        .auto("0.1, unless `count` or `total` is given");
+    /// Number of anomalies per series, instead of `contamination`.
+    count: Option<usize> = None => at_least(1.0).verbs(PLACES);
+    /// Number of anomalies over all series of a frame, instead of `contamination`.
+    total: Option<usize> = None => at_least(1.0).verbs(PLACES);
     /// Rows of an anomaly.
     length: Option<OneOrRange<usize>> = None => at_least(1.0).auto("a whole window");
-    /// What the generated values are.
+    /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
+    duration: Option<OneOrRange<Span>> = None => any();
+    /// Values of the generated anomalies.
     form: Form = Form::Residual => any().symbol("X~");
-    /// Which values of an anomaly replace the input.
+    /// Values of the input that an anomaly replaces.
     patch: Patch = Patch::Deviation => any();
     /// Threshold of the deviation patch.
     tau: Option<f64> = None => at_least(0.0)
-        .auto("the model's median, so that half of the deviations pass")
+        .auto("the model's median deviation, which half of them exceed")
         .symbol("tau");
-    /// Deviation that `tau` bounds.
+    /// Deviation that is compared with `tau`.
     distance: Distance = Distance::Normal => any();
     /// Root mean square of the change over an anomaly, in training standard deviations of the
     /// feature.
-    strength: Option<OneOrRange<f64>> = None => above(0.0).auto("as psi makes it");
-    /// Slow onset: the share of an anomaly over which its change grows, in (0, 1], or the rows.
+    strength: Option<OneOrRange<f64>> = None => above(0.0).auto("as set by psi");
+    /// Root mean square of the change in the unit of the feature, instead of `strength`.
+    size: Option<OneOrRange<f64>> = None => above(0.0);
+    /// Direction of the mean change over an anomaly.
+    direction: Option<Way> = None => any().auto("\"both\"");
+    /// Features that anomalies may change.
+    hit: Option<Names> = None => any().auto("all");
+    /// Slow onset: share of an anomaly, in (0, 1], or number of its rows, over which the change
+    /// grows.
     creep: Option<f64> = None => above(0.0).auto("none");
-    /// Draws per anomaly, of which the one least like the anomalies before it is kept.
+    /// Draws per anomaly; the one least similar to the previous anomalies is kept.
     draws: usize = 1 => between(1.0, 64.0);
-    /// How the latent noise of the anomalies of a series is drawn.
+    /// How latent noise is drawn for the anomalies of a series.
     noise: Noise = Noise::Stratified => any().symbol("epsilon");
     /// Whether anomalies may also hit features that were constant in training.
     hit_constant: bool = false => any();
-    /// What features can take: as their training rows show, or as it is said for some of them.
+    /// Values that features can take: learned from their training rows, or given for some features.
     domain: Domains = Domains::Learned => any();
     /// Rows between the windows of the result.
     window_stride: Option<usize> = None => at_least(1.0).verbs(WINDOWS).auto("about 4,096 windows");
-    /// Seed of everything random.
+    /// Random seed.
     seed: u64 = 0 => at_least(0.0);
 }
 
@@ -133,10 +152,16 @@ impl GenerateConfig {
             let allowed = format!("1 <= min <= max <= `window` = {window}");
             return Err(Error::parameter("length", length, allowed));
         }
-        if let (Patch::Correlation, Some(strength)) = (self.patch, self.strength) {
-            let allowed =
-                "left out with `patch` \"correlation\", which keeps features in their range";
-            return Err(Error::parameter("strength", strength, allowed));
+        let share = self.contamination.is_some();
+        one_of("count", self.count, "contamination", share)?;
+        one_of("total", self.total, "contamination", share)?;
+        one_of("total", self.total, "count", self.count.is_some())?;
+        one_of("duration", self.duration, "length", self.length.is_some())?;
+        one_of("size", self.size, "strength", self.strength.is_some())?;
+        self.refuse_for_correlation()?;
+        if let Some(way) = self.direction.filter(|_| self.form != Form::Residual) {
+            let allowed = "given with `form` \"residual\"";
+            return Err(Error::parameter("direction", way.name(), allowed));
         }
         let fits = |x: f64| x <= 1.0 || (x.fract() == 0.0 && x <= window as f64);
         match self.creep.filter(|creep| !fits(*creep)) {
@@ -148,6 +173,39 @@ impl GenerateConfig {
         }
     }
 
+    /// Refuses what says how far a feature goes where features keep to their range.
+    fn refuse_for_correlation(&self) -> Result<()> {
+        let size = |size: OneOrRange<f64>| size.to_string();
+        let given = [
+            ("strength", self.strength.map(size)),
+            ("size", self.size.map(size)),
+            ("direction", self.direction.map(|way| way.name().to_string())),
+            ("hit", self.hit.as_ref().map(|names| names.0.join(", "))),
+        ];
+        for (name, value) in given {
+            if let (Patch::Correlation, Some(value)) = (self.patch, value) {
+                let allowed =
+                    "left out with `patch` \"correlation\", which keeps features in their range";
+                return Err(Error::parameter(name, value, allowed));
+            }
+        }
+        Ok(())
+    }
+
+    /// What asks for the number of anomalies: the option and its value.
+    pub(crate) fn asked(&self) -> (&'static str, f64) {
+        match (self.count, self.total) {
+            (Some(count), _) => ("count", count as f64),
+            (_, Some(total)) => ("total", total as f64),
+            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
+        }
+    }
+
+    /// Number of anomalies, where one is asked for.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.count.or(self.total)
+    }
+
     /// Rows of slow onset of a segment of `length` rows.
     pub fn creep_rows(&self, length: usize) -> usize {
         match self.creep {
@@ -155,10 +213,5 @@ impl GenerateConfig {
             Some(share) if share <= 1.0 => (share * length as f64).round() as usize,
             Some(rows) => (rows as usize).min(length),
         }
-    }
-
-    /// Shortest and longest anomaly for windows of `window` rows.
-    pub fn length_bounds(&self, window: usize) -> (usize, usize) {
-        self.length.map_or((window, window), OneOrRange::bounds)
     }
 }

@@ -1,58 +1,71 @@
 //! The options of `inject`.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::declare::{options, words};
 use super::domain::Domains;
 use super::fit::MAX_WINDOW;
 use super::parse::{refuse_unused, to_map};
+use super::placement::{Names, Span, Way, one_of};
 use super::table::{
     Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between,
 };
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
-/// Share of the rows that is hit where neither `contamination` nor `count` is given.
+/// Share of the rows in anomalies if neither `contamination` nor `count` is given.
 const CONTAMINATION: f64 = 0.1;
-/// The topic of its options.
+/// Name of the group of its options.
 pub(super) const INJECT: &str = "inject";
-/// Largest factor, and one over the smallest.
+/// Largest factor; its inverse is the smallest.
 const FACTOR: f64 = 1000.0;
 
 words! {
     /// A kind of classical anomaly. Amounts are in training standard deviations of the feature.
     pub enum Kind {
-        /// Spikes: each row is thrown away from the mean by the strength.
-        Global = "global",
-        /// Each row goes to the other side of its local mean (10 rows either way), `strength` local
-        /// deviations from it.
+        /// Spikes: moves each row away from the mean by the strength.
+        Global = "global" | "spike",
+        /// Moves each row to the other side of its local mean (10 rows either way), `strength`
+        /// local standard deviations from it.
         Contextual = "contextual",
-        /// The series runs on `factor` times as fast.
-        Seasonal = "seasonal",
-        /// A slope is added, which ends with the segment; its root mean square is the strength.
-        Trend = "trend",
-        /// Another shape, or a flat line, over the range of the segment.
+        /// Continues the series `factor` times as fast.
+        Seasonal = "seasonal" | "tempo",
+        /// Adds a slope that ends with the segment; its root mean square is the strength.
+        Trend = "trend" | "ramp",
+        /// Replaces the segment by another shape, or a constant, over the same range.
         Shapelet = "shapelet",
-        /// Distances from the segment's mean are multiplied by `factor`.
-        Amplitude = "amplitude",
-        /// One row goes `strength` beyond the extremes around it.
+        /// Multiplies distances from the segment's mean by `factor`.
+        Amplitude = "amplitude" | "scale",
+        /// Moves one row `strength` beyond the extremes around it.
         Extremum = "extremum",
-        /// The segment's own rows are run through `factor` times as fast, to and fro.
+        /// Reads the segment's own rows `factor` times as fast, reflected at its ends.
         Frequency = "frequency",
-        /// A shift by the strength.
-        Mean = "mean",
-        /// The shape is distorted by an arc tangent of steepness `factor`: flanks steep, crests flat.
+        /// Shifts the segment by the strength.
+        Mean = "mean" | "level-shift",
+        /// Distorts the shape by an arc tangent of steepness `factor`: steep flanks, flat crests.
         Pattern = "pattern",
-        /// The values of `shift` rows earlier or later.
-        PatternShift = "pattern-shift",
-        /// A flat line at a level within the range around it.
-        Platform = "platform",
-        /// White noise is added; its root mean square is the strength.
-        Variance = "variance",
-        /// The feature is mirrored at its mean: its correlations with the others change sign.
-        ModeCorrelation = "mode-correlation",
+        /// Replaces the segment by the values `shift` rows earlier or later.
+        PatternShift = "pattern-shift" | "phase",
+        /// Replaces the segment by a constant within the range around it.
+        Platform = "platform" | "flat-line",
+        /// Adds white noise; its root mean square is the strength.
+        Variance = "variance" | "noise-burst",
+        /// Mirrors the feature at its mean: its correlations with the others change sign.
+        ModeCorrelation = "mode-correlation" | "correlation-break",
+        /// A hump that rises and falls back; its root mean square is the strength.
+        Pulse = "pulse",
+        /// A random walk is added; its root mean square is the strength.
+        Walk = "walk",
+        /// Values drop to 0, or to the lowest around where they can be negative.
+        Dropout = "dropout",
+        /// The value before the segment stays.
+        Stuck = "stuck" | "stuck-value",
+        /// The values of other rows around, where these are more than those of the segment.
+        OtherWindow = "other-window",
+        /// A counter starts again from 0, and has its count back behind the segment.
+        Reset = "reset" | "counter-reset",
     }
 }
 
@@ -60,12 +73,12 @@ impl Kind {
     /// The five kinds that CARLA trains on.
     pub const CARLA: [Self; 5] =
         [Self::Global, Self::Contextual, Self::Seasonal, Self::Trend, Self::Shapelet];
-    /// Whether it hits single rows.
+    /// Whether it changes single rows.
     pub(crate) fn is_point(self) -> bool {
         matches!(self, Self::Global | Self::Contextual | Self::Extremum)
     }
 
-    /// Shortest and longest segment where none is given.
+    /// Shortest and longest default length.
     pub(crate) fn length(self) -> (usize, usize) {
         match self {
             Self::Extremum => (1, 1),
@@ -74,8 +87,8 @@ impl Kind {
         }
     }
 
-    /// Range of the strength where none is given: what the kind is made of, or the shift that stands
-    /// in for it where there is nothing to change.
+    /// Default range of the strength: of the kind itself, or of the shift that replaces it where
+    /// the kind has no effect.
     pub(crate) fn strength(self) -> (f64, f64) {
         match self {
             Self::Global => (3.0, 8.0),
@@ -85,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// Range of the factor where none is given.
+    /// Default range of the factor.
     pub(crate) fn factor(self) -> (f64, f64) {
         match self {
             Self::Pattern => (5.0, 20.0),
@@ -103,26 +116,85 @@ impl Kind {
                 | Self::Extremum
                 | Self::Mean
                 | Self::Variance
+                | Self::Pulse
+                | Self::Walk
         )
     }
 
-    /// Whether one over the factor is the same kind the other way: slower, smaller.
+    /// Whether the inverse factor is the same kind in the opposite direction: slower, smaller.
     pub(crate) fn inverts(self) -> bool {
         matches!(self, Self::Seasonal | Self::Frequency | Self::Amplitude)
     }
 }
 
-/// Ranges that amounts are drawn from; `None`: the kind's own.
+/// Ranges of the amounts; `None` for the defaults of the kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ranges {
     pub strength: Option<OneOrRange<f64>>,
     pub factor: Option<OneOrRange<f64>>,
     pub shift: Option<OneOrRange<usize>>,
+    pub size: Option<OneOrRange<f64>>,
+    pub direction: Option<Way>,
 }
 
-/// Kinds to choose from: a name, or a list of names.
+/// A kind by the name that a user calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedKind {
+    /// The kind.
+    pub kind: Kind,
+    /// Its name, or another word for it.
+    pub name: &'static str,
+}
+
+impl NamedKind {
+    /// The kind that a word stands for.
+    fn read(word: &str) -> Option<Self> {
+        let all = Kind::ALL.into_iter().zip(Kind::WORDS);
+        let mut names = all.flat_map(|(kind, of)| {
+            let names = std::iter::once(of.name).chain(of.aliases.iter().copied());
+            names.map(move |name| Self { kind, name })
+        });
+        names.find(|named| named.name == word)
+    }
+}
+
+impl From<Kind> for NamedKind {
+    fn from(kind: Kind) -> Self {
+        Self { kind, name: kind.name() }
+    }
+}
+
+impl Serialize for NamedKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
+}
+
+/// One kind or a list of kinds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Kinds(pub Vec<Kind>);
+pub struct Kinds(pub Vec<NamedKind>);
+
+impl From<&[Kind]> for Kinds {
+    fn from(kinds: &[Kind]) -> Self {
+        Self(kinds.iter().copied().map(NamedKind::from).collect())
+    }
+}
+
+impl Kinds {
+    /// The same by the first other word of each, where it has one.
+    pub(super) fn in_plain_words(mut self) -> Self {
+        for named in &mut self.0 {
+            let words = Kind::WORDS.iter().find(|word| word.name == named.name);
+            named.name = words.and_then(|word| word.aliases.first()).copied().unwrap_or(named.name);
+        }
+        self
+    }
+
+    /// Whether one of them is `kind`.
+    pub(crate) fn holds(&self, kind: Kind) -> bool {
+        self.0.iter().any(|named| named.kind == kind)
+    }
+}
 
 impl<'de> Deserialize<'de> for Kinds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -130,8 +202,8 @@ impl<'de> Deserialize<'de> for Kinds {
             Value::Array(names) => names,
             name => vec![name],
         };
-        let kind = |name: Value| Kind::deserialize(&name).ok();
-        let kinds: Option<Vec<Kind>> = names.into_iter().map(kind).collect();
+        let kind = |name: Value| NamedKind::read(name.as_str()?);
+        let kinds: Option<Vec<NamedKind>> = names.into_iter().map(kind).collect();
         let allowed = || D::Error::custom("a list of kinds");
         kinds.filter(|kinds| !kinds.is_empty()).map(Self).ok_or_else(allowed)
     }
@@ -147,79 +219,107 @@ impl Ranged for Kinds {
     }
 }
 
+/// Kinds whose amount is a strength.
+const SIZED: &[&str] =
+    &["global", "contextual", "trend", "extremum", "mean", "variance", "pulse", "walk"];
+
 options! {
-    /// Which classical anomalies are injected, how many, and how strong they are.
+    /// Which classical anomalies are injected, how many, and how strong.
     ///
-    /// Amounts that are ranges are drawn log-uniformly, once per anomaly. What no chosen kind uses is
-    /// refused. Deviations are those of the feature over the clean rows of the series.
+    /// Amounts given as ranges are drawn log-uniformly, once per anomaly. Options that no chosen
+    /// kind uses are rejected. Standard deviations are those of the feature over the clean rows of
+    /// the series.
     pub struct InjectConfig of INJECT, for INJECTS;
 
-    /// Kinds of anomalies, each as often as the others to within one.
-    kind: Kinds = Kinds(Kind::CARLA.to_vec()) => any();
-    /// Share of the rows of a series inside anomalies, met to within one anomaly.
+    /// Kinds of anomalies, in equal numbers to within one.
+    kind: Kinds = Kinds::from(&Kind::CARLA[..]) => any();
+    /// Share of the rows of a series in anomalies; the last anomaly is shortened to meet it.
     contamination: Option<f64> = None => between(0.0, 1.0)
         .above_low()
-        .auto("0.1, unless `count` is given");
+        .auto("0.1, unless `count` or `total` is given");
     /// Number of anomalies per series, instead of `contamination`.
     count: Option<usize> = None => at_least(1.0);
-    /// Rows of an anomaly, uniform in a range; `extremum` always takes one.
+    /// Number of anomalies over all series of a frame, instead of `contamination`.
+    total: Option<usize> = None => at_least(1.0);
+    /// Rows of an anomaly, uniform in a range; always one for `extremum`.
     length: Option<OneOrRange<usize>> = None => at_least(1.0)
         .auto("1 to 3 for `global` and `contextual`, else 16 to 128, or less in a short series");
-    /// Size of an anomaly in standard deviations of the feature; of `contextual` in local deviations.
+    /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
+    duration: Option<OneOrRange<Span>> = None => any();
+    /// Size of an anomaly in standard deviations of the feature; for `contextual` in local ones.
     strength: Option<OneOrRange<f64>> = None => above(0.0)
-        .auto("the kind's own range")
-        .when("kind", &["global", "contextual", "trend", "extremum", "mean", "variance"]);
-    /// Factor of tempo (`seasonal`, `frequency`) or `amplitude`, or steepness of `pattern`.
+        .auto("depends on the kind")
+        .when("kind", SIZED);
+    /// Size of an anomaly in the unit of the feature, instead of `strength`.
+    size: Option<OneOrRange<f64>> = None => above(0.0).when("kind", SIZED);
+    /// Direction of the change.
+    direction: Option<Way> = None => any()
+        .auto("\"both\"")
+        .when("kind", &["global", "extremum", "mean", "trend", "pulse"]);
+    /// Features that anomalies may change.
+    hit: Option<Names> = None => any().auto("all");
+    /// Factor of the tempo (`seasonal`, `frequency`) or the `amplitude`, or steepness of `pattern`.
     factor: Option<OneOrRange<f64>> = None => above(0.0)
-        .auto("1.5 to 4, or one over that; 5 to 20 for `pattern`")
+        .auto("1.5 to 4 or its inverse; 5 to 20 for `pattern`")
         .when("kind", &["seasonal", "amplitude", "frequency", "pattern"]);
-    /// Rows by which `pattern-shift` moves the phase.
+    /// Rows by which `pattern-shift` shifts the phase.
     shift: Option<OneOrRange<usize>> = None => between(1.0, MAX_WINDOW as f64)
         .auto("an eighth to half of the anomaly")
         .when("kind", &["pattern-shift"]);
-    /// Largest share of the features that one anomaly hits; it hits at least one.
+    /// Largest share of the features that an anomaly changes; it changes at least one.
     feature_share: f64 = 1.0 => between(0.0, 1.0).above_low();
-    /// Whether anomalies may also hit features that are constant over the clean rows, which then make
-    /// a step. Where all are, they always do.
+    /// Whether anomalies may also change features that are constant over the clean rows, by a step;
+    /// they always do if all features are constant.
     hit_constant: bool = false => any();
-    /// What features can take: as their clean rows show, or as it is said for some of them.
+    /// Values that features can take: learned from their clean rows, or given for some features.
     domain: Domains = Domains::Learned => any();
-    /// Seed of everything random.
+    /// Random seed.
     seed: u64 = 0 => at_least(0.0);
 }
 
 impl InjectConfig {
-    /// Checks every range, and that some chosen kind uses every amount that is given.
+    /// Checks every range, and that a chosen kind uses every given amount.
     ///
     /// # Errors
     /// [`Error::Parameter`].
     pub fn validate(&self) -> Result<()> {
         self.check_ranges()?;
-        if let Some(count) = self.count.filter(|_| self.contamination.is_some()) {
-            let allowed = "given without `contamination`";
-            return Err(Error::parameter("count", count, allowed));
-        }
+        let share = self.contamination.is_some();
+        one_of("count", self.count, "contamination", share)?;
+        one_of("total", self.total, "contamination", share)?;
+        one_of("total", self.total, "count", self.count.is_some())?;
+        one_of("duration", self.duration, "length", self.length.is_some())?;
+        one_of("size", self.size, "strength", self.strength.is_some())?;
         let odd = |(low, high)| (low, high) == (1.0, 1.0) || low < 1.0 / FACTOR || high > FACTOR;
         if let Some(factor) = self.factor.filter(|factor| odd(factor.bounds())) {
-            let allowed =
-                format!("within 1/{FACTOR} to {FACTOR}, and not 1, which changes nothing");
+            let allowed = format!("within 1/{FACTOR} to {FACTOR}, and not 1, which has no effect");
             return Err(Error::parameter("factor", factor, allowed));
         }
         let given = to_map(self)?;
-        refuse_unused(Self::OPTIONS, &given, &given)
+        let kinds: Vec<&str> = self.kind.0.iter().map(|named| named.kind.name()).collect();
+        let mut chosen = given.clone();
+        chosen.insert("kind".into(), kinds.into());
+        refuse_unused(Self::OPTIONS, &given, &chosen)
     }
 
-    /// What asks for the number of anomalies: the option and its value.
+    /// The option that sets the number of anomalies, and its value.
     pub(crate) fn asked(&self) -> (&'static str, f64) {
-        match self.count {
-            Some(count) => ("count", count as f64),
-            None => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
+        match (self.count, self.total) {
+            (Some(count), _) => ("count", count as f64),
+            (_, Some(total)) => ("total", total as f64),
+            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
         }
+    }
+
+    /// Number of anomalies, where one is asked for.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.count.or(self.total)
     }
 
     /// Ranges of the amounts.
     pub(crate) fn ranges(&self) -> Ranges {
-        Ranges { strength: self.strength, factor: self.factor, shift: self.shift }
+        let Self { strength, factor, shift, size, direction, .. } = *self;
+        Ranges { strength, factor, shift, size, direction }
     }
 }
 
@@ -239,22 +339,44 @@ mod tests {
         let config =
             parse(&json!({"kind": "pattern-shift", "count": 3, "shift": [2, 9], "length": null}))
                 .unwrap();
-        assert_eq!(config.kind.0, [Kind::PatternShift]);
+        assert_eq!(config.kind, Kinds::from(&[Kind::PatternShift][..]));
         assert_eq!((config.count, config.shift), (Some(3), Some(OneOrRange::Range(2, 9))));
         let all: Vec<&str> = Kind::ALL.map(Kind::name).to_vec();
-        assert_eq!(parse(&json!({"kind": all})).unwrap().kind.0, Kind::ALL);
+        assert_eq!(parse(&json!({"kind": all})).unwrap().kind, Kinds::from(&Kind::ALL[..]));
+        let plain = parse(&json!({"kind": ["level-shift", "mean"], "duration": "2h"})).unwrap();
+        let of = |name| NamedKind { kind: Kind::Mean, name };
+        assert_eq!(plain.kind.0, ["level-shift", "mean"].map(of));
+        assert_eq!(plain.duration, Some(OneOrRange::One(Span::Time(7200e6))));
+        let both = parse(&json!({"duration": ["1h", "2h"], "hit": "a"})).unwrap();
+        assert!(matches!(both.duration, Some(OneOrRange::Range(..))));
+        assert_eq!(both.hit, Some(Names(vec!["a".into()])));
     }
 
     #[test]
     fn errors_name_option_and_value() {
         for (json, text) in [
-            (json!({"kind": "spike"}), "`kind` = \"spike\": must be one or several of \"global\""),
+            (
+                json!({"kind": "spikes"}),
+                "`kind` = \"spikes\": must be one or several of \"global\"",
+            ),
             (json!({"kind": ["mean", 3]}), "`kind` = [\"mean\",3]"),
             (json!({"kind": []}), "`kind` = []"),
             (json!({"contamination": 0.0}), "`contamination` = 0"),
             (json!({"contamination": 1.5}), "`contamination` = 1.5"),
             (json!({"count": 0}), "`count` = 0"),
             (json!({"count": 3, "contamination": 0.1}), "given without `contamination`"),
+            (json!({"count": 3, "total": 3}), "`total` = 3: must be given without `count`"),
+            (json!({"length": 3, "duration": 3}), "given without `length`"),
+            (json!({"size": 3, "strength": 3}), "given without `strength`"),
+            (json!({"duration": ["2h", "1h"]}), "`duration` = (7200 seconds, 3600 seconds)"),
+            (json!({"duration": ["2h", 3]}), "`duration`"),
+            (json!({"duration": "long"}), "rows >= 1, or a duration such as \"2h\""),
+            (json!({"direction": "left"}), "`direction` = \"left\""),
+            (json!({"direction": "up", "kind": "platform"}), "`direction` = \"up\""),
+            (json!({"size": 2, "kind": "platform"}), "`size` = 2"),
+            (json!({"hit": []}), "`hit` = []"),
+            (json!({"hit": 3}), "`hit` = 3"),
+            (json!({"total": 0}), "`total` = 0"),
             (json!({"length": [9, 3]}), "`length` = (9, 3)"),
             (json!({"length": 0}), "`length` = 0"),
             (json!({"strength": -1.0}), "`strength` = -1"),

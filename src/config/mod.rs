@@ -1,10 +1,11 @@
-//! Every option of the product: names, defaults, presets, ranges.
+//! All options: names, defaults, presets, ranges.
 //!
-//! The names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a
-//! flat map of them, as the plugin receives it, over the values of a [`Preset`].
+//! Names are the same in Rust, in Python and in a model's metadata. [`Options::parse`] reads a flat
+//! map of options, as the plugin receives it, over the values of a [`Preset`].
 
 mod alarm;
 mod catalogue;
+mod compare;
 mod declare;
 mod detect;
 mod domain;
@@ -13,13 +14,16 @@ mod generate;
 mod inject;
 mod options;
 mod parse;
+mod placement;
 mod preset;
 mod range;
 mod score;
+mod sensitivity;
 mod table;
 
 pub use alarm::{Adapt, AlarmConfig};
 pub use catalogue::option_table;
+pub use compare::CompareConfig;
 pub(crate) use declare::names;
 pub use detect::{DetectConfig, DetectorKind, Negatives};
 pub use domain::{Domains, GivenDomain, GivenLimits};
@@ -28,10 +32,13 @@ pub use fit::{
 };
 pub use generate::{Distance, Form, GenerateConfig, Noise, PAPER_TAU, Patch};
 pub(crate) use inject::Ranges;
-pub use inject::{InjectConfig, Kind, Kinds};
+pub use inject::{InjectConfig, Kind, Kinds, NamedKind};
 pub use options::Options;
+pub(crate) use placement::rows_of;
+pub use placement::{Names, Span, Way};
 pub use preset::Preset;
 pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
 pub use score::{Aggregate, Scale, ScoreConfig, Threshold};
+pub use sensitivity::{Many, SensitivityConfig};
 pub use table::{OptionRow, Word};

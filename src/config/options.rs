@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::alarm::AlarmConfig;
 use super::catalogue::{CALL, refuse_foreign};
+use super::compare::CompareConfig;
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
 use super::generate::GenerateConfig;
@@ -12,24 +13,27 @@ use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
 use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD, Threshold};
-use super::table::Config;
+use super::sensitivity::SensitivityConfig;
+use super::table::{Config, TRIES};
 use crate::error::{Error, Result};
 
-/// All options of one call, from the flat map that a user gave.
+/// All options of one call, from the flat map of the user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// How a model is fitted where the call has none.
+    /// How a model is fitted if the call has none.
     pub fit: FitConfig,
-    /// How anomalies are made.
+    /// How anomalies are generated.
     pub generate: GenerateConfig,
-    /// Which detector a fit trains, and how.
+    /// The detector that a fit trains, and its training.
     pub detect: DetectConfig,
     /// How rows are scored.
     pub score: ScoreConfig,
     /// Threshold of `label`.
     pub threshold: Threshold,
-    /// What an alarm is.
+    /// When a row belongs to an alarm.
     pub alarm: AlarmConfig,
+    /// Which anomalies are tried.
+    pub sensitivity: SensitivityConfig,
 }
 
 impl Options {
@@ -40,6 +44,7 @@ impl Options {
     /// an option that the verb or the chosen detector does not use.
     pub fn parse(verb: &str, given: &Map<String, Value>) -> Result<Self> {
         refuse_foreign(verb, given)?;
+        let (own, given) = &own_of_verb(verb, given);
         let preset = preset(given)?;
         let read = |name: &str| given.get(name).filter(|value| !value.is_null());
         let threshold = threshold(read("threshold"), read("quantile"))?;
@@ -50,9 +55,10 @@ impl Options {
             score: over(&ScoreConfig::default(), given)?,
             threshold,
             alarm: over(&AlarmConfig::default(), given)?,
+            sensitivity: over(&SensitivityConfig::default(), own)?,
         };
         if options.score.per_feature && options.score.detector.is_none() {
-            // What has a score per feature needs no training.
+            // Detectors with a score per feature need no training.
             options.detect.detector = DetectorKind::Reconstruction;
         }
         options.validate()?;
@@ -65,8 +71,9 @@ impl Options {
         self.detect.validate()?;
         self.score.validate()?;
         self.alarm.validate()?;
+        self.sensitivity.validate()?;
         self.threshold.check(&self.alarm)?;
-        // A model that is given may have a larger window, so `length` is checked against it later.
+        // A given model may have a larger window: `length` is checked against it later.
         self.generate.validate(MAX_WINDOW)
     }
 }
@@ -79,6 +86,31 @@ impl InjectConfig {
     /// an option that no chosen kind uses.
     pub fn parse(given: &Map<String, Value>) -> Result<Self> {
         refuse_foreign("inject", given)?;
+        let config = over(&Self::default(), given)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The options that `sensitivity` reads, some of which other verbs have under the same names; and those
+/// that others read: of the former, the seed.
+fn own_of_verb(verb: &str, given: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let own = |name: &str| {
+        TRIES.contains(&verb) && SensitivityConfig::OPTIONS.iter().any(|option| option.name == name)
+    };
+    let some = |keep: &dyn Fn(&str) -> bool| {
+        given.clone().into_iter().filter(|(name, _)| keep(name)).collect()
+    };
+    (some(&own), some(&|name| !own(name) || name == "seed"))
+}
+
+impl CompareConfig {
+    /// Reads a flat map of options over the defaults.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`], or [`Error::Parameter`] for a value of the wrong type or range.
+    pub fn parse(given: &Map<String, Value>) -> Result<Self> {
+        refuse_foreign("compare", given)?;
         let config = over(&Self::default(), given)?;
         config.validate()?;
         Ok(config)
@@ -124,7 +156,7 @@ mod tests {
         }
     }
 
-    /// The first verb that takes all of these.
+    /// The first verb that takes all of these options.
     fn verb_of(given: &Map<String, Value>) -> &'static str {
         let verbs = ["label", "generate", "score", "pairs"].into_iter();
         verbs.clone().find(|verb| refuse_foreign(verb, given).is_ok()).unwrap_or("label")

@@ -1,4 +1,4 @@
-//! A flat map of options over the defaults of a configuration.
+//! Reads a flat map of options over the defaults of a configuration.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::table::{Config, OptionSpec};
 use crate::error::{Error, Result};
 
-/// A configuration with the options that are given.
+/// Overrides the defaults by the given options.
 ///
 /// # Errors
 /// [`Error::Parameter`] for a value of the wrong type.
@@ -15,7 +15,7 @@ pub(super) fn over<T: Config>(defaults: &T, given: &Map<String, Value>) -> Resul
     for option in T::OPTIONS {
         let Some(value) = given.get(option.name).filter(|value| !value.is_null()) else { continue };
         config.insert(option.name.into(), value.clone());
-        // One at a time, so that the error is that of this option.
+        // One at a time, so that the error names the right option.
         from_map::<T>(&config).map_err(|_| option.refuse_given(value))?;
     }
     from_map(&config)
@@ -32,10 +32,11 @@ pub(super) fn to_map<T: Serialize>(config: &T) -> Result<Map<String, Value>> {
     }
 }
 
-/// Refuses given options that the choice of another option, in `chosen`, leaves without effect.
+/// Rejects given options that have no effect, given the value of another option in `chosen`.
 ///
 /// # Errors
-/// [`Error::Parameter`], which names the option, the choice, and the choices that use it.
+/// [`Error::Parameter`], which names the option, the other option's value, and the values that use
+/// it.
 pub(super) fn refuse_unused(
     options: &[OptionSpec],
     given: &Map<String, Value>,
@@ -57,12 +58,12 @@ pub(super) fn refuse_unused(
     Ok(())
 }
 
-/// Whether a value asks for something.
+/// Whether a value has an effect.
 fn is_set(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false))
 }
 
-/// Whether a name, or one of a list of names, is among `users`.
+/// Whether a name, or a name in a list, is among `users`.
 fn names_any(choice: &Value, users: &[&str]) -> bool {
     match choice {
         Value::Array(names) => names.iter().any(|name| names_any(name, users)),

@@ -1,13 +1,13 @@
-//! Values for every option that is not given.
+//! Presets: default values of all options.
 
 use super::declare::words;
 
 words! {
-    /// Values for every option that is not given.
+    /// Defaults of the options that are not given.
     pub enum Preset {
-        /// What works on real series, trained for as long as that pays.
+        /// For real series: training stops when it no longer pays.
         Default = "default",
-        /// The same, trained for as long as the loss of held-out windows falls at all.
+        /// The same, but training continues while the loss on held-out windows falls.
         Thorough = "thorough",
         /// The settings of the paper (arXiv 2502.08262), as printed.
         Paper = "paper",

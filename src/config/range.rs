@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A number, or a range that is drawn from log-uniformly.
+/// A number, or a range to draw from log-uniformly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrRange<T> {
-    /// Always this.
+    /// Always this value.
     One(T),
-    /// Between the two, both included.
+    /// Between the two values, inclusive.
     Range(T, T),
 }
 

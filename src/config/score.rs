@@ -13,20 +13,20 @@ words! {
         Mean = "mean",
         /// The largest.
         Max = "max",
-        /// The score of the window that ends with the row: what was known at that time.
+        /// The score of the window that ends with the row: uses no later rows.
         Last = "last",
     }
 }
 
-/// Where `label` draws the line.
+/// The threshold of `label`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Threshold {
-    /// A promise about false alarms ([`super::AlarmConfig`]): alarms that start above a high line and go
-    /// on above a low one.
+    /// From the accepted rate of false alarms ([`super::AlarmConfig`]): alarms start above a high
+    /// threshold and continue above a low one.
     #[default]
     Auto,
-    /// Peaks over threshold: the score that one normal row in a thousand exceeds, by a generalised
-    /// Pareto tail (Siffer et al., KDD 2017).
+    /// Peaks over threshold: the score that one normal row in a thousand exceeds, from a
+    /// generalised Pareto tail (Siffer et al., KDD 2017).
     Pot,
     /// This quantile of the scores of held-out normal rows, in [0, 1].
     Quantile(f64),
@@ -39,7 +39,7 @@ words! {
     pub enum Scale {
         /// In the detector's own units.
         Score = "score",
-        /// Probability that a normal row scores as high.
+        /// The probability of a score as high in a normal row.
         Pvalue = "pvalue",
     }
 }
@@ -52,25 +52,37 @@ options! {
     #[derive(Copy)]
     pub struct ScoreConfig of "scores", for SCORES;
 
-    /// Detector that scores and labels come from; with a model, by default the model's own.
+    /// Detector of scores and labels; with a model, the default is the model's own detector.
     detector: Option<DetectorKind> = None => any();
     /// How the scores of the windows that cover a row are combined.
     aggregate: Aggregate = Aggregate::Mean => any();
     /// Rows between scored windows.
     score_stride: Option<usize> = None => at_least(1.0).auto("a quarter of a window");
-    /// Whether every feature gets a score of its own.
+    /// Whether every feature gets its own score.
     per_feature: bool = false => any()
         .verbs(&["score"])
         .when("detector", PER_FEATURE);
-    /// Form of a score: in the detector's own units, or as the probability of as high a score in a normal row.
+    /// Form of the score: in the detector's units, or as the probability of a score as high in a
+    /// normal row.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
+    /// Whether rows come with the features to blame, the evidence that speaks, and the nearest normal row.
+    explain: bool = false => any().verbs(&["score"]);
+    /// Share of normal rows between the bounds of what a feature should have been.
+    bounds: Option<f64> = None => between(0.0, 1.0)
+        .above_low()
+        .below_high()
+        .auto("0.95 for `expect`; `score` gives none")
+        .verbs(&["score", "expect"]);
 }
 
+/// Share of normal rows between the bounds of `expect`.
+const COVERAGE: f64 = 0.95;
+
 words! {
-    /// Thresholds of `label` that have a name.
+    /// Named thresholds of `label`.
     pub enum NamedThreshold {
-        /// A promise about false alarms: alarms that start above a high line and go on above a low
-        /// one.
+        /// From the accepted rate of false alarms: alarms start above a high threshold and continue
+        /// above a low one.
         Auto = "auto",
         /// Peaks over threshold: the score that one normal row in a thousand exceeds.
         Pot = "pot",
@@ -81,7 +93,7 @@ words! {
 pub(super) const THRESHOLD: &[OptionSpec] = &[
     OptionSpec::new(
         "threshold",
-        "Instead of a promise: the score above which a row is anomalous.",
+        "Score above which a row is anomalous; replaces the accepted rate of false alarms.",
         "scores",
         LABELS,
         Shape { of: Of::WordOrNumber(NamedThreshold::WORDS), ..plain(Of::Number) },
@@ -89,7 +101,7 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
     ),
     OptionSpec::new(
         "quantile",
-        "Instead of `threshold`: this quantile of the scores of held-out normal rows.",
+        "Quantile of the scores of held-out normal rows above which a row is anomalous; replaces `threshold`.",
         "scores",
         LABELS,
         Shape { optional: true, ..plain(Of::Number) },
@@ -98,7 +110,7 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
 ];
 
 impl Threshold {
-    /// Refuses a threshold together with a promise: the promise sets the threshold.
+    /// Rejects a threshold together with an accepted rate, which sets the threshold.
     pub(super) fn check(self, alarm: &AlarmConfig) -> Result<()> {
         if self == Self::Auto || !alarm.asks() {
             return Ok(());
@@ -122,8 +134,17 @@ pub(crate) fn per_feature_error(kind: DetectorKind) -> Error {
 }
 
 impl ScoreConfig {
+    /// Share of normal rows between the bounds of what a feature should have been.
+    pub fn coverage(&self) -> f64 {
+        self.bounds.unwrap_or(COVERAGE)
+    }
+
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
+        if self.per_feature && (self.explain || self.bounds.is_some()) {
+            let allowed = "given without `explain` and `bounds`";
+            return Err(Error::parameter("per_feature", true, allowed));
+        }
         match self.detector.filter(|kind| self.per_feature && !PER_FEATURE.contains(&kind.name())) {
             Some(kind) => Err(per_feature_error(kind)),
             None => self.check_ranges(),

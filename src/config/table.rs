@@ -1,5 +1,5 @@
 //! The table of options: every option is declared once, with its type, default, range and one
-//! sentence. What parses, checks, documents or offers options reads it from here.
+//! sentence. Parsing, checks and documentation read it from here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,32 +7,51 @@ use serde_json::Value;
 use super::range::OneOrRange;
 use crate::error::{Error, Result};
 
-/// Verbs that fit a model where none is given.
-pub(super) const FITS: &[&str] =
-    &["fit", "generate", "events", "pairs", "score", "label", "alarms", "reconstruct", "embed"];
-/// Verbs that train a detector where none is given.
-pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms"];
-/// Verbs that make anomalies with a model.
+/// Verbs that fit a model if none is given.
+pub(super) const FITS: &[&str] = &[
+    "fit",
+    "generate",
+    "events",
+    "pairs",
+    "score",
+    "expect",
+    "label",
+    "alarms",
+    "explain",
+    "sensitivity",
+    "reconstruct",
+    "embed",
+];
+/// Verbs that train a detector if none is given.
+pub(super) const DETECTS: &[&str] = &["fit", "score", "label", "alarms", "explain", "sensitivity"];
+/// Verbs that generate anomalies with a model.
 pub(super) const GENERATES: &[&str] = &["generate", "events", "pairs"];
-/// Verbs that place anomalies with a model on the rows of a series.
+/// Verbs that place generated anomalies on the rows of a series.
 pub(super) const PLACES: &[&str] = &["generate", "events"];
-/// Verbs whose rows are windows.
+/// Verbs with one row per window.
 pub(super) const WINDOWS: &[&str] = &["pairs", "embed"];
 /// Verbs that score rows.
-pub(super) const SCORES: &[&str] = &["score", "label", "alarms"];
-/// Verbs that draw a line between scores.
-pub(super) const LABELS: &[&str] = &["label", "alarms"];
+pub(super) const SCORES: &[&str] = &["score", "label", "alarms", "explain", "sensitivity"];
+/// Verbs with a threshold.
+pub(super) const LABELS: &[&str] = &["label", "alarms", "explain", "sensitivity"];
 /// Verbs that inject classical anomalies.
 pub(super) const INJECTS: &[&str] = &["inject"];
-/// Verbs of series.
+/// Verbs that try a detector on anomalies.
+pub(super) const TRIES: &[&str] = &["sensitivity"];
+/// Verbs that compare scores.
+pub(super) const COMPARES: &[&str] = &["compare"];
+/// All verbs on series.
 pub(super) const ALL: &[&str] = &[
     "fit",
     "generate",
     "events",
     "pairs",
     "score",
+    "expect",
     "label",
     "alarms",
+    "sensitivity",
+    "explain",
     "reconstruct",
     "embed",
     "inject",
@@ -49,30 +68,30 @@ pub(super) trait Config: Serialize + for<'de> Deserialize<'de> + Default {
 pub struct OptionSpec {
     /// Its name, the same in every language.
     pub name: &'static str,
-    /// One sentence.
+    /// One sentence of documentation.
     pub doc: &'static str,
-    /// The topic that it is listed under.
+    /// The group under which it is listed.
     pub group: &'static str,
-    /// What values it takes.
+    /// The values that it takes.
     pub shape: Shape,
-    /// Their range, and who uses it.
+    /// Its range, and where it is used.
     pub rule: OptionRule,
 }
 
 /// The type of an option.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Shape {
-    /// What one value is.
+    /// Type of one value.
     pub of: Of,
-    /// Whether the default depends on something else, which `None` stands for.
+    /// Whether the default depends on other values; `None` stands for it.
     pub optional: bool,
-    /// Whether (min, max) are allowed, too.
+    /// Whether a pair (min, max) is allowed.
     pub pair: bool,
-    /// Whether a list of values is.
+    /// Whether a list of values is allowed.
     pub list: bool,
 }
 
-/// What one value of an option is.
+/// Type of one value of an option.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Of {
@@ -84,8 +103,12 @@ pub enum Of {
     Flag,
     /// A number in units of the order column, or a duration.
     Step,
-    /// What features can take.
+    /// Domains of features.
     Domain,
+    /// Names of features.
+    Names,
+    /// Rows, or a duration.
+    Span,
     /// One of some words.
     Words(&'static [Word]),
     /// One of some words, or a number.
@@ -103,20 +126,37 @@ pub struct Word {
     pub aliases: &'static [&'static str],
 }
 
-/// The range of an option, and who uses it.
+/// An end of a range.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: f64,
+    /// Whether the range includes it.
+    included: bool,
+}
+
+impl End {
+    const fn excluded(self) -> Self {
+        Self { included: false, ..self }
+    }
+
+    /// Whether `value` is this end and the range includes it.
+    fn is(&self, value: f64) -> bool {
+        self.included && value == self.at
+    }
+}
+
+/// The range of an option, and where it is used.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionRule {
-    low: f64,
-    high: f64,
-    /// Whether the ends of the range belong to it.
-    closed: (bool, bool),
-    /// What the default is, where it depends on something else.
+    low: End,
+    high: End,
+    /// Description of the default, if it depends on other values.
     pub auto: Option<&'static str>,
     /// Its symbol in the paper.
     pub symbol: Option<&'static str>,
-    /// The verbs that take it, where they are others than those of its group.
+    /// The verbs that take it, if they differ from those of its group.
     verbs: &'static [&'static str],
-    /// What it takes for the option to be used: another option, and the values of it that use this.
+    /// Condition for its use: another option, and the values of it for which this one is used.
     pub when: Option<(&'static str, &'static [&'static str])>,
 }
 
@@ -132,27 +172,28 @@ pub(super) const fn at_least(low: f64) -> OptionRule {
 
 /// More than `low`.
 pub(super) const fn above(low: f64) -> OptionRule {
-    OptionRule { closed: (false, true), ..at_least(low) }
+    at_least(low).above_low()
 }
 
 /// From `low` to `high`, both included.
 pub(super) const fn between(low: f64, high: f64) -> OptionRule {
-    let closed = (true, true);
-    OptionRule { low, high, closed, auto: None, symbol: None, verbs: &[], when: None }
+    let low = End { at: low, included: true };
+    let high = End { at: high, included: true };
+    OptionRule { low, high, auto: None, symbol: None, verbs: &[], when: None }
 }
 
 impl OptionRule {
-    /// Without the lower end.
+    /// Excludes the lower end.
     pub(super) const fn above_low(self) -> Self {
-        Self { closed: (false, self.closed.1), ..self }
+        Self { low: self.low.excluded(), ..self }
     }
 
-    /// Without the upper end.
+    /// Excludes the upper end.
     pub(super) const fn below_high(self) -> Self {
-        Self { closed: (self.closed.0, false), ..self }
+        Self { high: self.high.excluded(), ..self }
     }
 
-    /// What stands in for a default that depends on something else.
+    /// Describes a default that depends on other values.
     pub(super) const fn auto(self, text: &'static str) -> Self {
         Self { auto: Some(text), ..self }
     }
@@ -173,23 +214,21 @@ impl OptionRule {
     }
 
     fn holds(&self, value: f64) -> bool {
-        let (low, high) = self.closed;
-        let above = value > self.low || (low && value == self.low);
-        let below = value < self.high || (high && value == self.high);
+        let above = value > self.low.at || self.low.is(value);
+        let below = value < self.high.at || self.high.is(value);
         value.is_finite() && above && below
     }
 
     /// The range in words; empty where everything is allowed.
     fn text(&self) -> String {
-        let (low, high) = (self.low, self.high);
+        let (low, high) = (self.low.at, self.high.at);
         match (low.is_finite(), high.is_finite()) {
             (true, true) => {
-                let (open, close) = self.closed;
-                let open = if open { '[' } else { '(' };
-                let close = if close { ']' } else { ')' };
+                let open = if self.low.included { '[' } else { '(' };
+                let close = if self.high.included { ']' } else { ')' };
                 format!("in {open}{low}, {high}{close}")
             }
-            (true, false) if self.closed.0 => format!(">= {low}"),
+            (true, false) if self.low.included => format!(">= {low}"),
             (true, false) => format!("> {low}"),
             (false, true) => format!("<= {high}"),
             (false, false) => String::new(),
@@ -198,7 +237,7 @@ impl OptionRule {
 }
 
 impl OptionSpec {
-    /// An option of a group whose verbs are `verbs`, where its rule names no others.
+    /// An option of a group; `verbs` apply unless its rule names others.
     pub(super) const fn new(
         name: &'static str,
         doc: &'static str,
@@ -216,18 +255,20 @@ impl OptionSpec {
         self.rule.verbs
     }
 
-    /// The values that it takes, as an error message says it after "must be".
+    /// The allowed values, as in an error message after "must be".
     pub fn allowed(&self) -> String {
         let range = self.rule.text();
         let one = match self.shape.of {
-            Of::Integer if self.rule.high.is_finite() => {
-                format!("an integer from {} to {}", self.rule.low, self.rule.high)
+            Of::Integer if self.rule.high.at.is_finite() => {
+                format!("an integer from {} to {}", self.rule.low.at, self.rule.high.at)
             }
             Of::Integer => format!("an integer {range}"),
             Of::Number => format!("a number {range}"),
             Of::Flag => "true or false".into(),
             Of::Step => "a number > 0 or a positive duration".into(),
             Of::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
+            Of::Names => "a name of a feature, or a list of them".into(),
+            Of::Span => "rows >= 1, or a duration such as \"2h\"".into(),
             Of::Words(words) => or(words),
             Of::WordOrNumber(words) => {
                 let quoted = words.iter().map(|word| format!("{:?}", word.name));
@@ -242,12 +283,12 @@ impl OptionSpec {
         }
     }
 
-    /// The error for a value that it does not take.
+    /// The error for a value that is not allowed.
     pub(super) fn refuse(&self, value: impl ToString) -> Error {
         Error::parameter(self.name, value, self.allowed())
     }
 
-    /// The same for a value as it was given: with the nearest word.
+    /// The same for a value as given by the user, with the nearest word.
     pub(super) fn refuse_given(&self, value: &Value) -> Error {
         let (Of::Words(words) | Of::WordOrNumber(words)) = self.shape.of else {
             return self.refuse(value);
@@ -271,7 +312,7 @@ impl OptionSpec {
         }
     }
 
-    /// Whether a value is one of its words; true where it takes others.
+    /// Whether a value is one of its words; true if it takes other values.
     pub(super) fn knows(&self, value: &Value) -> bool {
         let Of::Words(words) = self.shape.of else { return true };
         let known = |word: &Word| Some(word.name) == value.as_str();
@@ -281,10 +322,11 @@ impl OptionSpec {
     /// The range as a table shows it.
     fn range(&self) -> String {
         match self.shape.of {
-            Of::Flag | Of::Domain | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Flag | Of::Domain | Of::Names | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
+            Of::Span => ">= 1".into(),
             Of::Step => "> 0".into(),
-            Of::Integer if self.rule.high.is_finite() => {
-                format!("{} to {}", self.rule.low, self.rule.high)
+            Of::Integer if self.rule.high.at.is_finite() => {
+                format!("{} to {}", self.rule.low.at, self.rule.high.at)
             }
             _ => self.rule.text().trim_start_matches("in ").into(),
         }
@@ -300,24 +342,24 @@ fn or(words: &[Word]) -> String {
     }
 }
 
-/// The known name that a wrong one is most like.
+/// The known name most similar to a wrong one.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Least similarity of a slip of the pen, by Jaro and Winkler.
+    /// Minimum Jaro-Winkler similarity of a misspelling.
     const LEAST: f64 = 0.8;
     let alike = |known: &'a str| (strsim::jaro_winkler(name, known), known);
     let best = known.into_iter().map(alike).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= LEAST).then_some(best.1)
 }
 
-/// A type of Rust that an option can have.
+/// A Rust type that an option can have.
 pub(super) trait Shaped {
-    /// What it is to a user.
+    /// Its type as seen by users.
     const SHAPE: Shape;
 }
 
-/// A value that can be held against the range of its option.
+/// A value that can be checked against the range of its option.
 pub(super) trait Ranged {
-    /// Refuses it where it is outside.
+    /// Rejects a value outside of the range.
     ///
     /// # Errors
     /// [`Error::Parameter`].
@@ -378,7 +420,7 @@ impl<T: Shaped> Shaped for OneOrRange<T> {
     const SHAPE: Shape = Shape { pair: true, ..T::SHAPE };
 }
 
-/// An option as tables and other languages read it.
+/// An option, for documentation and other languages.
 #[derive(Debug, Serialize)]
 pub struct OptionRow {
     name: &'static str,
@@ -396,7 +438,7 @@ pub struct OptionRow {
 }
 
 impl OptionRow {
-    /// Whether it is this option of the same verbs.
+    /// Whether it is this option for the same verbs.
     pub(super) fn covers(&self, spec: &OptionSpec) -> bool {
         self.name == spec.name && spec.verbs().iter().all(|verb| self.verbs.contains(verb))
     }

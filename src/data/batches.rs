@@ -1,4 +1,4 @@
-//! Windows in batches: cut into shares, spread over the pool, results in order.
+//! Windows in batches: cut into shares, spread over the pool, with results in order.
 
 use std::ops::Range;
 
@@ -11,15 +11,15 @@ use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 
-/// Shares of windows that are in memory at a time in a pass over a series.
+/// Shares of windows in memory at once during a pass over a series.
 const SHARES: usize = 8;
-/// Windows that cover a row, away from the ends of a run, where no stride is given.
+/// Default number of windows that cover a row, away from the ends of a run.
 const OVERLAP: usize = 4;
 
-/// Results of `work` for 0..n, cut into shares of [`INFERENCE_SHARE`], in order.
+/// Results of `work` for 0..n in shares of [`INFERENCE_SHARE`], in order.
 ///
 /// # Errors
-/// [`Error::Interrupted`]; those of `work`.
+/// [`Error::Interrupted`], and errors of `work`.
 pub(crate) fn map_shares<T: Send>(
     n: usize,
     control: &dyn Control,
@@ -33,7 +33,7 @@ pub(crate) fn map_shares<T: Send>(
 /// Results of `work` for the windows of `size` rows at `starts`, [n, size, D] at a time, in order.
 ///
 /// # Errors
-/// [`Error::Interrupted`]; those of `work`.
+/// [`Error::Interrupted`], and errors of `work`.
 pub(crate) fn map_windows<T: Send>(
     matrix: &Matrix,
     starts: &[usize],
@@ -50,7 +50,7 @@ pub(crate) fn batch(matrix: &Matrix, starts: &[usize], size: usize) -> Result<Te
     Ok(Tensor::from_vec(matrix.gather(starts, size), shape, &Device::Cpu)?)
 }
 
-/// As [`map_windows`], for any number of windows: hands the results to `take` in order, a few at a
+/// As [`map_windows`], for any number of windows: passes results to `take` in order, a few at a
 /// time.
 ///
 /// # Errors
@@ -76,8 +76,8 @@ pub(crate) fn pass<T: Send>(
     Ok(())
 }
 
-/// Start rows of the windows of `size` rows that score the `stretches` of a series: `stride` rows apart,
-/// a quarter of a window where none is given.
+/// Start rows of the windows of `size` rows that score the `stretches` of a series: `stride` rows
+/// apart, by default a quarter of a window.
 pub(crate) fn covering(
     series: &Series<'_>,
     stretches: &[Range<usize>],
@@ -87,8 +87,8 @@ pub(crate) fn covering(
     series.scored_starts(stretches, size, stride.unwrap_or(size / OVERLAP))
 }
 
-/// Hands the rows and the result of every window of `size` rows at `starts` ([`covering`]) to `take`, in
-/// order; `work` gives the results of a batch of windows [B, W, D], one after another.
+/// Passes the rows and the result of every window of `size` rows at `starts` ([`covering`]) to
+/// `take`, in order; `work` computes the results of a batch of windows [B, W, D].
 ///
 /// # Errors
 /// As [`map_windows`].
@@ -102,7 +102,7 @@ pub(crate) fn covering_windows(
     mut take: impl FnMut(Range<usize>, &[f32]),
 ) -> Result<()> {
     let alike = match series.positions() {
-        // Flat stretches have a window at every row.
+        // Constant stretches have a window at every row.
         Positions::Content => alike(matrix, starts, size),
         _ => vec![1; starts.len()],
     };
@@ -112,7 +112,7 @@ pub(crate) fn covering_windows(
     let mut all = starts.iter();
     pass(matrix, &first, size, control, work, |starts, results| {
         let per_window = results.len() / starts.len().max(1);
-        // Also where windows have no values: they cover their rows.
+        // Windows without values also cover their rows.
         for (i, n) in (0..starts.len()).zip(&mut copies) {
             for start in all.by_ref().take(n) {
                 take(*start..start + size, &results[i * per_window..(i + 1) * per_window]);
@@ -121,7 +121,7 @@ pub(crate) fn covering_windows(
     })
 }
 
-/// How many windows in a row are the same, at the first of them; 0 at the others.
+/// Number of equal consecutive windows, stored at the first of them; 0 at the others.
 fn alike(matrix: &Matrix, starts: &[usize], size: usize) -> Vec<usize> {
     let mut alike: Vec<usize> = vec![0; starts.len()];
     let mut first = 0;

@@ -1,7 +1,7 @@
-//! Arrow columns in.
+//! Arrow input columns.
 //!
-//! [`Columns`] holds the features of a frame as they came, and also as 32- or 64-bit floats to
-//! compute with; [`super::series::Series`] is one group of it, in time order, without copying a value.
+//! [`Columns`] holds the features of a frame in their own dtype, and as 32- or 64-bit floats for
+//! computation. [`super::series::Series`] is one group of it in time order, without copying values.
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::datatypes::DataType;
@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// The feature columns of a frame.
 ///
-/// Accepted: integers, Float32, Float64, Decimal, Boolean and all-null columns. Nulls and NaN are
-/// kept and mark a row as unusable; infinities are refused.
+/// Accepts integers, Float32, Float64, Decimal, Boolean and null columns. A null or NaN makes its
+/// row unusable; infinite values are an error.
 #[derive(Clone, Debug)]
 pub struct Columns {
     names: Vec<String>,
@@ -62,25 +62,25 @@ impl Columns {
         self.rows
     }
 
-    /// Whether feature `d` came as 32-bit floats.
+    /// Whether feature `d` has 32-bit floats.
     pub fn is_f32(&self, d: usize) -> bool {
         self.features[d].source.data_type() == &DataType::Float32
     }
 
-    /// What feature `d` can take.
+    /// The values that the dtype of feature `d` can hold.
     pub fn domain(&self, d: usize) -> &Domain {
         &self.features[d].domain
     }
 
-    /// The same columns, of which feature `d` takes values between `low` and `high` only: for dtypes
-    /// that Arrow does not have, such as integers of 128 bits that come as decimals.
+    /// The same columns, with feature `d` limited to values between `low` and `high`: for dtypes
+    /// that Arrow lacks, such as 128-bit integers stored as decimals.
     #[must_use]
     pub fn with_range(mut self, d: usize, low: f64, high: f64) -> Self {
         self.features[d].domain = self.features[d].domain.within(low, high);
         self
     }
 
-    /// The same columns, whose features take the values that those of `other` do.
+    /// The same columns with the domains of `other`.
     pub(super) fn with_domains_of(mut self, other: &Self) -> Self {
         for (own, other) in self.features.iter_mut().zip(&other.features) {
             own.domain = other.domain;
@@ -88,25 +88,53 @@ impl Columns {
         self
     }
 
+    /// The same columns with other values of feature `d` at some rows (see [`Copied::set`]).
+    ///
+    /// # Errors
+    /// As [`Columns::new`].
+    pub(crate) fn changed(
+        &self,
+        d: usize,
+        changes: impl IntoIterator<Item = (usize, f64)>,
+    ) -> Result<Self> {
+        let mut copied = self.copy(d);
+        changes.into_iter().for_each(|(row, value)| copied.set(row, value));
+        let mut columns = self.clone();
+        let domain = columns.features[d].domain;
+        columns.features[d] = FeatureColumn::new(&self.names[d], &copied.finish().0)?;
+        columns.features[d].domain = domain;
+        Ok(columns)
+    }
+
+    /// The values at `rows`, in this order.
+    ///
+    /// # Errors
+    /// For a row that the frame does not have.
+    pub(super) fn taken(&self, rows: &UInt32Array) -> Result<Self> {
+        let features = self.features.iter().map(|feature| feature.take(rows));
+        let features = features.collect::<Result<_>>()?;
+        Ok(Self { names: self.names.clone(), features, rows: rows.len() })
+    }
+
     /// Feature `d`.
     pub(super) fn feature(&self, d: usize) -> &FeatureColumn {
         &self.features[d]
     }
 
-    /// The value at `row` of feature `d`, `None` for null and NaN.
+    /// The value of feature `d` at `row`; `None` for null and NaN.
     pub fn value(&self, d: usize, row: usize) -> Option<f64> {
         self.features[d].floats.value(row)
     }
 
-    /// A copy of feature `d` whose values can be changed.
+    /// A copy of feature `d` whose values can be set.
     pub fn copy(&self, d: usize) -> Copied {
         Copied { feature: self.features[d].clone(), changes: Vec::new() }
     }
 
-    /// The same of the values at `rows`, in this order.
+    /// A copy of the values of feature `d` at `rows`, in this order.
     ///
     /// # Errors
-    /// For a row that the frame does not have.
+    /// If the frame lacks a row.
     pub fn copy_rows(&self, d: usize, rows: &UInt32Array) -> Result<Copied> {
         Ok(Copied { feature: self.features[d].take(rows)?, changes: Vec::new() })
     }
@@ -188,7 +216,7 @@ mod tests {
         for source in sources {
             let columns = Columns::new(vec![("x".into(), source.clone())]).unwrap();
             let mut copy = columns.copy(0);
-            // Read as a float and set again: nothing changes.
+            // Reading a value as a float and setting it again changes nothing.
             (0..2).for_each(|row| copy.set(row, columns.value(0, row).unwrap()));
             let (same, changed) = copy.finish();
             assert_eq!((&same, changed.count_set_bits()), (&source, 0));

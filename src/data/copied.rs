@@ -1,4 +1,4 @@
-//! A copy of a feature with other values at some rows.
+//! A copy of a feature with changed values.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use arrow::datatypes::{
 
 use super::feature::FeatureColumn;
 
-/// A copy of a feature, in its own dtype; everything that is not set keeps its bits, nulls and NaN
+/// A copy of a feature in its own dtype. Values that are not set keep their bits, nulls and NaN
 /// included.
 #[derive(Clone, Debug)]
 pub struct Copied {
@@ -21,24 +21,25 @@ pub struct Copied {
 }
 
 impl Copied {
-    /// Sets the value at `row`, which the dtype is to hold (see [`Domain::nearest`]); a null stays one.
+    /// Sets the value at `row`, which the dtype must be able to hold (see [`Domain::nearest`]); a
+    /// null stays null.
     pub fn set(&mut self, row: usize, value: f64) {
-        // The value before may have more digits than the float that it is read as.
+        // The previous value may have more digits than its float.
         if self.feature.floats.value(row).is_some_and(|before| before != value) {
             self.changes.push((row, value));
         }
     }
 
-    /// As an Arrow array of the dtype that the feature came as, and which values have changed.
+    /// The Arrow array in the dtype of the feature, and which values changed.
     pub fn finish(self) -> (ArrayRef, BooleanBuffer) {
         changed(&self.feature.source, &self.changes)
     }
 }
 
-/// An array with other values at some rows, and which of them differ from those before.
+/// An array with some values replaced, and which of them changed.
 fn changed(array: &ArrayRef, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuffer) {
     type F16 = <Float16Type as ArrowPrimitiveType>::Native;
-    // Conversions of floats to integers keep to the range.
+    // Conversion of floats to integers saturates.
     let units = |value: f64, scale: i8| (value * 10f64.powi(scale.into())).round();
     match *array.data_type() {
         DataType::Int8 => replaced::<Int8Type>(array, changes, |v| v as i8),
@@ -66,7 +67,7 @@ fn changed(array: &ArrayRef, changes: &[(usize, f64)]) -> (ArrayRef, BooleanBuff
             replaced::<Decimal256Type>(array, changes, native)
         }
         DataType::Boolean => flipped(array.as_boolean(), changes),
-        // A column of nulls.
+        // A null column.
         _ => (array.clone(), BooleanBuffer::new_unset(array.len())),
     }
 }

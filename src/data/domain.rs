@@ -1,4 +1,4 @@
-//! What a feature can take: values of its dtype, and nothing between two of them.
+//! The values that a dtype can hold.
 
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type};
 
@@ -12,18 +12,18 @@ pub struct Domain {
     high: f64,
 }
 
-/// Where the values lie.
+/// Spacing of the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Grid {
     F16,
     F32,
     F64,
-    /// Whole multiples of 1 / n: n = 1 for integers and Booleans, 10^scale for decimals.
+    /// Multiples of 1 / n: n = 1 for integers and Booleans, 10^scale for decimals.
     Parts(f64),
 }
 
 impl Domain {
-    /// The values of an Arrow dtype; those of Float64 where it is not numeric.
+    /// The values of an Arrow dtype; those of Float64 if it is not numeric.
     pub(crate) fn of(dtype: &DataType) -> Self {
         let (grid, low, high) = match dtype {
             DataType::Float16 => (Grid::F16, F16::MIN.to_f64(), F16::MAX.to_f64()),
@@ -50,7 +50,7 @@ impl Domain {
         Self { grid, low, high }
     }
 
-    /// The same between `low` and `high`.
+    /// The values between `low` and `high`.
     pub(crate) fn within(self, low: f64, high: f64) -> Self {
         Self { low, high, ..self }
     }
@@ -60,7 +60,7 @@ impl Domain {
         (self.low, self.high)
     }
 
-    /// The value that is nearest to `value`; halves are rounded away from zero.
+    /// The value nearest to `value`; halves round away from zero.
     pub fn nearest(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         match self.grid {
@@ -71,7 +71,7 @@ impl Domain {
         }
     }
 
-    /// The value next to `value` on one side, or on the other where it is the last on that side.
+    /// The next value on one side of `value`, or on the other side of the last one.
     pub(crate) fn next_to(&self, value: f64, up: bool) -> f64 {
         let (step, relative) = match self.grid {
             Grid::F16 => (F16::MIN_POSITIVE.to_f64(), F16::EPSILON.to_f64()),

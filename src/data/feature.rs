@@ -1,4 +1,4 @@
-//! One feature: as it came, and as floats to compute with.
+//! One feature: its Arrow array, and floats for computation.
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray,
@@ -18,7 +18,7 @@ pub(super) struct FeatureColumn {
     pub domain: Domain,
 }
 
-/// Its values to compute with.
+/// Values for computation.
 #[derive(Clone, Debug)]
 pub(super) enum Floats {
     F32(Float32Array),
@@ -77,7 +77,7 @@ impl Floats {
         }
     }
 
-    /// Values at the given rows as 64-bit floats, NaN where there is none.
+    /// Values at the given rows as 64-bit floats; NaN for missing ones.
     pub(super) fn read(&self, rows: &Rows, start: usize, out: &mut [f64]) {
         match self {
             Self::F32(array) => read(array, rows, start, out, f64::from),
@@ -86,7 +86,7 @@ impl Floats {
     }
 }
 
-/// Rows that are looked at together: the compiler can vectorise a search that does not stop.
+/// Rows that are searched together: the compiler can vectorise a loop without an early exit.
 pub(super) const BLOCK: usize = 1024;
 
 fn first_infinite<T: ArrowPrimitiveType>(
@@ -129,10 +129,10 @@ fn read<T: ArrowPrimitiveType>(
     }
 }
 
-/// Rows of one series in time order, as positions in the frame.
+/// Rows of one series in time order, as row numbers of the frame.
 #[derive(Clone, Debug)]
 pub enum Rows {
-    /// Every row of the frame, as it comes.
+    /// Every row of the frame, in its order.
     All(usize),
     /// These rows, in this order.
     Picked(Vec<u32>),
@@ -147,12 +147,12 @@ impl Rows {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Position in the frame of the series' row `t`.
+    /// Frame row of the series' row `t`.
     pub fn at(&self, t: usize) -> usize {
         match self {
             Self::All(_) => t,

@@ -1,4 +1,4 @@
-//! Z-scores by the series' own training rows, as the matrix that windows view.
+//! Z-scores from the training rows of a series, as a matrix that windows view.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use crate::data::series::Series;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 
-/// z-scores beyond this are clamped, so that squares stay finite in 32 bits.
+/// Limit of z-scores, so that their squares are finite in 32 bits.
 pub(crate) const Z_LIMIT: f64 = 1e8;
-/// Rows that are normalised together, feature by feature.
+/// Rows that are normalised at once, feature by feature.
 const BLOCK: usize = 512;
 /// A feature whose range is below this share of its magnitude counts as constant.
 pub(crate) const CONSTANT_RANGE: f64 = 1e-9;
@@ -27,12 +27,12 @@ pub struct Normaliser {
     pub mean: Vec<f64>,
     /// Standard deviation (divided by n); 1 for a constant feature.
     pub std: Vec<f64>,
-    /// Whether the feature moves in training. The others take no part in the VAE.
+    /// Whether the feature varies in training. Constant features are not part of the VAE.
     pub live: Vec<bool>,
 }
 
 impl Normaliser {
-    /// Statistics over the values of the rows where `train` holds, in 64 bits.
+    /// Statistics of the values in rows where `train` holds, in 64 bits.
     pub fn fit(series: &Series<'_>, train: impl Fn(usize) -> bool) -> Self {
         let columns = series.columns();
         let mut normaliser = Self {
@@ -52,7 +52,7 @@ impl Normaliser {
                 normaliser.push(if n == 0 { 0.0 } else { low }, 1.0, false);
                 continue;
             }
-            // Scaling by half the range keeps sums and squares finite for any finite input.
+            // Scaling by half the range keeps sums and squares finite for all finite input.
             let (half, scale) = (low / 2.0 + high / 2.0, high / 2.0 - low / 2.0);
             let unit = |value: f64| (value - half) / scale;
             let mean = values().map(unit).sum::<f64>() / n as f64;
@@ -73,7 +73,7 @@ impl Normaliser {
         (0..self.live.len()).filter(|&d| self.live[d]).collect()
     }
 
-    /// Positions of the features that were constant in training.
+    /// Positions of the features that are constant in training.
     pub fn constant_features(&self) -> Vec<usize> {
         (0..self.live.len()).filter(|&d| !self.live[d]).collect()
     }
@@ -83,8 +83,8 @@ impl Normaliser {
         z_score(value, self.mean[d] / self.std[d], self.std[d])
     }
 
-    /// Distance of a raw value from the constant of constant feature `d`; 0 within the range that
-    /// counts as constant.
+    /// Distance of a raw value from the constant of constant feature `d`; 0 for values that count
+    /// as that constant.
     pub fn from_constant(&self, d: usize, value: f64) -> f32 {
         let most = value.abs().max(self.mean[d].abs());
         if (value - self.mean[d]).abs() <= CONSTANT_RANGE * most { 0.0 } else { self.z(d, value) }
@@ -95,7 +95,7 @@ impl Normaliser {
         self.mean[d] + z * self.std[d]
     }
 
-    /// Refuses a series of other features.
+    /// Rejects a series of other features.
     pub(crate) fn check(&self, series: &Series<'_>) -> Result<()> {
         if self.features == series.columns().names() {
             return Ok(());
@@ -107,13 +107,13 @@ impl Normaliser {
     /// The live features of a series as z-scores, [T, D_live].
     ///
     /// # Errors
-    /// [`Error::ModelFeatures`] when the series has other features than were fitted.
+    /// [`Error::ModelFeatures`] if the series has other features than the fit.
     pub fn apply(&self, series: &Series<'_>, control: &dyn Control) -> Result<Matrix> {
         self.scores(series, self.live_features(), control)
     }
 
-    /// Every feature of a series in its own scale, [T, D]: z-scores, and the distance from its
-    /// constant (in input units) for a constant one.
+    /// Every feature of a series in its own scale, [T, D]: z-scores, or the distance from the
+    /// constant (in input units) for a constant feature.
     ///
     /// # Errors
     /// As [`Normaliser::apply`].
@@ -152,8 +152,8 @@ impl Normaliser {
         Ok(Matrix { values, missing, features: chosen.len(), zero })
     }
 
-    /// The features `chosen` in their own scale, from row `start` on, [rows, chosen]; NaN where there
-    /// is no value.
+    /// The features `chosen` in their own scale, from row `start`, [rows, chosen]; NaN for missing
+    /// values.
     fn fill(&self, series: &Series<'_>, chosen: &[usize], start: usize, rows: &mut [f32]) {
         let width = chosen.len().max(1);
         let mut column = vec![0.0; rows.len() / width];
@@ -171,7 +171,7 @@ impl Normaliser {
     }
 }
 
-/// z-score of a value; `ratio` is the mean in standard deviations.
+/// z-score of a value; `ratio` is the mean divided by the standard deviation.
 #[inline(always)]
 fn z_score(value: f64, ratio: f64, std: f64) -> f32 {
     (value / std - ratio).clamp(-Z_LIMIT, Z_LIMIT) as f32
@@ -192,12 +192,12 @@ fn z_scores_loop<'a, S: Simd>(
     }
 }
 
-/// Features of one series in their own scale, row-major [T, D]: those that are live, or all.
+/// Features of one series in their own scale, row-major [T, D]: the live ones, or all.
 #[derive(Clone, Debug)]
 pub struct Matrix {
-    /// 0 where there is no value.
+    /// 0 for missing values.
     values: Vec<f32>,
-    /// Which values there are not; empty where there are all.
+    /// Missing values; empty if there are none.
     missing: Vec<bool>,
     features: usize,
     zero: Vec<f32>,
@@ -209,12 +209,12 @@ impl Matrix {
         self.features
     }
 
-    /// The `size` rows from row `start`, [size, D_live], without a copy; 0 where there is no value.
+    /// The `size` rows from row `start`, [size, D_live], without a copy; 0 for missing values.
     pub fn rows(&self, start: usize, size: usize) -> &[f32] {
         &self.values[start * self.features..(start + size) * self.features]
     }
 
-    /// The window of `size` rows from row `start`, [size, D_live]: missing values are interpolated
+    /// The window of `size` rows from row `start`, [size, D_live], with missing values interpolated
     /// linearly within the window.
     pub fn window(&self, start: usize, size: usize) -> Cow<'_, [f32]> {
         let values = self.rows(start, size);
@@ -227,21 +227,21 @@ impl Matrix {
         Cow::Owned(filled)
     }
 
-    /// Which values of a window there are not, [size, D_live]; empty where the series has all.
+    /// Missing values of a window, [size, D_live]; empty if the series has none.
     fn missing(&self, start: usize, size: usize) -> &[bool] {
         let range = start * self.features..(start + size) * self.features;
         self.missing.get(range).unwrap_or_default()
     }
 
-    /// 1 where the windows at `starts` have a value and 0 where one is filled in, [n, size, D_live];
-    /// `None` where they have all.
+    /// 1 for observed and 0 for interpolated values of the windows at `starts`, [n, size, D_live];
+    /// `None` if none is missing.
     pub fn observed(&self, starts: &[usize], size: usize) -> Option<Vec<f32>> {
         let missing = || starts.iter().flat_map(|&start| self.missing(start, size));
         let some = missing().any(|missing| *missing);
         some.then(|| missing().map(|missing| f32::from(u8::from(!missing))).collect())
     }
 
-    /// Which rows of a window lack a value, [size]; empty where the series has all.
+    /// Rows of a window with a missing value, [size]; empty if the series has none.
     pub fn rows_missing(&self, start: usize, size: usize) -> Vec<bool> {
         let rows = self.missing(start, size).chunks_exact(self.features.max(1));
         rows.map(|row| row.contains(&true)).collect()
@@ -254,7 +254,7 @@ impl Matrix {
         batch
     }
 
-    /// Which features are zero in the units of the input all through a window.
+    /// Features that are zero in input units throughout a window.
     pub fn all_zero(&self, start: usize, size: usize) -> Vec<bool> {
         let mut zero = vec![true; self.features];
         for row in self.window(start, size).chunks_exact(self.features.max(1)) {
@@ -266,8 +266,8 @@ impl Matrix {
     }
 }
 
-/// Interpolates linearly between the known values of feature `d` of a window; outside of them, the
-/// nearest one is repeated. A feature without any stays 0.
+/// Interpolates linearly between the known values of feature `d` of a window, and repeats the
+/// nearest one outside of them. A feature without values stays 0.
 fn fill(window: &mut [f32], missing: &[bool], d: usize, features: usize) {
     let rows = window.len() / features;
     let known: Vec<usize> = (0..rows).filter(|t| !missing[t * features + d]).collect();

@@ -1,11 +1,11 @@
-//! Window-to-row overlap: how the values of the windows that cover a row are combined.
+//! Window-to-row overlap: combines the values of the windows that cover a row.
 
 use std::ops::Range;
 
 use super::series::Series;
 use crate::config::Aggregate;
 
-/// Values per row, of overlapping windows.
+/// Values per row from overlapping windows.
 pub(crate) struct Overlap {
     values: Vec<f32>,
     counts: Vec<u32>,
@@ -30,7 +30,7 @@ impl Overlap {
                     _ if *count == 0 => *value,
                     Aggregate::Mean => *slot + value,
                     Aggregate::Max => slot.max(*value),
-                    // The first window that holds a row is the one in which it comes last.
+                    // The first window that contains a row contains it as its last row.
                     Aggregate::Last => *slot,
                 };
             }
@@ -48,18 +48,18 @@ impl Overlap {
         })
     }
 
-    /// Value `i` of a row as a score that fits 32 bits; none where the row lacks a value.
+    /// Value `i` of a row as a finite 32-bit score; `None` if the row lacks a value.
     pub(crate) fn score(&self, series: &Series<'_>, row: usize, i: usize) -> Option<f32> {
         self.get(row, i).filter(|_| series.is_usable(row)).map(finite)
     }
 
-    /// Whether a window covers each row.
+    /// Rows that a window covers.
     pub(crate) fn covered(&self) -> Vec<bool> {
         self.counts.iter().map(|count| *count > 0).collect()
     }
 }
 
-/// Scores fit 32 bits.
+/// Limits scores to finite 32-bit floats.
 fn finite(score: f32) -> f32 {
     if score.is_nan() { f32::MAX } else { score.clamp(f32::MIN, f32::MAX) }
 }

@@ -1,14 +1,14 @@
-//! Which windows score a row.
+//! Positions of the windows that score a row.
 //!
-//! Windows stand every few rows. Were they counted from the first row of a series, the score of a row
-//! would depend on where the series begins. They are tied to the clock or to the values instead: a row
-//! that is far from both ends is scored by the same windows, whichever slice it came in.
+//! Windows start every few rows. Counted from the first row of a series, the score of a row would
+//! depend on where the series begins. Positions are tied to the clock or to the values instead: a
+//! row far from both ends is scored by the same windows in every slice of the series.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// What the windows that score a series are tied to. The first and the last window of every stretch of
-/// usable rows are scored in addition, so that every row is covered.
+/// Reference of the window positions. The first and the last window of every stretch of usable rows
+/// are always scored as well, so that every row is covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Positions {
     /// The first row of a stretch.
@@ -17,22 +17,22 @@ pub enum Positions {
     /// The clock: the number of each row's time step, ascending. A window begins where the clock
     /// passes a multiple of the stride.
     Clock(Vec<i64>),
-    /// The values of the windows themselves: of 2 stride - 1 windows in a row, the one whose hash is
-    /// the least is scored (minimizers; Schleimer, Wilkerson & Aiken, SIGMOD 2003), and the one a
-    /// stride after it where the next is further away. So windows are at most a stride apart, two
-    /// thirds of one on average.
+    /// The values of the windows: of 2 stride - 1 consecutive windows, the one with the smallest
+    /// hash is scored (minimizers; Schleimer, Wilkerson & Aiken, SIGMOD 2003), and the one a stride
+    /// after it if the next is further away. Windows are at most one stride apart, and two thirds
+    /// of a stride on average.
     Content,
 }
 
 impl Positions {
-    /// The clock where most of these times (one per row, ascending) are the same step after the one
-    /// before them, else the content.
+    /// The clock if most of these times (one per row, ascending) follow the previous one by the
+    /// same step, else the content.
     pub fn of_times(times: Option<&[i64]>) -> Self {
         times.and_then(ticks).map_or(Self::Content, Self::Clock)
     }
 
-    /// Start rows of the windows of `size` rows that score the `stretches` of a series; `row_hashes`
-    /// gives a hash of the values of every row.
+    /// Start rows of the windows of `size` rows that score the `stretches` of a series;
+    /// `row_hashes` computes a hash of the values of every row.
     pub(crate) fn starts(
         &self,
         row_hashes: impl FnOnce() -> Vec<u64>,
@@ -65,8 +65,8 @@ impl Positions {
     }
 }
 
-/// The number of the step that each time lies in, where more than half of the times are the same step
-/// after the one before them, and none is at or before it.
+/// The number of the step that each time lies in, if more than half of the times follow the
+/// previous one by the same step, and all are strictly ascending.
 fn ticks(times: &[i64]) -> Option<Vec<i64>> {
     let steps = || times.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap_or(0));
     let step = majority(steps())?;
@@ -74,7 +74,7 @@ fn ticks(times: &[i64]) -> Option<Vec<i64>> {
     ascending.then(|| times.iter().map(|time| time.div_euclid(step)).collect())
 }
 
-/// The value that more than half of some values have (Boyer & Moore).
+/// The majority element, if there is one (Boyer & Moore).
 fn majority(values: impl Iterator<Item = i64> + Clone) -> Option<i64> {
     let (mut held, mut votes) = (0, 0usize);
     for value in values.clone() {
@@ -89,8 +89,8 @@ fn majority(values: impl Iterator<Item = i64> + Clone) -> Option<i64> {
     (2 * equal > all).then_some(held)
 }
 
-/// The first row, and those at which the clock passes a multiple of `stride`. Where rows are denser
-/// than the clock, a row that is `stride` rows after the last one.
+/// The first row, and those where the clock passes a multiple of `stride`. If rows are denser than
+/// the clock, also a row `stride` rows after the last one.
 fn by_clock(ticks: &[i64], rows: Range<usize>, stride: usize, starts: &mut Vec<usize>) {
     let lap = |t: usize| ticks[t].div_euclid(stride as i64);
     let mut before = rows.start;
@@ -103,12 +103,12 @@ fn by_clock(ticks: &[i64], rows: Range<usize>, stride: usize, starts: &mut Vec<u
     }
 }
 
-/// The first row, and every row whose key is the least of some `width` rows in a row, the first of
-/// several.
+/// The first row, and every row whose key is the smallest of some `width` consecutive rows, the
+/// first one of equal keys.
 fn by_content(keys: &[u64], rows: Range<usize>, width: usize, starts: &mut Vec<usize>) {
     let first = rows.start;
     starts.extend((!rows.is_empty()).then_some(first));
-    // Rows that may still be the least, by ascending key.
+    // Candidates for the smallest key, in ascending order.
     let mut open: VecDeque<usize> = VecDeque::new();
     for t in rows {
         while open.back().is_some_and(|back| keys[*back] > keys[t]) {
@@ -125,7 +125,7 @@ fn by_content(keys: &[u64], rows: Range<usize>, width: usize, starts: &mut Vec<u
     }
 }
 
-/// The rows a stride after those of `starts` that the next one, or `end`, is further away from.
+/// Rows one stride after those of `starts` whose successor, or `end`, is further away.
 fn filled(starts: &[usize], end: usize, stride: usize) -> Vec<usize> {
     let next = starts.iter().copied().skip(1).chain([end]);
     let wide = starts.iter().zip(next).filter(|(start, next)| next - *start > stride);
@@ -135,7 +135,7 @@ fn filled(starts: &[usize], end: usize, stride: usize) -> Vec<usize> {
 /// Multiplier of both hashes: odd, so that no bit is lost.
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A hash of the window of `size` rows at every row where one fits, of a hash of every row.
+/// A hash of the window of `size` rows at every row where one fits, from hashes of the rows.
 pub(crate) fn window_keys(rows: &[u64], size: usize) -> Vec<u64> {
     let most = (1..size).fold(1u64, |power, _| power.wrapping_mul(FACTOR));
     let mut hash = 0u64;
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(Positions::of_times(None), Positions::Content);
     }
 
-    /// By the definition: the least key of every `width` rows.
+    /// The smallest key of every `width` rows, by definition.
     #[test]
     fn content_is_what_minimizers_are() {
         let keys: Vec<u64> = (0..200u64).map(|i| mixed(i * i) % 7).collect();
@@ -228,8 +228,8 @@ mod tests {
     }
 
     proptest! {
-        /// Of a slice, starts that are a window and a neighbourhood away from both ends are those
-        /// of the whole; no two starts are further apart than a window.
+        /// In a slice, starts that are a window and a neighbourhood away from both ends equal those
+        /// of the whole series; consecutive starts are at most a window apart.
         #[test]
         fn slices_have_the_starts_of_the_whole(
             values in prop::collection::vec(0u8..4, 200..400),

@@ -1,4 +1,4 @@
-//! One group of a frame, in time order, without copying a value.
+//! One group of a frame in time order, without copying values.
 
 use std::ops::Range;
 
@@ -9,14 +9,17 @@ use super::columns::Columns;
 use super::feature::BLOCK;
 pub use super::feature::Rows;
 use super::positions::{Positions, mixed};
+use crate::error::Result;
 
-/// One series: features, its rows in time order, and which of them can be used.
+/// One series: features, its rows in time order, and which of them are usable.
 #[derive(Clone, Debug)]
 pub struct Series<'a> {
     columns: &'a Columns,
     rows: Rows,
     usable: Vec<bool>,
     labelled: Vec<bool>,
+    /// Rows that anomalies may take; empty: all.
+    places: Vec<bool>,
     gaps: Vec<usize>,
     positions: Positions,
     rows_per_day: Option<f64>,
@@ -31,6 +34,7 @@ impl<'a> Series<'a> {
             usable: vec![true; rows.len()],
             rows,
             labelled: Vec::new(),
+            places: Vec::new(),
             gaps: Vec::new(),
             positions: Positions::default(),
             rows_per_day: None,
@@ -47,13 +51,13 @@ impl<'a> Series<'a> {
         series
     }
 
-    /// Every row of `columns` as one series.
+    /// All rows of `columns` as one series.
     pub fn whole(columns: &'a Columns) -> Self {
         Self::new(columns, Rows::All(columns.rows()))
     }
 
-    /// Marks known anomalies (frame positions; null counts as normal): they are left out of
-    /// training and no anomaly is generated onto them.
+    /// Marks known anomalies (frame rows; null counts as normal). They are excluded from training,
+    /// and no anomaly is placed on them.
     pub fn with_labels(mut self, labels: &BooleanArray) -> Self {
         self.labelled = (0..self.len())
             .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
@@ -61,45 +65,68 @@ impl<'a> Series<'a> {
         self
     }
 
-    /// Marks the rows (series positions, ascending) before which time jumps: no window crosses one.
+    /// Marks the rows that anomalies may be put on (frame positions; null: they may not).
+    pub fn with_places(mut self, places: &BooleanArray) -> Self {
+        let may = |row: usize| places.is_valid(row) && places.value(row);
+        self.places = (0..self.len()).map(|t| may(self.rows.at(t))).collect();
+        self
+    }
+
+    /// Marks the rows (series rows, ascending) after a gap in time: no window crosses one.
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
         self
     }
 
-    /// Says which windows score a row.
+    /// Sets the positions of the windows that score a row.
     pub fn with_positions(mut self, positions: Positions) -> Self {
         self.positions = positions;
         self
     }
 
-    /// Says how many rows a day has.
+    /// Sets the number of rows per day.
     pub fn with_rows_per_day(mut self, rows: Option<f64>) -> Self {
         self.rows_per_day = rows.filter(|rows| rows.is_finite() && *rows > 0.0);
         self
     }
 
-    /// Says when each row was, ascending: rows that the scores of normal rows have followed already are
+    /// Sets the time of each row, ascending. Rows that the reference of a model has followed before are
     /// then context, and are not followed again.
     pub fn with_times(mut self, times: Option<Vec<i64>>) -> Self {
         self.times = times;
         self
     }
 
-    /// When each row was, where that is said.
+    /// Time of each row, if set.
     pub(crate) fn times(&self) -> Option<&[i64]> {
         self.times.as_deref()
     }
 
-    /// Rows of a day, where times are known.
+    /// Rows per day, if times are known.
     pub fn rows_per_day(&self) -> Option<f64> {
         self.rows_per_day
     }
 
-    /// The same series with the values of `columns`, whose rows are those of the series in its order.
+    /// The same series with the values of `columns`, which hold the rows of the series in its
+    /// order.
     pub(crate) fn replaced<'b>(&self, columns: &'b Columns) -> Series<'b> {
         let series = Series::whole(columns).with_gaps(self.gaps.clone());
-        Series { labelled: self.labelled.clone(), ..series }
+        let (labelled, places) = (self.labelled.clone(), self.places.clone());
+        Series { labelled, places, rows_per_day: self.rows_per_day, ..series }
+    }
+
+    /// Columns of the rows of this series alone, in its order.
+    ///
+    /// # Errors
+    /// When an Arrow operation fails.
+    pub(crate) fn own_columns(&self) -> Result<Columns> {
+        self.columns.taken(&(0..self.len()).map(|t| self.row(t) as u32).collect())
+    }
+
+    /// The same series with the values of `columns`, which are its own with some changed.
+    pub(crate) fn with_values<'b>(&self, columns: &'b Columns) -> Series<'b> {
+        let positions = self.positions.clone();
+        Series { positions, ..self.replaced(columns) }
     }
 
     /// The frame's columns.
@@ -117,7 +144,7 @@ impl<'a> Series<'a> {
         self.rows.is_empty()
     }
 
-    /// Position in the frame of the series' row `t`.
+    /// Frame row of the series' row `t`.
     pub fn row(&self, t: usize) -> usize {
         self.rows.at(t)
     }
@@ -127,14 +154,14 @@ impl<'a> Series<'a> {
         self.columns.value(d, self.rows.at(t))
     }
 
-    /// Values of feature `d` from the series' row `start` on, NaN for null and NaN.
+    /// Values of feature `d` from the series' row `start`, NaN for null and NaN.
     ///
     /// `start` and the rows of `out` must lie within the series.
     pub fn read(&self, d: usize, start: usize, out: &mut [f64]) {
         self.columns.feature(d).floats.read(&self.rows, start, out);
     }
 
-    /// All values of feature `d`, block by block: first row and values of each.
+    /// Passes all values of feature `d` to `take` in blocks, each with its first row.
     fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
         let mut values = [0.0; BLOCK];
         for start in (0..self.len()).step_by(BLOCK) {
@@ -167,6 +194,11 @@ impl<'a> Series<'a> {
         self.labelled.get(t).copied().unwrap_or(false)
     }
 
+    /// Whether an anomaly may be put on row `t`, as far as the user says.
+    pub fn is_place(&self, t: usize) -> bool {
+        self.places.get(t).copied().unwrap_or(true)
+    }
+
     /// Whether row `t` has a value in every feature and is not a known anomaly.
     pub fn is_clean(&self, t: usize) -> bool {
         self.usable[t] && !self.is_labelled(t)
@@ -197,25 +229,24 @@ impl<'a> Series<'a> {
         hashes
     }
 
-    /// Which windows score a row.
+    /// Positions of the windows that score a row.
     pub fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// Row positions before which time jumps.
+    /// Rows after a gap in time.
     pub fn gaps(&self) -> &[usize] {
         &self.gaps
     }
 
-    /// Names the random streams of a series, by its content.
+    /// Key of the random streams of a series, from its content.
     pub(crate) fn stream_key(&self) -> [u64; 2] {
         let hash = self.content_hash();
         [hash as u64, (hash >> 64) as u64]
     }
 
-    /// Hash of everything that a result can depend on: names, values, labels and gaps. It names the
-    /// random streams of a series and its place in a fit cache; it does not depend on where the
-    /// rows lie in the frame.
+    /// Hash of everything that a result depends on: names, values, labels and gaps. It keys the
+    /// random streams and the fit cache; it does not depend on the rows' places in the frame.
     pub fn content_hash(&self) -> u128 {
         let mut hash = Xxh3::new();
         hash.update(&(self.len() as u64).to_le_bytes());

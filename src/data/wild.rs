@@ -1,11 +1,11 @@
-//! Wild values: a few training values so far from all others that they would set a feature's scale, and
-//! leave nothing of its real movement.
+//! Wild values: a few training values so far from the others that they would determine the scale of
+//! a feature and hide its normal variation.
 //!
-//! A feature is measured by its core, the values without the outermost 2 % at either end. What lies
-//! more than a thousand times the width of the core away from its median is left out of the fit, as if
-//! it were null; of a feature whose core is constant, what lies a million times its size away. The data
-//! of a heavy tail stays: of 100,000 values whose logarithm is normal with a deviation of 2.5, the
-//! largest is some 350 widths away.
+//! A feature is measured by its core: its values without the outermost 2 % at either end. Values
+//! more than a thousand core widths away from its median are treated as null in the fit; if the
+//! core is constant, values more than a million times its magnitude away. Heavy tails are kept: of
+//! 100,000 values with a normal logarithm of standard deviation 2.5, the largest is about 350
+//! widths away.
 
 use std::sync::Arc;
 
@@ -16,28 +16,29 @@ use super::normalise::CONSTANT_RANGE;
 use super::series::Series;
 use crate::error::Result;
 
-/// Share of the values at either end that are not of the core; at least one is not.
+/// Share of the values at either end outside of the core; at least one value.
 const OUTER: f64 = 0.02;
-/// Fewest values that have a core.
+/// Minimum number of values for a core.
 const FEWEST: usize = 8;
-/// Distance from the median, in widths of the core, beyond which a value is left out.
+/// Distance from the median, in core widths, beyond which a value is excluded.
 const FAR: f64 = 1e3;
-/// The same for a constant core, in units of its size, or of 1; and where such a value is named.
+/// The same for a constant core, in units of its magnitude or of 1; also the distance of a named
+/// value.
 const FAR_FROM_CONSTANT: f64 = 1e6;
 const NAMED_FROM_CONSTANT: f64 = 1e2;
-/// How many times the variance of the core all values together may have before they are named.
+/// Ratio of the variance of all values to that of the core above which a warning is issued.
 const NAMED: f64 = 100.0;
 
-/// The wild values of the rows of a series that are no known anomalies.
+/// Wild values in the rows of a series that are not known anomalies.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Wild {
-    /// Features and rows that are left out.
+    /// Features and rows of excluded values.
     left_out: Vec<(usize, usize)>,
-    /// Whether a feature has values that are kept, but make up nearly all of its variance.
+    /// Whether a feature keeps values that make up nearly all of its variance.
     dominated: bool,
 }
 
-/// The middle of some values.
+/// The core of some values.
 struct Core {
     low: f64,
     median: f64,
@@ -60,12 +61,12 @@ impl Wild {
         found
     }
 
-    /// Whether there is anything to warn of.
+    /// Whether a warning is due.
     pub(crate) fn is_any(&self) -> bool {
         self.dominated || !self.left_out.is_empty()
     }
 
-    /// The rows of the series with nulls in place of what is left out; `None` where nothing is.
+    /// The rows of the series with nulls for excluded values; `None` if there are none.
     pub(crate) fn left_out(&self, series: &Series<'_>) -> Result<Option<Columns>> {
         if self.left_out.is_empty() {
             return Ok(None);
@@ -95,7 +96,7 @@ impl Core {
         self.half_width() <= 0.5 * CONSTANT_RANGE * self.low.abs().max(self.high.abs())
     }
 
-    /// Halves stay finite for any finite values.
+    /// Halved, so that it is finite for all finite values.
     fn half_width(&self) -> f64 {
         self.high / 2.0 - self.low / 2.0
     }
@@ -105,7 +106,7 @@ impl Core {
         (value / 2.0 - self.median / 2.0).abs()
     }
 
-    /// Whether a value is beyond this many sizes of a constant core.
+    /// Whether a value is more than `sizes` magnitudes of a constant core away.
     fn is_beyond(&self, value: f64, sizes: f64) -> bool {
         self.half_distance(value) / sizes > 0.5 * self.median.abs().max(1.0)
     }
@@ -117,7 +118,7 @@ impl Core {
         }
     }
 
-    /// Whether some of the values that are not far make up nearly all of their variance.
+    /// Whether some of the values that are kept make up nearly all of their variance.
     fn is_dominated(&self, mut near: impl Iterator<Item = f64> + Clone) -> bool {
         if self.is_constant() {
             return near.any(|value| self.is_beyond(value, NAMED_FROM_CONSTANT));
@@ -208,7 +209,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is ordinary stays as it is, whatever its unit.
+        /// Ordinary data is unchanged in any unit.
         #[test]
         fn ordinary_data_is_left_alone(
             seed in 0u64..1000,

@@ -1,7 +1,7 @@
-//! Where the windows of a series begin.
+//! Start rows of the windows of a series.
 //!
-//! A window is only a start row. Nothing of size N * W * D exists; a batch is gathered when it is
-//! used ([`crate::data::normalise::Matrix::gather`]).
+//! A window is only a start row: nothing of size N * W * D is allocated. A batch is gathered when
+//! it is needed ([`crate::data::normalise::Matrix::gather`]).
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use super::series::Series;
 use crate::config::{FitConfig, WINDOW_BUDGET};
 use crate::error::{Error, Result};
 
-/// Maximal stretches of rows that windows may lie in.
+/// Maximal stretches of rows for windows.
 ///
-/// `keep` says which rows may be part of a window; no run crosses a gap of the series. Runs shorter
-/// than `shortest` are left out.
+/// `keep` tells which rows can be part of a window; no run crosses a gap of the series. Runs
+/// shorter than `shortest` are left out.
 pub fn runs(
     series: &Series<'_>,
     keep: impl Fn(usize) -> bool,
@@ -34,10 +34,10 @@ pub fn runs(
     found
 }
 
-/// Stretches in which every window of `size` rows lies between two gaps, in rows where `keep` holds,
-/// and misses at most `most` values.
+/// Stretches in which every window of `size` rows lies between two gaps, in rows where `keep`
+/// holds, and misses at most `most` values.
 ///
-/// Where nulls end one stretch and the next begins, the two may share rows: their windows differ.
+/// Two stretches separated by nulls may share rows, but not windows.
 pub fn stretches(
     series: &Series<'_>,
     keep: impl Fn(usize) -> bool,
@@ -74,7 +74,7 @@ fn within_budget(
     found
 }
 
-/// The stretches without what each shares with the one before it, where a window of `size` rows is left.
+/// The stretches without the rows shared with the previous one, if a window of `size` rows is left.
 pub fn apart(stretches: Vec<Range<usize>>, size: usize) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::with_capacity(stretches.len());
     for stretch in stretches {
@@ -94,16 +94,16 @@ pub fn starts(runs: &[Range<usize>], size: usize, stride: usize) -> Vec<usize> {
         .collect()
 }
 
-/// The stride that keeps the number of windows within `budget`: 1 where they are few.
+/// The stride that keeps the number of windows within `budget`; 1 if they are few.
 pub fn automatic_stride(runs: &[Range<usize>], size: usize, budget: usize) -> usize {
     let windows: usize = runs.iter().map(|run| (run.len() + 1).saturating_sub(size)).sum();
     windows.div_ceil(budget.max(1)).max(1)
 }
 
-/// Splits windows into those to train on and those to hold out: the last `share` of them.
+/// Splits windows into training and held-out ones: the last `share` is held out.
 ///
-/// Training windows that overlap a held-out one are left out, unless that would leave less than
-/// half of them (short series); a single window is both.
+/// Training windows that overlap a held-out one are dropped, unless that would leave less than half
+/// of them (short series); a single window is in both sets.
 pub fn split(starts: &[usize], size: usize, share: f64) -> (Vec<usize>, Vec<usize>) {
     if starts.len() < 2 {
         return (starts.to_vec(), starts.to_vec());
@@ -124,11 +124,10 @@ pub(crate) fn spread(starts: &[usize], most: usize) -> Vec<usize> {
     (0..most).map(|i| starts[i * (starts.len() - 1) / (most - 1).max(1)]).collect()
 }
 
-/// Start rows of the windows that are trained on; without a `stride` about as many as the budget
-/// allows.
+/// Start rows of the training windows; without a `stride`, about as many as the budget allows.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+/// [`Error::TooShort`] or [`Error::NoWindow`] if there is none.
 pub(crate) fn clean_starts(series: &Series<'_>, config: &FitConfig) -> Result<Vec<usize>> {
     let size = config.window;
     let runs = usable_stretches(series, |t| !series.is_labelled(t), config)?;
@@ -140,7 +139,7 @@ pub(crate) fn clean_starts(series: &Series<'_>, config: &FitConfig) -> Result<Ve
 /// The stretches of rows where `keep` holds whose windows miss no more values than `config` allows.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+/// [`Error::TooShort`] or [`Error::NoWindow`] if there is none.
 pub(crate) fn usable_stretches(
     series: &Series<'_>,
     keep: impl Fn(usize) -> bool,
@@ -153,7 +152,7 @@ pub(crate) fn usable_stretches(
 /// The runs of rows where `keep` holds that are at least `window` long.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] where there is none.
+/// [`Error::TooShort`] or [`Error::NoWindow`] if there is none.
 pub(crate) fn usable_runs(
     series: &Series<'_>,
     keep: impl Fn(usize) -> bool,
@@ -162,7 +161,7 @@ pub(crate) fn usable_runs(
     long_enough(series, window, |size| runs(series, keep, size))
 }
 
-/// What `find` finds for windows of this size.
+/// The result of `find` for windows of this size.
 fn long_enough(
     series: &Series<'_>,
     window: usize,

@@ -1,6 +1,7 @@
 //! The detectors of a model.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::Tensor;
 
@@ -17,42 +18,42 @@ use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::runtime::control::Control;
 
-/// The detectors of a model: what was trained, and where labels draw the line.
+/// The detectors of a model: their trained parts, and their thresholds.
 #[derive(Clone, Debug, Default)]
 pub struct Detectors {
-    /// Those that were trained.
+    /// The trained detectors.
     pub(crate) trained: BTreeMap<DetectorKind, Trained>,
-    /// Thresholds of those that were asked for.
+    /// Thresholds of the calibrated detectors.
     pub calibrations: BTreeMap<DetectorKind, Calibration>,
-    /// The one that was asked for last; what scores where none is named.
+    /// The detector that was fitted last; it scores by default.
     pub default: Option<DetectorKind>,
 }
 
 impl Detectors {
-    /// Those that can score: the trained ones, and those that need no training.
+    /// Detectors that can score: the trained ones, and those without training.
     pub fn kinds(&self) -> Vec<DetectorKind> {
         untrained().chain(self.trained.keys().copied()).collect()
     }
 
-    /// What scores where none is named: the one that was asked for last, else the VAE's error.
+    /// The default detector: the one that was fitted last, else the VAE's error.
     pub fn default_kind(&self) -> DetectorKind {
         self.default.unwrap_or(DetectorKind::Reconstruction)
     }
 
-    /// Thresholds of a detector, of the default one where `kind` is `None`.
+    /// Thresholds of a detector; of the default one if `kind` is `None`.
     pub fn calibration(&self, kind: Option<DetectorKind>) -> Option<&Calibration> {
         self.calibrations.get(&kind.unwrap_or_else(|| self.default_kind()))
     }
 
-    /// Tensors of the trained ones.
+    /// Tensors of the trained detectors.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         self.trained.values().flat_map(|trained| trained.parameters.values())
     }
 
-    /// The detector `kind`, on top of `generator`.
+    /// The detector `kind` on top of `generator`.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for one that is not there.
+    /// [`Error::Parameter`] for a detector that the model does not hold.
     pub(super) fn load<'a>(
         &'a self,
         kind: DetectorKind,
@@ -65,7 +66,7 @@ impl Detectors {
         spec.load(Stored { generator, trained })
     }
 
-    fn missing(&self, kind: DetectorKind) -> Error {
+    pub(super) fn missing(&self, kind: DetectorKind) -> Error {
         let known: Vec<&str> = self.kinds().into_iter().map(DetectorKind::name).collect();
         let known = known.join(", ");
         let allowed =
@@ -73,14 +74,14 @@ impl Detectors {
         Error::parameter("detector", kind.name(), allowed)
     }
 
-    /// Score of every row: the windows at every `stride` rows of each stretch that holds no gap and
-    /// few enough nulls ([`Series::positions`] says which), its first and its last one, are scored row
-    /// by row; the windows that cover a row are combined by `aggregate`. `None` where a row lacks a
-    /// value, or no window covers it.
+    /// Score of every row. In each stretch without gaps and with few enough nulls, the windows at
+    /// every `stride` rows ([`Series::positions`]), and its first and last window, are scored row
+    /// by row; the windows that cover a row are combined by `aggregate`. `None` for a row with a
+    /// missing value, or without a window.
     ///
     /// # Errors
-    /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`], and
-    /// [`Error::Parameter`] for a detector that is not there.
+    /// [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`], and [`Error::Parameter`]
+    /// for a detector that the model does not hold.
     pub(crate) fn score(
         &self,
         generator: &Generator,
@@ -100,13 +101,13 @@ impl Detectors {
         }
     }
 
-    /// What every feature adds to the score of every row, to locate an anomaly: per
-    /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
+    /// Contribution of every feature to the score of every row, to locate an anomaly: per feature,
+    /// one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.
     ///
     /// # Errors
-    /// As [`Detectors::score`], and [`Error::Parameter`] for another detector: a net has no
-    /// score per feature.
+    /// As [`Detectors::score`], and [`Error::Parameter`] for other detectors: a net has no score
+    /// per feature.
     pub(crate) fn score_features(
         &self,
         generator: &Generator,
@@ -121,12 +122,12 @@ impl Detectors {
         };
         let width = series.columns().width();
         let work = |x: &Tensor| detector.features(x)?.ok_or_else(|| per_feature_error(kind));
-        let rows = overlap(generator, series, config, width, control, work)?;
+        let rows = overlap(generator, series, config, (width, &[]), control, work)?;
         let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
     }
 
-    /// The score above which rows are anomalous.
+    /// The score above which a row is anomalous.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a detector without thresholds.
@@ -149,7 +150,7 @@ impl Detectors {
     }
 }
 
-/// Scores of rows by a detector of windows.
+/// Scores of rows by a detector that scores windows.
 pub(super) fn window_scores(
     detector: &dyn Detector,
     generator: &Generator,
@@ -158,16 +159,17 @@ pub(super) fn window_scores(
     control: &dyn Control,
 ) -> Result<Vec<Option<f32>>> {
     let work = |x: &Tensor| detector.rows(x);
-    let rows = overlap(generator, series, config, 1, control, work)?;
+    let rows = overlap(generator, series, config, (1, &[]), control, work)?;
     Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
 }
 
-/// What `work` gives for the rows of covering windows, `width` values each, combined.
-fn overlap(
+/// Results of `work` for the rows of covering windows, `width` values each, combined; only of windows that
+/// overlap one of `parts`, if there are any.
+pub(super) fn overlap(
     generator: &Generator,
     series: &Series<'_>,
     config: &ScoreConfig,
-    width: usize,
+    (width, parts): (usize, &[Range<usize>]),
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
 ) -> Result<Overlap> {
@@ -175,7 +177,9 @@ fn overlap(
     let matrix = generator.normaliser.apply_all(series, control)?;
     let stretches = generator.stretches(series, |_| true)?;
     let size = generator.config.window;
-    let starts = covering(series, &stretches, size, config.score_stride);
+    let mut starts = covering(series, &stretches, size, config.score_stride);
+    let shares = |start: usize, part: &Range<usize>| start < part.end && part.start < start + size;
+    starts.retain(|start| parts.is_empty() || parts.iter().any(|part| shares(*start, part)));
     covering_windows(series, &matrix, &starts, size, control, work, |at, scores| {
         rows.add(at, scores)
     })?;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::collection::{Detectors, window_scores};
-use super::evidence::{Evidence, RowShares, ScoredRows, ScoredWindows};
+use super::evidence::RowShares;
 use super::kinds::spec;
 use super::locate::located;
 use super::spec::Loaded;
@@ -13,104 +13,57 @@ use crate::data::series::Series;
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
-use crate::runtime::pool::spread_over_pool;
 
-/// Share of a row, in units of the largest in its run, from which it belongs to an alarm.
+/// Minimum share of a row in an alarm, in units of the largest share in its run.
 const PART: f64 = 0.6;
 
-/// What is asked for of a series.
-#[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub threshold: Threshold,
-    pub alarm: &'a AlarmConfig,
-    pub score: &'a ScoreConfig,
-}
-
-/// What `label` and `alarms` find in a series.
+/// Results of `label` and `alarms` for a series.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Score of every row.
     pub scores: Vec<Option<f32>>,
-    /// Probability that a normal row scores as high.
+    /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
-    /// Whether every row lies in an alarm; `None` where there is no score, and for rows that had been labelled
-    /// before.
+    /// Whether every row lies in an alarm; `None` without a score, and for rows that were labelled before.
     pub labels: Vec<Option<bool>>,
     /// The alarms, in time order.
     pub alarms: Vec<Alarm>,
-    /// What the next rows of the series are to be compared with.
+    /// The reference for the next rows of the series.
     pub reference: Reference,
 }
 
-/// Scores of the rows of a series, and what else tells which of them an alarm is made of.
-struct JudgedRows<'a> {
-    scores: Vec<Option<f32>>,
-    evidence: Option<(&'a Evidence, Vec<ScoredWindows>)>,
-}
-
 impl Detectors {
-    /// The alarms of a series, and what comes with them.
+    /// The alarms of a series, with labels and p-values.
     ///
     /// # Errors
-    /// As [`Detectors::score`], and [`crate::Error::Parameter`] for a detector without thresholds, and for
-    /// `alarms_per_day` where times are not known.
+    /// As [`Detectors::score`], and [`crate::Error::Parameter`] for a detector without thresholds,
+    /// or for `alarms_per_day` without times.
     pub(crate) fn alarms(
         &self,
         generator: &Generator,
         series: &Series<'_>,
-        asked: Asked<'_>,
-        control: &dyn Control,
-    ) -> Result<Found> {
-        let kind = asked.score.detector.unwrap_or_else(|| self.default_kind());
-        let line = self.threshold(asked.threshold, asked.score.detector)?;
-        let known = self.reference(kind);
-        let mut reference = known.cloned().unwrap_or_default();
-        let scored = self.scored(generator, series, asked.score, control)?;
-        let distances = distances(kind, &scored.scores);
-        let followed = match asked.threshold {
-            Threshold::Auto if known.is_some() => {
-                let (window, day) = (generator.config.window, series.rows_per_day());
-                let rule = FollowRule::new(asked.alarm, &reference, window, day)?;
-                match series.times() {
-                    Some(times) => reference.follow_new(&distances, times, &rule),
-                    None => reference.follow(&distances, &rule),
-                }
-            }
-            _ => {
-                let (join, cooldown) = (asked.alarm.join.unwrap_or(0), asked.alarm.cooldown);
-                let runs = runs_above(&scored.scores, line, join, cooldown);
-                Followed { p: reference.p_values(&distances), runs, seen: 0 }
-            }
-        };
-        let alarms = scored.alarms(series, &followed, asked, control)?;
-        let mut labels = labels(&scored.scores, &alarms);
-        labels[..followed.seen].fill(None);
-        Ok(Found { scores: scored.scores, p: followed.p, labels, alarms, reference })
-    }
-
-    fn scored<'a>(
-        &'a self,
-        generator: &'a Generator,
-        series: &Series<'_>,
+        (threshold, alarm): (Threshold, &AlarmConfig),
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<JudgedRows<'a>> {
-        let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        match self.load(kind, generator)? {
-            Loaded::Series(evidence) => {
-                generator.normaliser.check(series)?;
-                let ScoredRows { scores, windows } =
-                    evidence.score_with_windows(series, config, control)?;
-                Ok(JudgedRows { scores, evidence: Some((evidence, windows)) })
+    ) -> Result<Found> {
+        let labeller = Labeller::new(self, generator, (threshold, alarm), config)?;
+        let mut reference = labeller.reference();
+        let SeriesScores { scores, ends } = labeller.scored(series, control)?;
+        let rule = labeller.rule(series)?;
+        let followed = match (&rule, series.times()) {
+            (Some(rule), Some(times)) => {
+                reference.follow_new(&distances(labeller.kind, &scores), times, rule)
             }
-            Loaded::Windows(detector) => {
-                let scores = window_scores(&*detector, generator, series, config, control)?;
-                Ok(JudgedRows { scores, evidence: None })
-            }
-        }
+            _ => labeller.followed(&scores, rule.as_ref(), &mut reference),
+        };
+        let end = |t: usize| ends.as_ref().map_or(1.0, |ends| ends.get(t));
+        let alarms = labeller.alarms(series, (&scores, &end), &followed)?;
+        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        labels[..followed.seen].fill(None);
+        Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
 
-    /// p-values of the rows of a series, and nothing else of [`Detectors::alarms`].
+    /// The p-values of [`Detectors::alarms`] only.
     pub(crate) fn p_values(
         &self,
         generator: &Generator,
@@ -129,52 +82,152 @@ impl Detectors {
         Ok(reference.follow(&distances(kind, &scores), &rule).p)
     }
 
-    /// Scores of normal rows that those of a detector are compared with.
+    /// Reference scores of normal rows for a detector.
     fn reference(&self, kind: DetectorKind) -> Option<&Reference> {
         self.calibrations.get(&kind)?.reference.as_ref()
     }
 }
 
-impl JudgedRows<'_> {
-    /// The alarms that runs of high scores are, in time order, but for those that the user does not want.
-    fn alarms(
+/// What the rows of a series score.
+pub(crate) struct SeriesScores {
+    pub scores: Vec<Option<f32>>,
+    /// Where alarms begin and end; `None` where the detector cannot say.
+    pub ends: Option<RowShares>,
+}
+
+/// Makes labels of the scores of a detector.
+pub(crate) struct Labeller<'a> {
+    generator: &'a Generator,
+    kind: DetectorKind,
+    loaded: Loaded<'a>,
+    known: Option<&'a Reference>,
+    threshold: Threshold,
+    /// The threshold as a score.
+    line: f64,
+    alarm: &'a AlarmConfig,
+    config: &'a ScoreConfig,
+}
+
+impl<'a> Labeller<'a> {
+    /// # Errors
+    /// As [`Detectors::alarms`].
+    pub(crate) fn new(
+        detectors: &'a Detectors,
+        generator: &'a Generator,
+        (threshold, alarm): (Threshold, &'a AlarmConfig),
+        config: &'a ScoreConfig,
+    ) -> Result<Self> {
+        let kind = config.detector.unwrap_or_else(|| detectors.default_kind());
+        let line = detectors.threshold(threshold, config.detector)?;
+        let known = detectors.reference(kind);
+        let loaded = detectors.load(kind, generator)?;
+        Ok(Self { generator, kind, loaded, known, threshold, line, alarm, config })
+    }
+
+    /// Scores of normal rows, before any of a series.
+    pub(crate) fn reference(&self) -> Reference {
+        self.known.cloned().unwrap_or_default()
+    }
+
+    /// # Errors
+    /// As [`Detectors::score`].
+    pub(crate) fn scored(
         &self,
         series: &Series<'_>,
-        followed: &Followed,
-        asked: Asked<'_>,
         control: &dyn Control,
-    ) -> Result<Vec<Alarm>> {
-        let runs = &followed.runs;
-        let alarm_of = |rows: Range<usize>| alarm_of(rows, &self.scores, &followed.p);
-        let locates = asked.threshold == Threshold::Auto || asked.alarm.min_change.is_some();
-        let found = match self.evidence.as_ref().filter(|_| locates && !runs.is_empty()) {
-            Some((evidence, windows)) => {
-                let scaled = evidence.scaled(series)?;
-                spread_over_pool(runs.len(), control, |i| {
-                    let shares = scaled.shares(windows, &runs[i].rows, control)?;
-                    let part = taking_part(&self.scores, &shares, &runs[i].rows);
-                    Ok(located(&scaled, &runs[i].rows, part, alarm_of))
-                })?
+    ) -> Result<SeriesScores> {
+        match &self.loaded {
+            Loaded::Series(evidence) => {
+                self.generator.normaliser.check(series)?;
+                let scored = evidence.score_with_ends(series, self.config, control)?;
+                Ok(SeriesScores { scores: scored.scores, ends: Some(scored.ends) })
             }
-            None => runs.iter().map(|run| vec![alarm_of(run.rows.clone())]).collect(),
+            Loaded::Windows(detector) => {
+                let scores =
+                    window_scores(&**detector, self.generator, series, self.config, control)?;
+                Ok(SeriesScores { scores, ends: None })
+            }
+        }
+    }
+
+    /// How scores are followed; `None` where each stands for itself.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for `alarms_per_day` where times are not known.
+    pub(crate) fn rule(&self, series: &Series<'_>) -> Result<Option<FollowRule>> {
+        let follows = |_: &&Reference| self.threshold == Threshold::Auto;
+        let window = self.generator.config.window;
+        let rule = |known| FollowRule::new(self.alarm, known, window, series.rows_per_day());
+        self.known.filter(follows).map(rule).transpose()
+    }
+
+    /// The runs of high scores, compared with `reference`, which follows them.
+    pub(crate) fn followed(
+        &self,
+        scores: &[Option<f32>],
+        rule: Option<&FollowRule>,
+        reference: &mut Reference,
+    ) -> Followed {
+        let distances = distances(self.kind, scores);
+        match rule {
+            Some(rule) => reference.follow(&distances, rule),
+            None => Followed {
+                p: reference.p_values(&distances),
+                runs: runs_above(
+                    scores,
+                    self.line,
+                    self.alarm.join.unwrap_or(0),
+                    self.alarm.cooldown,
+                ),
+                seen: 0,
+            },
+        }
+    }
+
+    /// The alarms in some runs of high scores; `end` says how much each row takes part in what its
+    /// windows differ by.
+    ///
+    /// # Errors
+    /// As [`Detectors::score`].
+    pub(crate) fn alarms(
+        &self,
+        series: &Series<'_>,
+        (scores, end): (&[Option<f32>], &dyn Fn(usize) -> f64),
+        followed: &Followed,
+    ) -> Result<Vec<Alarm>> {
+        let alarm = self.alarm;
+        let locates = !followed.runs.is_empty()
+            && (self.threshold == Threshold::Auto || alarm.min_change.is_some());
+        let scaled = match &self.loaded {
+            Loaded::Series(evidence) if locates => Some(evidence.scaled(series)?),
+            _ => None,
         };
-        let wanted = |alarm: &Alarm| {
-            alarm.rows.len() >= asked.alarm.min_rows.unwrap_or(1)
-                && asked.alarm.min_change.is_none_or(|least| alarm.change.is_none_or(|c| c > least))
+        let make = |run: &AlarmRun| {
+            let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
+            match &scaled {
+                Some(scaled) => {
+                    let part = taking_part(scores, end, &run.rows);
+                    last_open(located(scaled, &run.rows, part, alarm_of))
+                }
+                None => vec![alarm_of(run.rows.clone())],
+            }
         };
-        let found = runs.iter().zip(found).flat_map(|(run, found)| with_open(found, run));
-        Ok(found.filter(wanted).collect())
+        let kept = |found: &Alarm| {
+            found.rows.len() >= alarm.min_rows.unwrap_or(1)
+                && alarm.min_change.is_none_or(|least| found.change.is_none_or(|c| c > least))
+        };
+        Ok(followed.runs.iter().flat_map(make).filter(kept).collect())
     }
 }
 
-/// What the scores of rows are compared with normal rows by.
+/// Distances of rows from normal rows, from their scores.
 fn distances(kind: DetectorKind, scores: &[Option<f32>]) -> Vec<Option<f32>> {
     let spec = spec(kind);
     scores.iter().map(|score| score.map(|score| spec.distance(score))).collect()
 }
 
-/// An alarm of some rows, as scores and p-values say it.
-fn alarm_of(rows: Range<usize>, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
+/// An alarm of some rows, from scores and p-values only.
+fn alarm_of(rows: Range<usize>, open: bool, scores: &[Option<f32>], p: &[Option<f64>]) -> Alarm {
     let score = |t: &usize| scores[*t].unwrap_or(f32::NEG_INFINITY);
     let peak = rows.clone().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or(rows.start);
     Alarm {
@@ -185,29 +238,34 @@ fn alarm_of(rows: Range<usize>, scores: &[Option<f32>], p: &[Option<f64>]) -> Al
         direction: None,
         expected: None,
         change: None,
-        open: false,
+        open,
     }
 }
 
-/// Of the alarms of a run that goes on, the last one goes on.
-fn with_open(mut alarms: Vec<Alarm>, run: &AlarmRun) -> Vec<Alarm> {
-    alarms.last_mut().into_iter().for_each(|alarm| alarm.open = run.open);
+/// Of the alarms of a run that continues, only the last one continues.
+fn last_open(mut alarms: Vec<Alarm>) -> Vec<Alarm> {
+    if let Some((_, ended)) = alarms.split_last_mut() {
+        ended.iter_mut().for_each(|alarm| alarm.open = false);
+    }
     alarms
 }
 
-/// From the first to the last row of `run` that takes part in what its windows differ by.
-fn taking_part(scores: &[Option<f32>], shares: &RowShares, run: &Range<usize>) -> Range<usize> {
-    let share = |t: usize| scores[t].map_or(0.0, |_| shares.get(t));
+/// From the first to the last row of `run` with a sufficient share in the distances of its windows.
+fn taking_part(
+    scores: &[Option<f32>],
+    end: &dyn Fn(usize) -> f64,
+    run: &Range<usize>,
+) -> Range<usize> {
+    let share = |t: usize| scores[t].map_or(0.0, |_| end(t));
     let most = run.clone().map(share).fold(0.0, f64::max);
     let takes_part = |t: &usize| share(*t) >= PART * most;
     let ends = (run.clone().find(takes_part), run.clone().rfind(takes_part));
     ends.0.zip(ends.1).map_or(run.clone(), |(first, last)| first..last + 1)
 }
 
-/// Whether each row that has a score lies in an alarm.
-fn labels(scores: &[Option<f32>], alarms: &[Alarm]) -> Vec<Option<bool>> {
+fn labels(scores: &[Option<f32>], alarms: impl Iterator<Item = Range<usize>>) -> Vec<Option<bool>> {
     let mut labels: Vec<Option<bool>> = scores.iter().map(|score| score.map(|_| false)).collect();
-    let rows = alarms.iter().flat_map(|alarm| alarm.rows.clone());
+    let rows = alarms.flatten();
     rows.for_each(|t| labels[t] = labels[t].map(|_| true));
     labels
 }

@@ -1,51 +1,53 @@
-//! Where within a run of high scores the odd rows are, which features are odd, and what they should
-//! have been.
+//! Locates the anomalous rows within a run of high scores, the features that deviate, and their
+//! expected values.
 //!
 //! A score is a mean over the windows that cover a row: it rises before an anomaly begins. The rows
-//! themselves, beside those of the nearest normal windows ([`Scaled`]), are sharper.
+//! themselves, compared with those of the nearest normal windows ([`Scaled`]), are more precise.
 
 use std::ops::Range;
 
 use super::evidence::{LEAST_UNIT, Scaled};
 use crate::alarm::{Alarm, Direction};
 
-/// Deviation from which on a row is odd: in units of what is usual nearby, or of the [`QUANTILE`] of the
-/// part of a run that takes part in what its windows differ by, whichever is more.
+/// Minimum deviation of an anomalous row: in units of the usual deviation nearby, or of the
+/// [`QUANTILE`] of the rows with a share in the distances, whichever is larger.
 const ODD: f32 = 4.0;
 const ODD_OF_HIGH: f32 = 0.2;
 const QUANTILE: f32 = 0.9;
-/// Largest deviation that counts, in units of the least odd one.
+/// Maximum deviation that counts, in units of the minimum deviation.
 const MOST: f32 = 3.0;
-/// Fewest rows that say what is usual.
+/// Minimum number of rows for the usual deviation.
 const FEWEST: usize = 16;
-/// Quantiles of the sizes of deviations, and what they are of a standard normal variable.
+/// Quantiles of absolute deviations, and the same of a standard normal variable.
 const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
-/// Share of the squared deviations of the part, less those of noise, that the odd rows must hold: else
-/// the whole part is the alarm.
+/// Minimum share of the squared deviations, without those of noise, in the anomalous rows;
+/// otherwise the alarm is the whole part.
 const CAPTURED: f32 = 0.5;
-/// In that sum, a deviation up to [`NOISE`] counts nothing, and none counts for more than [`LARGEST`].
+/// In that sum, deviations up to [`NOISE`] count 0, and larger ones count at most [`LARGEST`].
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
-/// Share of the largest sum that odd rows need to be part of an alarm, and to be one of their own.
+/// Minimum sum of a stretch, as a share of the largest one, to join an alarm or to be one of its
+/// own.
 const PART: f32 = 0.05;
 const APART: f32 = 0.25;
-/// Share of all movement that must go one way for an alarm to have a direction.
+/// Minimum share of all deviation in one direction for an alarm to have that direction.
 const ONE_WAY: f32 = 0.5;
 
-/// Deviations from what was expected.
+/// Deviations from expected values.
 struct Deviations {
     rows: Range<usize>,
     expected: Vec<Vec<f32>>,
     /// [D][rows], in training ranges.
     differences: Vec<Vec<f32>>,
-    /// What is usual for each feature.
+    /// Usual deviation of each feature.
     units: Vec<f32>,
     /// Half of the rows of a window.
     reach: usize,
 }
 
-/// The alarms within `run`, with their rows, features and expected values: its odd rows, else the `part`
-/// of it that takes part in what windows differ by. `alarm_of` some rows is what scores say of them.
+/// The alarms within `run`, with their rows, features and expected values: its anomalous rows, else
+/// the `part` of it with a share in the distances. `alarm_of` gives the alarm of some rows from the
+/// scores alone.
 pub(super) fn located(
     series: &Scaled<'_>,
     run: &Range<usize>,
@@ -66,7 +68,7 @@ pub(super) fn located(
 }
 
 impl Deviations {
-    /// Of `run` and of as many rows on both sides as windows reach.
+    /// Of `run`, and of as many rows on both sides as a window reaches.
     fn new(series: &Scaled<'_>, run: &Range<usize>) -> Option<Self> {
         let (part, reach) = (series.part(run.start), series.size() / 2);
         let rows = run.start.saturating_sub(reach).max(part.start)..(run.end + reach).min(part.end);
@@ -89,7 +91,7 @@ impl Deviations {
         self.differences[d][t - self.rows.start].abs() / self.units[d]
     }
 
-    /// Largest deviation of a row.
+    /// Largest deviation in a row.
     fn of_row(&self, t: usize) -> f32 {
         (0..self.units.len()).map(|d| self.deviation(d, t)).fold(0.0, f32::max)
     }
@@ -105,8 +107,8 @@ impl Deviations {
         Alarm { features, direction, expected: Some(expected), change, ..alarm }
     }
 
-    /// The stretches of `run` with the largest sums of what deviates more than the least odd row, where they
-    /// hold as much as most of what deviates in `part`; else none.
+    /// The stretches of `run` with the largest sums of deviation beyond the minimum, if they hold
+    /// most of the deviation in `part`; otherwise empty.
     fn odd_rows(&self, run: &Range<usize>, part: &Range<usize>) -> Vec<Range<usize>> {
         let odd = self.least_odd(part);
         let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST * odd) - odd));
@@ -120,7 +122,7 @@ impl Deviations {
         if captured >= CAPTURED * energy(part.clone()) { kept } else { Vec::new() }
     }
 
-    /// The deviation from which on a row is odd: where `part` is far off, larger than usual.
+    /// The minimum deviation of an anomalous row; larger than usual if `part` is extreme.
     fn least_odd(&self, part: &Range<usize>) -> f32 {
         let deviations = sorted(part.clone().map(|t| self.of_row(t)));
         ODD.max(ODD_OF_HIGH * quantile(&deviations, QUANTILE))
@@ -133,7 +135,7 @@ impl Deviations {
         rows.clone().fold(first, larger).0
     }
 
-    /// Share of each feature in the squared deviations beyond 1, the largest first.
+    /// Share of each feature in the squared deviations beyond 1, in descending order.
     fn shares(&self, rows: &Range<usize>) -> Vec<(usize, f64)> {
         let energy = |d: usize| -> f64 {
             let of_row = |t| f64::from((self.deviation(d, t).min(1e6).powi(2) - 1.0).max(0.0));
@@ -166,16 +168,16 @@ impl Deviations {
     }
 }
 
-/// The usual size of a difference next to the rows `inside`, on the quieter side of them: the other side
-/// may have changed, too.
+/// The usual difference next to the rows `inside`, on the quieter side: the other side may have
+/// changed, too.
 fn usual(differences: &[f32], inside: &Range<usize>) -> f32 {
     let sides = [&differences[..inside.start], &differences[inside.end..]];
     let long = sides.into_iter().filter(|side| side.len() >= FEWEST);
     long.map(unit).reduce(f32::min).unwrap_or_else(|| unit(differences))
 }
 
-/// The largest of three quantiles of the sizes, each in units of a normal deviation: of counts and flags
-/// that are seldom set, the median and the 90 % quantile may be 0.
+/// The largest of three quantiles of absolute values, each in units of the same quantile of a
+/// normal variable: for counts and rare flags, the median and the 90 % quantile may be 0.
 fn unit(differences: &[f32]) -> f32 {
     let sizes = sorted(differences.iter().map(|x| x.abs()));
     let at = |(q, normal): (f32, f32)| quantile(&sizes, q) / normal;
@@ -188,13 +190,13 @@ fn sorted(values: impl Iterator<Item = f32>) -> Vec<f32> {
     values
 }
 
-/// Quantile of sorted values, the nearest; 0 of none.
+/// Quantile of sorted values, the nearest; 0 if there are none.
 fn quantile(sorted: &[f32], q: f32) -> f32 {
     let last = sorted.len().saturating_sub(1) as f32;
     sorted.get((q * last).round() as usize).copied().unwrap_or(0.0)
 }
 
-/// Stretches with fewer than `reach` rows between them as one, where they have enough of the largest sum.
+/// Joins stretches with fewer than `reach` rows between them, if their sums are large enough.
 fn joined(stretches: Vec<(Range<usize>, f32)>, reach: usize) -> Vec<Range<usize>> {
     let largest = |found: &[(Range<usize>, f32)]| found.iter().map(|x| x.1).fold(0.0, f32::max);
     let least = PART * largest(&stretches);
@@ -220,7 +222,7 @@ struct OddStretch {
     lower: Option<usize>,
 }
 
-/// The stretches that no longer or shorter one beats in its sum, each with its sum: all maximal scoring
+/// The stretches whose sum no shorter or longer one exceeds, with their sums: all maximal scoring
 /// subsequences (Ruzzo & Tompa, ISMB 1999), in linear time.
 fn largest_sums(values: impl Iterator<Item = f32>) -> Vec<(Range<usize>, f32)> {
     let mut found: Vec<OddStretch> = Vec::new();
@@ -235,7 +237,7 @@ fn largest_sums(values: impl Iterator<Item = f32>) -> Vec<(Range<usize>, f32)> {
     found.into_iter().map(|found| (found.rows, found.up_to - found.before)).collect()
 }
 
-/// Adds a stretch, joined with those before it from which on the sum is larger than its own.
+/// Adds a stretch, joined with the previous ones that increase its sum.
 fn append(found: &mut Vec<OddStretch>, mut new: OddStretch) {
     loop {
         let mut lower = found.len().checked_sub(1);
@@ -272,7 +274,7 @@ mod tests {
     }
 
     proptest! {
-        /// By the definition: the largest sum, then the same to the left and to the right of it.
+        /// By definition: the largest sum, then recursively to the left and to the right of it.
         #[test]
         fn stretches_are_those_of_the_definition(values in prop::collection::vec(-4i8..5, 0..40)) {
             let values: Vec<f32> = values.into_iter().map(f32::from).collect();
@@ -285,7 +287,7 @@ mod tests {
         let n = values.len();
         let ranges = (0..n).flat_map(|start| (start + 1..=n).map(move |end| (start, end)));
         let sum = |(start, end): (usize, usize)| values[start..end].iter().sum::<f32>();
-        // Of equal sums the shortest, of these the first.
+        // Of equal sums the shortest, then the first.
         let best = ranges.map(|range| (sum(range), range)).reduce(|best, next| {
             let shorter = next.1.1 - next.1.0 < best.1.1 - best.1.0;
             if next.0 > best.0 || (next.0 == best.0 && shorter) { next } else { best }

@@ -1,12 +1,13 @@
 //! A score per row, higher = more anomalous.
 //!
-//! A [`Detector`] gives every row of a window a score; [`crate::Model::score_with`] puts the windows that
-//! cover a row together. [`crate::Model::fit_detector`] trains one on the normal windows of a series
-//! against windows with generated anomalies (`negatives`), and calibrates its thresholds on held-out
-//! windows (`threshold`). No label is looked at.
+//! A [`Detector`] gives every row of a window a score; [`crate::Model::score_with`] combines the
+//! windows that cover a row. [`crate::Model::fit_detector`] trains a detector on the normal windows
+//! of a series against windows with generated anomalies (`negatives`), and calibrates its
+//! thresholds on held-out windows (`threshold`). Labels are not used.
 
 mod collection;
 mod evidence;
+mod explain;
 mod kinds;
 mod labels;
 mod locate;
@@ -21,10 +22,12 @@ pub(crate) mod training;
 mod weights;
 
 pub use collection::Detectors;
+pub use evidence::Voice;
+pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
-pub(crate) use labels::Asked;
 pub use labels::Found;
+pub(crate) use labels::{Labeller, SeriesScores};
 pub use score_rows::Detector;
 pub use threshold::Calibration;
 pub(crate) use trained::Learned;

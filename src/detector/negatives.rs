@@ -1,4 +1,4 @@
-//! Windows with an anomaly in them, to train detectors on.
+//! Negatives: windows with an anomaly, to train detectors on.
 
 use std::ops::Range;
 
@@ -20,10 +20,10 @@ use crate::stats::rms;
 
 /// Strength of an anomaly in training standard deviations (RMS over its segment), log-uniform.
 const STRENGTH: (f64, f64) = (0.35, 8.0);
-/// A deformation that changes less than this, in training standard deviations (RMS), is scaled to a
-/// strength, since it could not be seen.
+/// Minimum change of a deformation, in training standard deviations (RMS); smaller ones are scaled
+/// to a strength.
 const LEAST: f32 = 0.1;
-/// Longest segment of a deformation, in windows: what lies outside the window is cut off.
+/// Longest segment of a deformation, in windows; rows outside the window are cut off.
 const LONGEST: f64 = 1.5;
 
 /// A segment of a window, and the weights of its blending.
@@ -36,21 +36,22 @@ struct Blended {
 pub(crate) struct Anomalous {
     pub windows: Vec<f32>,
     pub hit: Vec<bool>,
-    /// Which rows lack a value of the series, and so count for nothing; empty where none does.
+    /// Rows in which the series lacks a value, which are ignored; empty if there are none.
     pub missing: Vec<bool>,
 }
 
-/// Which anomalies are drawn.
+/// Which anomalies to draw.
 #[derive(Clone, Copy)]
 pub(crate) struct NegativesPlan {
-    /// Where they come from.
+    /// Their source.
     pub source: Negatives,
     pub seed: u64,
-    /// Residuals of the VAE that are kept; each serves several times, in other segments and features.
+    /// Number of stored residuals of the VAE; each is used several times, for other segments and
+    /// features.
     pub residuals: usize,
 }
 
-/// Where anomalies for training come from.
+/// Draws anomalies for training.
 pub(crate) struct NegativeSampler<'a> {
     generator: &'a Generator,
     matrix: &'a Matrix,
@@ -89,7 +90,7 @@ impl<'a> NegativeSampler<'a> {
         self.generator.config.window
     }
 
-    /// `n` windows with an anomaly each; the same for the same `key`.
+    /// `n` windows with an anomaly each; deterministic for the same `key`.
     pub(crate) fn draw(&self, n: usize, key: u64) -> Anomalous {
         let size = self.size();
         let (windows, missing) = (Vec::new(), Vec::new());
@@ -181,8 +182,8 @@ impl<'a> NegativeSampler<'a> {
         Window { values, features: self.matrix.features() }
     }
 
-    /// What a source adds, blended into the window by the weights of the segment and set to a strength
-    /// that is drawn: every change, or only those below a `least` strength.
+    /// The changes of a source, blended into the window by the weights of the segment and scaled to
+    /// a random strength: all changes, or only those below a `least` strength.
     fn sized(
         &self,
         source: &impl Source,
@@ -211,8 +212,8 @@ impl<'a> NegativeSampler<'a> {
         Blended { segment, weights }
     }
 
-    /// A segment of log-uniform length that meets the window, and the weights of its blending: it may
-    /// have begun before the window, and may end after it.
+    /// A segment of log-uniform length that overlaps the window, and the weights of its blending:
+    /// it may begin before the window and end after it.
     fn clipped_segment(&self, rng: &mut Rng) -> Blended {
         let size = self.size();
         let length = (rng.log_uniform(1.0, LONGEST * size as f64).round() as usize).max(1);
@@ -233,13 +234,13 @@ impl<'a> NegativeSampler<'a> {
 }
 
 impl Negatives {
-    /// Whether the VAE makes them.
+    /// Whether the VAE generates them.
     fn is_of_the_vae(self) -> bool {
         matches!(self, Self::Genias | Self::Deformed)
     }
 }
 
-/// The sources that one is made of, in equal parts.
+/// The sources that one combines, in equal parts.
 fn parts(kind: Negatives) -> &'static [Negatives] {
     match kind {
         Negatives::Genias => &[Negatives::Genias],
@@ -276,7 +277,7 @@ mod tests {
         Negatives::All,
     ];
 
-    /// A model, hardly trained, of `live` noisy sines and `constant` constants, and its matrices.
+    /// A barely trained model of `live` noisy sines and `constant` constants, and its matrices.
     fn model(live: usize, constant: usize) -> (Generator, Matrix, Matrix) {
         let feature = |d: usize| -> (String, ArrayRef) {
             let noise = Rng::new(d as u64, Purpose::Place, [0, 0]).normals(200);
@@ -315,7 +316,7 @@ mod tests {
         deltas.zip(hit.chunks_exact(WINDOW).map(<[bool]>::to_vec)).collect()
     }
 
-    /// What every anomaly adds, [W, D], and the rows that it is said to hit.
+    /// The change of every anomaly, [W, D], and the rows marked as hit.
     type Drawn = Vec<(Vec<f32>, Vec<bool>)>;
 
     fn column(delta: &[f32], features: usize, d: usize) -> impl Iterator<Item = f32> + '_ {
@@ -331,7 +332,7 @@ mod tests {
                     let rows = delta.chunks_exact(features);
                     let changed: Vec<bool> = rows.map(|z| z.iter().any(|z| *z != 0.0)).collect();
                     assert!(changed.contains(&true), "{kind:?}");
-                    // Of classical anomalies and deformations, a row may keep its value by chance.
+                    // Classical anomalies and deformations may leave a row unchanged by chance.
                     let exact = live == 0
                         || parts(kind)
                             .iter()
@@ -377,7 +378,7 @@ mod tests {
             at_start += usize::from(hit[0]);
             at_end += usize::from(hit[WINDOW - 1]);
         }
-        // Segments that lie inside would reach either end in one of fourteen.
+        // Segments inside the window would reach either end in one of fourteen.
         assert!(at_start > 75 && at_end > 75, "{at_start} {at_end}");
     }
 
@@ -404,7 +405,7 @@ mod tests {
         }
     }
 
-    /// A fifth of the anomalies hit constants, half of these nothing else.
+    /// A fifth of the anomalies hit constants, half of these only constants.
     #[test]
     fn constants_are_hit_now_and_then() {
         let (live, constant, n) = (2, 6, 1000);

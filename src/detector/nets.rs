@@ -1,4 +1,4 @@
-//! Detectors of several nets: trained one after the other, kept side by side in a model.
+//! Detectors of several nets, trained one after the other and stored side by side in a model.
 
 use super::negatives::{NegativeSampler, NegativesPlan};
 use super::normal::NormalWindows;
@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::nn::{Parameters, Shapes};
 use crate::runtime::control::{Control, Part};
 
-/// Residuals of the VAE that negatives for training are made of.
+/// Number of residuals of the VAE for negatives in training.
 const RESIDUALS: usize = 1024;
 
-/// One net to train: on which windows, against what, and how.
+/// One net to train: its windows, negatives and options.
 #[derive(Clone, Copy)]
 pub(crate) struct NetTask<'a> {
     /// The rows of a series, [T, D].
@@ -23,7 +23,7 @@ pub(crate) struct NetTask<'a> {
     pub window: usize,
     pub negatives: &'a NegativeSampler<'a>,
     pub config: &'a DetectConfig,
-    /// The number of the net among those of its detector.
+    /// Number of the net within its detector.
     pub net: u64,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn train_each(
     Ok(parameters)
 }
 
-/// Names and shapes of the parameters of `nets` nets, of those of one.
+/// Names and shapes of the parameters of `nets` nets, from those of one.
 pub(super) fn shapes(nets: usize, net: &Shapes) -> Shapes {
     let named = |i: usize| net.iter().map(move |(name, s)| (format!("{i}.{name}"), s.clone()));
     (0..nets).flat_map(named).collect()

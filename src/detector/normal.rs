@@ -1,4 +1,4 @@
-//! The windows of a series that detectors are trained and calibrated on.
+//! The normal windows of a series for training and calibration.
 
 use std::cell::OnceCell;
 
@@ -15,13 +15,13 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
 
-/// Held-out windows that a detector is calibrated on, and as many with anomalies.
+/// Number of held-out windows for calibration; as many with anomalies are added.
 const EXAMINED: usize = 256;
 
-/// Scored windows that begin within the rows of one.
+/// Scored windows per window length.
 const SCORED: usize = 4;
 
-/// What a detector is trained on: a series, and its normal windows once they are asked for.
+/// Training data of a detector: a series, and its normal windows on demand.
 pub(crate) struct TrainingData<'a> {
     pub generator: &'a Generator,
     pub series: &'a Series<'a>,
@@ -33,10 +33,10 @@ impl<'a> TrainingData<'a> {
         Self { generator, series, normal: OnceCell::new() }
     }
 
-    /// The normal windows; all generated anomalies are made of them, with the VAE.
+    /// The normal windows; generated anomalies are based on them and on the VAE.
     ///
     /// # Errors
-    /// [`crate::Error::Parameter`] where there is no VAE, [`crate::Error::TooShort`],
+    /// [`crate::Error::Parameter`] without a VAE; [`crate::Error::TooShort`],
     /// [`crate::Error::NoWindow`], [`crate::Error::Interrupted`].
     pub(crate) fn windows(&self, control: &dyn Control) -> Result<&NormalWindows<'a>> {
         self.generator.require_vae()?;
@@ -48,21 +48,21 @@ impl<'a> TrainingData<'a> {
     }
 }
 
-/// The normal windows of a series, as a detector sees them.
+/// The normal windows of a series, for a detector.
 pub(crate) struct NormalWindows<'a> {
     pub generator: &'a Generator,
     /// Every feature in its own scale, [T, D].
     pub matrix: Matrix,
-    /// The live ones, [T, D_live].
+    /// The live features, [T, D_live].
     live: Matrix,
-    /// Start rows of those to train on.
+    /// Start rows of the training windows.
     pub train: Vec<usize>,
-    /// Start rows of those held out.
+    /// Start rows of the held-out windows.
     pub validation: Vec<usize>,
 }
 
 impl<'a> NormalWindows<'a> {
-    /// The same windows as the VAE's: to train on and held out.
+    /// The same training and held-out windows as for the VAE.
     fn new(generator: &'a Generator, series: &Series<'_>, control: &dyn Control) -> Result<Self> {
         let config = &generator.config;
         let starts = clean_starts(series, config)?;
@@ -77,7 +77,7 @@ impl<'a> NormalWindows<'a> {
         self.generator.config.window
     }
 
-    /// What `work` gives for the rows of the held-out windows, combined as scores are, in time order.
+    /// Results of `work` for the rows of the held-out windows, combined like scores, in time order.
     pub(crate) fn held_out_scores(
         &self,
         control: &dyn Control,
@@ -111,18 +111,19 @@ impl<'a> NormalWindows<'a> {
     }
 }
 
-/// Held-out windows, evenly spaced, and as many with an anomaly.
+/// Evenly spaced held-out windows, and as many with an anomaly.
 pub(crate) struct HeldOut {
     sizes: (usize, usize),
     normal: Vec<f32>,
     anomalous: Vec<f32>,
     hit: Vec<bool>,
-    /// Which rows of the normal and of the anomalous windows lack a value; empty where none does.
+    /// Rows of the normal and of the anomalous windows with a missing value; empty if there are
+    /// none.
     missing: [Vec<bool>; 2],
 }
 
 impl HeldOut {
-    /// Anomalies of each of `kinds`, in equal shares.
+    /// Draws anomalies of each of `kinds`, in equal shares.
     pub(crate) fn draw(
         normal: &NormalWindows<'_>,
         kinds: &[Negatives],
@@ -148,7 +149,7 @@ impl HeldOut {
         Ok(held_out)
     }
 
-    /// Other anomalies than a detector was trained on.
+    /// Anomalies other than those the detector was trained on.
     pub(crate) fn calibrating(
         normal: &NormalWindows<'_>,
         negatives: Negatives,
@@ -158,7 +159,7 @@ impl HeldOut {
         Self::draw(normal, &[negatives], seed, control)
     }
 
-    /// What `work` gives for the rows of the normal windows, in order.
+    /// Results of `work` for the rows of the normal windows, in order.
     pub(crate) fn normal<T: Send>(
         &self,
         control: &dyn Control,
@@ -167,7 +168,7 @@ impl HeldOut {
         Ok(complete(self.rows(&self.normal, control, work)?, &self.missing[0]).collect())
     }
 
-    /// What `work` gives for the rows of the anomalous windows, and whether each is hit.
+    /// Results of `work` for the rows of the anomalous windows, and whether each row is hit.
     pub(crate) fn anomalous<T: Send>(
         &self,
         control: &dyn Control,
@@ -204,7 +205,7 @@ impl HeldOut {
     }
 }
 
-/// Those of ascending rows that are at least `step` rows after the one before.
+/// Ascending rows that are at least `step` rows after the previous one.
 fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     for &start in starts {
@@ -215,7 +216,7 @@ fn apart(starts: &[usize], step: usize) -> Vec<usize> {
     kept
 }
 
-/// The items of rows that have all values; `missing` marks the rows that lack one, and may be empty.
+/// The items of rows without missing values; `missing` marks the others, and may be empty.
 fn complete<T>(rows: impl IntoIterator<Item = T>, missing: &[bool]) -> impl Iterator<Item = T> {
     let rows = rows.into_iter().enumerate();
     rows.filter(|(i, _)| !missing.get(*i).copied().unwrap_or(false)).map(|(_, row)| row)

@@ -1,27 +1,26 @@
-//! Thresholds that need no labels, from scores of held-out windows as they are and with generated
-//! anomalies.
+//! Thresholds without labels, from scores of held-out windows with and without generated anomalies.
 
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::Reference;
 use crate::config::Threshold;
 
-/// Quantile of the scores of normal rows that the automatic threshold is at least.
+/// The automatic threshold is at least this quantile of the scores of normal rows.
 const NORMAL_QUANTILE: f64 = 0.99;
-/// Quantile of the scores of normal rows beyond which the tail is fitted.
+/// Quantile of the scores of normal rows beyond which a tail is fitted.
 const TAIL_QUANTILE: f64 = 0.98;
 /// Probability that a normal row scores above the threshold "pot".
 const RISK: f64 = 1e-3;
-/// The same for "auto" where no generated anomaly says where to draw the line.
+/// The same for "auto", if no generated anomalies are used.
 const QUIET: f64 = 1e-4;
-/// Fewest scores in the tail for a fit; with fewer the largest score is taken.
+/// Minimum number of scores in the tail for a fit; with fewer, the largest score is used.
 const FEWEST: usize = 10;
-/// Steps between the quantiles that are kept.
+/// Number of steps between the stored quantiles.
 const STEPS: usize = 200;
-/// Quantiles up to this are kept at even steps; beyond it the steps shrink with the tail.
+/// Quantiles up to this one are evenly spaced; beyond it, steps become smaller towards 1.
 const LOG_STEPS: f64 = 3.0;
 
-/// Thresholds of one detector, chosen when it was fitted.
+/// Thresholds of one detector, set by its fit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -29,17 +28,17 @@ pub struct Calibration {
     pub auto: f64,
     /// [`Threshold::Pot`].
     pub pot: f64,
-    /// F1 at `auto` on the generated anomalies it was chosen on.
+    /// F1 at `auto` on the generated anomalies used for it.
     pub synthetic_f1: f64,
-    /// Quantiles of the scores of held-out normal rows, dense towards 1.
+    /// Quantiles of the scores of held-out normal rows, denser towards 1.
     quantiles: Vec<f32>,
-    /// Scores of normal rows in time order, where labels are a promise about false alarms.
+    /// Scores of normal rows in time order, if labels follow an accepted rate of false alarms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Reference>,
 }
 
 impl Calibration {
-    /// From scores of normal rows, and of rows of windows with an anomaly and whether it hits them.
+    /// From scores of normal rows, and of the rows of anomalous windows with whether they are hit.
     pub(crate) fn new(normal: &[f32], anomalous: &[(f32, bool)]) -> Self {
         let mut sorted: Vec<f64> = normal.iter().map(|score| f64::from(*score)).collect();
         sorted.sort_by(f64::total_cmp);
@@ -56,8 +55,8 @@ impl Calibration {
         }
     }
 
-    /// From scores of normal rows alone: `auto` is above all of them, and above the score that one
-    /// row in ten thousand exceeds, by their tail.
+    /// From scores of normal rows only: `auto` is above all of them, and above the score that one
+    /// row in ten thousand exceeds, from a fitted tail.
     pub(crate) fn of_normal(normal: &[f32]) -> Self {
         let mut sorted: Vec<f64> = normal.iter().map(|score| f64::from(*score)).collect();
         sorted.sort_by(f64::total_cmp);
@@ -66,12 +65,13 @@ impl Calibration {
         Self { auto, ..Self::new(normal, &[]) }
     }
 
-    /// With what scores of normal rows are compared by, in time order: labels are a promise about it.
+    /// Adds the reference scores of normal rows, in time order, for labels at an accepted rate of
+    /// false alarms.
     pub(crate) fn with_reference(self, normal: &[f32]) -> Self {
         Self { reference: Some(Reference::new(normal)), ..self }
     }
 
-    /// The score that `threshold` means.
+    /// The score at which `threshold` lies.
     pub fn threshold(&self, threshold: Threshold) -> f64 {
         match threshold {
             Threshold::Auto => self.auto,
@@ -81,7 +81,7 @@ impl Calibration {
         }
     }
 
-    /// Quantile of the scores of held-out normal rows, linear between those that are kept.
+    /// Quantile of the scores of held-out normal rows, linear between the stored ones.
     fn quantile(&self, q: f64) -> f64 {
         let above = (0..=STEPS).position(|i| level(i) >= q).unwrap_or(STEPS);
         let value = |i: usize| self.quantiles.get(i).map_or(f64::INFINITY, |x| f64::from(*x));
@@ -100,7 +100,7 @@ impl Calibration {
     }
 }
 
-/// Level of kept quantile `i`: 1 - 10^-3 at the last but one, 1 at the last.
+/// Level of stored quantile `i`: 1 - 10^-3 at the last but one, 1 at the last.
 fn level(i: usize) -> f64 {
     if i == STEPS {
         return 1.0;
@@ -108,13 +108,13 @@ fn level(i: usize) -> f64 {
     1.0 - 10f64.powf(-LOG_STEPS * i as f64 / (STEPS - 1) as f64)
 }
 
-/// Quantile of sorted values, the nearest; 0 of none.
+/// Quantile of sorted values, the nearest; 0 if there are none.
 fn at(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * q).round() as usize).copied().unwrap_or(0.0)
 }
 
-/// The score of best F1, but at least `floor`, and the F1 there.
+/// The score with the best F1, at least `floor`, and the F1 there.
 fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
     let positives = rows.iter().filter(|row| row.1).count() as f64;
@@ -130,7 +130,7 @@ fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
         }
         let f1 = 2.0 * hits / (positives + (i + 1) as f64);
         if f1 > best.1 {
-            // Labels are scores above the threshold: it lies between this score and the next.
+            // Labels are scores above the threshold, so it lies between this score and the next.
             let below = next.map_or(row.0 - 1e-6 * row.0.abs(), |next| 0.5 * (row.0 + next));
             best = (below.max(floor), f1);
         }
@@ -138,7 +138,7 @@ fn best_f1(mut rows: Vec<(f64, bool)>, floor: f64) -> (f64, f64) {
     best
 }
 
-/// t + sigma/gamma ((risk n / n_t)^-gamma - 1), with gamma and sigma of the excesses over t by
+/// t + sigma/gamma ((risk n / n_t)^-gamma - 1), with gamma and sigma of the excesses over t from
 /// probability-weighted moments (Hosking & Wallis, Technometrics 1987).
 fn peaks_over_threshold(sorted: &[f64], risk: f64) -> f64 {
     let t = at(sorted, TAIL_QUANTILE);
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    /// The value that a generalised Pareto variable of scale 2 passes with probability `p`.
+    /// The value that a generalised Pareto variable of scale 2 exceeds with probability `p`.
     fn pareto(p: f64, shape: f64) -> f64 {
         if shape == 0.0 { -2.0 * p.ln() } else { 2.0 / shape * (p.powf(-shape) - 1.0) }
     }
@@ -214,7 +214,8 @@ mod tests {
         assert!(Calibration::new(&[], &[]).is_sound());
     }
 
-    /// Anomalies apart from normal rows: between the two. Anomalies that look normal: the floor.
+    /// Anomalies separate from normal rows: a threshold in between. Anomalies like normal rows: the
+    /// floor.
     #[test]
     fn auto_separates_what_can_be_separated() {
         let normal: Vec<f32> = (0..1000).map(|i| i as f32).collect();
@@ -226,7 +227,7 @@ mod tests {
     }
 
     proptest! {
-        /// Scores on a coarse grid, so that there are ties.
+        /// Scores on a coarse grid, with ties.
         #[test]
         fn thresholds_are_what_they_say(
             normal in prop::collection::vec(-20i32..20, 1..300),

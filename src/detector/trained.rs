@@ -1,4 +1,4 @@
-//! A trained detector, as a model keeps it.
+//! A trained detector, as stored in a model.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,18 @@ use super::weights::Weights;
 use crate::config::DetectConfig;
 use crate::nn::Parameters;
 
-/// A trained detector as it is kept in a model.
+/// A trained detector, as stored in a model.
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// How it was trained.
     pub config: DetectConfig,
     pub(crate) learned: Learned,
     pub(crate) parameters: Parameters,
-    /// The evidence, once it has been used.
+    /// The evidence, after its first use.
     pub(super) built: Built,
 }
 
-/// What training found beside parameters.
+/// Results of training other than parameters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Learned {

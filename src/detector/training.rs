@@ -14,9 +14,9 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
 
-/// `detectors` with one more (or with that of the same kind trained anew), which scores by default
-/// from then on, and its thresholds; with a VAE, also those of the detectors that need no training.
-/// Trains on the clean windows of `series`, as the VAE did.
+/// `detectors` with one more (or the same kind retrained), which becomes the default, and its
+/// thresholds; with a VAE, also those of the detectors without training. Trains on the clean
+/// windows of `series`, as the VAE did.
 ///
 /// # Errors
 /// [`crate::Error::Parameter`], [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`],
@@ -57,7 +57,8 @@ pub(crate) fn fit_detector(
     Ok(detectors)
 }
 
-/// Sets the thresholds of detectors, each on held-out windows with generated anomalies of its kind.
+/// Sets the thresholds of detectors, each on held-out windows with generated anomalies of its own
+/// kind.
 fn calibrate(
     detectors: &mut Detectors,
     kinds: &[(DetectorKind, Negatives)],

@@ -1,17 +1,17 @@
-//! The weights of the nets of an ensemble: a logistic regression on held-out rows.
+//! The weights of the nets of an ensemble, from a logistic regression on held-out rows.
 
 use serde::{Deserialize, Serialize};
 
 /// Number of nets.
 pub(crate) const MEMBERS: usize = 3;
-/// The weight of each net before anything is known.
+/// Initial weight of each net.
 const EQUAL: f64 = 1.0 / MEMBERS as f64;
-/// Strength of the pull towards equal weights.
+/// Strength of the ridge towards equal weights.
 const PULL: f64 = 0.3;
 /// Rounds of coordinate descent.
 const ROUNDS: usize = 50;
 
-/// The log-odds of a row by every net.
+/// The log-odds of a row from each net.
 pub(crate) type Logits = [f32; MEMBERS];
 
 /// The weight of each net; they add up to 1.
@@ -32,8 +32,8 @@ impl Weights {
         self.0.iter().all(|weight| (0.0..=1.0).contains(weight)) && (sum - 1.0).abs() < 1e-9
     }
 
-    /// Logistic regression of hit rows on the nets' log-odds, with an intercept, weights >= 0 and a
-    /// ridge around equal ones; of some rows and whether they are hit.
+    /// Logistic regression of hit rows on the log-odds of the nets, with an intercept, weights >= 0
+    /// and a ridge around equal weights; `rows` come with whether they are hit.
     pub(crate) fn fit(rows: &[(Logits, bool)]) -> Self {
         let spread = standard_deviation(rows).max(f64::MIN_POSITIVE);
         let scaled = |(logits, hit): &(Logits, bool)| {
@@ -45,7 +45,7 @@ impl Weights {
     }
 
     /// log sum_k w_k exp(l_k): the weighted mean of the odds, close to the largest log-odds. A
-    /// net that is confident counts, even where the others were not trained to see the anomaly.
+    /// confident net counts even if the others were not trained on the anomaly.
     pub(crate) fn mix(&self, logits: &Logits) -> f32 {
         let largest = logits.iter().fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
         let odds = |(w, logit): (&f64, &f32)| w * f64::from(logit - largest).exp();
@@ -54,7 +54,7 @@ impl Weights {
     }
 }
 
-/// Of all log-odds together: one scale for all nets, so that a confident one still counts for more.
+/// Over all log-odds together: one scale for all nets, so that a confident net keeps its weight.
 fn standard_deviation(rows: &[(Logits, bool)]) -> f64 {
     let all = || rows.iter().flat_map(|(logits, _)| logits.iter().map(|x| f64::from(*x)));
     let n = (rows.len() * MEMBERS).max(1) as f64;
@@ -62,7 +62,7 @@ fn standard_deviation(rows: &[(Logits, bool)]) -> f64 {
     (all().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt()
 }
 
-/// Newton's steps on one coordinate at a time, the intercept last.
+/// Newton steps on one coordinate at a time, the intercept last.
 fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
     let n = rows.len().max(1) as f64;
     let mut weights = [EQUAL; MEMBERS];
@@ -92,7 +92,7 @@ fn regress(rows: &[([f64; MEMBERS], f64)]) -> [f64; MEMBERS] {
 mod tests {
     use super::*;
 
-    /// Rows whose first net knows, whose second guesses and whose third is wrong.
+    /// Rows of which the first net is right, the second guesses, and the third is wrong.
     fn rows() -> Vec<(Logits, bool)> {
         (0..400)
             .map(|i| {

@@ -1,4 +1,4 @@
-//! Changes that are blended into the series around them.
+//! Blends changes into the series.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use super::draw::{Attempt, Drawer, Share};
 use super::site::Size;
 use crate::anomaly::blend::{Around, weights};
 use crate::anomaly::change::Change;
-use crate::config::Form;
+use crate::config::{Form, Way};
 use crate::stats::rms;
 
-/// What is left of the largest step when values are rounded to 32 bits.
+/// Safety factor for the largest step, against rounding to 32 bits.
 const ROUNDED: f64 = 0.999;
 
 impl Drawer<'_> {
-    /// The change of a feature with its ends blended, of the size that is asked for.
+    /// The change of a feature with blended ends and the requested size.
     pub(super) fn blended(
         &self,
         segment: &Range<usize>,
@@ -24,15 +24,15 @@ impl Drawer<'_> {
         delta.iter_mut().zip(weights).for_each(|(delta, weight)| *delta *= weight);
         let input = self.column(feature, segment.clone());
         let around = self.around(feature, segment, &input);
-        match size.target {
+        match size.of_feature(self.std[feature]) {
             Some(target) => around.fit(&mut delta, weights, target, size.up),
             None => around.bound(&mut delta),
         }
         Change { feature, delta }
     }
 
-    /// The changes of the features that an anomaly does not hit, the most deviating first. Only
-    /// counters can hold back all of an anomaly; without one there is no need of them.
+    /// Changes of the features that an anomaly does not hit, in descending deviation. Only counters
+    /// can block all changes of an anomaly; without a counter, this is empty.
     pub(super) fn spare(
         &self,
         share: &Share<'_>,
@@ -45,12 +45,12 @@ impl Drawer<'_> {
         }
         let site = &share.sites[i];
         let mut others: Vec<usize> =
-            (0..self.matrix.features()).filter(|d| !attempt.features.contains(d)).collect();
+            self.allowed.iter().copied().filter(|d| !attempt.features.contains(d)).collect();
         others.sort_by(|a, b| attempt.deviations[*b].total_cmp(&attempt.deviations[*a]));
         let width = self.matrix.features();
         let decoded = share.decoded(i, &attempt.plain, &attempt.perturbed, width);
         let change = |d: usize| {
-            let delta = decoded.delta(d, site.rows(), self.config.form);
+            let delta = self.directed(decoded.delta(d, site.rows(), self.config.form));
             let creep = self.config.creep_rows(site.segment.len());
             let weights = weights(site.segment.len(), rms(&delta), self.step(d), creep);
             self.blended(&site.segment, (d, delta), &weights, size)
@@ -86,8 +86,22 @@ impl Drawer<'_> {
         rows.iter().skip(d).step_by(self.matrix.features()).copied().collect()
     }
 
-    /// Largest step that an end may make.
+    /// Largest step allowed at an end.
     pub(super) fn step(&self, d: usize) -> f32 {
         (ROUNDED * self.generator.normal_range.step[d]) as f32
+    }
+
+    /// Which way anomalies are to go, if one is asked for.
+    pub(super) fn way(&self) -> Option<Way> {
+        self.config.direction.filter(|way| *way != Way::Both)
+    }
+
+    /// A change, turned round where its mean goes the wrong way.
+    pub(super) fn directed(&self, mut delta: Vec<f32>) -> Vec<f32> {
+        let rises = delta.iter().sum::<f32>() > 0.0;
+        if self.way().is_some_and(|way| rises != (way == Way::Up)) {
+            delta.iter_mut().for_each(|delta| *delta = -*delta);
+        }
+        delta
     }
 }

@@ -1,4 +1,4 @@
-//! Calibration: what a trained VAE's anomalies look like on held-out windows. Values in, values out.
+//! Calibration: measures the anomalies of a trained VAE on held-out windows. A pure function.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ use crate::vae::Vae;
 use crate::vae::posterior::{Latents, decode_pair, shares};
 use crate::vae::train::Task;
 
-/// Windows that are looked at, evenly spaced.
+/// Number of windows that are examined, evenly spaced.
 const EXAMINED: usize = 256;
 /// Variance of the latent mean above which a unit is active.
 const ACTIVE_VARIANCE: f64 = 0.01;
-/// Shortfall of R2 against PCA's that counts as underfit.
+/// Difference of R2 to that of PCA that counts as underfit.
 const UNDERFIT: f64 = 0.05;
 /// psi below this counts as 1.
 const PSI_AT_ONE: f64 = 1.1;
 /// RMS change, in training deviations, below which generation copies its input.
 const COPY: f64 = 0.01;
 
-/// What calibration finds and generation reads.
+/// Results of calibration that generation uses.
 pub(crate) struct Calibrated {
     /// The net with its calibrated psi.
     pub vae: Vae,
@@ -47,18 +47,18 @@ pub(crate) struct Calibrated {
 /// Windows with their noise, in batches.
 pub(crate) struct Sample {
     windows: Vec<f32>,
-    /// 1 where there is a value, 0 where one is filled in; `None` where there are all.
+    /// 1 for observed, 0 for interpolated values; `None` if none is missing.
     observed: Option<Vec<f32>>,
     batches: Vec<(Tensor, Tensor)>,
     /// Values of a window, W * D.
     values: usize,
 }
 
-/// The windows that a calibration looks at.
+/// The windows for a calibration.
 pub(crate) struct Samples<'a> {
     /// Held-out windows.
     held_out: Sample,
-    /// The same with other noise.
+    /// Held-out windows with other noise.
     fresh: Sample,
     /// Training windows.
     trained: Sample,
@@ -68,7 +68,7 @@ pub(crate) struct Samples<'a> {
 }
 
 impl Sample {
-    /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced; draw `draw` of their noise.
+    /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced; `draw` numbers their noise.
     fn draw(task: &Task<'_>, starts: &[usize], draw: u64) -> Result<Self> {
         let starts = spread(starts, EXAMINED);
         let latent = task.architecture.latent;
@@ -81,7 +81,7 @@ impl Sample {
         Ok(Self { windows, observed, batches, values: sizes[0] * sizes[1] })
     }
 
-    /// The windows, and where a value was filled in, what they are decoded to: it has no error.
+    /// The windows, with interpolated values replaced by their decoding: these have no error.
     fn seen(&self, decoded: &[f32]) -> Vec<f32> {
         let mut windows = self.windows.clone();
         let observed = self.observed.iter().flatten();
@@ -91,7 +91,7 @@ impl Sample {
         windows
     }
 
-    /// X^ of the windows, decoded from the mean.
+    /// X^ of the windows, decoded from the latent mean.
     fn decode(&self, vae: &Vae, control: &dyn Control) -> Result<Vec<f32>> {
         let one = |i: usize| vae.decode_mean(&self.batches[i].0);
         Ok(spread_over_pool(self.batches.len(), control, one)?.concat())
@@ -99,7 +99,7 @@ impl Sample {
 }
 
 impl<'a> Samples<'a> {
-    /// Of the windows of a training, on the rows of `series`.
+    /// Draws from the windows of a training, on the rows of `series`.
     pub(crate) fn draw(task: &'a Task<'a>, series: &'a Series<'a>, pca: &'a Pca) -> Result<Self> {
         Ok(Self {
             held_out: Sample::draw(task, task.validation, 1)?,
@@ -128,10 +128,10 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// What a trained net's anomalies look like, and how good its reconstructions are.
+/// Measures the anomalies and the reconstructions of a trained net.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`], and what tensors and correlations may fail with.
+/// [`crate::Error::Interrupted`], and errors of tensors and correlations.
 pub(crate) fn calibrate(
     vae: &Vae,
     samples: &Samples<'_>,
@@ -161,7 +161,7 @@ pub(crate) fn calibrate(
     Ok((learned, report))
 }
 
-/// tau in every distance, and by how much a window varies where that is asked for.
+/// tau for every distance, and also by the variation of a window if `local` is set.
 #[allow(clippy::type_complexity)]
 fn thresholds(
     vae: &Vae,
@@ -182,7 +182,7 @@ fn thresholds(
     Ok((tau, local))
 }
 
-/// psi, as the 32 bits of a parameter hold it, and the share of windows in the band.
+/// psi, rounded to the 32 bits of a parameter, and the share of windows within the bounds.
 fn calibrate_psi(
     vae: &Vae,
     samples: &Samples<'_>,
@@ -262,7 +262,7 @@ fn latents(
     Ok((active, Some(kl / (n * latent as f64))))
 }
 
-/// One anomaly per held-out window, as the preset makes them that belongs to the training.
+/// One anomaly per held-out window, as generated with the preset of the training.
 fn generation(learned: &Calibrated, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
     let config = GenerateConfig::preset(match samples.config().margin {
         Margin::Input => Preset::Paper,
@@ -274,16 +274,16 @@ fn generation(learned: &Calibrated, samples: &Samples<'_>, control: &dyn Control
     prober.probe(&samples.fresh, samples.config(), control)
 }
 
-/// What one anomaly per window shows.
+/// Measurements on one anomaly per window.
 #[derive(Default)]
 struct Probe {
-    /// How far each (window, feature) pair deviates, in units of tau, by distance.
+    /// Deviation of each (window, feature) pair in units of tau, by distance.
     deviations: BTreeMap<Distance, Vec<f64>>,
-    /// Whether it passes tau.
+    /// Whether it exceeds tau.
     passes: Vec<bool>,
     /// Standard deviation of the window, per pair.
     spreads: Vec<f64>,
-    /// What the anomaly of each window looks like.
+    /// Descriptor of the anomaly of each window.
     descriptors: Vec<[f32; WIDTH]>,
     /// d(X, X~) per window.
     distances: Vec<f64>,
@@ -303,19 +303,19 @@ impl Probe {
         self.changes.extend(other.changes);
     }
 
-    /// Share of pairs that pass tau.
+    /// Share of pairs that exceed tau.
     fn patch_rate(&self) -> f64 {
         let patched = self.passes.iter().filter(|passes| **passes).count();
         patched as f64 / self.passes.len().max(1) as f64
     }
 }
 
-/// Makes one anomaly per window, and measures it.
+/// Generates and measures one anomaly per window.
 struct Prober<'a> {
     vae: &'a Vae,
     rule: Rule<'a>,
     config: &'a GenerateConfig,
-    /// Distances that are measured beside the rule's own.
+    /// Distances that are measured besides that of the rule.
     distances: &'a [Distance],
 }
 
@@ -364,7 +364,7 @@ impl Prober<'_> {
         probe.descriptors.push(descriptor(&deltas, decoded.features));
         probe.spreads.extend(decoded.spreads());
         for distance in self.distances {
-            // As measured, whatever the window.
+            // With the global tau.
             let rule = Rule { distance: *distance, local: None, ..self.rule };
             let found = rule.deviations(decoded, 0..window, form);
             let own = probe.deviations.entry(*distance).or_default();
@@ -373,7 +373,7 @@ impl Prober<'_> {
     }
 }
 
-/// The named warnings that a report deserves; `change` is the median size of an anomaly.
+/// The warnings about a fit; `change` is the median size of an anomaly.
 fn health(report: &Report, psi: f64, change: f64) -> Vec<Health> {
     let patch_rate = report.patch_rate.unwrap_or(0.5);
     let shortfall = report.r2_pca.unwrap_or(0.0) - report.r2.unwrap_or(0.0);

@@ -1,7 +1,7 @@
-//! What an anomaly changes, in z-scores, for a share of the sites of a series.
+//! Draws the changes of anomalies, in z-scores, for a share of the sites of a series.
 //!
-//! Noise is drawn and decoded, or a decoding deformed, until some feature deviates; psi is then solved
-//! for the strength, and the ends are blended into the series.
+//! Noise is drawn and decoded, or a decoding deformed, until some feature deviates. psi is then
+//! solved for the strength, and the ends are blended into the series.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
 use crate::anomaly::latent::psi::Search;
-use crate::config::{Form, GenerateConfig, Noise, Patch};
+use crate::config::{Form, GenerateConfig, Noise, Patch, Way};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::error::Result;
@@ -23,47 +23,51 @@ use crate::stats::rms;
 use crate::vae::Vae;
 use crate::vae::posterior::{Latent, Posterior};
 
-/// How often an anomaly is drawn again when no feature deviates.
+/// Maximum number of redraws of an anomaly if no feature deviates.
 const REDRAWS: u32 = 3;
-/// Rounds of decoding in the search for psi.
+/// Maximum number of decodings in the search for psi.
 const ROUNDS: usize = 3;
 
-/// What one anomaly comes to.
+/// One drawn anomaly.
 pub(crate) struct Drawn {
     pub changes: Vec<Change>,
-    /// What it would add to the features that it does not hit, where some cannot show any change.
+    /// Changes of the features that it does not hit, used if the hit ones cannot show it.
     pub spare: Vec<Change>,
-    /// The strength that was asked for.
+    /// The requested strength, if any.
     pub asked: Option<f64>,
-    /// Whether what the features cannot take is made up for, so that its strength stays.
+    /// Whether changes are scaled to keep the strength where a domain holds values back.
     pub meets: bool,
-    /// Whether it is as good the other way.
+    /// Whether the opposite direction is equivalent.
     pub flips: bool,
     /// Scale of its latent noise.
     pub psi: f64,
-    /// Deviation of the feature that deviated most of those that it hits, in the units of tau.
+    /// Largest deviation of the hit features, in the units of tau.
     pub distance: f64,
-    /// How often it was drawn again.
+    /// Number of redraws.
     pub redraws: u32,
-    /// Whether no draw had a feature that passed tau.
+    /// Whether no draw had a feature above tau.
     pub fallback: bool,
-    /// What was done to the decoding, with form "deformed".
+    /// The deformation, with form "deformed".
     pub deformation: Option<Deformation>,
 }
 
-/// Everything that the sites of a series have in common.
+/// Common data of all sites of a series.
 pub(crate) struct Drawer<'a> {
     pub generator: &'a Generator,
-    /// Its psi.
+    /// psi of the generator.
     pub psi: f64,
     pub vae: &'a Vae,
     pub series: &'a Series<'a>,
     pub matrix: &'a Matrix,
     pub config: &'a GenerateConfig,
-    /// Clean rows, in stretches of at least a window.
+    /// Clean rows, in stretches of at least one window.
     pub runs: &'a [Range<usize>],
-    /// Names the series among random streams.
+    /// Key of the random streams of the series.
     pub key: u64,
+    /// The live features that anomalies may hit.
+    pub allowed: Vec<usize>,
+    /// Deviation of every live feature.
+    pub std: Vec<f64>,
     /// Decodings of normal windows, flat [n, W, D]; only with form "deformed".
     pub decoded: Vec<f32>,
 }
@@ -83,7 +87,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Largest deviation of the features that it hits; of all where it hits none.
+    /// Largest deviation of the hit features; of all features if none is hit.
     fn distance(&self) -> f32 {
         let of = |d: &usize| self.deviations[*d];
         let hit = self.features.iter().map(of).fold(f32::NEG_INFINITY, f32::max);
@@ -99,8 +103,8 @@ pub(super) struct Share<'a> {
 }
 
 impl Drawer<'_> {
-    /// The anomalies of a share of sites, each from its own stream; `first` is the number of the first
-    /// of them.
+    /// The anomalies of a share of sites, each from its own stream; `first` is the number of the
+    /// first one.
     pub(crate) fn draw(
         &self,
         sites: &[Site],
@@ -134,7 +138,7 @@ impl Drawer<'_> {
         Ok(drawn.map(|(i, (attempt, size))| self.drawn(&share, i, attempt, size)).collect())
     }
 
-    /// Draws every site until a feature deviates, the best of its draws where none does.
+    /// Draws every site until a feature deviates; keeps the best draw if none does.
     fn attempts(&self, share: &Share<'_>, first: u64, streams: &mut [Rng]) -> Result<Vec<Attempt>> {
         let all: Vec<usize> = (0..share.sites.len()).collect();
         let mut attempts = self.first_attempts(share, &all, first, streams)?;
@@ -153,13 +157,15 @@ impl Drawer<'_> {
         }
         for i in open {
             let attempt = &mut attempts[i];
-            attempt.features = vec![most_deviating(&attempt.deviations)];
+            let of_allowed: Vec<f32> =
+                self.allowed.iter().map(|&d| attempt.deviations[d]).collect();
+            attempt.features = vec![self.allowed[most_deviating(&of_allowed)]];
             attempt.fallback = true;
         }
         Ok(attempts)
     }
 
-    /// The first draw of every site, or the one of several that makes the share most diverse.
+    /// The first draw of every site, or the one of several draws that makes the share most diverse.
     fn first_attempts(
         &self,
         share: &Share<'_>,
@@ -196,7 +202,7 @@ impl Drawer<'_> {
         Ok(chosen.collect())
     }
 
-    /// What the draws of site `i` look like, and whether a feature of each passes tau.
+    /// Descriptors of the draws of site `i`, and whether a feature of each exceeds tau.
     fn described(
         &self,
         share: &Share<'_>,
@@ -216,7 +222,7 @@ impl Drawer<'_> {
         which.iter().map(|&i| streams[i].normals(self.generator.latent())).collect()
     }
 
-    /// One more draw of the sites `which`.
+    /// One more draw for the sites `which`.
     fn attempt(
         &self,
         share: &Share<'_>,
@@ -227,7 +233,7 @@ impl Drawer<'_> {
         if which.is_empty() {
             return Ok(Vec::new());
         }
-        // What is deformed is the decoding of the mean.
+        // Deformations start from the decoding of the latent mean.
         let deform = self.config.form == Form::Deformed;
         let none = vec![0.0; self.generator.latent()];
         let draws = || which.iter().zip(&noise);
@@ -251,7 +257,8 @@ impl Drawer<'_> {
             let rows = share.sites[i].rows();
             let deviations = rule.deviations(decoded, rows, self.config.form);
             let mut features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
-            // Some deformations leave short segments as they are.
+            features.retain(|d| self.allowed.contains(d));
+            // Some deformations do not change short segments.
             if features.iter().all(|&d| deviations[d] == 0.0) {
                 features.clear();
             }
@@ -271,8 +278,8 @@ impl Drawer<'_> {
         Ok(attempts)
     }
 
-    /// Makes a random deformation of the `plain` decoding of site `i`, on a random subset of the
-    /// features where the patch is to choose; the others become as they were.
+    /// Deforms the `plain` decoding of site `i` at random, on a random subset of the features if
+    /// the patch is to choose; the other features are restored.
     fn deform(
         &self,
         share: &Share<'_>,
@@ -288,8 +295,10 @@ impl Drawer<'_> {
         let drawn = perturbed.to_vec();
         perturbed.copy_from_slice(plain);
         let hit = match self.config.patch {
-            Patch::Deviation => rng.few_of(features),
-            _ => (0..features).collect(),
+            Patch::Deviation => {
+                rng.few_of(self.allowed.len()).into_iter().map(|i| self.allowed[i]).collect()
+            }
+            _ => self.allowed.clone(),
         };
         for d in hit {
             let (own, plain) = (self.column(d, start..start + window), decoding.column(0, d));
@@ -304,7 +313,7 @@ impl Drawer<'_> {
         deformation
     }
 
-    /// The size of an anomaly: asked for, or what psi made of it.
+    /// The size of an anomaly: as requested, or as given by psi.
     fn size(
         &self,
         share: &Share<'_>,
@@ -313,18 +322,24 @@ impl Drawer<'_> {
         site: &Site,
         rng: &mut Rng,
     ) -> Size {
-        let strength = self.config.strength.map(|strength| {
-            let (low, high) = strength.bounds();
-            rng.log_uniform(low, high) as f32
+        let drawn = self.config.size.or(self.config.strength).map(|amount| {
+            let (low, high) = amount.bounds();
+            rng.log_uniform(low, high)
         });
+        let of_feature = |d: usize| {
+            let unit = if self.config.size.is_some() { self.std[d] } else { 1.0 };
+            drawn.map(|amount| (amount / unit) as f32)
+        };
+        let targets: Option<Vec<f32>> = attempt.features.iter().map(|&d| of_feature(d)).collect();
         let up = rng.below(2) == 0;
+        let up = self.way().map_or(up, |way| way == Way::Up);
         let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
         let length = site.segment.len();
         let creep = self.config.creep_rows(length);
         let weights =
             attempt.features.iter().zip(&deltas).map(|(&d, delta)| match self.config.form {
                 Form::Residual | Form::Deformed => {
-                    let height = strength.unwrap_or_else(|| rms(delta));
+                    let height = of_feature(d).unwrap_or_else(|| rms(delta));
                     weights(length, height, self.step(d), creep)
                 }
                 Form::Decoded => {
@@ -333,15 +348,18 @@ impl Drawer<'_> {
                     weights
                 }
             });
-        let mut size = Size { target: strength, weights: weights.collect(), up };
-        // A smaller one is made that large.
-        if strength.is_none() && size.of(&deltas) < LEAST {
+        let weights = weights.collect();
+        let target = targets.as_ref().map(|targets| rms(targets));
+        let unit = self.config.size.and(drawn);
+        let mut size = Size { target, unit, weights, up };
+        // Smaller ones are scaled up.
+        if target.is_none() && size.of(&deltas) < LEAST {
             size.target = Some(LEAST);
         }
         size
     }
 
-    /// Solves psi for the sizes that are asked for, all anomalies of the share at once.
+    /// Solves psi for the requested sizes, for all anomalies of the share at once.
     fn reach(&self, share: &Share<'_>, attempts: &mut [Attempt], sizes: &[Size]) -> Result<()> {
         let mut searches: Vec<Option<Search>> = attempts
             .iter()
@@ -378,7 +396,7 @@ impl Drawer<'_> {
         Ok(())
     }
 
-    /// What an anomaly adds to each feature that it hits, before blending.
+    /// The change of each hit feature, before blending.
     fn deltas(
         &self,
         share: &Share<'_>,
@@ -387,11 +405,12 @@ impl Drawer<'_> {
         perturbed: &[f32],
     ) -> Vec<Vec<f32>> {
         let decoded = share.decoded(i, &attempt.plain, perturbed, self.matrix.features());
-        let delta = |&d: &usize| decoded.delta(d, share.sites[i].rows(), self.config.form);
+        let delta =
+            |&d: &usize| self.directed(decoded.delta(d, share.sites[i].rows(), self.config.form));
         attempt.features.iter().map(delta).collect()
     }
 
-    /// Blends the ends, and sets the size where it is asked for.
+    /// Blends the ends, and scales to the requested size.
     fn drawn(&self, share: &Share<'_>, i: usize, attempt: &Attempt, size: &Size) -> Drawn {
         let segment = &share.sites[i].segment;
         let deltas = self.deltas(share, i, attempt, &attempt.perturbed);
@@ -404,13 +423,15 @@ impl Drawer<'_> {
                 self.blended(segment, (feature, delta), weights, size)
             })
             .collect();
-        let asked = self.config.strength.and(size.target).map(f64::from);
+        let asked = self.config.size.or(self.config.strength).and(size.target).map(f64::from);
         Drawn {
             changes,
             spare: self.spare(share, i, attempt, size),
             asked,
             meets: self.config.form != Form::Decoded || asked.is_some(),
-            flips: self.config.form != Form::Decoded && has_noise(attempt.deformation),
+            flips: self.config.form != Form::Decoded
+                && self.way().is_none()
+                && has_noise(attempt.deformation),
             psi: attempt.psi,
             distance: attempt.distance().into(),
             redraws: attempt.redraws,
@@ -419,7 +440,7 @@ impl Drawer<'_> {
         }
     }
 
-    /// An anomaly between features; its distance is the joint one over the largest normal one.
+    /// An anomaly between features; its distance is the joint distance over the largest normal one.
     fn breach(
         &self,
         correlation: &Correlation,
@@ -467,7 +488,7 @@ impl Share<'_> {
     }
 }
 
-/// Whether an anomaly is made of noise, of which more makes it larger.
+/// Whether an anomaly consists of noise, so that psi controls its size.
 fn has_noise(deformation: Option<Deformation>) -> bool {
     matches!(deformation, None | Some(Deformation::Residual))
 }

@@ -1,4 +1,4 @@
-//! Columns to generator: windows, normalise, PCA, training and calibration.
+//! Fits a generator: windows, normalisation, PCA, training and calibration.
 
 use super::calibrate::{Calibrated, Samples, calibrate};
 use super::fitted::Generator;
@@ -15,10 +15,10 @@ use crate::stats::pca::Pca;
 use crate::vae::train::{StopReason, Task, train};
 use crate::vae::{Architecture, Vae, readout};
 
-/// Most windows that the principal components are computed from.
+/// Maximum number of windows for the principal components.
 const PCA_WINDOWS: usize = 1200;
 
-/// Fits a generator to the clean rows of a series; no detector.
+/// Fits a generator, without a detector, to the clean rows of a series.
 ///
 /// # Errors
 /// [`crate::Error::Parameter`] for options out of range; [`crate::Error::TooShort`] and
@@ -37,7 +37,7 @@ pub(crate) fn fit(
     }
 }
 
-/// The scales of a series, and no VAE: for a model that only scores.
+/// The scales of a series without a VAE, for a model that only scores.
 ///
 /// # Errors
 /// As [`fit`].
@@ -56,7 +56,7 @@ pub(crate) fn fit_scales(series: &Series<'_>, config: &FitConfig) -> Result<(Gen
     Ok((Generator::inert(config.clone(), normaliser(series, config)), report))
 }
 
-/// Statistics of the rows that are trained on.
+/// Statistics of the training rows.
 fn normaliser(series: &Series<'_>, config: &FitConfig) -> Normaliser {
     Normaliser::fit(series, |t| match config.max_null > 0.0 {
         true => !series.is_labelled(t),
@@ -64,7 +64,7 @@ fn normaliser(series: &Series<'_>, config: &FitConfig) -> Normaliser {
     })
 }
 
-/// Fits a generator to a series without wild values; `wild` says what was found of them.
+/// Fits a generator to a series without wild values; `wild` describes the values that were found.
 fn fit_tame(
     series: &Series<'_>,
     wild: &Wild,
@@ -104,7 +104,7 @@ fn fit_tame(
     Ok((Generator { vae, tau, local_tau, normal_range, correlation, kinds, ..generator }, report))
 }
 
-/// Trains and calibrates; adds to the report what was found.
+/// Trains and calibrates, and adds the results to the report.
 fn fit_vae(
     task: &Task<'_>,
     series: &Series<'_>,

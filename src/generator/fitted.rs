@@ -1,4 +1,4 @@
-//! The generator: what is kept of a fit to make anomalies.
+//! The generator: the part of a model that generates anomalies.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,32 +15,32 @@ use crate::data::windows::usable_stretches;
 use crate::error::{Error, Result};
 use crate::vae::Vae;
 
-/// A fitted VAE, and what was learned about its anomalies.
+/// A fitted VAE, and the statistics of its anomalies.
 #[derive(Clone, Debug)]
 pub struct Generator {
-    /// How it was fitted.
+    /// Options of the fit.
     pub config: FitConfig,
     /// Statistics of the training rows.
     pub normaliser: Normaliser,
-    /// What every feature can take; empty where that is not known, and so anything.
+    /// The domain of every feature; empty if unknown, so that any value is allowed.
     pub domain: Vec<FeatureDomain>,
-    /// The net, with the calibrated psi; `None` where no feature is live, or none was asked for.
+    /// The net with the calibrated psi; `None` if no feature is live, or the model only scores.
     pub(crate) vae: Option<Vae>,
-    /// Thresholds of the deviation patch where none is given: the median deviation of (held-out
-    /// window, live feature) pairs, by distance.
+    /// Default thresholds of the deviation patch: the median deviation of (held-out window, live
+    /// feature) pairs, by distance.
     pub tau: BTreeMap<Distance, f64>,
-    /// The same by how much a window varies, where the fit was asked for it.
+    /// The same by the variation of a window, if `local` was set.
     pub local_tau: Option<LocalTau>,
     /// Normal variation of the live features.
     pub normal_range: NormalRange,
-    /// Correlation of the live features, where there are two or more.
+    /// Correlation of the live features, if there are two or more.
     pub(crate) correlation: Option<Correlation>,
-    /// Kinds of the anomalies that it makes on held-out windows.
+    /// Clusters of its anomalies on held-out windows.
     pub kinds: Clusters,
 }
 
 impl Generator {
-    /// One that has learned nothing: no feature is live.
+    /// A generator without a live feature.
     pub(crate) fn inert(config: FitConfig, normaliser: Normaliser) -> Self {
         Self {
             config,
@@ -55,12 +55,12 @@ impl Generator {
         }
     }
 
-    /// Refuses a generator without a VAE although features move.
+    /// Rejects a generator without a VAE if features vary.
     pub(crate) fn require_vae(&self) -> Result<()> {
         if self.vae.is_some() || self.normaliser.live_features().is_empty() {
             return Ok(());
         }
-        let allowed = "one that `fit` made: this one was fitted to score only";
+        let allowed = "a model from `fit`; this one was fitted to score only";
         Err(Error::parameter("model", "a model without a VAE", allowed))
     }
 
@@ -72,28 +72,28 @@ impl Generator {
     /// Scale of the latent noise after calibration, >= 1; `None` where there is no VAE.
     ///
     /// # Errors
-    /// When the parameter cannot be read.
+    /// If the parameter cannot be read.
     pub fn psi(&self) -> Result<Option<f64>> {
         self.vae.as_ref().map(Vae::psi).transpose()
     }
 
-    /// Entropy-based diversity of the anomalies that it makes on held-out windows
-    /// ([`Clusters::edi`]); `None` where no feature moves in training.
+    /// Entropy-based diversity of its anomalies on held-out windows ([`Clusters::edi`]); `None` if
+    /// no feature varies in training.
     pub fn edi(&self) -> Option<f64> {
         (!self.kinds.shares.is_empty()).then(|| self.kinds.edi())
     }
 
-    /// Largest absolute correlation between two live features, in what the model reconstructs of
-    /// blocks of training windows; `None` where fewer than two features are live.
+    /// Largest absolute correlation between two live features, in the reconstructions of blocks of
+    /// training windows; `None` for fewer than two live features.
     pub fn strongest_correlation(&self) -> Option<f64> {
         self.correlation.as_ref().map(Correlation::strongest)
     }
 
-    /// The stretches of rows where `keep` holds whose windows miss no more values than the model
-    /// allows; see [`crate::windows::stretches`].
+    /// The stretches of rows where `keep` holds whose windows do not miss more values than the
+    /// model allows; see [`crate::windows::stretches`].
     ///
     /// # Errors
-    /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] where there is none.
+    /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] if there is none.
     pub(crate) fn stretches(
         &self,
         series: &Series<'_>,
@@ -102,7 +102,7 @@ impl Generator {
         usable_stretches(series, keep, &self.config)
     }
 
-    /// What a deviation is compared with.
+    /// The threshold of deviations.
     pub(crate) fn rule(&self, config: &GenerateConfig) -> Rule<'_> {
         Rule::new(config, &self.tau, self.local_tau.as_ref(), &self.normal_range)
     }

@@ -1,4 +1,4 @@
-//! Anomalies in place of selected rows, or as pairs of windows.
+//! Generates anomalies in place, or as pairs of windows.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
 use crate::anomaly::domain::{FeatureDomain, Wish, domains};
 use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
-use crate::anomaly::place::place;
+use crate::anomaly::place::{Ground, Grounds, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
-use crate::config::{Form, GenerateConfig, Patch, WINDOW_BUDGET};
+use crate::config::{Form, GenerateConfig, OneOrRange, Patch, WINDOW_BUDGET, Way, rows_of};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::data::wild::Wild;
@@ -25,33 +25,33 @@ use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
 
-/// Shares of anomalies that are in memory at a time.
+/// Shares of anomalies in memory at once.
 const SHARES: usize = 8;
 
-/// What one anomaly changes, and how it came of the model.
+/// The changes of one anomaly, and how the model generated it.
 #[derive(Default)]
 struct Made {
     hits: Vec<Hit>,
     kind: GeneratedKind,
-    /// Number of the cluster that it is most like.
+    /// Number of the most similar cluster.
     cluster: Option<u32>,
     origin: Option<Origin>,
-    /// The strength asked for.
+    /// The requested strength.
     asked: Option<f64>,
-    /// Changes of the features that it does not hit, for where none of these can show it.
+    /// Changes of other features, used if the hit ones cannot show the anomaly.
     spare: Vec<Hit>,
 }
 
-/// A change in z-scores of live features, or in units of `height` of constant ones.
+/// A change in z-scores of a live feature, or a pulse of `height` on a constant one.
 enum Hit {
     Live { change: Change, wish: Wish },
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
 /// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
-/// nor where windows hold more nulls than the model allows. Nulls inside an anomaly stay.
+/// nor in windows with more nulls than the model allows. Nulls inside an anomaly stay null.
 ///
-/// The positions and shapes depend on the seed and the content of the series only.
+/// Positions and shapes only depend on the seed and the content of the series.
 ///
 /// # Errors
 /// [`Error::TooShort`] or [`Error::NoWindow`] for a series with no clean window,
@@ -63,20 +63,85 @@ pub(crate) fn generate(
     config: &GenerateConfig,
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
+    let segments = share_out(&[ground(generator, series, config)?], config)?;
+    let segments = segments.into_iter().next().unwrap_or_default();
+    generate_at(generator, series, config, &segments, control)
+}
+
+/// What a series has room for.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn ground(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+) -> Result<Ground> {
     let size = generator.config.window;
     config.validate(size)?;
     generator.require_vae()?;
+    let key = series.stream_key();
+    let tame = Wild::find(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    let series = tame.as_ref().unwrap_or(series);
+    let runs = clean_runs(generator, series)?;
+    let places = windows::runs(series, |t| series.is_place(t), 1);
+    let (rows, per_day) = (series.len(), series.rows_per_day());
+    Ok(Ground { key, runs: common(&runs, &places), rows, per_day, longest: size })
+}
+
+/// Stretches of rows that windows of clean rows lie in.
+fn clean_runs(generator: &Generator, series: &Series<'_>) -> Result<Vec<Range<usize>>> {
+    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    Ok(windows::apart(runs, generator.config.window))
+}
+
+/// Where the anomalies of some series go, all of them together: per series, in the order in which they
+/// are given.
+///
+/// # Errors
+/// [`Error::DoesNotFit`], and [`Error::Parameter`] for a `duration` that is longer than a window, or a
+/// time where it is not known how many rows a day has.
+pub(crate) fn share_out(
+    grounds: &[Ground],
+    config: &GenerateConfig,
+) -> Result<Vec<Vec<Range<usize>>>> {
+    let grounds = &Grounds::new(grounds);
+    let rng = &mut Rng::new(config.seed, Purpose::Place, grounds.key());
+    let (low, high) = lengths(config, grounds.longest(), grounds.per_day())?;
+    let mut draw = || low + rng.below(high - low + 1);
+    let lengths = match config.number() {
+        Some(count) => (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect(),
+        None => draw_lengths(config.asked().1 * grounds.rows() as f64, draw),
+    };
+    let asked = config.number().unwrap_or(lengths.len());
+    let placed = grounds.place(&lengths, rng);
+    let placed = placed.map_err(|fits| grounds.too_many(config.asked(), asked, fits))?;
+    let rows = |own: Vec<(Range<usize>, usize)>| own.into_iter().map(|(rows, _)| rows).collect();
+    Ok(placed.into_iter().map(rows).collect())
+}
+
+/// The anomalies of a series on these rows.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn generate_at(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    segments: &[Range<usize>],
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
+    let size = generator.config.window;
+    let key = series.stream_key();
     let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
-    let runs = windows::apart(runs, size);
-    let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-    let length = lengths(config, size);
-    let segments = place(&runs, series.len(), config.contamination, length, &mut rng)?;
-    let sites: Vec<Site> =
-        segments.into_iter().filter_map(|segment| site(segment, &runs, size, &mut rng)).collect();
+    let runs = clean_runs(generator, series)?;
+    let rng = &mut Rng::new(config.seed, Purpose::Window, key);
+    let sites = segments.iter().filter_map(|segment| site(segment.clone(), &runs, size, rng));
+    let sites: Vec<Site> = sites.collect();
     let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
     let made = maker.made(&sites, control)?;
     let anomalies = spread_over_pool(sites.len(), control, |i| {
@@ -85,11 +150,11 @@ pub(crate) fn generate(
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
 
-/// A pair of windows at every `window_stride` rows: as it is, and with an anomaly of `length` rows at
-/// a random place in it.
+/// Pairs of windows, one every `window_stride` rows: the window, and the same with an anomaly of
+/// `length` rows at a random place.
 ///
 /// # Errors
-/// As [`generate`], but for [`Error::DoesNotFit`].
+/// As [`generate`], except [`Error::DoesNotFit`].
 pub(crate) fn pairs(
     generator: &Generator,
     series: &Series<'_>,
@@ -108,7 +173,7 @@ pub(crate) fn pairs(
         .window_stride
         .unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-    let (low, high) = lengths(config, size);
+    let (low, high) = lengths(config, size, series.rows_per_day())?;
     let sites: Vec<Site> = windows::starts(&runs, size, stride)
         .into_iter()
         .map(|window| {
@@ -126,7 +191,7 @@ pub(crate) fn pairs(
     Ok(sites.into_iter().zip(made).enumerate().map(pair).collect())
 }
 
-/// Whether there is a correlation to break.
+/// Checks that the features have a correlation to break.
 fn check_correlation(generator: &Generator) -> Result<()> {
     if generator.normaliser.features.len() < 2 {
         let allowed = "used with two features or more";
@@ -140,18 +205,18 @@ fn check_correlation(generator: &Generator) -> Result<()> {
     Err(Error::NoCorrelation { strongest, least: PARTNERS })
 }
 
-/// Makes the anomalies of one series.
+/// Generates the anomalies of one series.
 struct Maker<'a> {
     generator: &'a Generator,
     series: &'a Series<'a>,
     config: &'a GenerateConfig,
-    /// What every feature can take.
+    /// The domain of every feature.
     domains: Vec<FeatureDomain>,
     /// Positions of the live features.
     live: Vec<usize>,
-    /// Positions of the constant ones.
+    /// Positions of the constant features.
     constant: Vec<usize>,
-    /// `None` where no feature is live.
+    /// `None` if no feature is live.
     drawer: Option<Drawer<'a>>,
 }
 
@@ -166,25 +231,45 @@ impl<'a> Maker<'a> {
             check_correlation(generator)?;
         }
         let [key, _] = series.stream_key();
+        let normaliser = &generator.normaliser;
+        let (live, mut constant) = (normaliser.live_features(), normaliser.constant_features());
+        let mut allowed: Vec<usize> = (0..live.len()).collect();
+        if let Some(names) = &config.hit {
+            let hit = names.positions("hit", &normaliser.features)?;
+            allowed.retain(|i| hit.contains(&live[*i]));
+            constant.retain(|d| hit.contains(d));
+        }
         let drawer = match (&generator.vae, generator.psi()?) {
-            (Some(vae), Some(psi)) => {
+            (Some(vae), Some(psi)) if !allowed.is_empty() => {
                 let decoded = if config.form == Form::Deformed {
                     let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
                     decodings(vae, matrix, runs, &mut rng, control)?
                 } else {
                     Vec::new()
                 };
-                Some(Drawer { generator, psi, vae, series, matrix, config, runs, key, decoded })
+                let std = live.iter().map(|d| normaliser.std[*d]).collect();
+                let of = Drawer {
+                    generator,
+                    psi,
+                    vae,
+                    series,
+                    matrix,
+                    config,
+                    runs,
+                    key,
+                    allowed,
+                    std,
+                    decoded,
+                };
+                Some(of)
             }
             _ => None,
         };
-        let normaliser = &generator.normaliser;
         let domains = domains(&generator.domain, &config.domain, &normaliser.features)?;
-        let (live, constant) = (normaliser.live_features(), normaliser.constant_features());
         Ok(Self { generator, series, config, domains, live, constant, drawer })
     }
 
-    /// What the anomaly at each site changes.
+    /// The changes of the anomaly at each site.
     fn made(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<Made>> {
         let [key, _] = self.series.stream_key();
         let mut made = Vec::with_capacity(sites.len());
@@ -207,7 +292,7 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// The same for one share of sites.
+    /// The changes at one share of sites.
     fn share(&self, sites: &[Site], first: u64, streams: &mut [Rng]) -> Result<Vec<Made>> {
         let mut made: Vec<Made> = match &self.drawer {
             None => sites.iter().map(|_| Made::default()).collect(),
@@ -226,7 +311,7 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    /// An anomaly with its kind, and with its cluster where it is not deformed.
+    /// An anomaly with its kind, and with its cluster unless it is deformed.
     fn named(&self, drawn: Drawn) -> Made {
         if let Some(deformation) = drawn.deformation {
             return Made { kind: deformation.kind(), ..Made::from(drawn) };
@@ -241,18 +326,21 @@ impl<'a> Maker<'a> {
         Made { kind, cluster: Some(self.generator.kinds.of(&found)), ..Made::from(drawn) }
     }
 
-    /// A pulse on one to three of the features that were constant in training.
+    /// A pulse on one to three of the features that are constant in training.
     fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
         let mut chosen = constants(&self.constant, rng);
         chosen.sort_unstable();
         let hit = |feature: usize| {
-            let height = pulse(self.generator.normaliser.mean[feature], rng.below(2) == 0);
+            let way = self.config.direction.filter(|way| *way != Way::Both);
+            let up = rng.below(2) == 0;
+            let up = way.map_or(up, |way| way == Way::Up);
+            let height = pulse(self.generator.normaliser.mean[feature], up);
             Hit::Constant { feature, delta: blend_weights(length), height }
         };
         chosen.into_iter().map(hit).collect()
     }
 
-    /// The new values of an anomaly, in input units; `number` names its random stream.
+    /// The new values of an anomaly, in input units; `number` keys its random stream.
     fn anomaly(&self, rows: Range<usize>, made: &Made, number: usize) -> Anomaly {
         let [key, _] = self.series.stream_key();
         let rng = &mut Rng::new(self.config.seed, Purpose::Dither, [key, number as u64]);
@@ -268,7 +356,7 @@ impl<'a> Maker<'a> {
         Anomaly { kind, rows, values, strength, asked, unable, cluster, origin }
     }
 
-    /// What becomes of one feature.
+    /// The new values of one feature.
     fn wanted(&self, rows: &Range<usize>, hit: &Hit) -> Wanted {
         let (feature, delta, unit, wish) = match hit {
             Hit::Live { change, wish } => {
@@ -281,7 +369,7 @@ impl<'a> Maker<'a> {
             let value = self.series.value(feature, t).unwrap_or(f64::NAN);
             value + f64::from(*delta) * unit
         });
-        Wanted { feature, values: changed.collect(), wish }
+        Wanted { feature, values: changed.collect(), wish, barred: false }
     }
 }
 
@@ -291,7 +379,10 @@ impl From<Drawn> for Made {
             drawn;
         let hit = |change: Change| {
             let target = meets.then(|| f64::from(rms(&change.delta)));
-            Hit::Live { change, wish: Wish { target, asked, dither: meets, flip: flips } }
+            Hit::Live {
+                change,
+                wish: Wish { target, asked, dither: meets, flip: flips, resets: false },
+            }
         };
         let origin = Some(Origin { psi, distance, redraws, fallback });
         let [hits, spare] = [changes, spare].map(|all| all.into_iter().map(hit).collect());
@@ -299,15 +390,25 @@ impl From<Drawn> for Made {
     }
 }
 
-/// Shortest and longest anomaly; with the length-driven patch any length up to the window.
-fn lengths(config: &GenerateConfig, window: usize) -> (usize, usize) {
-    match (config.patch, config.length) {
-        (Patch::Length, None) => (1, window),
-        _ => config.length_bounds(window),
+/// Shortest and longest anomaly; any length up to the window for the patch "length".
+///
+/// # Errors
+/// [`Error::Parameter`] for a `duration` beyond it.
+fn lengths(config: &GenerateConfig, window: usize, per_day: Option<f64>) -> Result<(usize, usize)> {
+    let length = rows_of(config.length, config.duration, per_day)?.map(OneOrRange::bounds);
+    match (config.patch, length) {
+        (Patch::Length, None) => Ok((1, window)),
+        (_, None) => Ok((window, window)),
+        (_, Some((low, high))) if high <= window => Ok((low, high)),
+        (_, Some((low, high))) => {
+            let allowed = format!("at most `window` = {window} rows");
+            let name = if config.duration.is_some() { "duration" } else { "length" };
+            Err(Error::parameter(name, OneOrRange::Range(low, high), allowed))
+        }
     }
 }
 
-/// A window, drawn from those of the segment's run that contain it.
+/// A window for a segment, chosen at random among those of its run that contain it.
 fn site(segment: Range<usize>, runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<Site> {
     let run = runs.iter().find(|run| run.start <= segment.start && segment.end <= run.end)?;
     let low = run.start.max(segment.end.saturating_sub(size));

@@ -1,4 +1,4 @@
-//! The generator: anomalies that a fitted VAE makes.
+//! The generator: anomalies from a fitted VAE.
 
 mod blended;
 mod calibrate;

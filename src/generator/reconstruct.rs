@@ -1,4 +1,4 @@
-//! What the VAE makes of the windows of a series: its reconstruction, and its latent means.
+//! Reconstructions and latent means of the windows of a series.
 
 use candle_core::Tensor;
 
@@ -16,12 +16,12 @@ use crate::runtime::control::Control;
 pub struct Reconstruction {
     /// Per feature, one value per row, in input units.
     pub values: Vec<Vec<f64>>,
-    /// Whether the row has no null and a window covers it; elsewhere its values mean nothing.
+    /// Whether the row has no null and a window covers it; its values are undefined otherwise.
     pub covered: Vec<bool>,
 }
 
-/// X^ in input units, mean over the windows that cover a row; a feature that was constant in
-/// training comes back as that constant.
+/// X^ in input units, averaged over the windows that cover a row; for a feature that is constant in
+/// training, its constant.
 ///
 /// # Errors
 /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`].

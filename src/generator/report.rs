@@ -1,9 +1,9 @@
-//! Diagnostics of a fit: numbers that inference does not read.
+//! Diagnostics of a fit; inference does not read them.
 
 use crate::config::names;
 use crate::vae::train::{Progress, StopReason};
 
-/// Diagnostics of a fit. Numbers are `None` where no feature moves in training.
+/// Diagnostics of a fit. Numbers are `None` if no feature varies in training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// 1 - squared error / squared z-score on held-out windows, decoded from the mean.
@@ -29,29 +29,30 @@ pub struct Report {
     pub steps: usize,
     /// Why training ended.
     pub stop_reason: Option<StopReason>,
-    /// Named warnings.
+    /// Warnings.
     pub health: Vec<Health>,
     /// Validations during training.
     pub history: Vec<Progress>,
 }
 
 names! {
-    /// A named warning about a fit.
+    /// A warning about a fit.
     pub enum Health {
         /// No latent unit carries information: the KL weight is too high, or the data is noise.
         PosteriorCollapse = "posterior_collapse",
-        /// psi stayed at 1: perturbed windows equal plain reconstructions.
+        /// psi stayed at 1: perturbed windows equal their reconstructions.
         PsiAtOne = "psi_at_one",
         /// The deviation patch replaces almost nothing (below 1 %).
         PatchInert = "patch_inert",
-        /// The deviation patch replaces everything (above 99 %).
+        /// The deviation patch replaces almost everything (above 99 %).
         PatchTotal = "patch_total",
         /// The reconstruction is worse than PCA of the same rank by more than 0.05 of R2.
         Underfit = "underfit",
-        /// Generated windows hardly differ from their input (RMS below 1 % of a standard deviation).
+        /// Generated windows barely differ from their input (RMS below 1 % of a standard
+        /// deviation).
         CopiesInput = "copies_input",
-        /// A few training values are so far away that they were left out, or that they make up nearly
-        /// all of a feature's variance.
+        /// A few training values are so extreme that they were excluded, or that they make up
+        /// nearly all of a feature's variance.
         WildValues = "wild_values",
     }
 }

@@ -1,4 +1,4 @@
-//! Residuals of the VAE that are kept, to make many anomalies of.
+//! Residuals of the VAE, each used for several anomalies.
 
 use std::ops::Range;
 
@@ -17,9 +17,9 @@ use crate::vae::{Vae, halves, sigma};
 
 /// psi of a residual, log-uniform.
 const PSI: (f64, f64) = (1.5, 8.0);
-/// Share of the residuals that are made by a sparse shift of the latent mean instead.
+/// Share of the residuals from a sparse shift of the latent mean.
 const MEAN_SHIFTS: f64 = 0.5;
-/// Share of the latent units that such a shift moves.
+/// Share of the latent units that such a shift changes.
 const SHIFTED_UNITS: f64 = 0.06;
 
 /// X~ - X^ of some windows, [n, W, D_live].
@@ -27,15 +27,15 @@ const SHIFTED_UNITS: f64 = 0.06;
 pub(crate) struct Residuals {
     pub starts: Vec<usize>,
     pub values: Vec<f32>,
-    /// dec(mu) of the same windows; only where they are deformed.
+    /// dec(mu) of the same windows; only for deformations.
     pub plain: Vec<f32>,
     /// Rows of a window.
     window: usize,
 }
 
 impl Residuals {
-    /// Of `count` of the windows at `starts` of the live features, drawn anew, each with a psi of its
-    /// own; with dec(mu) where asked for.
+    /// Residuals of `count` windows drawn from those at `starts` of the live features, each with
+    /// its own psi; with dec(mu) if requested.
     pub(crate) fn draw(
         vae: &Vae,
         live: &Matrix,
@@ -112,7 +112,8 @@ impl Source for DeformedSource<'_> {
 }
 
 /// dec(mu + dz) - dec(mu + sigma eps) of some windows, flat [n, W, D]: dz is psi sigma eps, or
-/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. Also dec(mu), where asked for.
+/// sigma eps and a sparse shift of the mean by psi / 2 in units of the prior. Also dec(mu), if
+/// requested.
 fn residual_share(
     vae: &Vae,
     starts: Vec<usize>,

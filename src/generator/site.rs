@@ -1,4 +1,4 @@
-//! Where an anomaly is made, and how large.
+//! Site and size of an anomaly.
 
 use std::ops::Range;
 
@@ -10,9 +10,9 @@ use crate::runtime::rng::Rng;
 use crate::stats::rms;
 use crate::vae::Vae;
 
-/// Windows of a series whose decodings deform others.
+/// Number of windows of a series whose decodings are used to deform others.
 const DECODED: usize = 64;
-/// A segment to hit and the window that it is decoded in.
+/// A segment and the window in which it is decoded.
 pub(crate) struct Site {
     pub window: usize,
     pub segment: Range<usize>,
@@ -25,18 +25,25 @@ impl Site {
     }
 }
 
-/// The size that an anomaly is to have, and how its ends are blended.
+/// The requested size of an anomaly, and the blending of its ends.
 pub(super) struct Size {
-    /// RMS of the change of each feature; `None`: as it was decoded.
+    /// RMS of the change of each feature; `None` to leave it as decoded.
     pub target: Option<f32>,
-    /// Per feature that it hits, one weight per row.
+    /// The same in the unit of each feature, where that is what was asked for.
+    pub unit: Option<f64>,
+    /// One weight per row, for each hit feature.
     pub weights: Vec<Vec<f32>>,
-    /// Which way a change without a shape goes.
+    /// Direction of a change without a shape.
     pub up: bool,
 }
 
 impl Size {
-    /// RMS of blended changes, over all of their values.
+    /// RMS of the change of a feature of deviation `std`; `None`: as it was decoded.
+    pub(super) fn of_feature(&self, std: f64) -> Option<f32> {
+        self.unit.map(|unit| (unit / std) as f32).or(self.target)
+    }
+
+    /// RMS of blended changes over all of their values.
     pub(super) fn of(&self, deltas: &[Vec<f32>]) -> f32 {
         let pairs = deltas.iter().zip(&self.weights);
         let weighted = pairs.flat_map(|(delta, weights)| delta.iter().zip(weights));
@@ -44,8 +51,8 @@ impl Size {
     }
 }
 
-/// Where a random window of `size` rows starts, among those that lie in a run of at least that many;
-/// `None` where there is no run.
+/// Start of a random window of `size` rows, among those in a run of at least that length; `None` if
+/// there is no run.
 pub(super) fn random_start(runs: &[Range<usize>], size: usize, rng: &mut Rng) -> Option<usize> {
     let free = |run: &Range<usize>| run.len() + 1 - size;
     let mut at = rng.below(runs.iter().map(free).sum());

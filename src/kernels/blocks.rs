@@ -1,8 +1,8 @@
-//! Fused residual blocks, one after the other, as one operation.
+//! Fused residual blocks in sequence, as one operation.
 //!
-//! candle keeps a gradient per tensor that it fills with zeros and adds to. Inside one operation the
-//! gradient of a hidden activation is written once, already gated by its ReLU, and the two ways
-//! back to the input of a block meet where they are computed.
+//! candle accumulates one gradient per tensor, starting from zeros. Inside one operation, the
+//! gradient of a hidden activation is written once, already masked by its ReLU, and the two paths
+//! back to the input of a block are added on the fly.
 
 use std::sync::OnceLock;
 
@@ -39,7 +39,7 @@ impl Layer {
         })
     }
 
-    /// Hands over dW and db.
+    /// Passes on dW and db.
     fn hand_over(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<()> {
         gradients::hand_over(&self.weight, || self.geometry.weight_gradient(x, g, size))?;
         gradients::hand_over(&self.bias, || Ok(column_sums(g, size.outputs)))
@@ -59,18 +59,17 @@ pub struct Block {
     pub first: Layer,
     /// Second convolution.
     pub second: Layer,
-    /// What brings the input to the shape of the output.
+    /// Adapts the input to the shape of the output.
     pub skip: Option<Layer>,
 }
 
-/// Blocks one after the other: x [B, T, C] -> [B, T', O]. `relu` of the geometries is not looked
-/// at.
+/// Blocks in sequence: x [B, T, C] -> [B, T', O]. `relu` of the geometries is ignored.
 ///
-/// Weights and biases are all variables or all constants. Gradients of variables are taken by
-/// [`super::backward`] only.
+/// Weights and biases are either all variables or all constants. Only [`super::backward`] collects
+/// gradients of variables.
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(x.clone()) };
     let layers = blocks.iter().flat_map(|block| {
@@ -79,19 +78,19 @@ pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
     let mut parameters = layers.flat_map(|layer| [&layer.weight, &layer.bias]);
     let tracked = x.track_op() || parameters.any(Tensor::track_op);
     let op = Blocks { blocks: blocks.to_vec(), kept: tracked.then(OnceLock::new) };
-    // The weights are operands so that candle comes back to this operation for their sake too.
+    // The weights are operands so that candle's backward pass reaches this operation for them, too.
     x.contiguous()?.apply_op3(&first.first.weight, &last.second.weight, op)
 }
 
-/// Sizes of the two convolutions of a block; that of a skip begins as the first one's.
+/// Sizes of the two convolutions of a block; a skip has the input size of the first one.
 struct Sizes {
     first: ConvSize,
     second: ConvSize,
     rows: usize,
 }
 
-/// What a backward pass needs of a block: the output of its first convolution, and its own output
-/// where another block follows.
+/// Stored for the backward pass of a block: the output of its first convolution, and its own output
+/// if another block follows.
 struct Activations {
     hidden: Vec<f32>,
     output: Vec<f32>,
@@ -136,8 +135,8 @@ impl Block {
         Ok(Activations { hidden, output })
     }
 
-    /// dx, where it is `wanted`, of the gradient g in front of the last ReLU; the gradients of the
-    /// parameters are handed over.
+    /// dx, if `wanted`, from the gradient g before the last ReLU; gradients of the parameters are
+    /// passed on.
     fn backward(
         &self,
         x: &[f32],
@@ -166,7 +165,7 @@ impl Block {
 
 struct Blocks {
     blocks: Vec<Block>,
-    /// Where a backward pass may follow.
+    /// Set if a backward pass may follow.
     kept: Option<OnceLock<Vec<Activations>>>,
 }
 
@@ -183,7 +182,7 @@ impl Blocks {
         Ok(all)
     }
 
-    /// dx, where it is `wanted`; the other gradients are handed over.
+    /// dx, if `wanted`; the other gradients are passed on.
     fn backward(
         &self,
         x: &[f32],
@@ -264,7 +263,7 @@ impl CustomOp3 for Blocks {
 }
 
 impl Activations {
-    /// Gives the memory to the next operations.
+    /// Returns the memory for later operations.
     fn recycle(self) {
         drop([Scratch::from(self.hidden), Scratch::from(self.output)]);
     }

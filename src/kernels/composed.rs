@@ -1,6 +1,6 @@
 //! The same operations, composed of plain candle operations.
 //!
-//! They run on any device that candle has and are what the fused ones are tested against.
+//! They run on any candle device, and the fused ones are tested against them.
 
 use candle_core::{Result, Tensor};
 
@@ -9,7 +9,7 @@ use super::{Block, Conv, Layer};
 /// Twin of [`super::linear`].
 ///
 /// # Errors
-/// When shapes do not agree.
+/// If shapes do not agree.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.matmul(weight)?.broadcast_add(bias)
 }
@@ -17,7 +17,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// Twin of [`super::linear_relu`].
 ///
 /// # Errors
-/// When shapes do not agree.
+/// If shapes do not agree.
 pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     linear(x, weight, bias)?.relu()
 }
@@ -25,7 +25,7 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 /// Twin of [`super::conv`]: a sum of one product per tap over the zero-padded input.
 ///
 /// # Errors
-/// When shapes do not agree.
+/// If shapes do not agree.
 pub fn conv(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Conv) -> Result<Tensor> {
     let (batch, rows, channels) = x.dims3()?;
     let outputs = bias.elem_count();
@@ -45,7 +45,7 @@ pub fn conv(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Conv) -> Resul
 /// Twin of [`super::upsample`]: even and odd output rows apart, then interleaved.
 ///
 /// # Errors
-/// When shapes do not agree.
+/// If shapes do not agree.
 pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, rows, channels) = x.dims3()?;
     let outputs = bias.elem_count();
@@ -63,7 +63,7 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// Twin of [`super::blocks`].
 ///
 /// # Errors
-/// When shapes do not agree.
+/// If shapes do not agree.
 pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
     let convolve = |x: &Tensor, layer: &Layer| {
         conv(x, &layer.weight, &layer.bias, Conv { relu: false, ..layer.geometry })

@@ -18,9 +18,9 @@ pub struct Conv {
     pub stride: usize,
     /// Rows between taps.
     pub dilation: usize,
-    /// Zero rows in front.
+    /// Zero rows before the first row.
     pub left: usize,
-    /// Zero rows after the last.
+    /// Zero rows after the last row.
     pub right: usize,
     /// Whether ReLU follows.
     pub relu: bool,
@@ -44,12 +44,12 @@ impl ConvSize {
 }
 
 impl Conv {
-    /// Sees the present and the past only: K - 1 dilated taps of zeros in front.
+    /// Reads present and past rows only: (K - 1) * dilation zero rows before the first.
     pub fn causal(kernel: usize, stride: usize, dilation: usize) -> Self {
         Self { kernel, stride, dilation, left: (kernel - 1) * dilation, right: 0, relu: false }
     }
 
-    /// Output row t sees rows t - K/2 ..= t + K/2, for odd K.
+    /// Output row t reads rows t - K/2 ..= t + K/2, for odd K.
     pub fn same(kernel: usize) -> Self {
         let side = kernel / 2;
         Self { kernel, stride: 1, dilation: 1, left: side, right: side, relu: false }
@@ -72,7 +72,7 @@ impl Conv {
         Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
-    /// Input rows that every output row of `batch` windows reads.
+    /// Input rows read by every output row of `batch` windows.
     fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: self.stride as i32,
@@ -83,7 +83,7 @@ impl Conv {
         Reads::known(map, self.kernel, batch, rows, self.output_rows(rows))
     }
 
-    /// Output rows whose gradient every input row receives.
+    /// Output rows whose gradient reaches every input row.
     fn receives(&self, batch: usize, rows: usize) -> Rc<Reads> {
         let map = Map {
             scale: 1,
@@ -94,7 +94,7 @@ impl Conv {
         Reads::known(map, self.kernel, batch, self.output_rows(rows), rows)
     }
 
-    /// Where each tap of a weight [K, C, O] begins.
+    /// Start of each tap in a weight [K, C, O].
     fn taps(&self, size: ConvSize) -> Vec<usize> {
         (0..self.kernel).map(|k| k * size.inputs * size.outputs).collect()
     }
@@ -113,7 +113,7 @@ impl Conv {
         correlate(x, size.weight(weight, &taps), &reads, finish)
     }
 
-    /// dx [B T, C] of the gradient g [B T', O].
+    /// dx [B T, C] from the gradient g [B T', O].
     pub(super) fn input_gradient(
         &self,
         g: &[f32],
@@ -127,7 +127,7 @@ impl Conv {
         correlate(RowBlock { values: g, width: size.outputs }, weight, &receives, finish)
     }
 
-    /// dW [K, C, O] of the gradient g [B T', O].
+    /// dW [K, C, O] from the gradient g [B T', O].
     pub(super) fn weight_gradient(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<Vec<f32>> {
         let ConvSize { inputs, outputs, .. } = size;
         let mut dw = vec![0f32; self.kernel * inputs * outputs];
@@ -139,21 +139,21 @@ impl Conv {
     }
 }
 
-/// out[t] = b + sum_k w[k]^T x[t * stride + k * dilation - left], ReLU of it if asked:
-/// x [B, T, C], w [K, C, O], b [O] -> [B, T', O].
+/// out[t] = b + sum_k w[k]^T x[t * stride + k * dilation - left], with ReLU if requested: x [B, T,
+/// C], w [K, C, O], b [O] -> [B, T', O].
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn conv(x: &Tensor, weight: &Tensor, bias: &Tensor, geometry: Conv) -> Result<Tensor> {
     x.contiguous()?.apply_op3(weight, bias, geometry)
 }
 
-/// As [`conv`] without ReLU, + `residual` of the output's shape.
+/// As [`conv`] without ReLU, plus `residual` of the output's shape.
 ///
-/// `bias` is a constant or a variable; its gradient is taken by [`super::backward`] only.
+/// `bias` is a constant or a variable; only [`super::backward`] collects its gradient.
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn conv_add(
     x: &Tensor,
     weight: &Tensor,

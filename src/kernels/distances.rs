@@ -7,11 +7,11 @@ use super::storage::{slice, with_slices};
 
 struct Distances;
 
-/// d(X, X^), d(X^, X~) and d(X, X~) of every window, [3, B]: `x` [B, ...] and `both` [2 B, ...], the
-/// reconstructions of all windows and then their perturbations.
+/// d(X, X^), d(X^, X~) and d(X, X~) of every window, [3, B]: `x` [B, ...] and `both` [2 B, ...],
+/// the reconstructions of all windows followed by their perturbations.
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn distances(x: &Tensor, both: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&both.contiguous()?, Distances)
 }
@@ -20,7 +20,7 @@ pub fn distances(x: &Tensor, both: &Tensor) -> Result<Tensor> {
 /// [B * W].
 ///
 /// # Errors
-/// When shapes differ or a tensor is not f32 on the CPU.
+/// If shapes differ or a tensor is not f32 on the CPU.
 pub fn row_squares(a: &Tensor, b: &Tensor) -> Result<Vec<f32>> {
     let features = a.dims().last().copied().unwrap_or(1).max(1);
     if a.shape() != b.shape() {
@@ -62,7 +62,7 @@ impl CustomOp2 for Distances {
     }
 
     /// With g of the three distances, over the W D values of a window: dX^ = 2 (g0 (X^ - X) + g1
-    /// (X^ - X~)), dX~ = 2 (g1 (X~ - X^) + g2 (X~ - X)). The windows themselves get none.
+    /// (X^ - X~)), dX~ = 2 (g1 (X~ - X^) + g2 (X~ - X)). The windows themselves have no gradient.
     fn bwd(
         &self,
         x: &Tensor,

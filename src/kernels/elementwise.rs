@@ -1,14 +1,14 @@
-//! Loops over values, compiled once for each set of vector instructions; the widest that the
-//! machine has is taken at run time.
+//! Loops over values, compiled for each vector instruction set; the widest available one is
+//! selected at run time.
 
 use pulp::{Arch, Simd, with_simd};
 
 use super::scratch::Scratch;
 
-/// Partial sums, so that the compiler can add in lanes.
+/// Partial sums that the compiler can vectorise.
 const LANES: usize = 16;
 
-/// Adds `bias` to every row of `outputs` values and applies ReLU where asked, in place.
+/// Adds `bias` to every row of `outputs` values, and applies ReLU if requested, in place.
 pub(super) fn finish(out: &mut [f32], bias: &[f32], relu: bool) {
     if !bias.is_empty() {
         add_bias(out, bias, if relu { 0.0 } else { f32::NEG_INFINITY });
@@ -25,7 +25,7 @@ fn add_bias_loop<'a, S: Simd>(_: S, out: &'a mut [f32], bias: &'a [f32], least: 
     }
 }
 
-/// Gradient in front of a ReLU: passes where the output is positive.
+/// Gradient before a ReLU: passes where the output is positive.
 pub(super) fn through_relu(gradient: &[f32], output: &[f32]) -> Scratch {
     let mut masked = Scratch::new(gradient.len());
     mask(&mut masked, gradient, output);
@@ -36,7 +36,7 @@ pub(super) fn through_relu(gradient: &[f32], output: &[f32]) -> Scratch {
 #[inline(always)]
 fn mask_loop<'a, S: Simd>(_: S, masked: &'a mut [f32], gradient: &'a [f32], output: &'a [f32]) {
     for ((masked, gradient), output) in masked.iter_mut().zip(gradient).zip(output) {
-        // A product, not a branch: which values are positive cannot be predicted.
+        // A product instead of a branch, which would be unpredictable.
         *masked = gradient * f32::from(u8::from(*output > 0.0));
     }
 }
@@ -101,8 +101,8 @@ fn add_squares_loop<'a, S: Simd>(_: S, sums: &'a mut [f64], a: &'a [f32], b: &'a
     }
 }
 
-/// Gradients of X^ and X~ for one window, given X, X^ and X~ and the weights of d(X, X^), d(X^, X~)
-/// and d(X, X~).
+/// Gradients of X^ and X~ for one window, from X, X^ and X~ and the gradients of d(X, X^), d(X^,
+/// X~) and d(X, X~).
 #[with_simd(distance_gradients = Arch::new())]
 #[inline(always)]
 pub(super) fn distance_gradients_loop<'a, S: Simd>(

@@ -1,9 +1,9 @@
-//! Gradients of weights, gathered outside candle's graph.
+//! Gradients of weights, collected outside of candle's graph.
 //!
-//! candle keeps a sum per tensor: for each weight it fills a buffer with zeros and adds to it, which
-//! for the large linear layers costs more than the product itself. Inside [`backward`] the fused
-//! operations hand the gradients of their weights over here instead. That of a linear layer is left
-//! as a product of two thin matrices until all shares of a batch are there.
+//! candle accumulates one gradient per tensor, starting from zeros, which costs more than the
+//! product itself for the large linear layers. Inside [`backward`], the fused operations pass the
+//! gradients of their weights on here instead. The gradient of a linear layer stays a product of
+//! two thin matrices until all shares of a batch are there.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ thread_local! {
     static OPEN: RefCell<Option<HashMap<TensorId, PartialGradient>>> = const { RefCell::new(None) };
 }
 
-/// The gradient of one weight by one share of a batch.
+/// The gradient of one weight from one share of a batch.
 #[derive(Debug)]
 enum PartialGradient {
     /// Its values.
@@ -35,10 +35,10 @@ pub struct Gradients {
     rest: GradStore,
 }
 
-/// Gradients of `loss` by every variable that it depends on.
+/// Gradients of `loss` with respect to every variable.
 ///
 /// # Errors
-/// When a backward pass fails.
+/// If a backward pass fails.
 pub fn backward(loss: &Tensor) -> Result<Gradients> {
     OPEN.set(Some(HashMap::new()));
     let rest = loss.backward();
@@ -46,7 +46,7 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
     Ok(Gradients { parts, rest: rest? })
 }
 
-/// Hands the gradient of `weight` over; gives it back as a tensor outside of [`backward`].
+/// Passes the gradient of `weight` on; returns it as a tensor outside of [`backward`].
 pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor>> {
     let left = OPEN.with_borrow_mut(|open| match open {
         Some(parts) if weight.is_variable() => add_dense(
@@ -58,7 +58,7 @@ pub(super) fn dense(weight: &Tensor, gradient: Vec<f32>) -> Result<Option<Tensor
     left.map(|gradient| Tensor::from_vec(gradient, weight.shape(), weight.device())).transpose()
 }
 
-/// A weight that is used twice has two gradients, which add up.
+/// Adds the second gradient of a weight that is used twice.
 fn add_dense(part: &mut PartialGradient, gradient: Vec<f32>) -> Option<Vec<f32>> {
     match part {
         PartialGradient::Dense(sum) if sum.is_empty() => *sum = gradient,
@@ -69,10 +69,10 @@ fn add_dense(part: &mut PartialGradient, gradient: Vec<f32>) -> Option<Vec<f32>>
     None
 }
 
-/// Hands the gradient of a parameter over that is no operand of its operation, if one is needed.
+/// Passes on the gradient of a parameter that is not an operand of its operation, if it is needed.
 ///
 /// # Errors
-/// When there is nobody to take it: outside of [`backward`], or for a parameter that is computed.
+/// Outside of [`backward`], or for a parameter that is computed.
 pub(super) fn hand_over(
     parameter: &Tensor,
     gradient: impl FnOnce() -> Result<Vec<f32>>,
@@ -109,10 +109,10 @@ pub(super) fn product(weight: &Tensor, x: &[f32], g: &[f32]) -> Result<Option<Te
     Ok(Some(Tensor::from_vec(dw, (inputs, outputs), weight.device())?))
 }
 
-/// Values of a weight that one task takes on: enough for a product to be worth a task.
+/// Values of a weight per task: enough work for a task.
 const VALUES_PER_TASK: usize = 1 << 16;
 
-/// The gradient of one weight by a batch: the sum over its shares, in their order.
+/// The gradient of one weight from a batch: the sum over its shares, in order.
 pub struct Summed<'a> {
     weight: &'a Tensor,
     shares: &'a [Gradients],
@@ -149,8 +149,8 @@ impl<'a> Summed<'a> {
         self.len() == 0
     }
 
-    /// The ranges of values that tasks should take on, whole rows each. They do not depend on the
-    /// number of threads.
+    /// Ranges of values for the tasks, whole rows each. They do not depend on the number of
+    /// threads.
     pub fn ranges(&self) -> Vec<std::ops::Range<usize>> {
         let step = (VALUES_PER_TASK / self.cols).max(1) * self.cols;
         (0..self.len()).step_by(step).map(|at| at..(at + step).min(self.len())).collect()
@@ -159,7 +159,7 @@ impl<'a> Summed<'a> {
     /// The values in `range`, one of [`Summed::ranges`].
     ///
     /// # Errors
-    /// When sizes do not agree.
+    /// If sizes do not agree.
     pub fn values(&self, range: std::ops::Range<usize>) -> Result<Vec<f32>> {
         let mut sum = vec![0f32; range.len()];
         if let Some((x, g)) = &self.rows {

@@ -8,7 +8,7 @@ use super::matrix::{View, matmul};
 use super::scratch::Scratch;
 use super::storage::{Before, slice, with_slices};
 
-/// Rows up to which the gradient of the input is computed transposed.
+/// Maximum number of rows for a transposed gradient of the input.
 const FEW_ROWS: usize = 32;
 
 struct LinearOp {
@@ -18,7 +18,7 @@ struct LinearOp {
 /// y = x W + b: x [N, I], W [I, O], b [O] -> [N, O].
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: false })
 }
@@ -31,7 +31,7 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: true })
 }
 
-/// g W^T, [rows, I]. Of few rows it is computed as (W g^T)^T, which reads W where it lies instead of
+/// g W^T, [rows, I]. For few rows it is computed as (W g^T)^T, which reads W in place instead of
 /// copying it.
 fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> {
     let g = View::new(g, rows, weight.cols());

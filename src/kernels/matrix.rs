@@ -1,12 +1,12 @@
-//! Matrices in memory, and their products on one thread.
+//! Matrices in memory and their single-threaded products.
 
 use candle_core::{Result, bail};
 use gemm::Parallelism;
 
-/// Values of the longest vector registers.
+/// Values in the longest vector registers.
 const VECTOR: usize = 16;
 
-/// A matrix in memory: the distance between rows and between columns, from the first value on.
+/// A matrix in memory: steps between rows and between columns, from the first value.
 ///
 /// Rows may overlap: the windows of a convolution are a view of its input.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Its columns from `at` on.
+    /// Its columns from `at`.
     fn columns(self, at: usize, cols: usize) -> Self {
         let data = self.data.get(at * self.col_step..).unwrap_or_default();
         Self { data, cols, ..self }
@@ -73,7 +73,7 @@ pub(crate) fn matmul(a: View<'_>, b: View<'_>) -> Result<Vec<f32>> {
     check(a, b)?;
     // SAFETY: `out` has room for `size` values, all of which `product` writes.
     unsafe {
-        product(a, b, out.as_mut_ptr(), b.cols, false);
+        product(a, b, out.as_mut_ptr(), b.cols, Target::Overwrite);
         out.set_len(size);
     }
     Ok(out)
@@ -88,7 +88,7 @@ pub(crate) fn matmul_into(
 ) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, false) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Overwrite) };
     Ok(())
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn matmul_into(
 pub(crate) fn matmul_add(a: View<'_>, b: View<'_>, out: &mut [f32], row_step: usize) -> Result<()> {
     check_output(a, b, out, row_step)?;
     // SAFETY: the last value written is inside `out`.
-    unsafe { product(a, b, out.as_mut_ptr(), row_step, true) };
+    unsafe { product(a, b, out.as_mut_ptr(), row_step, Target::Add) };
     Ok(())
 }
 
@@ -115,22 +115,29 @@ fn check(a: View<'_>, b: View<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Writes all of `a` * `b`, also where the inner size is 0.
+/// What a product does with the values of its output.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Overwrite,
+    Add,
+}
+
+/// Writes all values of `a` * `b`, even if the inner size is 0.
 ///
 /// # Safety
-/// `out` points to room for a.rows rows of b.cols values, `row_step` apart, that nothing else uses;
-/// where `add` is set they are initialised. `check` holds: every value of a view lies within its
-/// data.
-unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, add: bool) {
+/// `out` points to a.rows rows of b.cols values, `row_step` apart, that nothing else accesses; with
+/// [`Target::Add`] they are initialised. `check` holds: every value of a view lies within its data.
+unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, target: Target) {
+    let add = target == Target::Add;
     let (m, n, k) = (a.rows, b.cols, a.cols);
-    // gemm reads whole vectors of `b` where they lie if its columns are a multiple of them, and
-    // copies all of it otherwise.
+    // gemm reads whole vectors of `b` in place if its number of columns is a multiple of the vector
+    // length, and otherwise copies all of `b`.
     let whole = n / VECTOR * VECTOR;
-    // SAFETY: as demanded of the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if b.col_step == 1 && 0 < whole && whole < n {
-            product(a, b.columns(0, whole), out, row_step, add);
-            product(a, b.columns(whole, n - whole), out.add(whole), row_step, add);
+            product(a, b.columns(0, whole), out, row_step, target);
+            product(a, b.columns(whole, n - whole), out.add(whole), row_step, target);
             return;
         }
         if k == 0 {

@@ -1,19 +1,19 @@
-//! CPU operations with their own backward, as candle custom ops.
+//! CPU operations with their own backward passes, as candle custom ops.
 //!
-//! candle convolves over the last axis, has no backward for a transposed convolution and runs
+//! candle convolves over the last axis, has no backward pass for a transposed convolution, and runs
 //! element-wise work one pass at a time. Here tensors are channel-last [B, T, C]. A convolution of
 //! any stride, dilation and direction is a list of the input rows that each output row reads
-//! (`tiles`), and what follows it (bias, residual, ReLU, or the gate of a ReLU's gradient) happens
-//! in the registers that hold its sums. Linear layers are products of the `gemm` crate (`matrix`).
-//! The encoder's residual blocks are one operation ([`blocks()`]), and gradients of weights are
-//! gathered outside candle's graph ([`backward`]).
+//! (`tiles`); the following steps (bias, residual, ReLU, or the mask of a ReLU's gradient) happen
+//! in the registers of its sums. Linear layers are products of the `gemm` crate (`matrix`). The
+//! encoder's residual blocks are one operation ([`blocks()`]), and gradients of weights are
+//! collected outside of candle's graph ([`backward`]).
 //!
-//! Each op has a twin in [`composed`], made of plain candle operations, which runs on any device
-//! that candle has and is the oracle of the tests.
+//! Each op has a twin in [`composed`] made of plain candle operations, which runs on any candle
+//! device and is the oracle of the tests.
 //!
-//! Every product runs on one thread: callers split a batch into shares of fixed size instead, so
-//! that results do not depend on the number of threads. They depend on the machine: the sets of
-//! vector instructions add in different orders.
+//! Every product runs on one thread: callers split a batch into shares of fixed size, so that
+//! results do not depend on the number of threads. Results depend on the machine: vector
+//! instruction sets add in different orders.
 
 mod blocks;
 pub mod composed;

@@ -7,10 +7,10 @@ use super::storage::{slice, with_slices};
 
 struct AddRelu;
 
-/// relu(a + b), of tensors of one shape.
+/// relu(a + b) for tensors of the same shape.
 ///
 /// # Errors
-/// When shapes differ or a tensor is not f32 on the CPU.
+/// If shapes differ or a tensor is not f32 on the CPU.
 pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     a.contiguous()?.apply_op2(&b.contiguous()?, AddRelu)
 }

@@ -1,4 +1,5 @@
-//! Temporary buffers that outlive one operation, so that a training step touches no new pages.
+//! Temporary buffers that are reused across operations, so that a training step allocates no new
+//! pages.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -7,10 +8,10 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Buffers that one thread keeps.
+/// Number of buffers per thread.
 const KEPT: usize = 6;
 
-/// A buffer of the current thread; its content is whatever was left in it.
+/// A buffer of the current thread with unspecified content.
 pub(super) struct Scratch(Vec<f32>);
 
 impl Scratch {
@@ -30,13 +31,13 @@ impl Scratch {
 }
 
 impl From<Vec<f32>> for Scratch {
-    /// Keeps the memory of a buffer that has served.
+    /// Takes the memory of a used buffer.
     fn from(buffer: Vec<f32>) -> Self {
         Self(buffer)
     }
 }
 
-/// An empty buffer with room for `n` values and not much more, for a result that may be kept.
+/// An empty buffer with room for `n` values and little more, for a result that may be stored.
 pub(super) fn empty(n: usize) -> Vec<f32> {
     let mut buffer = take(n, 2 * n);
     buffer.clear();
@@ -44,8 +45,8 @@ pub(super) fn empty(n: usize) -> Vec<f32> {
     buffer
 }
 
-/// The free buffer that fits best: the tightest, of at most `most` values, or else the largest of
-/// those that are too small.
+/// The best free buffer: the smallest that fits, of at most `most` values, or else the largest of
+/// the smaller ones.
 fn take(n: usize, most: usize) -> Vec<f32> {
     FREE.with_borrow_mut(|free| {
         let usable = (0..free.len()).filter(|&i| free[i].capacity() <= most);
@@ -77,7 +78,7 @@ impl Drop for Scratch {
         if buffer.capacity() == 0 {
             return;
         }
-        // A thread that is ending has no pool any more: then the buffer is simply freed.
+        // At the end of a thread the pool is gone, and the buffer is freed.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < KEPT {

@@ -1,11 +1,11 @@
-//! The values of tensors, without a copy.
+//! Access to the values of tensors without a copy.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 use super::elementwise::through_relu;
 use super::scratch::Scratch;
 
-/// The gradient in front of the activation: masked by ReLU, or as it is.
+/// The gradient before the activation: masked by ReLU, or unchanged.
 pub(super) enum Before<'a> {
     Masked(Scratch),
     Same(&'a [f32]),

@@ -1,12 +1,12 @@
-//! The two products that every convolution is made of, in tiles that stay in vector registers.
+//! The two products behind every convolution, in tiles that stay in vector registers.
 //!
-//! A convolution reads, for each output row and each tap, one row of its input ([`Reads`] says
-//! which; none where it would read padding). So nothing is padded, shifted or copied, a tap that
-//! only reads padding costs nothing, and bias, residual and ReLU are applied to the tile before it
-//! is stored. [`correlate`] is the convolution and, with transposed weights, the gradient of its
-//! input; [`outer`] is the gradient of the weights.
+//! For each output row and tap, a convolution reads one row of its input, or padding ([`Reads`]).
+//! Nothing is padded, shifted or copied, taps that only read padding cost nothing, and bias,
+//! residual and ReLU are applied to a tile before it is stored. [`correlate`] is the convolution
+//! and, with transposed weights, the gradient of its input; [`outer`] is the gradient of the
+//! weights.
 //!
-//! The instruction set is found out at run time (AVX-512, AVX2, NEON, or none).
+//! The instruction set is selected at run time (AVX-512, AVX2, NEON, or none).
 
 use std::array::from_fn;
 use std::cell::RefCell;
@@ -22,17 +22,18 @@ use super::scratch::{Scratch, empty};
 const ROWS: usize = 6;
 /// Rows of a tile of at most two vectors in the gradient of a weight.
 const TALL: usize = 8;
-/// Input rows of a share that stay in the cache while all tiles of a weight gradient see them.
+/// Input rows of a share that stay in the cache for all tiles of a weight gradient.
 const BLOCK: usize = 128;
-/// Most output columns that are summed along the input channels instead of beside each other.
+/// Maximum number of output columns that are summed along the input channels instead of side by
+/// side.
 const NARROW: usize = 2;
-/// Floats in a cache line: packed weights begin at one.
+/// Floats per cache line: packed weights are aligned to it.
 const LINE: usize = 16;
-/// Reads padding.
+/// Marks a read of padding.
 const PADDING: u32 = u32::MAX;
 
-/// Output row t of a window reads, by tap k, row (t * scale + k * tap + offset) / divisor of its
-/// input: padding where that is no whole number or outside of the window.
+/// Output row t of a window reads, for tap k, row (t * scale + k * tap + offset) / divisor of its
+/// input: padding if that is no integer or outside of the window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Map {
     pub(super) scale: i32,
@@ -41,31 +42,31 @@ pub(super) struct Map {
     pub(super) divisor: i32,
 }
 
-/// Which input row each output row reads, per tap.
+/// The input row that each output row reads, per tap.
 pub(super) struct Reads {
     taps: usize,
     /// Output rows, each once.
     to: Vec<u32>,
-    /// [tap, output row], up to whole tiles.
+    /// [tap, output row], padded to whole tiles.
     from: Vec<u32>,
     /// Input rows of all windows.
     inputs: usize,
 }
 
-/// What [`Reads`] are made from: map, taps, windows, rows of each in the input and in the output.
+/// Key of [`Reads`]: map, taps, windows, and rows of each in the input and in the output.
 type Key = (Map, usize, usize, usize, usize);
 
 thread_local! {
     static KNOWN: RefCell<HashMap<Key, Rc<Reads>>> = RefCell::new(HashMap::new());
 }
 
-/// Lists that one thread keeps: enough for the layers of a few models.
+/// Number of lists per thread: enough for the layers of a few models.
 const KNOWN_MOST: usize = 128;
-/// Rows of the longest list that is kept.
+/// Maximum number of rows of a stored list.
 const KNOWN_ROWS: usize = 1 << 13;
 
 impl Reads {
-    /// As [`Reads::new`], from an earlier call where there was one: every step has the same layers.
+    /// As [`Reads::new`], but cached: every step has the same layers.
     pub(super) fn known(
         map: Map,
         taps: usize,
@@ -85,10 +86,9 @@ impl Reads {
         })
     }
 
-    /// For `batch` windows of `inputs` rows each, and as many of `outputs` rows.
+    /// For `batch` windows of `inputs` rows and of `outputs` rows.
     ///
-    /// Rows that the same taps reach are consecutive, so that whole tiles leave the other
-    /// taps out.
+    /// Rows reached by the same taps are consecutive, so that whole tiles can skip the other taps.
     fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
         let step = map.divisor as usize;
         let phases = (0..step.min(outputs)).map(|phase| (phase, (outputs - phase).div_ceil(step)));
@@ -113,7 +113,7 @@ impl Reads {
                 for (window, slots) in slots.chunks_exact_mut(n).enumerate() {
                     let base = (window * inputs) as u32;
                     for (slot, i) in slots.iter_mut().zip(0i32..) {
-                        // Negative rows become large ones.
+                        // Negative rows wrap to large ones.
                         let row = (first / map.divisor + i * map.scale) as u32;
                         *slot = if row < inputs as u32 { base + row } else { PADDING };
                     }
@@ -131,7 +131,7 @@ impl Reads {
         &self.from[at..at + ROWS]
     }
 
-    /// Whether rows are read inside of `source`, and written inside of `size` values.
+    /// Checks that reads stay within `source`, and writes within `size` values.
     fn check(&self, source: RowBlock<'_>, width: usize, size: usize) -> Result<()> {
         let (read, written) = (self.inputs, self.to.len());
         if read * source.width > source.values.len() || written * width > size {
@@ -148,13 +148,13 @@ pub(super) struct RowBlock<'a> {
     pub(super) width: usize,
 }
 
-/// A weight as [taps, inputs, outputs], wherever its values lie.
+/// A weight as [taps, inputs, outputs] with any memory layout.
 #[derive(Clone, Copy)]
 pub(super) struct Weight<'a> {
     pub(super) values: &'a [f32],
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// Where each tap begins.
+    /// Start of each tap.
     pub(super) taps: &'a [usize],
     /// Values from one input, and from one output, to the next.
     pub(super) steps: (usize, usize),
@@ -168,21 +168,21 @@ impl Weight<'_> {
     }
 }
 
-/// What happens to a row of outputs before it is stored.
+/// Operations on a row of outputs before it is stored.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
     /// Added to every row.
     pub(super) bias: Option<&'a [f32]>,
     /// Added, row by row.
     pub(super) residual: Option<&'a [f32]>,
-    /// Negative values become 0.
+    /// Whether negative values become 0.
     pub(super) relu: bool,
-    /// Values become 0 where this, row by row, is not positive: the gradient of a ReLU.
+    /// Values become 0 where this is not positive, row by row: the gradient of a ReLU.
     pub(super) gate: Option<&'a [f32]>,
 }
 
 impl Finish<'_> {
-    /// A single value of output column `column`, at `at` of the output.
+    /// A single value of output column `column`, at index `at` of the output.
     #[inline(always)]
     fn one(&self, sum: f32, column: usize, at: usize) -> f32 {
         let mut value = sum + self.bias.map_or(0.0, |bias| bias[column]);
@@ -195,11 +195,11 @@ impl Finish<'_> {
     }
 }
 
-/// out[to] = finish(sum over taps k of x[from(k)] W_k): rows of `weight.outputs` values, as many as
-/// `reads` has.
+/// out[to] = finish(sum over taps k of x[from(k)] W_k): rows of `weight.outputs` values, one per
+/// row of `reads`.
 ///
 /// # Errors
-/// When a row lies outside of its buffer.
+/// If a row lies outside of its buffer.
 pub(super) fn correlate(
     x: RowBlock<'_>,
     weight: Weight<'_>,
@@ -234,7 +234,7 @@ pub(super) fn correlate(
 /// `step` apart, and begins at `taps[k]`.
 ///
 /// # Errors
-/// When a row lies outside of its buffer.
+/// If a row lies outside of its buffer.
 pub(super) fn outer(
     x: RowBlock<'_>,
     g: RowBlock<'_>,
@@ -251,7 +251,7 @@ pub(super) fn outer(
     Ok(())
 }
 
-/// Vectors per row of a tile, and panels of so many vectors for `columns` columns.
+/// Vectors per row of a tile, and the number of such panels for `columns` columns.
 fn panels<S: Simd>(columns: usize) -> (usize, usize) {
     let most = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
     let vectors = columns.div_ceil(S::F32_LANES).max(1);
@@ -259,7 +259,7 @@ fn panels<S: Simd>(columns: usize) -> (usize, usize) {
     (vectors.div_ceil(panels), panels)
 }
 
-/// The first `n` values from the beginning of a cache line on; the buffer has [`LINE`] more.
+/// The first `n` values from the start of a cache line; the buffer has [`LINE`] more.
 #[inline(always)]
 fn aligned(buffer: &mut Scratch, n: usize) -> &mut [f32] {
     let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
@@ -292,7 +292,7 @@ impl WithSimd for Correlate<'_> {
 }
 
 impl Correlate<'_> {
-    /// For few outputs: each is a product of vectors along the input channels.
+    /// For few outputs: each is a sum of vector products along the input channels.
     #[inline(always)]
     fn narrow<S: Simd>(self, simd: S) {
         let Weight { values, inputs, outputs, taps, steps } = self.weight;
@@ -336,7 +336,7 @@ impl Correlate<'_> {
         }
     }
 
-    /// Panel by panel of V vectors, so that its weights stay in the cache.
+    /// Panel by panel of V vectors, so that their weights stay in the cache.
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, simd: S) {
         let columns = V * S::F32_LANES;
@@ -352,8 +352,7 @@ impl Correlate<'_> {
         }
     }
 
-    /// Columns from `first` on of the weights [tap, input, columns] and of the bias; zeros after
-    /// the last.
+    /// Columns from `first` of the weights [tap, input, columns] and of the bias, padded by zeros.
     #[inline(always)]
     fn pack(&self, first: usize, columns: usize, weights: &mut [f32], bias: &mut [f32]) {
         let Weight { values, inputs, outputs, taps, steps } = self.weight;
@@ -441,7 +440,7 @@ impl Correlate<'_> {
                 let open = simd.greater_than_f32s(gate, simd.splat_f32s(0.0));
                 value = simd.select_f32s(open, value, simd.splat_f32s(0.0));
             }
-            // SAFETY: as demanded of the caller.
+            // SAFETY: guaranteed by the caller.
             unsafe { store_part::<S>(self.out.add(range.start), filled, value) };
         }
     }
@@ -461,7 +460,7 @@ unsafe fn accumulate<S: Simd, const V: usize>(
 ) {
     let mut tile = *sums;
     for c in 0..inputs {
-        // SAFETY: as demanded of the caller.
+        // SAFETY: guaranteed by the caller.
         let vectors: [S::f32s; V] = unsafe { load::<S, V>(weight.add(c * V).cast()) };
         for r in 0..ROWS {
             let x = simd.splat_f32s(unsafe { *rows[r].add(c) });
@@ -479,11 +478,11 @@ unsafe fn accumulate<S: Simd, const V: usize>(
 /// `from` points to V * lanes values.
 #[inline(always)]
 unsafe fn load<S: Simd, const V: usize>(from: *const f32) -> [S::f32s; V] {
-    // SAFETY: as demanded of the caller.
+    // SAFETY: guaranteed by the caller.
     from_fn(|v| unsafe { from.cast::<S::f32s>().add(v).read_unaligned() })
 }
 
-/// A vector of at most as many values as it has lanes.
+/// A vector from at most as many values as it has lanes.
 #[inline(always)]
 fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     if values.len() == S::F32_LANES {
@@ -500,19 +499,19 @@ fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
 /// `slot` has room for `n` values; `n` is at most the number of lanes.
 #[inline(always)]
 unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
-    // SAFETY: as demanded of the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if n == S::F32_LANES {
             slot.cast::<S::f32s>().write_unaligned(value);
         } else {
-            // A copy: a vector whose address is taken would not stay in its register above.
+            // A copy: taking the address of a vector would move it out of its register.
             let in_memory = value;
             slot.copy_from_nonoverlapping((&raw const in_memory).cast(), n);
         }
     }
 }
 
-/// A row of the input and the row of the gradient that it meets.
+/// A row of the input and the matching row of the gradient.
 struct RowPair {
     x: *const f32,
     g: *const f32,
@@ -535,7 +534,7 @@ impl WithSimd for Outer<'_> {
         if self.g.width <= NARROW && self.x.width >= S::F32_LANES {
             return self.narrow();
         }
-        // Narrow tiles are taller, where there are registers for them.
+        // Narrow tiles are taller if there are enough registers.
         let tall = S::REGISTER_COUNT >= 32;
         match (panels::<S>(self.g.width).0, tall) {
             (1, true) => self.run::<S, 1, TALL>(simd),
@@ -612,7 +611,7 @@ impl Outer<'_> {
         }
     }
 
-    /// Adds the products of `pairs` to the rows from `c` on of a tap's gradient.
+    /// Adds the products of `pairs` to the rows from `c` of a tap's gradient.
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize, const R: usize>(
         &mut self,
@@ -622,7 +621,7 @@ impl Outer<'_> {
     ) {
         let columns = V * S::F32_LANES;
         let channels = self.x.width;
-        // Rows after the last are computed as the last, and not stored.
+        // Rows after the last repeat it, and are not stored.
         let at: [usize; R] = from_fn(|r| (c + r).min(channels - 1));
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         for pair in pairs {
@@ -647,7 +646,7 @@ impl Outer<'_> {
                 let slot = &mut self.gradient[from + first..end];
                 let before = load_part(simd, slot);
                 let sum = simd.add_f32s(before, *sum);
-                // SAFETY: the slot has so many values.
+                // SAFETY: the slot has this many values.
                 unsafe { store_part::<S>(slot.as_mut_ptr(), slot.len(), sum) };
             }
         }
@@ -661,7 +660,7 @@ mod tests {
 
     const TAPS: usize = 3;
 
-    /// Every instruction set that this machine has, from the narrowest.
+    /// Every instruction set of this machine, from the narrowest.
     fn instruction_sets() -> Vec<Arch> {
         let mut sets = vec![Arch::Scalar];
         #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! Fused transposed convolution that doubles the resolution, + bias + ReLU, channel-last.
 //!
-//! Output row 2t sees input rows t - 1 and t, row 2t + 1 sees t and t + 1.
+//! Output row 2t reads input rows t - 1 and t, row 2t + 1 reads t and t + 1.
 
 use std::rc::Rc;
 
@@ -20,24 +20,24 @@ struct Upsample;
 /// out[2 t + j - 1] += x[t] w[:, j, :], + b, ReLU: x [B, T, C], w [C, 4, O], b [O] -> [B, 2 T, O].
 ///
 /// # Errors
-/// When shapes do not agree or a tensor is not f32 on the CPU.
+/// If shapes do not agree or a tensor is not f32 on the CPU.
 pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op3(weight, bias, Upsample)
 }
 
-/// Input rows that every output row reads: even rows by taps 1 and 3, odd ones by 0 and 2.
+/// Input rows read by every output row: even rows by taps 1 and 3, odd rows by taps 0 and 2.
 fn reads(size: ConvSize) -> Rc<Reads> {
     let map = Map { scale: 1, tap: -1, offset: 1, divisor: 2 };
     Reads::known(map, TAPS, size.batch, size.rows, 2 * size.rows)
 }
 
-/// Output rows whose gradient every input row receives.
+/// Output rows whose gradient reaches every input row.
 fn receives(size: ConvSize) -> Rc<Reads> {
     let map = Map { scale: 2, tap: 1, offset: -1, divisor: 1 };
     Reads::known(map, TAPS, size.batch, 2 * size.rows, size.rows)
 }
 
-/// Where each tap of a weight [C, 4, O] begins.
+/// Start of each tap in a weight [C, 4, O].
 fn taps(size: ConvSize) -> [usize; TAPS] {
     [0, 1, 2, 3].map(|j| j * size.outputs)
 }
@@ -48,7 +48,7 @@ fn weight_of<'a>(values: &'a [f32], size: ConvSize, taps: &'a [usize]) -> Weight
     Weight { values, inputs, outputs, taps, steps: (TAPS * outputs, 1) }
 }
 
-/// dx and dW of the gradient g [B 2T, O].
+/// dx and dW from the gradient g [B 2T, O].
 fn backward(x: &[f32], weight: &[f32], g: &[f32], size: ConvSize) -> Result<(Vec<f32>, Vec<f32>)> {
     let ConvSize { inputs, outputs, .. } = size;
     let (x, g) = (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });

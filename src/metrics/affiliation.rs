@@ -13,14 +13,14 @@ use crate::error::Result;
 /// Affiliation precision and recall of one series, each in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affiliation {
-    /// Mean over the zones with a prediction; `None` where nothing was predicted.
+    /// Mean over the zones with a prediction; `None` without predictions.
     pub precision: Option<f64>,
-    /// Mean over all events; an event without prediction in its zone counts 0.
+    /// Mean over all events; an event without a prediction in its zone counts 0.
     pub recall: f64,
 }
 
 impl Affiliation {
-    /// Harmonic mean of precision and recall, 0 where nothing was predicted.
+    /// Harmonic mean of precision and recall; 0 without predictions.
     pub fn f1(&self) -> f64 {
         harmonic(self.precision.unwrap_or(0.0), self.recall)
     }
@@ -29,7 +29,7 @@ impl Affiliation {
 /// Affiliation of predicted rows with true events. `None` without an event.
 ///
 /// # Errors
-/// When lengths differ.
+/// If lengths differ.
 pub fn affiliation(predicted: &[bool], labels: &[bool]) -> Result<Option<Affiliation>> {
     same_length(predicted.len(), labels)?;
     let [alarms, events] = [predicted, labels].map(|flags| runs(flags.iter().copied()));
@@ -86,7 +86,7 @@ impl Interval {
         self.end - self.start
     }
 
-    /// The part that lies in `other`; its length is negative or 0 if there is none.
+    /// The part inside `other`; its length is negative or 0 if there is none.
     fn within(self, other: Self) -> Self {
         Self { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
@@ -137,7 +137,7 @@ impl Zone {
         let mut sum = 0.0;
         let mut start = self.event.start;
         for (i, alarm) in alarms.iter().enumerate() {
-            // The points of the event that are nearest to this alarm.
+            // The points of the event nearest to this alarm.
             let end = match alarms.get(i + 1) {
                 Some(next) => ((alarm.end + next.start) / 2.0).clamp(start, self.event.end),
                 None => self.event.end,
@@ -161,7 +161,7 @@ fn survival_before(part: Interval, pivot: f64, zone: Interval) -> f64 {
     if part.length() <= 0.0 {
         return 0.0;
     }
-    // Before the bend the border of the zone is nearer than the pivot.
+    // Before the bend, the border of the zone is nearer than the pivot.
     let bend = ((pivot + zone.start) / 2.0).clamp(part.start, part.end);
     let bordered = (pivot - zone.start) * (bend - part.start);
     let free = (pivot - bend).powi(2) - (pivot - part.end).powi(2);

@@ -9,7 +9,7 @@ use crate::data::columns::Columns;
 use crate::error::{Error, Result};
 use crate::stats::kmeans::{KMeans, nearest};
 
-/// Embeddings of rows, with the sets that each row belongs to.
+/// Embeddings of rows, and the sets that each row belongs to.
 #[derive(Clone, Debug)]
 pub struct Embedded {
     /// Flat, [rows, width].
@@ -19,7 +19,7 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Takes flat embeddings [N, width] and for each set whether it holds each of the N rows.
+    /// Takes flat embeddings [N, width], and for each set whether it contains each of the N rows.
     ///
     /// # Errors
     /// [`Error::Length`]; [`Error::Parameter`] for a value that is not finite or a width of 0.
@@ -92,7 +92,7 @@ impl Embedded {
     }
 }
 
-/// Whether a column says that a row belongs to the set; `None` where it is null.
+/// Whether each row belongs to the set; `None` for null.
 fn read_set(set: (String, ArrayRef), rows: usize) -> Result<Vec<Option<bool>>> {
     let (column, found) = (set.0.clone(), set.1.len());
     if found != rows {
@@ -112,8 +112,8 @@ fn read_set(set: (String, ArrayRef), rows: usize) -> Result<Vec<Option<bool>>> {
 }
 
 /// Anomaly representation proximity (GenIAS, arXiv 2502.08262), in (0, 1]: 1 / (1 + mean Euclidean
-/// distance from each real anomaly, set 0, to the nearest generated one, set 1). `None` where a set
-/// is empty.
+/// distance from each real anomaly, set 0, to the nearest generated one, set 1). `None` if a set is
+/// empty.
 pub fn arp(rows: &Embedded) -> Option<f64> {
     let (real, generated) = (rows.set(0), rows.set(1));
     if real.is_empty() || generated.is_empty() {
@@ -127,7 +127,7 @@ pub fn arp(rows: &Embedded) -> Option<f64> {
 
 /// Entropy-based diversity index (GenIAS, arXiv 2502.08262), in [0, ln `regions`] nats: Shannon
 /// entropy of the distribution of the generated rows, set 0, over the regions that k-means finds
-/// among **all** rows. `None` where the set is empty.
+/// among **all** rows. `None` if the set is empty.
 ///
 /// k-means starts from k-means++ seeds (Arthur and Vassilvitskii, 2007) and ends when no row
 /// changes its region, or after 100 steps. Fewer distinct rows than `regions` give fewer regions.

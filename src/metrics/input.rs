@@ -1,8 +1,8 @@
-//! Scores and labels that can be judged.
+//! Checks of scores and labels.
 
 use crate::error::{Error, Result};
 
-/// Refuses labels of another length than the `rows` scores or predictions.
+/// Rejects labels whose length differs from the `rows` scores or predictions.
 pub(super) fn same_length(rows: usize, labels: &[bool]) -> Result<()> {
     if rows == labels.len() {
         return Ok(());
@@ -10,7 +10,7 @@ pub(super) fn same_length(rows: usize, labels: &[bool]) -> Result<()> {
     Err(Error::Length { column: "labels".into(), found: labels.len(), expected: rows })
 }
 
-/// Refuses labels of another length and scores that are not finite.
+/// Rejects labels of another length, and scores that are not finite.
 pub(super) fn check(scores: &[f64], labels: &[bool]) -> Result<()> {
     same_length(scores.len(), labels)?;
     match scores.iter().position(|score| !score.is_finite()) {

@@ -1,16 +1,17 @@
-//! Metrics: how good are scores, predicted labels and generated anomalies, given true labels?
+//! Metrics of scores, predicted labels and generated anomalies, given true labels.
 //!
 //! Functions over slices, by kind: [`ranking`] (all thresholds at once), [`range`] (predicted labels
 //! by row and by run), `operation` (alarms as those who receive them see them), [`affiliation`], [`vus`] (soft labels around events) and [`generation`] (a
 //! set of generated anomalies beside real ones). [`Scored`] reads two Arrow columns, and a
 //! [`Metric`] evaluates them by name, as the Polars expressions do.
 //!
-//! What is undefined is `None`, never NaN and never an error: nearly always because no row is
-//! anomalous. Rows must be in time order for all metrics but those of [`ranking`] and [`Counts`].
+//! An undefined result is `None`, never NaN or an error; nearly always because no row is anomalous.
+//! Rows must be in time order for all metrics except those of [`ranking`] and [`Counts`].
 //!
 //! [`Counts`]: range::Counts
 
 pub mod affiliation;
+pub mod compare;
 pub mod generation;
 mod input;
 mod operation;
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use affiliation::{Affiliation, affiliation_of};
 use range::{Counts, Run, best_over_thresholds, runs};
 
-/// Every metric of scores or predicted labels beside true labels.
+/// Every metric of scores or predicted labels given true labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -70,14 +71,14 @@ pub enum Metric {
     VusPr,
 }
 
-/// Options of the metrics; each looks at its own.
+/// Options of the metrics; each uses its own.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricOptions {
-    /// Rows that score above it are predicted. Without it, scores are judged at an oracle
-    /// threshold by the metrics of runs, and Boolean columns are predictions as they are.
+    /// Rows with a score above it are predicted anomalous. Without it, the metrics of runs use an
+    /// oracle threshold, and Boolean columns are predictions.
     pub threshold: Option<f64>,
-    /// Number of thresholds: of the curve for VUS (default 250), to choose from for an oracle
+    /// Number of thresholds: of the curve for VUS (default 250), or to choose from for an oracle
     /// (default 100).
     pub thresholds: Option<usize>,
     /// Longest buffer around an event in VUS, in rows.
@@ -100,7 +101,7 @@ impl Default for MetricOptions {
     }
 }
 
-/// Thresholds among which an oracle chooses, as many as in TSB-AD.
+/// Number of thresholds for an oracle, as in TSB-AD.
 const ORACLE_THRESHOLDS: usize = 100;
 const MOST_ORACLE_THRESHOLDS: usize = 10_000;
 
@@ -132,7 +133,7 @@ impl MetricOptions {
     }
 }
 
-/// Scores (or predicted labels) beside true labels, row by row.
+/// Scores (or predicted labels) and true labels, row by row.
 #[derive(Clone, Debug)]
 pub struct Scored {
     scores: Vec<f64>,
@@ -142,9 +143,9 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// Reads a column of scores (numeric, or Boolean predictions) and one of labels (Boolean, or
-    /// 0 and 1). Rows where either is null or NaN are left out, as if they had been filtered away:
-    /// their neighbours become adjacent.
+    /// Reads a column of scores (numeric, or Boolean predictions) and one of labels (Boolean, or 0
+    /// and 1). Rows with a null or NaN in either are filtered out: their neighbours become
+    /// adjacent.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Dtype`]; [`Error::Infinite`] for an infinite score;
@@ -172,18 +173,17 @@ impl Scored {
         Ok(Self { scores, labels, column, predictions })
     }
 
-    /// Scores of the rows that have both.
+    /// Scores of the rows with both values.
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
 
-    /// Labels of the rows that have both.
+    /// Labels of the rows with both values.
     pub fn labels(&self) -> &[bool] {
         &self.labels
     }
 
-    /// The rows that are predicted without an oracle: those above the threshold, or a Boolean
-    /// column as it is.
+    /// The predicted rows without an oracle: those above the threshold, or a Boolean column itself.
     fn predicted(&self, threshold: Option<f64>) -> Option<Vec<bool>> {
         let threshold = threshold.or(self.predictions.then_some(0.5))?;
         Some(self.scores.iter().map(|score| *score > threshold).collect())
@@ -229,7 +229,7 @@ impl Scored {
         Ok((!events.is_empty()).then(|| operation::event_iou_of(&events, &alarms)))
     }
 
-    /// Evaluates predictions, or the scores at the threshold where `f1` of the result is largest.
+    /// Evaluates predictions, or the scores at the threshold with the largest `f1`.
     fn of_runs<T: Send>(
         &self,
         options: &MetricOptions,
@@ -262,7 +262,7 @@ impl Scored {
 }
 
 impl Metric {
-    /// Refuses options out of range.
+    /// Rejects options out of range.
     ///
     /// # Errors
     /// [`Error::Parameter`].
@@ -276,8 +276,8 @@ impl Metric {
     /// The value of the metric, `None` where it is undefined.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for an option out of range, or where a metric of predicted labels is
-    /// given scores and no threshold.
+    /// [`Error::Parameter`] for an option out of range, or for scores without a threshold if the
+    /// metric needs predicted labels.
     pub fn evaluate(self, rows: &Scored, options: &MetricOptions) -> Result<Option<f64>> {
         self.check(options)?;
         let (scores, labels) = (rows.scores(), rows.labels());

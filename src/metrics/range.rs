@@ -1,8 +1,8 @@
 //! Metrics of predicted labels, per row and per run of rows.
 //!
-//! A run is a longest stretch of consecutive anomalous rows: of the true labels an event, of the
-//! predicted ones an alarm. Every metric of this module works on the two lists of runs, so it costs
-//! as many steps as there are runs.
+//! A run is a maximal stretch of consecutive anomalous rows: an event in true labels, an alarm in
+//! predicted ones. Every metric of this module works on the two lists of runs, in time linear in
+//! their number.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub fn runs(labels: impl IntoIterator<Item = bool>) -> Vec<Run> {
     runs
 }
 
-/// Predicted rows and true ones: how many are in both, in one, in the other.
+/// Counts of predicted and of true rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Anomalous rows that were predicted.
@@ -49,7 +49,7 @@ impl Counts {
     /// Counts rows.
     ///
     /// # Errors
-    /// When lengths differ.
+    /// If lengths differ.
     pub fn new(predicted: &[bool], labels: &[bool]) -> Result<Self> {
         same_length(predicted.len(), labels)?;
         let mut counts = Self::default();
@@ -64,7 +64,7 @@ impl Counts {
         Ok(counts)
     }
 
-    /// TP / (TP + FP); `None` where nothing was predicted.
+    /// TP / (TP + FP); `None` without predictions.
     pub fn precision(&self) -> Option<f64> {
         ratio(self.true_positives, self.true_positives + self.false_positives)
     }
@@ -74,7 +74,7 @@ impl Counts {
         ratio(self.true_positives, self.true_positives + self.false_negatives)
     }
 
-    /// 2 TP / (2 TP + FP + FN); `None` where no row is anomalous and none was predicted.
+    /// 2 TP / (2 TP + FP + FN); `None` if no row is anomalous or predicted.
     pub fn f1(&self) -> Option<f64> {
         let twice = 2 * self.true_positives;
         ratio(twice, twice + self.false_positives + self.false_negatives)
@@ -85,30 +85,30 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Harmonic mean of a precision and a recall, 0 where both are.
+/// Harmonic mean of a precision and a recall; 0 if both are 0.
 pub(crate) fn harmonic(precision: f64, recall: f64) -> f64 {
     let sum = precision + recall;
     if sum > 0.0 { 2.0 * precision * recall / sum } else { 0.0 }
 }
 
-/// F1 of the rows after point adjustment: every row of an event counts as predicted as soon as one
+/// F1 of the rows after point adjustment: every row of an event counts as predicted if one of them
 /// is (Xu et al., "Unsupervised Anomaly Detection via Variational Auto-Encoder", 2018).
 ///
-/// **It inflates**: a random score often beats every detector by it (Kim et al., "Towards a
-/// Rigorous Evaluation of Time-Series Anomaly Detection", 2022). `None` without an event.
+/// **Inflated**: a random score often exceeds every detector (Kim et al., "Towards a Rigorous
+/// Evaluation of Time-Series Anomaly Detection", 2022). `None` without an event.
 ///
 /// # Errors
-/// When lengths differ.
+/// If lengths differ.
 pub fn point_adjusted_f1(predicted: &[bool], labels: &[bool]) -> Result<Option<f64>> {
     of_runs(predicted, labels, point_adjusted_f1_of)
 }
 
-/// Harmonic mean of the share of events that hold a predicted row and of the precision per row
-/// (as "Event-based-F1" of TSB-AD; Garg et al., "An Evaluation of Anomaly Detection and Diagnosis
-/// in Multivariate Time Series", 2021, composite F). `None` without an event.
+/// Harmonic mean of the share of events with a predicted row and of the precision per row (as
+/// "Event-based-F1" of TSB-AD; Garg et al., "An Evaluation of Anomaly Detection and Diagnosis in
+/// Multivariate Time Series", 2021, composite F). `None` without an event.
 ///
 /// # Errors
-/// When lengths differ.
+/// If lengths differ.
 pub fn event_f1(predicted: &[bool], labels: &[bool]) -> Result<Option<f64>> {
     of_runs(predicted, labels, event_f1_of)
 }
@@ -121,7 +121,7 @@ pub fn event_f1(predicted: &[bool], labels: &[bool]) -> Result<Option<f64>> {
 /// rows * cardinality factor. `None` without an event.
 ///
 /// # Errors
-/// When lengths differ.
+/// If lengths differ.
 pub fn range_f1(predicted: &[bool], labels: &[bool], alpha: f64) -> Result<Option<f64>> {
     of_runs(predicted, labels, |events, alarms| range_f1_of(events, alarms, alpha))
 }
@@ -165,7 +165,7 @@ pub(crate) fn range_f1_of(events: &[Run], alarms: &[Run], alpha: f64) -> f64 {
     harmonic(range_reward(alarms, events, 0.0), range_reward(events, alarms, alpha))
 }
 
-/// Mean reward of `runs`, 0 where there is none.
+/// Mean reward of `runs`; 0 if there are none.
 fn range_reward(runs: &[Run], others: &[Run], alpha: f64) -> f64 {
     let reward = |(run, overlap): (&Run, RunOverlap)| {
         if overlap.runs == 0 {
@@ -182,7 +182,7 @@ fn rows(runs: &[Run]) -> usize {
     runs.iter().map(Range::len).sum()
 }
 
-/// What a run shares with the runs of another list.
+/// Overlap of a run with the runs of another list.
 pub(super) struct RunOverlap {
     /// Rows in both.
     rows: usize,
@@ -209,10 +209,10 @@ pub(super) fn overlaps<'a>(
 }
 
 /// The best of `evaluate(alarms)` over evenly spaced thresholds between the smallest and the
-/// largest score, rows that score **above** the threshold being predicted; `f1` says which is best,
+/// largest score; rows with a score **above** the threshold are predicted. `f1` ranks the results,
 /// and the lowest threshold wins a tie. The thresholds are those of TSB-AD. `None` without a score.
 ///
-/// Like [`super::ranking::best_f1`] an **oracle**.
+/// An **oracle**, like [`super::ranking::best_f1`].
 pub(crate) fn best_over_thresholds<T: Send>(
     scores: &[f64],
     thresholds: usize,

@@ -1,15 +1,15 @@
-//! Metrics of a ranking: how well scores order anomalous rows before normal ones, wherever the
-//! threshold lies.
+//! Metrics of a ranking: how well scores rank anomalous rows above normal ones, independent of a
+//! threshold.
 
 use super::input::check;
 use crate::error::Result;
 
 /// Area under the ROC curve, in [0, 1]: the probability that an anomalous row scores higher than a
-/// normal one, a tie counting one half (Mann-Whitney; Fawcett, "An introduction to ROC analysis",
-/// 2006). `None` unless there are rows of both kinds.
+/// normal one, where a tie counts one half (Mann-Whitney; Fawcett, "An introduction to ROC
+/// analysis", 2006). `None` unless there are rows of both kinds.
 ///
 /// # Errors
-/// When lengths differ or a score is not finite.
+/// If lengths differ or a score is not finite.
 pub fn auc_roc(scores: &[f64], labels: &[bool]) -> Result<Option<f64>> {
     check(scores, labels)?;
     let mut twice_area = 0u128;
@@ -39,8 +39,8 @@ pub fn auc_pr(scores: &[f64], labels: &[bool]) -> Result<Option<f64>> {
     Ok((positives > 0).then(|| sum / positives as f64))
 }
 
-/// Largest F1 over all thresholds, in (0, 1]: an **oracle**, since the threshold is chosen on the
-/// very labels that it is judged by. `None` without an anomalous row.
+/// Largest F1 over all thresholds, in (0, 1]: an **oracle**, since the threshold is chosen with the
+/// labels that it is evaluated on. `None` without an anomalous row.
 ///
 /// # Errors
 /// As [`auc_roc`].
@@ -54,8 +54,8 @@ pub fn best_f1(scores: &[f64], labels: &[bool]) -> Result<Option<f64>> {
     Ok((positives > 0).then_some(best))
 }
 
-/// Walks from the highest score down and gives the numbers of anomalous and of normal rows that
-/// score at least as high, at every distinct score; returns how many there are in all.
+/// At every distinct score, from the highest down, passes the numbers of anomalous and of normal
+/// rows with at least this score to `visit`; returns the total numbers.
 fn curve(scores: &[f64], labels: &[bool], mut visit: impl FnMut(usize, usize)) -> (usize, usize) {
     let sorted = |wanted: bool| {
         let rows = scores.iter().zip(labels).filter(|(_, label)| **label == wanted);

@@ -15,9 +15,9 @@
 //! at thresholds that are evenly spaced ranks of the sorted scores. The area under each curve is
 //! averaged over all buffers w = 0 ..= `buffer`.
 //!
-//! One sort and one pass over the rows are all that depends on the length of the series: rows near
-//! an event are counted by distance and by the first threshold that predicts them, and from one
-//! buffer to the next only rows at the new distance change.
+//! One sort and one pass over the rows: rows near an event are counted by distance and by the first
+//! threshold that predicts them, and from one buffer to the next only the rows at the new distance
+//! change.
 
 use super::range::{Run, runs};
 use crate::error::{Error, Result};
@@ -32,17 +32,17 @@ const MOST_THRESHOLDS: usize = 1000;
 /// Volumes under both surfaces.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Volumes {
-    /// Under the ROC surface, in [0, 1]; `None` where all rows are anomalous.
+    /// Under the ROC surface, in [0, 1]; `None` if all rows are anomalous.
     pub roc: Option<f64>,
     /// Under the precision-recall surface, in [0, 1].
     pub pr: f64,
 }
 
-/// Volumes under the ROC and the precision-recall surface, with buffers of 0 to `buffer` rows in all
-/// around an event and `thresholds` thresholds. `None` without an anomalous row.
+/// Volumes under the ROC and the precision-recall surface, with buffers of 0 to `buffer` rows in
+/// total around an event and `thresholds` thresholds. `None` without an anomalous row.
 ///
 /// # Errors
-/// When lengths differ, a score is not finite, or an option is out of range (`buffer` <= 10,000,
+/// If lengths differ, a score is not finite, or an option is out of range (`buffer` <= 10,000,
 /// `thresholds` 2 to 1000).
 pub fn vus(
     scores: &[f64],
@@ -81,7 +81,7 @@ pub fn vus(
     Ok(Some(Volumes { roc: mixed.then(|| roc / buffers), pr: pr / buffers }))
 }
 
-/// Refuses options out of range.
+/// Rejects options out of range.
 pub(crate) fn check(buffer: usize, thresholds: usize) -> Result<()> {
     if buffer > MOST_BUFFER {
         return Err(Error::parameter("buffer", buffer, format!("0 to {MOST_BUFFER}")));
@@ -92,19 +92,19 @@ pub(crate) fn check(buffer: usize, thresholds: usize) -> Result<()> {
     Ok(())
 }
 
-/// The first threshold (from the highest down) that predicts each row.
+/// The first threshold, from the highest down, that predicts each row.
 fn first_thresholds(scores: &[f64], thresholds: usize) -> Vec<u32> {
     let mut sorted = scores.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     let last = scores.len() - 1;
-    // Evenly spaced ranks, cut to integers as TSB-AD cuts them.
+    // Evenly spaced ranks, truncated to integers as in TSB-AD.
     let step = last as f64 / (thresholds - 1) as f64;
     let rank = |j: usize| if j + 1 == thresholds { last } else { (j as f64 * step) as usize };
     let levels: Vec<f64> = (0..thresholds).map(|j| sorted[rank(j)]).collect();
     scores.iter().map(|score| levels.partition_point(|level| level > score) as u32).collect()
 }
 
-/// What does not depend on the buffer.
+/// Counts that do not depend on the buffer.
 struct FixedCounts {
     rows: usize,
     positives: usize,
@@ -129,7 +129,7 @@ impl FixedCounts {
     }
 
     /// Areas under the ROC and the precision-recall curve: `soft` is the sum of the soft labels
-    /// that each threshold predicts, `found` the share of buffered events.
+    /// predicted by each threshold, `found` the share of buffered events.
     fn areas(&self, soft: &[f64], found: &[f64]) -> (f64, f64) {
         let (mut roc, mut pr) = (0.0, 0.0);
         let (mut last_tpr, mut last_fpr) = (0.0, 0.0);
@@ -158,16 +158,16 @@ fn accumulate(counts: &mut [f64]) {
 
 /// Soft labels of the normal rows near an event.
 ///
-/// At the distances up to w / 2 a soft label is at least sqrt(1/2), so a row that two events reach
-/// has the label 1, and the distances of the two nearest events are all that counts.
+/// Up to a distance of w / 2 a soft label is at least sqrt(1/2), so a row within reach of two
+/// events has the label 1, and only the distances of the two nearest events matter.
 struct SoftLabels {
     thresholds: usize,
-    /// Rows that one event reaches, [distance, first threshold].
+    /// Rows within reach of one event, [distance, first threshold].
     single: Vec<f64>,
-    /// Rows that several events reach, by first threshold.
+    /// Rows within reach of several events, by first threshold.
     full: Vec<f64>,
     /// At each distance, the rows (distance of the nearest event, first threshold) that a second
-    /// event reaches there.
+    /// event reaches at that distance.
     second: Vec<Vec<(u32, u32)>>,
 }
 
@@ -205,7 +205,7 @@ impl SoftLabels {
         }
     }
 
-    /// Lets every event reach rows at the distance `half`.
+    /// Extends the reach of every event to the distance `half`.
     fn widen(&mut self, half: usize) {
         for (nearest, first) in std::mem::take(&mut self.second[half]) {
             self.single[nearest as usize * self.thresholds + first as usize] -= 1.0;
@@ -213,7 +213,7 @@ impl SoftLabels {
         }
     }
 
-    /// Sum of the soft labels that each threshold predicts.
+    /// Sum of the soft labels predicted by each threshold.
     fn below(&self, half: usize, width: usize) -> Vec<f64> {
         let mut sums = self.full.clone();
         let rows = self.single.chunks_exact(self.thresholds);
@@ -226,7 +226,7 @@ impl SoftLabels {
     }
 }
 
-/// Events with their buffers; those that meet are one.
+/// Events with their buffers; overlapping ones are merged.
 struct Segments<'a> {
     first: &'a [u32],
     /// Rows without the buffers, and the first threshold that predicts one of the buffered rows.
@@ -240,7 +240,7 @@ impl<'a> Segments<'a> {
         Self { first, segments }
     }
 
-    /// Buffers of `half` rows on either side, one more than before.
+    /// Buffers of `half` rows on either side, one row more than before.
     fn widen(&mut self, half: usize) {
         let mut merged: Vec<(Run, u32)> = Vec::with_capacity(self.segments.len());
         for (rows, least) in self.segments.drain(..) {
@@ -259,7 +259,7 @@ impl<'a> Segments<'a> {
         self.segments = merged;
     }
 
-    /// Share of the segments in which each threshold predicts a row.
+    /// Share of the segments with a predicted row, by threshold.
     fn found(&self, thresholds: usize) -> Vec<f64> {
         let mut found = vec![0.0; thresholds];
         self.segments.iter().for_each(|(_, least)| found[*least as usize] += 1.0);

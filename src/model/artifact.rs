@@ -1,8 +1,8 @@
 //! Model to bytes and back: safetensors with JSON metadata, never code.
 //!
 //! The metadata holds one entry, `genias`: a JSON text with format version, normaliser,
-//! configuration, report and a checksum over all of it and the tensors. Reading trusts nothing:
-//! sizes are checked against the bytes that are there before anything is allocated.
+//! configuration, report and a checksum over the metadata and the tensors. Reading does not trust
+//! the bytes: sizes are checked against the available bytes before anything is allocated.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,7 +44,7 @@ struct Metadata {
     detectors: BTreeMap<DetectorKind, DetectorEntry>,
 }
 
-/// What a fit found, as the format lists it: what generation reads, thresholds and report in one.
+/// Results of a fit in the format: generation, thresholds and report together.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Findings {
@@ -70,7 +70,7 @@ struct Findings {
     history: Vec<Progress>,
 }
 
-/// One trained detector, but for its tensors.
+/// One trained detector without its tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DetectorEntry {
@@ -78,16 +78,16 @@ struct DetectorEntry {
     learned: Learned,
 }
 
-/// What can be read of any version.
+/// The part that every version has.
 #[derive(Deserialize)]
 struct VersionOnly {
     format_version: u32,
 }
 
-/// A tensor on its way to bytes: name, shape and values.
+/// A tensor to be written: name, shape and values.
 type Packed = (String, Vec<usize>, Vec<u8>);
 
-/// The tensors of a file, by their names.
+/// The tensors of a file by name.
 type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
 impl Findings {
@@ -118,10 +118,10 @@ impl Findings {
     }
 }
 
-/// A model as bytes, the same for the same fit.
+/// The model as bytes; the same fit gives the same bytes.
 ///
 /// # Errors
-/// When a tensor cannot be read.
+/// If a tensor cannot be read.
 pub(super) fn write(
     generator: &Generator,
     detectors: &Detectors,
@@ -153,7 +153,7 @@ fn view((name, shape, bytes): &Packed) -> Result<(&str, TensorView<'_>)> {
     Ok((name.as_str(), view))
 }
 
-/// Every tensor, by its name in the file.
+/// Every tensor by its name in the file.
 fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let pack = |name: String, tensor: &Tensor| -> Result<Packed> {
@@ -179,7 +179,7 @@ fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
 /// Reads a model.
 ///
 /// # Errors
-/// [`Error::Model`], which says whether the bytes are no model, of another version, cut short,
+/// [`Error::Model`], which says whether the bytes are not a model, of another version, truncated,
 /// changed, or inconsistent.
 pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     let (metadata, mut parameters) = unpacked(bytes)?;
@@ -224,7 +224,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
     Ok((generator, detectors, report))
 }
 
-/// Metadata and tensors, checked.
+/// Checked metadata and tensors.
 fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
     header::check(bytes).map_err(broken)?;
     let (length, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
@@ -240,7 +240,7 @@ fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
     Ok((metadata, parameters))
 }
 
-/// The metadata, of this version.
+/// The metadata, if it has this version.
 fn metadata_of(header: &Header) -> Result<Metadata> {
     let json = header
         .metadata()
@@ -257,7 +257,7 @@ fn metadata_of(header: &Header) -> Result<Metadata> {
     serde_json::from_str(json).map_err(broken)
 }
 
-/// The tensors that a header lists, of the bytes after it.
+/// The tensors of a header, from the bytes after it.
 fn tensors<'a>(header: &Header, data: &'a [u8]) -> Result<Tensors<'a>> {
     let view = |(name, info): (String, &TensorInfo)| {
         let (start, end) = info.data_offsets;
@@ -268,7 +268,7 @@ fn tensors<'a>(header: &Header, data: &'a [u8]) -> Result<Tensors<'a>> {
     header.tensors().into_iter().map(view).collect()
 }
 
-/// Takes the tensors whose names begin with `prefix`, under what follows it.
+/// Removes and returns the tensors whose names begin with `prefix`, without the prefix.
 fn taken(parameters: &mut Parameters, prefix: &str) -> Parameters {
     let mut taken = Parameters::new();
     parameters.retain(|name, tensor| match name.strip_prefix(prefix) {
@@ -281,7 +281,7 @@ fn taken(parameters: &mut Parameters, prefix: &str) -> Parameters {
     taken
 }
 
-/// Takes the tensors that say how features go together.
+/// Removes and returns the tensors of the correlation.
 fn correlation(parameters: &mut Parameters, live: usize) -> Result<Option<Correlation>> {
     if live < 2 {
         return Ok(None);
@@ -296,7 +296,7 @@ fn correlation(parameters: &mut Parameters, live: usize) -> Result<Option<Correl
     Correlation::new(low, high, covariance?, limit.first().copied().unwrap_or_default()).map(Some)
 }
 
-/// Refuses metadata that no fit writes.
+/// Rejects metadata that no fit writes.
 fn check(metadata: &Metadata) -> Result<()> {
     metadata.config.validate()?;
     let Normaliser { features, mean, std, live } = &metadata.normaliser;
@@ -310,7 +310,7 @@ fn check(metadata: &Metadata) -> Result<()> {
     }
     let domain = &metadata.domain;
     if !(domain.is_empty() || domain.len() == n) || !domain.iter().all(FeatureDomain::is_sound) {
-        return Err(Error::Model("what features can take is inconsistent".into()));
+        return Err(Error::Model("the domains are inconsistent".into()));
     }
     let report = &metadata.report;
     let sound = report.tau.values().all(|tau| tau.is_finite() && *tau >= 0.0);
@@ -336,7 +336,7 @@ fn check(metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Number of features that the VAE generates; 0 where there is none.
+/// Number of features that the VAE generates; 0 without a VAE.
 fn generated(normaliser: &Normaliser, stop_reason: Option<StopReason>) -> usize {
     match stop_reason {
         Some(StopReason::NotTrained) => 0,
@@ -349,7 +349,8 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
     format!("detector.{}.{name}", kind.name())
 }
 
-/// Exactly the tensors of the architecture and of the detectors, with their shapes.
+/// Checks that the tensors are exactly those of the architecture and of the detectors, with their
+/// shapes.
 fn parameters(metadata: &Metadata, tensors: &Tensors<'_>) -> Result<Parameters> {
     let live = generated(&metadata.normaliser, metadata.report.stop_reason);
     let architecture = Architecture::new(&metadata.config, live);
@@ -409,7 +410,7 @@ fn checksum<'a>(
     Ok(format!("{:032x}", hash.digest128()))
 }
 
-/// Hashes what is written to it, so that the text is never held.
+/// Hashes its input without storing it.
 struct Hashing(Xxh3);
 
 impl std::io::Write for Hashing {

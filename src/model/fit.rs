@@ -1,4 +1,4 @@
-//! Columns to model.
+//! Fits models to columns.
 
 use super::Model;
 use crate::config::{DetectConfig, FitConfig};
@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::generator;
 use crate::runtime::control::Control;
 
-/// Fits a model to the clean rows of a series: what generates. A detector is trained and calibrated
-/// when one is asked for ([`Model::fit_detector`]).
+/// Fits a model that generates anomalies to the clean rows of a series. A detector is trained and
+/// calibrated on request ([`Model::fit_detector`]).
 ///
 /// # Errors
 /// [`crate::Error::Parameter`] for options out of range; [`crate::Error::TooShort`] and
@@ -22,8 +22,8 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
 }
 
-/// Fits what a detector needs to score, and no more: where it needs no VAE
-/// ([`crate::detector::needs_vae`]) there is none, and nothing can be generated.
+/// Fits what a detector needs to score, and no more: if it needs no VAE
+/// ([`crate::detector::needs_vae`]), the model has none and generates nothing.
 ///
 /// # Errors
 /// As [`fit`].

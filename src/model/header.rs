@@ -1,19 +1,19 @@
-//! A look at the header of a model's bytes before safetensors reads it. Its errors about a text in the
-//! wrong place quote that text, which may be all of the metadata.
+//! Checks the header of a model's bytes before safetensors reads it: errors of safetensors about a
+//! misplaced text quote the whole text, which may be all of the metadata.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-/// Bytes before the header, which say how long it is.
+/// Bytes before the header, with its length.
 pub(super) const LENGTH: usize = 8;
-/// The entry whose values are texts of any length.
+/// The entry whose values may have any length.
 const METADATA: &str = "__metadata__";
-/// Longest text elsewhere: the name of a dtype has fewer letters.
+/// Longest text elsewhere: names of dtypes are shorter.
 const LONGEST: usize = 16;
 
-/// Refuses a header with a text where none belongs. Whatever else is wrong is left to safetensors.
+/// Rejects a header with a misplaced text. safetensors reports all other errors.
 pub(super) fn check(bytes: &[u8]) -> serde_json::Result<()> {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH>() else { return Ok(()) };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
@@ -25,7 +25,7 @@ pub(super) fn check(bytes: &[u8]) -> serde_json::Result<()> {
     }
 }
 
-/// What is expected at a place of the header.
+/// Expected content at a place of the header.
 #[derive(Clone, Copy)]
 enum HeaderPlace {
     /// An object with the metadata and one entry per tensor.
@@ -55,7 +55,7 @@ impl<'de> Visitor<'de> for HeaderPlace {
         match self {
             Self::Value if text.len() <= LONGEST => Ok(()),
             _ => Err(E::custom(format_args!(
-                "a text of {} bytes in the header, where none belongs",
+                "an unexpected text of {} bytes in the header",
                 text.len()
             ))),
         }

@@ -1,49 +1,60 @@
-//! A fitted model: a generator, its detectors, and the report of the fit.
+//! A fitted model: a generator, its detectors, and a report of the fit.
 
 pub mod artifact;
 pub mod fit;
 mod header;
 pub(crate) mod trainer;
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use crate::alarm::Reference;
-use crate::anomaly::{Anomaly, Pair};
+use crate::anomaly::{Anomaly, Ground, Pair};
 use crate::config::{
     AlarmConfig, DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold,
 };
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Asked, Calibration, Detectors, Found};
+use crate::detector::{Bounds, Calibration, Detectors, Explained, Found, Reasons};
 use crate::error::Result;
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 pub use crate::generator::{Health, Report};
 use crate::runtime::control::Control;
 
+/// Where the anomalies of some series go, all of them together: per series, in the order in which they are
+/// given. Lengths fit the smallest window of their models.
+///
+/// # Errors
+/// As [`Model::generate`].
+pub fn share_out(grounds: &[Ground], config: &GenerateConfig) -> Result<Vec<Vec<Range<usize>>>> {
+    generate::share_out(grounds, config)
+}
+
 /// A fitted GenIAS model of one series.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What makes anomalies.
+    /// Generates anomalies.
     pub generator: Generator,
-    /// What scores rows.
+    /// Score rows.
     pub detectors: Detectors,
     /// Diagnostics of the fit.
     pub report: Report,
-    /// Wall time of the fit; not part of the model's bytes, so that these are reproducible.
+    /// Wall time of the fit; not stored in the model's bytes, which are reproducible.
     pub seconds: Option<f64>,
 }
 
 impl Model {
-    /// Number of parameters, those of detectors included.
+    /// Number of parameters, including those of detectors.
     pub fn parameter_count(&self) -> usize {
         let own = self.generator.vae.iter().flat_map(|vae| vae.parameters().values());
         own.chain(self.detectors.tensors()).map(Tensor::elem_count).sum()
     }
 
-    /// The model as bytes, the same for the same fit.
+    /// The model as bytes; the same fit gives the same bytes.
     ///
     /// # Errors
-    /// When a tensor cannot be read.
+    /// If a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         artifact::write(&self.generator, &self.detectors, &self.report)
     }
@@ -51,18 +62,18 @@ impl Model {
     /// Reads a model.
     ///
     /// # Errors
-    /// [`crate::Error::Model`], which says whether the bytes are no model, of another version, cut
-    /// short, changed, or inconsistent.
+    /// [`crate::Error::Model`], which says whether the bytes are not a model, of another version,
+    /// truncated, changed, or inconsistent.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (generator, detectors, report) = artifact::read(bytes)?;
         Ok(Self { generator, detectors, report, seconds: None })
     }
 
     /// Places non-overlapping anomalies on the rows of a series, in time order: not on known
-    /// anomalies, nor where windows hold more nulls than the model allows. Nulls inside an anomaly
-    /// stay.
+    /// anomalies, nor in windows with more nulls than the model allows. Nulls inside an anomaly
+    /// stay null.
     ///
-    /// The positions and shapes depend on the seed and the content of the series only.
+    /// Positions and shapes only depend on the seed and the content of the series.
     ///
     /// # Errors
     /// [`crate::Error::TooShort`] or [`crate::Error::NoWindow`] for a series with no clean window,
@@ -77,11 +88,33 @@ impl Model {
         generate::generate(&self.generator, series, config, control)
     }
 
-    /// A pair of windows at every `window_stride` rows: as it is, and with an anomaly of `length` rows at
-    /// a random place in it.
+    /// What a series has room for.
     ///
     /// # Errors
-    /// As [`Model::generate`], but for [`crate::Error::DoesNotFit`].
+    /// As [`Model::generate`].
+    pub fn ground(&self, series: &Series<'_>, config: &GenerateConfig) -> Result<Ground> {
+        generate::ground(&self.generator, series, config)
+    }
+
+    /// Anomalies on these rows of a series: those that [`share_out`] gives it.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn generate_at(
+        &self,
+        series: &Series<'_>,
+        config: &GenerateConfig,
+        rows: &[Range<usize>],
+        control: &dyn Control,
+    ) -> Result<Vec<Anomaly>> {
+        generate::generate_at(&self.generator, series, config, rows, control)
+    }
+
+    /// Pairs of windows, one every `window_stride` rows: the window, and the same with an anomaly
+    /// of `length` rows at a random place.
+    ///
+    /// # Errors
+    /// As [`Model::generate`], except [`crate::Error::DoesNotFit`].
     pub fn pairs(
         &self,
         series: &Series<'_>,
@@ -91,8 +124,8 @@ impl Model {
         generate::pairs(&self.generator, series, config, control)
     }
 
-    /// X^ in input units, mean over the windows that cover a row; a feature that was constant in
-    /// training comes back as that constant.
+    /// X^ in input units, averaged over the windows that cover a row; for a feature that is
+    /// constant in training, its constant.
     ///
     /// # Errors
     /// As [`Model::score_with`].
@@ -117,9 +150,8 @@ impl Model {
         reconstruct::embed(&self.generator, series, stride, control)
     }
 
-    /// This model with one more detector (or with that of the same kind trained anew), which
-    /// scores by default from then on, and with its thresholds. Trains on the clean windows of
-    /// `series`, as the VAE did.
+    /// This model with one more detector (or the same kind retrained), which becomes the default,
+    /// and its thresholds. Trains on the clean windows of `series`, as the VAE did.
     ///
     /// # Errors
     /// [`crate::Error::Parameter`], [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`],
@@ -144,10 +176,10 @@ impl Model {
         self.score_with(series, &ScoreConfig::default(), control)
     }
 
-    /// Score of every row by one detector: the windows at every `stride` rows of each stretch that
-    /// holds no gap and few enough nulls ([`Series::positions`] says which), its first and its last
-    /// one, are scored row by row; the windows that cover a row are combined by `aggregate`. `None` where
-    /// a row lacks a value, or no window covers it.
+    /// Score of every row by one detector. In each stretch without gaps and with few enough nulls,
+    /// the windows at every `stride` rows ([`Series::positions`]), and its first and last window,
+    /// are scored row by row; the windows that cover a row are combined by `aggregate`. `None` for
+    /// a row with a missing value, or without a window.
     ///
     /// # Errors
     /// [`crate::Error::ModelFeatures`], [`crate::Error::TooShort`], [`crate::Error::NoWindow`], and
@@ -161,12 +193,12 @@ impl Model {
         self.detectors.score(&self.generator, series, config, control)
     }
 
-    /// What every feature adds to the score of every row, to locate an anomaly: per
-    /// feature, one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
+    /// Contribution of every feature to the score of every row, to locate an anomaly: per feature,
+    /// one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.
     ///
     /// # Errors
-    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for another detector: a net has no
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for other detectors: a net has no
     /// score per feature.
     pub fn score_features(
         &self,
@@ -175,6 +207,54 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Vec<Option<f32>>>> {
         self.detectors.score_features(&self.generator, series, config, control)
+    }
+
+    /// Scores as [`Model::score_with`] gives them, and why they are what they are: what each feature has to
+    /// do with it, which evidence speaks for it, and where the nearest normal rows lie. Of the evidence, a
+    /// feature is to blame by how far it is from what it should have been ([`Model::expect`]); of
+    /// `Reconstruction` and `Amplitude`, by its own score; of a net, by how much the score falls where it
+    /// is at its training mean.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn reasons(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Reasons> {
+        self.detectors.reasons(&self.generator, series, config, control)
+    }
+
+    /// The alarms that [`Model::alarms`] finds, and why they are there, as [`Model::reasons`] says it.
+    ///
+    /// # Errors
+    /// As [`Model::alarms`].
+    pub fn explain(
+        &self,
+        series: &Series<'_>,
+        threshold: Threshold,
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<Vec<Explained>> {
+        self.detectors.explain(&self.generator, series, (threshold, alarm), config, control)
+    }
+
+    /// What every feature should have been, from what is around each row while the row itself and those
+    /// next to it are hidden; and the bounds between which a share `coverage` of normal rows lies, in
+    /// (0, 1). One for each feature; needs the evidence in the model.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a model without it, [`crate::Error::ModelFeatures`],
+    /// [`crate::Error::Interrupted`].
+    pub fn expect(
+        &self,
+        series: &Series<'_>,
+        coverage: f64,
+        control: &dyn Control,
+    ) -> Result<Vec<Bounds>> {
+        self.detectors.expect(&self.generator, series, coverage, control)
     }
 
     /// Whether every row lies in an alarm of the default detector: [`Model::label_with`].
@@ -190,8 +270,8 @@ impl Model {
         self.label_with(series, threshold, &ScoreConfig::default(), control)
     }
 
-    /// Whether each row lies in an alarm ([`Model::alarms`], with the default options). `None` where
-    /// there is no score.
+    /// Whether each row lies in an alarm ([`Model::alarms`] with the default options). `None`
+    /// without a score.
     ///
     /// # Errors
     /// As [`Model::alarms`].
@@ -205,18 +285,18 @@ impl Model {
         Ok(self.alarms(series, threshold, &AlarmConfig::default(), config, control)?.labels)
     }
 
-    /// The alarms of a series, in time order, the label and the p-value of every row.
+    /// The alarms of a series in time order, and the label and p-value of every row.
     ///
-    /// With [`Threshold::Auto`] an alarm starts where the score of a row is less probable in normal rows
-    /// than `alarm` allows, and goes on while it is improbable; the scores that rows are compared with
-    /// follow them as `alarm.adapt` says, from [`Found::reference`] on if that is put into the model
-    /// ([`Model::with_reference`]). Of the evidence, an alarm has the rows that differ from what was
-    /// expected where those are few, else all rows with an improbable score. With another threshold, rows
-    /// that score above it are an alarm.
+    /// With [`Threshold::Auto`], an alarm starts at a row whose score is less probable in normal
+    /// rows than `alarm` allows, and continues while scores are improbable. The reference follows
+    /// the scores as set by `alarm.adapt`; to continue from [`Found::reference`], put it into the
+    /// model ([`Model::with_reference`]). With the detector `evidence`, an alarm has the rows that
+    /// deviate from their expected values if these are few, else all rows with an improbable score.
+    /// With another threshold, consecutive rows with a score above it are an alarm.
     ///
     /// # Errors
-    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector that has no thresholds of
-    /// its own, and for `alarms_per_day` of a series that does not say how many rows a day has.
+    /// As [`Model::score_with`], and [`crate::Error::Parameter`] for a detector without its own
+    /// thresholds, or for `alarms_per_day` if the series does not know its rows per day.
     pub fn alarms(
         &self,
         series: &Series<'_>,
@@ -225,12 +305,11 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Found> {
-        let asked = Asked { threshold, alarm, score: config };
-        self.detectors.alarms(&self.generator, series, asked, control)
+        self.detectors.alarms(&self.generator, series, (threshold, alarm), config, control)
     }
 
-    /// Probability that a normal row scores as high as each row, by the scores of normal rows that the
-    /// model holds, in the order of the rows and following them: [`Found::p`].
+    /// Probability of a score as high in a normal row, for each row, from the model's reference
+    /// scores, which follow the rows in order: [`Found::p`].
     ///
     /// # Errors
     /// As [`Model::alarms`], and [`crate::Error::Parameter`] for a detector without scores of normal rows.
@@ -244,8 +323,8 @@ impl Model {
         self.detectors.p_values(&self.generator, series, alarm, config, control)
     }
 
-    /// This model with other scores of normal rows for a detector, of the default one where `kind` is
-    /// `None`: those after following a series.
+    /// This model with other reference scores for a detector (the default one if `kind` is `None`):
+    /// those after following a series.
     pub fn with_reference(&self, kind: Option<DetectorKind>, reference: Reference) -> Self {
         let mut model = self.clone();
         let kind = kind.unwrap_or_else(|| self.detector());
@@ -255,17 +334,17 @@ impl Model {
         model
     }
 
-    /// What scores by default: the detector that was asked for last, else the VAE's error.
+    /// The default detector: the one that was fitted last, else the VAE's error.
     pub fn detector(&self) -> DetectorKind {
         self.detectors.default_kind()
     }
 
-    /// Thresholds of a detector, of the default one where `kind` is `None`.
+    /// Thresholds of a detector; of the default one if `kind` is `None`.
     pub fn calibration(&self, kind: Option<DetectorKind>) -> Option<&Calibration> {
         self.detectors.calibration(kind)
     }
 
-    /// psi, 1 where there is no VAE.
+    /// psi; 1 without a VAE.
     pub fn psi(&self) -> f64 {
         self.generator.psi().ok().flatten().unwrap_or(1.0)
     }

@@ -1,4 +1,4 @@
-//! Optimiser steps from outside, one at a time.
+//! Single optimiser steps for callers.
 
 use super::Model;
 use crate::config::FitConfig;
@@ -11,7 +11,7 @@ use crate::vae::train::Task;
 use crate::vae::train::resumed::Resumed;
 use crate::vae::{Architecture, Vae};
 
-/// Steps of the optimiser on the weights of a model: to inspect a training, or to time it.
+/// Runs optimiser steps on the weights of a model, to inspect or time a training.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -41,8 +41,8 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Starts from a copy of `model`, on all clean windows of `series`. Of `config`, sizes are the
-    /// model's; batch size, losses, learning rates and seed count.
+    /// Starts from a copy of `model`, on all clean windows of `series`. Sizes come from the model;
+    /// batch size, losses, learning rates and seed come from `config`.
     ///
     /// # Errors
     /// [`Error::Parameter`], [`Error::ModelFeatures`], [`Error::TooShort`], [`Error::NoWindow`].
@@ -58,10 +58,10 @@ impl Trainer {
         Ok(Self { matrix, starts, architecture, config: config.clone(), learner })
     }
 
-    /// One step; gives the loss of its batch before it.
+    /// Runs one step and returns the loss of its batch before it.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when the loss is not finite.
+    /// [`Error::Diverged`] if the loss is not finite.
     pub fn step(&mut self, control: &dyn Control) -> Result<f64> {
         let task = task(&self.matrix, &self.starts, &self.architecture, &self.config);
         let step = self.learner.steps();
@@ -70,13 +70,13 @@ impl Trainer {
         self.learner.step(&task, control)?.ok_or(diverged)
     }
 
-    /// The VAE with the weights as they are now.
+    /// The VAE with the current weights.
     pub fn vae(&self) -> &Vae {
         self.learner.vae()
     }
 }
 
-/// A training without held-out windows, from given weights.
+/// A training from given weights, without held-out windows.
 fn task<'a>(
     matrix: &'a Matrix,
     train: &'a [usize],

@@ -1,4 +1,4 @@
-//! The optimiser: Adam with clipping, a schedule, and a rate of its own for psi.
+//! The optimiser: Adam with clipping, a schedule, and a separate rate for psi.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -16,21 +16,21 @@ use crate::runtime::pool::spread_over_pool;
 
 /// Warm-up steps of the cosine schedule.
 const WARM_UP: usize = 20;
-/// Share of the learning rate that the cosine ends at.
+/// Final learning rate of the cosine, as a share of the base rate.
 const FINAL_RATE: f64 = 0.02;
-/// Learning rate of the head of a local psi, as a share of that of psi.
+/// Learning rate of the head of a local psi, as a share of psi's.
 const LOCAL_RATE: f64 = 0.05;
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// Adam (Kingma & Ba, 2015) with psi as a parameter group of its own.
+/// Adam (Kingma & Ba, 2015) with psi as a separate parameter group.
 pub(crate) struct Adam {
     groups: Vec<Parameter>,
     rates: Rates,
 }
 
-/// Learning rates over the steps.
+/// Learning rates and their schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
     pub learning_rate: f64,
@@ -60,7 +60,7 @@ struct Parameter {
 }
 
 impl Adam {
-    /// Of the parameters that have a variable; every rate is multiplied by `factor`.
+    /// For the parameters with a variable; every rate is multiplied by `factor`.
     pub(crate) fn new(declared: Vec<Declared>, rates: Rates, factor: f64) -> Self {
         let trained = |Declared { name, group, var, .. }: Declared| {
             let var = var?;
@@ -74,7 +74,7 @@ impl Adam {
         Self { groups, rates }
     }
 
-    /// One step along the sum of the shares' gradients; false when it is not finite.
+    /// One step along the sum of the shares' gradients; `false` if it is not finite.
     pub(crate) fn step(
         &mut self,
         shares: &[Gradients],
@@ -126,7 +126,7 @@ impl Adam {
 }
 
 impl Parameter {
-    /// `gradient` in consecutive parts.
+    /// Splits `gradient` into consecutive parts.
     fn update(
         &mut self,
         gradient: &[Vec<f32>],
@@ -139,7 +139,7 @@ impl Parameter {
             gradient,
             moments: Mutex::new((&mut self.first, &mut self.second)),
             scale: scale as f32,
-            // Bias corrections of both moments, folded into the rate.
+            // Bias corrections of both moments, as a factor of the rate.
             rate: (self.rate * factor * (1.0 - BETA2.powi(t)).sqrt() / (1.0 - BETA1.powi(t)))
                 as f32,
             epsilon: (EPSILON * (1.0 - BETA2.powi(t)).sqrt()) as f32,

@@ -1,4 +1,4 @@
-//! Training of a detector's net: the descent of a loss over shares of a batch.
+//! Training of a detector's net: gradient descent on a loss over shares of a batch.
 
 use candle_core::Tensor;
 
@@ -12,7 +12,7 @@ use crate::runtime::control::{Control, Phase};
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Largest norm of a gradient.
+/// Maximum norm of a gradient.
 const CLIP: f64 = 5.0;
 
 /// Size and seed of a descent.
@@ -23,24 +23,24 @@ pub(crate) struct Plan {
     /// Shares of a batch, one task each.
     pub shares: usize,
     pub seed: u64,
-    /// Number of the net among those that are trained with this seed.
+    /// Number of the net among those trained with this seed.
     pub net: u64,
 }
 
-/// The descent of the sum of the losses that `loss` gives for every share of a step. What shares need
-/// of the whole batch, `prepare` makes before every step, of the net with constant parameters and the
-/// number of the step.
+/// Descent on the sum of the losses that `loss` computes for every share of a step. `prepare`
+/// computes what the shares need from the whole batch, from the net with constant parameters and
+/// the number of the step.
 pub(crate) struct Descent<'a, B, P, L> {
     pub plan: Plan,
-    /// Puts the net together.
+    /// Builds the net.
     pub build: B,
-    /// Parameters that start with these values.
+    /// Initial values of some parameters.
     pub named: &'a Parameters,
     pub prepare: P,
     pub loss: L,
 }
 
-/// A net, and the same with constant parameters: they share their memory.
+/// A net, and the same net with constant parameters; both share their memory.
 pub(crate) struct Twins<N> {
     trained: N,
     constant: N,

@@ -1,4 +1,4 @@
-//! Nets: parameters, Adam, and the loop that trains them.
+//! Nets: parameters, Adam, and the training loop.
 
 pub(crate) mod adam;
 pub(crate) mod descent;

@@ -1,5 +1,5 @@
-//! The parameters of a net, each declared once: by the constructor that uses it, with name, shape,
-//! start and group. The same constructor starts a net, loads one, and lists what it holds.
+//! The parameters of a net, each declared once, in the constructor that uses it, with name, shape,
+//! initial value and group. The same constructor initialises, loads and lists a net.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ pub type Parameters = BTreeMap<String, Tensor>;
 /// Names and shapes of parameters.
 pub type Shapes = Vec<(String, Vec<usize>)>;
 
-/// Which learning rate a parameter has.
+/// Learning-rate group of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterGroup {
-    /// That of weights.
+    /// Weights.
     Weights,
-    /// That of psi, which stays at 1 or above.
+    /// psi, which stays at 1 or above.
     Psi,
-    /// That of a head on psi.
+    /// A head on psi.
     Head,
 }
 
-/// How a parameter starts.
+/// Initial value of a parameter.
 #[derive(Clone, Copy)]
 pub(crate) enum Start<'a> {
     /// Uniform within `scale` / sqrt(`fan_in`).
@@ -40,26 +40,26 @@ pub(crate) struct Declared {
     pub name: String,
     pub shape: Vec<usize>,
     pub group: ParameterGroup,
-    /// Its variable, where it is trained.
+    /// Its variable, if it is trained.
     pub var: Option<Var>,
 }
 
-/// The stream of random numbers of parameter number i.
+/// The random stream of parameter number i.
 pub(crate) type Stream<'a> = dyn Fn(u64) -> Rng + 'a;
 
-/// Where the values come from.
+/// Source of the values.
 enum ValueOrigin<'a> {
-    /// From nowhere: only names and shapes are asked for.
+    /// None: only names and shapes are listed.
     Nowhere,
-    /// From named tensors, as constants.
+    /// Named tensors, as constants.
     Named(&'a Parameters),
-    /// From copies of named tensors, which are trained on.
+    /// Copies of named tensors, to continue training.
     Resumed(&'a Parameters),
-    /// From random numbers, but for those that are named; all are trained.
+    /// Random numbers, except for named tensors; all are trained.
     Started { stream: &'a Stream<'a>, named: &'a Parameters },
 }
 
-/// The parameters of one net, while it is put together.
+/// The parameters of one net during its construction.
 pub(crate) struct Store<'a> {
     origin: ValueOrigin<'a>,
     declared: Vec<Declared>,
@@ -70,7 +70,7 @@ impl<'a> Store<'a> {
         Self { origin, declared: Vec::new() }
     }
 
-    /// Names and shapes of what `build` declares.
+    /// Names and shapes of the parameters that `build` declares.
     pub(crate) fn shapes<T>(build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>) -> Result<Shapes> {
         let mut store = Self::new(ValueOrigin::Nowhere);
         build(&mut store.root())?;
@@ -85,7 +85,7 @@ impl<'a> Store<'a> {
         build(&mut Store::new(ValueOrigin::Named(parameters)).root())
     }
 
-    /// A net to go on training, and its parameters.
+    /// A net to continue training, and its parameters.
     pub(crate) fn resume<T>(
         parameters: &'a Parameters,
         build: impl FnOnce(&mut Scope<'_, '_>) -> Result<T>,
@@ -95,7 +95,7 @@ impl<'a> Store<'a> {
         Ok((net, store.declared))
     }
 
-    /// An untrained net, and its parameters; those in `named` have the values there.
+    /// An untrained net and its parameters; those in `named` start with these values.
     pub(crate) fn start<T>(
         stream: &'a Stream<'a>,
         named: &'a Parameters,
@@ -187,7 +187,7 @@ impl<'a> Scope<'_, 'a> {
         self.store.declare(format!("{}{name}", self.prefix), shape, start, group)
     }
 
-    /// The weight and bias of a layer, each with its start.
+    /// The weight and bias of a layer, with their initial values.
     pub(crate) fn pair(
         &mut self,
         name: &str,

@@ -1,4 +1,5 @@
-//! The one training loop: seeded steps, progress, interruption, and a lower rate for what diverges.
+//! The training loop: seeded steps, progress, interruption, and a restart at a lower rate after
+//! divergence.
 
 use super::adam::{Adam, Rates};
 use super::parameters::Declared;
@@ -6,20 +7,20 @@ use crate::error::{Error, Result};
 use crate::kernels::Gradients;
 use crate::runtime::control::{Control, Phase, Status};
 
-/// How often a diverged training starts again, and by what factor the rate falls.
+/// Number of restarts after divergence, and the factor of the rate.
 const RETRIES: usize = 3;
 const RETRY_FACTOR: f64 = 0.2;
 
-/// What is trained, and how.
+/// A training: its net, its data and its steps.
 pub(crate) trait Training {
     /// The net.
     type Net;
-    /// What is recorded during it.
+    /// Its records.
     type Seen: Default;
     /// Its outcome.
     type Outcome;
 
-    /// What it is for.
+    /// Its purpose.
     fn phase(&self) -> Phase;
 
     /// Learning rates and steps.
@@ -36,7 +37,7 @@ pub(crate) trait Training {
         control: &dyn Control,
     ) -> Result<(f64, Vec<Gradients>)>;
 
-    /// psi, where the net has one.
+    /// psi, if the net has one.
     fn psi(&self, _net: &Self::Net) -> Result<Option<f64>> {
         Ok(None)
     }
@@ -59,13 +60,13 @@ pub(crate) trait Training {
 pub(crate) struct Moment<'a, N> {
     pub net: &'a N,
     pub optimiser: &'a Adam,
-    /// Steps taken.
+    /// Steps so far.
     pub steps: usize,
-    /// Loss of the last batch, before its step; 0 before the first.
+    /// Loss of the last batch before its step; 0 before the first one.
     pub loss: f64,
 }
 
-/// Whether training goes on.
+/// Whether training continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Continue,
@@ -73,7 +74,7 @@ pub(crate) enum Verdict {
     Diverged,
 }
 
-/// A net, its optimiser, and how far they are.
+/// A net, its optimiser, and the number of steps.
 pub(crate) struct Learner<N> {
     pub net: N,
     pub optimiser: Adam,
@@ -82,11 +83,11 @@ pub(crate) struct Learner<N> {
 
 impl<N> Learner<N> {
     /// Every rate is multiplied by `factor`.
-    pub(crate) fn new((net, declared): (N, Vec<Declared>), rates: Rates, factor: f64) -> Self {
+    pub(crate) fn new(net: N, declared: Vec<Declared>, rates: Rates, factor: f64) -> Self {
         Self { net, optimiser: Adam::new(declared, rates, factor), steps: 0 }
     }
 
-    /// One step along the gradients of a loss: that loss, `None` where it is not finite.
+    /// One step along the gradients of a loss; returns the loss, `None` if it is not finite.
     pub(crate) fn take(
         &mut self,
         loss: f64,
@@ -105,7 +106,7 @@ impl<N> Learner<N> {
     }
 }
 
-/// Trains; a training that diverges starts again at a lower rate.
+/// Trains; a training that diverges restarts at a lower rate.
 ///
 /// # Errors
 /// [`Error::Diverged`], [`Error::Interrupted`].
@@ -123,14 +124,15 @@ pub(crate) fn train<T: Training>(training: &T, control: &dyn Control) -> Result<
     Err(Error::Diverged { step, retries: RETRIES, learning_rate })
 }
 
-/// The outcome, or the step at which the training diverged.
+/// The outcome, or the step of divergence.
 fn attempt<T: Training>(
     training: &T,
     factor: f64,
     control: &dyn Control,
 ) -> Result<std::result::Result<T::Outcome, usize>> {
     let rates = training.rates();
-    let mut learner = Learner::new(training.start()?, rates, factor);
+    let (net, declared) = training.start()?;
+    let mut learner = Learner::new(net, declared, rates, factor);
     let mut seen = T::Seen::default();
     let mut verdict = training.watch(&mut seen, &learner.moment(0.0), control)?;
     while verdict == Verdict::Continue && learner.steps < rates.steps {

@@ -1,6 +1,6 @@
-//! How a caller stops a long computation and follows its progress.
+//! Control of a long computation: stop and progress.
 
-/// What a training is for.
+/// Purpose of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The VAE.
@@ -10,7 +10,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Its name in displays of progress.
+    /// Its name in progress displays.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vae => "vae",
@@ -19,31 +19,31 @@ impl Phase {
     }
 }
 
-/// Where a training is, after an optimiser step.
+/// State of a training after an optimiser step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Status {
-    /// What is trained.
+    /// Purpose of the training.
     pub phase: Phase,
-    /// Steps taken, 1 to `steps`; of a detector, those of all its nets. A training that diverged
-    /// counts from 1 again.
+    /// Steps so far, 1 to `steps`; for a detector, those of all its nets. A training that diverged
+    /// restarts at 1.
     pub step: usize,
-    /// Most steps.
+    /// Maximum number of steps.
     pub steps: usize,
     /// Loss of the windows of this step, before it.
     pub loss: f64,
-    /// psi after this step; a detector has none.
+    /// psi after this step; `None` for a detector.
     pub psi: Option<f64>,
 }
 
-/// Stop, share of the pool, and progress of a fit.
+/// Stop signal, pool use and progress of a computation.
 pub trait Control: Sync {
-    /// Whether to give up; asked at every step and every block of windows.
+    /// Whether to stop; called at every step and every block of windows.
     fn cancelled(&self) -> bool {
         false
     }
 
-    /// Whether this fit should spread over the whole pool. With several fits at once each keeps to
-    /// its own thread. The answer changes nothing but speed.
+    /// Whether this computation can use the whole pool. With several fits at once, each stays on
+    /// its own thread. Only affects speed.
     fn alone(&self) -> bool {
         true
     }
@@ -58,7 +58,7 @@ pub struct RunToEnd;
 
 impl Control for RunToEnd {}
 
-/// The control of one of several trainings, equally long, that are reported as one.
+/// The control of one of several equally long trainings that are reported as one.
 pub(crate) struct Part<'a> {
     whole: &'a dyn Control,
     index: usize,

@@ -1,4 +1,4 @@
-//! What everything else builds on: seeded random numbers, control of long work, one way to spread it.
+//! The base of all modules: seeded random numbers, control of long work, and the thread pool.
 
 pub mod control;
 pub(crate) mod pool;

@@ -1,22 +1,22 @@
-//! The one way to spread work over the rayon pool.
+//! Spreads work over the rayon pool.
 //!
-//! Work is cut into shares whose size does not depend on the number of threads, and results come
-//! back in order: so they are the same for any number of threads.
+//! Work is cut into shares whose size does not depend on the number of threads, and results are
+//! returned in order, so they are the same for any number of threads.
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 
-/// Windows of a batch that one task works on.
+/// Windows of a batch per task.
 pub(crate) const SHARE: usize = 8;
-/// The same where nothing is learned: the wider, the less often weights are read.
+/// Windows per task in inference: with more windows, weights are read less often.
 pub(crate) const INFERENCE_SHARE: usize = 16;
 
-/// Runs `work` for 0..n, in the pool where `control` has it to itself; results in order.
+/// Runs `work` for 0..n, in the pool if `control` allows it; results are in order.
 ///
 /// # Errors
-/// [`Error::Interrupted`], asked for before each; those of `work`.
+/// [`Error::Interrupted`], checked before each task, and errors of `work`.
 pub(crate) fn spread_over_pool<T: Send>(
     n: usize,
     control: &dyn Control,

@@ -1,13 +1,13 @@
-//! The project's seeded random numbers.
+//! Seeded random numbers.
 //!
-//! Every random decision draws from its own stream, named by (seed, purpose, key), so that a result
-//! does not depend on what else was drawn before it, on another thread or for another group.
+//! Every random decision uses its own stream, keyed by (seed, purpose, key), so that a result does
+//! not depend on other draws, on other threads or on other groups.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-/// What a stream of random numbers is for.
+/// Purpose of a random stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights.
@@ -38,13 +38,19 @@ pub enum Purpose {
     Regions = 14,
     /// Windows whose decodings deform others; the key is the content of the series.
     Decoding = 16,
-    /// Which way values between two that a feature can take are rounded; the key is series content and
+    /// Rounding of values between two possible values of a feature; the key is series content and
     /// anomaly number.
     Dither = 17,
     /// Kinds, positions and lengths of classical anomalies; the key is the content of the series.
     InjectPlace = 12,
     /// Amounts and features of one classical anomaly; the key is series content and anomaly number.
     Inject = 13,
+    /// Windows that anomalies are decoded in; the key is the content of the series.
+    Window = 20,
+    /// Places of anomalies whose detection is tried; the key is the content of the series.
+    Sensitivity = 21,
+    /// Draws with replacement; the key is what is drawn.
+    Bootstrap = 22,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).
@@ -60,8 +66,8 @@ impl Rng {
         Self(ChaCha8Rng::from_seed(bytes))
     }
 
-    /// Some of 0..n in random order, few more often than many: their number is log-uniform, at least 1
-    /// (none of none).
+    /// Some of 0..n in random order. Their number is log-uniform, at least 1 (0 if n is 0), so
+    /// small numbers are more likely.
     pub fn few_of(&mut self, n: usize) -> Vec<usize> {
         let most = (self.log_uniform(1.0, n.max(1) as f64).round() as usize).clamp(1, n.max(1));
         let mut all: Vec<usize> = (0..n).collect();

@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use crate::kernels::squared_differences;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Most steps of k-means; it nearly always converges before.
+/// Maximum number of steps; k-means nearly always converges earlier.
 const MOST_STEPS: usize = 100;
 
-/// Regions of some rows, by k-means.
+/// Regions of rows, from k-means.
 pub(crate) struct KMeans {
     /// Flat centres.
     pub centres: Vec<f32>,
@@ -17,7 +17,7 @@ pub(crate) struct KMeans {
 }
 
 impl KMeans {
-    /// At most `regions` of flat `rows` of `width` values, of which there is at least one.
+    /// At most `regions` regions of flat `rows` of `width` values (at least one row).
     pub(crate) fn fit(rows: &[f32], width: usize, regions: usize, seed: u64) -> Self {
         let mut centres = seeds(rows, width, regions, seed);
         let mut assigned = assign(rows, width, &centres);
@@ -37,8 +37,8 @@ fn assign(rows: &[f32], width: usize, centres: &[f32]) -> Vec<usize> {
     rows.par_chunks(width).map(|row| nearest(row, centres).0).collect()
 }
 
-/// k-means++: each next centre is a row, drawn with a probability that grows with the square of
-/// its distance from the centres before it.
+/// k-means++: each next centre is a row, drawn with a probability proportional to the square of its
+/// distance from the previous centres.
 fn seeds(rows: &[f32], width: usize, regions: usize, seed: u64) -> Vec<f32> {
     let mut rng = Rng::new(seed, Purpose::Regions, [0, 0]);
     let row = |row: usize| &rows[row * width..(row + 1) * width];
@@ -59,7 +59,7 @@ fn seeds(rows: &[f32], width: usize, regions: usize, seed: u64) -> Vec<f32> {
             left -= square;
             left < 0.0
         });
-        // Rounding may leave a remainder after the last row.
+        // Rounding can leave a remainder after the last row.
         let last_distinct = || squares.iter().rposition(|square| *square > 0.0);
         let Some(chosen) = chosen.or_else(last_distinct) else { break };
         centres.extend_from_slice(row(chosen));
@@ -67,7 +67,7 @@ fn seeds(rows: &[f32], width: usize, regions: usize, seed: u64) -> Vec<f32> {
     centres
 }
 
-/// The mean of each region; one without rows keeps its centre.
+/// The mean of each region; an empty region keeps its centre.
 fn means(rows: &[f32], width: usize, assigned: &[usize], mut centres: Vec<f32>) -> Vec<f32> {
     let mut sums = vec![0f64; centres.len()];
     let mut counts = vec![0usize; centres.len() / width];
@@ -86,7 +86,7 @@ fn means(rows: &[f32], width: usize, assigned: &[usize], mut centres: Vec<f32>) 
     centres
 }
 
-/// Position of the nearest of `others` (the first of several), and its squared distance.
+/// Position of the nearest of `others` (the first one of equals), and its squared distance.
 pub(crate) fn nearest(row: &[f32], others: &[f32]) -> (usize, f64) {
     let squares = others.chunks_exact(row.len()).map(|other| squared_distance(row, other));
     squares

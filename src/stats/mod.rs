@@ -1,4 +1,4 @@
-//! Statistics that belong to no step: sizes, moments, quantiles, distances, k-means, PCA.
+//! General statistics: moments, quantiles, distances, k-means, PCA.
 
 pub(crate) mod kmeans;
 mod moments;

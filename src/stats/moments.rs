@@ -1,4 +1,4 @@
-//! Sizes, moments and order statistics of a few numbers.
+//! Moments and order statistics.
 
 /// Root mean square.
 pub(crate) fn rms(values: &[f32]) -> f32 {
@@ -6,7 +6,7 @@ pub(crate) fn rms(values: &[f32]) -> f32 {
     (sum / values.len().max(1) as f64).sqrt() as f32
 }
 
-/// The same of 64-bit floats.
+/// Root mean square of 64-bit floats.
 pub(crate) fn rms_f64(values: &[f64]) -> f64 {
     (values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64).sqrt()
 }
@@ -26,7 +26,7 @@ pub(crate) fn mean_std(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// Subtracts the mean of every column from rows of `width` values; returns the means.
+/// Subtracts from rows of `width` values the mean of every column; returns the means.
 pub(crate) fn centre(rows: &mut [f32], width: usize) -> Vec<f64> {
     let width = width.max(1);
     let n = (rows.len() / width).max(1) as f64;
@@ -41,7 +41,7 @@ pub(crate) fn centre(rows: &mut [f32], width: usize) -> Vec<f64> {
     means
 }
 
-/// Median of some numbers; NaN for none.
+/// Median; NaN if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.is_empty() {
         return f64::NAN;
@@ -51,7 +51,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
 }
 
-/// A position reflected into `low..=high` at either end.
+/// A position reflected at both ends of `low..=high`.
 pub(crate) fn reflect(position: f64, (low, high): (usize, usize)) -> f64 {
     let (low, span) = (low as f64, (high - low) as f64);
     if span == 0.0 {

@@ -1,5 +1,5 @@
-//! Principal components of the training windows: start of the linear path, and the yardstick of
-//! the reconstruction.
+//! Principal components of the training windows: initial values of the linear path, and reference
+//! for the reconstruction.
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
@@ -8,14 +8,14 @@ use crate::kernels::{View, matmul};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::centre;
 
-/// Up to this size a Gram matrix is decomposed exactly, above it by subspace iteration.
+/// Largest Gram matrix that is decomposed exactly; larger ones use subspace iteration.
 const EXACT: usize = 256;
-/// Vectors beyond the rank that the subspace iteration carries.
+/// Vectors beyond the rank in the subspace iteration.
 const OVERSAMPLING: usize = 16;
 /// Rounds of the subspace iteration.
 const ROUNDS: usize = 8;
 
-/// Principal components of a set of windows, by falling variance.
+/// Principal components of a set of windows, in descending order of variance.
 #[derive(Clone, Debug)]
 pub struct Pca {
     /// Mean of the windows, [F].
@@ -30,7 +30,7 @@ impl Pca {
     /// Components of `n` windows of `width` values, row-major; at most `rank` of them.
     ///
     /// # Errors
-    /// When the sizes do not agree.
+    /// If the sizes do not agree.
     pub fn fit(windows: &[f32], n: usize, width: usize, rank: usize) -> Result<Self> {
         let mut centred = windows.to_vec();
         let mean = centre(&mut centred, width);
@@ -41,7 +41,7 @@ impl Pca {
         let gram = DMatrix::from_iterator(side, side, gram.into_iter().map(f64::from));
         let (values, vectors) = leading(gram, rank);
         let mut pca = Self { mean, components: Vec::new(), variances: Vec::new() };
-        // Directions whose variance is rounding noise of the first are no components.
+        // Directions whose variance is rounding noise of the first one are dropped.
         let floor = values.first().copied().unwrap_or(0.0) * 1e-7;
         let kept = values.iter().take_while(|value| **value > floor).count();
         pca.variances = values[..kept].iter().map(|value| value / n as f64).collect();
@@ -53,10 +53,10 @@ impl Pca {
         Ok(pca)
     }
 
-    /// Squared error of reconstructing some windows, each [F], all together.
+    /// Total squared error of the reconstruction of some windows, each [F].
     ///
     /// # Errors
-    /// When the sizes do not agree.
+    /// If the sizes do not agree.
     pub fn squared_errors(&self, windows: &[f32]) -> Result<f64> {
         let (width, rank) = (self.mean.len(), self.components.len());
         let n = windows.len() / width.max(1);
@@ -74,7 +74,7 @@ impl Pca {
     }
 }
 
-/// X^T u / s: the components that belong to the left singular vectors `u`, for `s` squared.
+/// X^T u / s: the components for the left singular vectors `u`; `squares` holds the squared s.
 fn project(data: View<'_>, vectors: &[Vec<f64>], squares: &[f64]) -> Result<Vec<Vec<f64>>> {
     if vectors.is_empty() {
         return Ok(Vec::new());
@@ -87,12 +87,12 @@ fn project(data: View<'_>, vectors: &[Vec<f64>], squares: &[f64]) -> Result<Vec<
     Ok(rows.map(|(row, s)| row.iter().map(|x| f64::from(*x) / s.sqrt()).collect()).collect())
 }
 
-/// Rows, concatenated, in 32 bits.
+/// Concatenated rows in 32 bits.
 fn single(rows: &[Vec<f64>]) -> Vec<f32> {
     rows.iter().flatten().map(|x| *x as f32).collect()
 }
 
-/// The `rank` largest eigenvalues of a symmetric matrix and their vectors, by falling value.
+/// The `rank` largest eigenvalues of a symmetric matrix and their vectors, in descending order.
 fn leading(gram: DMatrix<f64>, rank: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     let side = gram.nrows();
     let carried = rank + OVERSAMPLING;

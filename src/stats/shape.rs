@@ -1,4 +1,4 @@
-//! Distances between the shapes of two stretches of one feature.
+//! Distances between the shapes of two stretches of a feature.
 
 use rustfft::FftPlannerScalar;
 use rustfft::num_complex::Complex;
@@ -7,11 +7,11 @@ use rustfft::num_complex::Complex;
 const BAND_SHARE: f64 = 0.1;
 /// Largest half width of the band, in rows.
 const BAND_MOST: usize = 100;
-/// Below this share of the squared size of its values, the variation of a stretch is rounding noise.
+/// Below this share of its mean square, the variance of a stretch is rounding noise.
 const FLAT: f64 = 1e-12;
 
-/// Half width of the Sakoe-Chiba band for stretches of `rows` rows: a tenth of them, at least 1 and at
-/// most 100.
+/// Half width of the Sakoe-Chiba band for stretches of `rows` rows: a tenth of the rows, at least 1
+/// and at most 100.
 pub(crate) fn band(rows: usize) -> usize {
     ((rows as f64 * BAND_SHARE).ceil() as usize).clamp(1, BAND_MOST)
 }
@@ -43,9 +43,10 @@ pub(crate) fn dtw(a: &[f32], b: &[f32]) -> f32 {
     (above[n] / n as f64).sqrt() as f32
 }
 
-/// Shape-based distance of k-Shape (Paparrizos and Gravano, SIGMOD 2015), in [0, 2]: 1 - the largest
-/// cross-correlation over all shifts of the two centred stretches, divided by their norms. Invariant
-/// to level, amplitude and shift. 0 for two flat stretches, 1 where only one is flat.
+/// Shape-based distance of k-Shape (Paparrizos and Gravano, SIGMOD 2015), in [0, 2]: 1 - the
+/// largest cross-correlation over all shifts of the two centred stretches, divided by their norms.
+/// Invariant to level, amplitude and shift. 0 for two constant stretches, 1 if only one is
+/// constant.
 pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
     let n = a.len().min(b.len());
     let (a, b) = (centred(&a[..n]), centred(&b[..n]));
@@ -58,7 +59,7 @@ pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
     (1.0 - most).clamp(0.0, 2.0) as f32
 }
 
-/// The sums of a_i b_(i + k) for all shifts k, in any order, by F^-1(F(a) conj(F(b))). The scalar
+/// The sums of a_i b_(i + k) for all shifts k, in any order, as F^-1(F(a) conj(F(b))). The scalar
 /// transforms give the same bits on every processor.
 fn correlations(a: &[f64], b: &[f64]) -> Vec<f64> {
     // Padded to a power of two that holds every shift.
@@ -77,7 +78,7 @@ fn correlations(a: &[f64], b: &[f64]) -> Vec<f64> {
     product.iter().map(|sum| sum.re / size as f64).collect()
 }
 
-/// The values minus their mean, at norm 1; `None` where they are flat.
+/// The values minus their mean, scaled to norm 1; `None` if they are constant.
 fn centred(values: &[f32]) -> Option<Vec<f64>> {
     let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / values.len().max(1) as f64;
     let centred: Vec<f64> = values.iter().map(|x| f64::from(*x) - mean).collect();
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
     use crate::stats::rms;
 
-    /// The whole table of costs, cells outside the band left out.
+    /// The whole table of costs, without cells outside of the band.
     fn naive_dtw(a: &[f32], b: &[f32]) -> f64 {
         let n = a.len();
         let mut cost = vec![vec![f64::INFINITY; n + 1]; n + 1];
@@ -140,7 +141,7 @@ mod tests {
         let difference: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
         assert!(dtw(&a, &b) < 0.3 * rms(&difference));
         assert!(sbd(&a, &b) < 0.1);
-        // A shift of more rows than the band is seen by one and not by the other.
+        // A shift by more rows than the band affects one distance but not the other.
         let far = wave(120, 12.6);
         assert!(dtw(&a[..40], &far[..40]) > 0.3 && sbd(&a, &far) < 0.2);
     }

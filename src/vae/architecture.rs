@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::FitConfig;
 
-/// How often the decoder doubles the resolution.
+/// Number of times that the decoder doubles the resolution.
 pub const DOUBLINGS: usize = 3;
-/// Channels that an undecimated encoder is reduced to before its head.
+/// Channels to which an undecimated encoder is reduced before its head.
 pub(super) const REDUCED_CHANNELS: usize = 8;
 /// Taps of the decoder's last convolution.
 pub(super) const OUTPUT_TAPS: usize = 5;
 
-/// Sizes of a model; everything that its parameter shapes depend on.
+/// Sizes of a model, which determine the shapes of its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Window size W.
@@ -26,9 +26,9 @@ pub struct Architecture {
     pub levels: usize,
     /// Taps k of their convolutions.
     pub kernel_size: usize,
-    /// How many of the first blocks halve the resolution.
+    /// Number of the first blocks that halve the resolution.
     pub decimation: usize,
-    /// Whether a linear path stands beside encoder and decoder.
+    /// Whether a linear path runs in parallel to encoder and decoder.
     pub linear_path: bool,
     /// Whether psi is a head on the latent mean.
     #[serde(default)]
@@ -63,7 +63,7 @@ impl Architecture {
         if i < self.decimation { (2, 1) } else { (1, 1 << (i - self.decimation)) }
     }
 
-    /// Input rows that the last output row of the encoder's blocks sees.
+    /// Input rows read by the last output row of the encoder's blocks.
     pub fn receptive_field(&self) -> usize {
         let mut step = 1;
         let mut field = 1;
@@ -76,12 +76,12 @@ impl Architecture {
         field
     }
 
-    /// Rows that the encoder's blocks leave.
+    /// Output rows of the encoder's blocks.
     pub fn encoded_rows(&self) -> usize {
         (0..self.levels).fold(self.window, |rows, i| rows.div_ceil(self.block(i).0))
     }
 
-    /// Rows that the decoder starts from.
+    /// Rows at the start of the decoder.
     pub fn decoded_rows(&self) -> usize {
         self.window.div_ceil(1 << DOUBLINGS)
     }

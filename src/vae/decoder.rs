@@ -1,5 +1,5 @@
-//! The decoder p(X | z): transposed convolutions and a linear path beside them; linear output,
-//! because windows are z-scored.
+//! The decoder p(X | z): transposed convolutions and a parallel linear path. The output is linear,
+//! because windows are z-scores.
 
 use candle_core::{Result, Tensor};
 
@@ -20,7 +20,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Declares its parameters, but for those of the linear path.
+    /// Declares its parameters, except those of the linear path.
     pub(super) fn new(
         architecture: &Architecture,
         beginning: &Beginning<'_>,
@@ -29,7 +29,7 @@ impl Decoder {
         let (channels, features) = (architecture.channels, architecture.features);
         let start = architecture.decoded_rows() * channels;
         let expand = scope.linear("expand", architecture.latent, start)?;
-        // Of a transposed convolution of stride 2, two taps reach each output.
+        // In a transposed convolution of stride 2, two taps reach each output.
         let uniform = Start::Uniform { fan_in: 2 * channels, scale: 1.0 };
         let up = (0..DOUBLINGS)
             .map(|i| scope.pair(&format!("up.{i}"), &[channels, 4, channels], [uniform, uniform]))
@@ -41,7 +41,7 @@ impl Decoder {
         Ok(Self { expand, up, out, linear: None, sizes: architecture.clone() })
     }
 
-    /// With a linear path beside it.
+    /// Adds a parallel linear path.
     pub(super) fn with_linear(self, linear: Option<Linear>) -> Self {
         Self { linear, ..self }
     }

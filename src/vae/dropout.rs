@@ -6,9 +6,9 @@ use crate::runtime::rng::Rng;
 
 /// Seeded dropout of the encoder's hidden units, in training only.
 pub struct Dropout {
-    /// Share of the units that is dropped, in (0, 1).
+    /// Share of the dropped units, in (0, 1).
     pub rate: f64,
-    /// Where the masks come from.
+    /// Random numbers for the masks.
     pub rng: Rng,
 }
 

@@ -1,4 +1,4 @@
-//! The encoder q(z | X): TCN, flattened head and a linear path beside them.
+//! The encoder q(z | X): TCN, flattened head and a parallel linear path.
 
 use candle_core::{Result, Tensor};
 
@@ -23,7 +23,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Declares its parameters, but for those of the linear path.
+    /// Declares its parameters, except those of the linear path.
     pub(super) fn new(
         architecture: &Architecture,
         beginning: &Beginning<'_>,
@@ -33,7 +33,7 @@ impl Encoder {
         let blocks = (0..architecture.levels)
             .map(|i| tcn::block(architecture, i, scope.part(format!("blocks.{i}"))))
             .collect::<crate::Result<_>>()?;
-        // Without decimation the flattened encoding would be as large as W * C.
+        // Without decimation, the flattened encoding would have W * C values.
         let (reduced, pointwise) = (REDUCED_CHANNELS, Conv::causal(1, 1, 1));
         let reduce = (architecture.decimation == 0)
             .then(|| scope.conv("reduce", (architecture.channels, reduced), pointwise))
@@ -46,7 +46,7 @@ impl Encoder {
         Ok(Self { blocks, reduce, head, linear: None, latent })
     }
 
-    /// With a linear path beside it.
+    /// Adds a parallel linear path.
     pub(super) fn with_linear(self, linear: Option<Linear>) -> Self {
         Self { linear, ..self }
     }

@@ -6,24 +6,24 @@ use crate::error::Result;
 use crate::nn::parameters::{Linear, Scope, Start};
 use crate::stats::pca::Pca;
 
-/// Scale of the layers that stand beside the linear path, so that training starts from PCA.
+/// Scale of the layers parallel to the linear path, so that training starts from PCA.
 const BESIDE_LINEAR: f64 = 0.1;
-/// Smallest standard deviation of a component that its latent unit is scaled by.
+/// Minimum standard deviation of a component when its latent unit is scaled.
 const MIN_DEVIATION: f64 = 1e-3;
 
-/// Least posterior variance to start from, as a share of the prior's.
+/// Minimum initial posterior variance, as a share of the prior's.
 const LEAST_POSTERIOR: f64 = 1e-4;
-/// Largest psi to start from.
+/// Maximum initial psi.
 const MAX_PSI: f64 = 64.0;
 
-/// What an untrained net starts from.
+/// Initial values of an untrained net.
 ///
-/// With a linear path, `pca` sets it so that mu has the prior's standard deviation and
-/// dec(mu) is the PCA reconstruction, and sigma is the best for L_recon and L_KL. Decoded, unit j
-/// adds s_j v_j / F to the mean squared error, for a posterior variance of s_j times the prior's and
-/// a component of variance v_j in windows of F values. With the KL term over L units, the sum is least
-/// at s_j = 1 / (1 + w v_j), w = 2 alpha L / (zeta F): the posterior of a linear VAE (Lucas et al.,
-/// NeurIPS 2019).
+/// With a linear path, `pca` sets it so that mu has the prior's standard deviation, dec(mu) is the
+/// PCA reconstruction, and sigma minimises L_recon and L_KL. Decoded, unit j adds s_j v_j / F to
+/// the mean squared error, for a posterior variance of s_j times the prior's and a component of
+/// variance v_j in windows of F values. With the KL term over L units, the sum is minimal at s_j =
+/// 1 / (1 + w v_j), w = 2 alpha L / (zeta F): the posterior of a linear VAE (Lucas et al., NeurIPS
+/// 2019).
 #[derive(Clone, Copy)]
 pub(crate) struct Beginning<'a> {
     pub pca: Option<&'a Pca>,
@@ -34,7 +34,7 @@ pub(crate) struct Beginning<'a> {
 }
 
 impl<'a> Beginning<'a> {
-    /// For a net that is loaded: nothing is started.
+    /// For a net that is loaded, without initial values.
     pub(super) const NONE: Self = Self { pca: None, sigma_prior: 1.0, psi: 1.0, noise_weight: 0.0 };
 
     /// For a net that is trained.
@@ -50,8 +50,9 @@ impl<'a> Beginning<'a> {
         beginning
     }
 
-    /// With PCA the psi that puts the mean distance in the middle of the band. Without, above 1:
-    /// there X~ is X^, and the gradient of d(X^, X~) with respect to psi is 0.
+    /// With PCA, the psi that puts the mean distance in the middle of its bounds. Without PCA, a
+    /// value above 1: at psi = 1, X~ equals X^, and the gradient of d(X^, X~) with respect to psi
+    /// is 0.
     fn first_psi(&self, architecture: &Architecture, config: &FitConfig) -> f64 {
         let Some(pca) = self.pca.filter(|_| config.margin == Margin::Reconstruction) else {
             return if config.margin == Margin::Input { 1.0 } else { 2.0 };
@@ -70,7 +71,7 @@ impl<'a> Beginning<'a> {
         (1.0 / (1.0 + self.noise_weight * v)).max(LEAST_POSTERIOR)
     }
 
-    /// Starts of a layer beside the linear path; `bias` where that is set by PCA.
+    /// Initial values of a layer parallel to the linear path; `bias` if PCA sets it.
     pub(super) fn beside_linear<'b>(
         &self,
         fan_in: usize,
@@ -82,7 +83,8 @@ impl<'a> Beginning<'a> {
         }
     }
 
-    /// Of the encoder's head: mu by the linear path alone, log sigma^2 of the posterior.
+    /// Of the encoder's head: mu only comes from the linear path, log sigma^2 is that of the
+    /// posterior.
     pub(super) fn head_bias(&self, latent: usize) -> Vec<f32> {
         let mut bias = vec![0.0; latent];
         let variance = |j| self.pca.map_or(0.0, |pca| variance(pca, j));
@@ -113,17 +115,17 @@ impl<'a> Beginning<'a> {
     }
 }
 
-/// Variance along component `j`; 0 beyond the last.
+/// Variance of component `j`; 0 after the last one.
 fn variance(pca: &Pca, j: usize) -> f64 {
     pca.variances.get(j).map_or(0.0, |variance| variance.max(0.0))
 }
 
-/// Standard deviation of component `j`, kept away from 0.
+/// Standard deviation of component `j`, bounded away from 0.
 fn deviation(pca: &Pca, j: usize) -> f64 {
     pca.variances[j].max(0.0).sqrt().max(MIN_DEVIATION)
 }
 
-/// A [W * D, L]: component j scaled to the prior's deviation.
+/// A [W * D, L]: component j scaled to the prior's standard deviation.
 fn encoder_weight(pca: &Pca, architecture: &Architecture, sigma_prior: f64) -> Vec<f32> {
     let latent = architecture.latent;
     let mut weight = vec![0.0; architecture.values() * latent];

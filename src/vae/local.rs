@@ -1,18 +1,17 @@
-//! psi of a window: the global one, scaled by a small head on the latent mean.
+//! psi of a window: the global psi, scaled by a small head on the latent mean.
 
 use candle_core::{Result, Tensor};
 
 use crate::kernels::linear;
 use crate::nn::parameters::{ParameterGroup, Scope, Start};
 
-/// Largest |h|: psi - 1 is at most tripled, and at least a third of the global one.
+/// Maximum of |h|: psi - 1 is between a third and three times the global value.
 const BOUND: f64 = 1.098_612_288_668_109_8;
 
 /// psi(mu) = 1 + (psi - 1) exp(h), h = ln 3 tanh(mu w + b). With w = 0 and b = 0, psi(mu) is psi.
 ///
-/// The head scales what psi has above 1, not psi itself: at psi 1 nothing moves, and the distance
-/// d(X^, X~) grows with psi - 1. It learns from detached means, so the encoder does not learn from
-/// it.
+/// The head scales psi - 1, not psi: at psi = 1 nothing changes, and the distance d(X^, X~) grows
+/// with psi - 1. It learns from detached means, so that the encoder does not learn from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     weight: Tensor,
@@ -20,7 +19,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Declares its parameters; psi is global at first.
+    /// Declares its parameters; psi starts as the global one.
     pub(super) fn new(latent: usize, mut scope: Scope<'_, '_>) -> crate::Result<Self> {
         let zeros = |n: usize| move || vec![0.0; n];
         let (weight, bias) = (zeros(latent), zeros(1));
@@ -103,7 +102,7 @@ mod tests {
             Losses::new(&self.x, &output, None, WINDOWS, &self.config).unwrap().total
         }
 
-        /// Loss with value `i` of a parameter moved by `by`.
+        /// Loss after adding `by` to value `i` of a parameter.
         fn moved(&self, name: &str, i: usize, by: f32) -> f64 {
             let var = &self.vars[name];
             let before = var.as_tensor().copy().unwrap();

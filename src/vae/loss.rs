@@ -6,7 +6,7 @@ use super::net::Output;
 use crate::config::{FitConfig, Kl, Margin};
 use crate::kernels::distances;
 
-/// Weight of the mean h^2 that keeps a local psi near the global one.
+/// Weight of the mean h^2, which keeps a local psi near the global one.
 const LOCAL: f64 = 0.01;
 
 /// The terms for one batch, each a scalar, and their weighted sum.
@@ -19,14 +19,15 @@ pub struct Losses {
     pub zero: Option<Tensor>,
     /// L_KL.
     pub kl: Tensor,
-    /// alpha L_recon + beta L_perturb + gamma L_zero + zeta L_KL, and 0.01 mean h^2 where psi is local.
+    /// alpha L_recon + beta L_perturb + gamma L_zero + zeta L_KL, plus 0.01 mean h^2 for a local
+    /// psi.
     pub total: Tensor,
 }
 
 impl Losses {
-    /// Losses of windows `x` [B, W, D]. `zero` [B, D] holds the weight of each all-zero feature
-    /// (1 / number of such features in the whole batch), 0 elsewhere. `batch` is the size of the
-    /// whole batch, of which `x` may be a share: sums over shares are means over the batch.
+    /// Losses of windows `x` [B, W, D]. `zero` [B, D] holds the weight of each all-zero feature (1
+    /// / number of such features in the whole batch), 0 elsewhere. `batch` is the size of the whole
+    /// batch, of which `x` may be a share: sums over shares are means over the batch.
     pub fn new(
         x: &Tensor,
         output: &Output,
@@ -37,8 +38,8 @@ impl Losses {
         Self::of_distances(distances(x, &output.both)?, x, output, zero, batch, config)
     }
 
-    /// As [`Losses::new`], where only the values of `x` count at which `observed` [B, W, D] is 1, not 0.
-    /// How far X~ is from X^ does not depend on them.
+    /// As [`Losses::new`], counting only the values of `x` where `observed` [B, W, D] is 1; it is 0
+    /// for interpolated values. The distance of X~ from X^ does not depend on `observed`.
     pub(crate) fn of_observed(
         x: &Tensor,
         output: &Output,
@@ -51,7 +52,7 @@ impl Losses {
         Self::of_distances(distances, x, output, zero, batch, config)
     }
 
-    /// Of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
+    /// From d(X, X^), d(X^, X~) and d(X, X~), [3, B].
     fn of_distances(
         distances: Tensor,
         x: &Tensor,
@@ -84,7 +85,7 @@ impl Losses {
     }
 }
 
-/// [`distances`], where those from X are means over the observed values.
+/// [`distances`], where those from X are means over observed values.
 fn observed_distances(x: &Tensor, both: &Tensor, observed: &Tensor) -> Result<Tensor> {
     let all = distances(x, both)?;
     let seen = distances(&(x * observed)?, &(both * Tensor::cat(&[observed, observed], 0)?)?)?;
@@ -94,7 +95,7 @@ fn observed_distances(x: &Tensor, both: &Tensor, observed: &Tensor) -> Result<Te
     Tensor::stack(&[seen.get(0)?, all.get(1)?, seen.get(2)?], 0)
 }
 
-/// Sum of the two hinges per window, [B], of d(X, X^), d(X^, X~) and d(X, X~), [3, B].
+/// Sum of the two hinges per window, [B], from d(X, X^), d(X^, X~) and d(X, X~), [3, B].
 fn hinges(distances: &Tensor, config: &FitConfig) -> Result<Tensor> {
     let (too_close, far) = match config.margin {
         Margin::Reconstruction => {
@@ -109,7 +110,7 @@ fn hinges(distances: &Tensor, config: &FitConfig) -> Result<Tensor> {
     too_close.relu()? + (far - config.delta_max)?.relu()?
 }
 
-/// KL of every latent unit, up to the constants of the chosen form, [B, L].
+/// KL of every latent unit, up to constants of the chosen form, [B, L].
 fn kl(output: &Output, config: &FitConfig) -> Result<Tensor> {
     let prior = config.sigma_prior * config.sigma_prior;
     let log_prior = 2.0 * config.sigma_prior.ln();
@@ -127,7 +128,7 @@ fn kl(output: &Output, config: &FitConfig) -> Result<Tensor> {
     }
 }
 
-/// Weighted sum of 1/(1 + d(X_d, X~_d)) over the features that are zero all through a window.
+/// Weighted sum of 1/(1 + d(X_d, X~_d)) over the features that are zero throughout a window.
 fn zero_perturbation(x: &Tensor, output: &Output, weights: &Tensor) -> Result<Tensor> {
     let moved = (x - &output.perturbed)?.sqr()?.mean(1)?;
     ((moved + 1.0)?.recip()? * weights)?.sum_all()
@@ -147,7 +148,7 @@ mod tests {
         normals.into_iter().map(|x| scale * x).collect()
     }
 
-    /// Losses of `x`, and what they are by the reconstruction.
+    /// Losses of `x`, and their gradients with respect to the reconstructions.
     fn losses(x: &[f32], observed: Option<&[f32]>, margin: Margin) -> (Vec<f32>, Vec<f32>) {
         let tensor = |values: &[f32]| Tensor::from_slice(values, SHAPE, &Device::Cpu).unwrap();
         let both = [normals(1, 1.0), normals(2, 1.0)].concat();

@@ -25,7 +25,7 @@ pub struct Vae {
     parameters: Parameters,
 }
 
-/// What one forward pass gives.
+/// Result of one forward pass.
 pub struct Output {
     /// Latent mean [B, L].
     pub mu: Tensor,
@@ -35,9 +35,9 @@ pub struct Output {
     pub reconstruction: Tensor,
     /// X~, decoded from the perturbed latent, [B, W, D].
     pub perturbed: Tensor,
-    /// X^ of all windows and then X~ of all, [2 B, W, D], as they were decoded.
+    /// X^ of all windows, then X~ of all windows, [2 B, W, D], as decoded.
     pub both: Tensor,
-    /// h of the head that scales psi, [B, 1]; `None` where psi is global.
+    /// h of the head that scales psi, [B, 1]; `None` if psi is global.
     pub log_factor: Option<Tensor>,
 }
 
@@ -45,14 +45,14 @@ impl Vae {
     /// Takes the parameters named by [`Vae::shapes`].
     ///
     /// # Errors
-    /// When one is missing or of another shape.
+    /// If one is missing or has another shape.
     pub fn new(architecture: &Architecture, parameters: Parameters) -> Result<Self> {
         let build = |scope: &mut Scope<'_, '_>| Self::build(architecture, &Beginning::NONE, scope);
         let vae = Store::load(&parameters, build)?;
         Ok(Self { parameters, ..vae })
     }
 
-    /// An untrained one, and its parameters.
+    /// An untrained VAE, and its parameters.
     pub(crate) fn start(
         architecture: &Architecture,
         beginning: &Beginning<'_>,
@@ -63,7 +63,7 @@ impl Vae {
         Store::start(&stream, &Parameters::new(), build)
     }
 
-    /// A copy of it to go on training, and its parameters.
+    /// A copy for further training, and its parameters.
     pub(crate) fn resume(&self) -> Result<(Self, Vec<Declared>)> {
         let architecture = &self.architecture;
         let build = |scope: &mut Scope<'_, '_>| Self::build(architecture, &Beginning::NONE, scope);
@@ -73,12 +73,12 @@ impl Vae {
     /// Name and shape of every parameter.
     ///
     /// # Errors
-    /// None that is known of.
+    /// None known.
     pub fn shapes(architecture: &Architecture) -> Result<Shapes> {
         Store::shapes(|scope| Self::build(architecture, &Beginning::NONE, scope))
     }
 
-    /// Declares every parameter. Of a net in training, `parameters` stays empty.
+    /// Declares every parameter. In training, `parameters` stays empty.
     fn build(
         architecture: &Architecture,
         beginning: &Beginning<'_>,
@@ -114,7 +114,7 @@ impl Vae {
         Self::new(&self.architecture, parameters)
     }
 
-    /// Every parameter by its name.
+    /// Every parameter by name.
     pub(crate) fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -127,7 +127,7 @@ impl Vae {
     /// mu and log sigma^2, [B, L] each, of windows [B, W, D].
     ///
     /// # Errors
-    /// When the shape does not fit the model.
+    /// If the shape does not fit the model.
     pub fn encode(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         Ok(self.encoder.forward(x, None)?)
     }
@@ -135,7 +135,7 @@ impl Vae {
     /// dec(mu) of windows [B, W, D], flat.
     ///
     /// # Errors
-    /// When the shape does not fit the model.
+    /// If the shape does not fit the model.
     pub fn decode_mean(&self, x: &Tensor) -> Result<Vec<f32>> {
         let (mu, _) = self.encode(x)?;
         Ok(self.decode(&mu)?.flatten_all()?.to_vec1()?)
@@ -144,7 +144,7 @@ impl Vae {
     /// Windows [B, W, D] of latent vectors [B, L].
     ///
     /// # Errors
-    /// When the shape does not fit the model.
+    /// If the shape does not fit the model.
     pub fn decode(&self, z: &Tensor) -> Result<Tensor> {
         Ok(self.decoder.forward(z)?)
     }
@@ -152,7 +152,7 @@ impl Vae {
     /// X^ and X~ with the same eps [B, L]; `dropout` masks the encoder's hidden units.
     ///
     /// # Errors
-    /// When a shape does not fit the model.
+    /// If a shape does not fit the model.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -175,7 +175,7 @@ impl Vae {
     /// dec(mu + noise), followed by the perturbed twins, [2 B, W, D]; `psi` is [1] or [B, 1].
     ///
     /// # Errors
-    /// When a shape does not fit the model.
+    /// If a shape does not fit the model.
     pub fn decode_both(
         &self,
         mu: &Tensor,
@@ -188,11 +188,11 @@ impl Vae {
         Ok(self.decoder.forward(&Tensor::cat(&[plain, perturbed], 0)?)?)
     }
 
-    /// psi of windows with latent means [B, L], where the global one is `psi`: [1], or [B, 1] where
-    /// psi is local.
+    /// psi of windows with latent means [B, L], given the global `psi`: [1], or [B, 1] if psi is
+    /// local.
     ///
     /// # Errors
-    /// When the shape does not fit the model.
+    /// If the shape does not fit the model.
     pub fn psi_at(&self, mu: &Tensor, psi: f64) -> Result<Tensor> {
         let psi = Tensor::from_vec(vec![psi as f32], 1, &Device::Cpu)?;
         match &self.local {
@@ -204,18 +204,18 @@ impl Vae {
     /// The learned psi, >= 1.
     ///
     /// # Errors
-    /// When the parameter cannot be read.
+    /// If the parameter cannot be read.
     pub fn psi(&self) -> Result<f64> {
         Ok(f64::from(self.psi.to_vec1::<f32>()?.first().copied().unwrap_or(1.0)))
     }
 }
 
-/// sigma of log sigma^2.
+/// sigma from log sigma^2.
 pub(crate) fn sigma(log_variance: &Tensor) -> candle_core::Result<Tensor> {
     log_variance.affine(0.5, 0.0)?.exp()
 }
 
-/// z~ of mu and sigma eps, [B, L] each; psi is [1] or [B, 1].
+/// z~ from mu and sigma eps, [B, L] each; psi is [1] or [B, 1].
 pub(crate) fn perturb(
     mu: &Tensor,
     noise: &Tensor,

@@ -1,5 +1,4 @@
-//! Plain and perturbed reconstructions with the same noise, and the
-//! calibration of psi.
+//! Reconstructions and perturbed reconstructions with the same noise, and the calibration of psi.
 
 use crate::stats::median;
 use candle_core::{Device, Tensor};
@@ -10,13 +9,13 @@ use crate::runtime::control::Control;
 use crate::runtime::pool::{SHARE, spread_over_pool};
 use crate::vae::{Vae, distance, halves, perturb, sigma};
 
-/// Largest psi that calibration tries.
+/// Largest psi in the calibration.
 const MAX_PSI: f64 = 1024.0;
-/// Fixed-point steps that the calibration begins with.
+/// Number of initial fixed-point steps.
 const GUESSES: usize = 6;
-/// Most rounds of false position after them.
+/// Maximum number of false-position steps after them.
 const ROUNDS: usize = 40;
-/// Share of the target that the calibrated distance may be off.
+/// Relative error of the calibrated distance.
 const TOLERANCE: f64 = 1e-3;
 
 /// Latent noise of some windows: mean and sigma * eps, [n, L] each, in shares.
@@ -54,9 +53,9 @@ impl Latents {
         Ok(shares.into_iter().flatten().map(f64::from).collect())
     }
 
-    /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %; the bound that is
-    /// nearest where there is none. d grows about as (psi - 1)^2, exactly so where the decoder is
-    /// linear: a few fixed-point steps from `start` settle most models.
+    /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %; the nearest bound
+    /// if there is none. d grows approximately as (psi - 1)^2, exactly so for a linear decoder: a
+    /// few fixed-point steps from `start` suffice for most models.
     pub(crate) fn calibrate(
         &self,
         vae: &Vae,
@@ -79,7 +78,7 @@ impl Latents {
         self.bisect(vae, target, control)
     }
 
-    /// The same by false position (Illinois) on the logarithm of psi.
+    /// The same by false position (Illinois) on log psi.
     fn bisect(&self, vae: &Vae, target: f64, control: &dyn Control) -> Result<f64> {
         let excess = |log_psi: f64| -> Result<f64> {
             let median = median(self.distances(vae, log_psi.exp(), control)?);
@@ -90,10 +89,10 @@ impl Latents {
         if !(below < 0.0 && above > 0.0) {
             return Ok(if below < 0.0 { MAX_PSI } else { 1.0 });
         }
-        // psi = 1 moves nothing, and the logarithm of nothing would pull every step to it.
+        // psi = 1 changes nothing, and the logarithm of 0 would attract every step.
         below = below.max(-above);
         for round in 0..ROUNDS {
-            // Halving now and then bounds the rounds whatever the shape of the curve.
+            // Bisection at intervals bounds the number of rounds for any shape of the curve.
             let share = if round % 4 == 3 { 0.5 } else { -below / (above - below) };
             let middle = low + share * (high - low);
             let found = excess(middle)?;
@@ -125,7 +124,7 @@ pub(crate) fn decode_pair(
     Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
 }
 
-/// Latent means and standard deviations of some windows, to decode many draws of each.
+/// Latent means and standard deviations of some windows, for many draws of each.
 pub(crate) struct Posterior<'a> {
     vae: &'a Vae,
     perturbation: Perturbation,
@@ -135,7 +134,7 @@ pub(crate) struct Posterior<'a> {
     pub psi: Vec<f64>,
 }
 
-/// What is decoded: the window's position, noise [L] and its scale psi; psi 1 gives X^.
+/// A latent to decode: the window's position, noise [L] and its scale psi; psi = 1 gives X^.
 pub(crate) struct Latent<'a> {
     pub window: usize,
     pub eps: &'a [f32],
@@ -143,7 +142,7 @@ pub(crate) struct Latent<'a> {
 }
 
 impl<'a> Posterior<'a> {
-    /// Encodes windows [n, W, D], given flat; `psi` is the global one.
+    /// Encodes flat windows [n, W, D]; `psi` is the global one.
     pub(crate) fn new(
         vae: &'a Vae,
         windows: &[f32],

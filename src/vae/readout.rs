@@ -1,7 +1,7 @@
-//! The decoder's linear path, fitted once more by least squares after training.
+//! Refits the decoder's linear path by least squares after training.
 //!
-//! Training decodes sampled latents, so the linear path learns to shrink: X^ of the latent mean falls
-//! short of the best linear reading of it. The shortfall has a closed form.
+//! Training decodes sampled latents, so the linear path learns to shrink: X^ of the latent mean
+//! falls short of the best linear map. The difference has a closed form.
 
 use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
@@ -16,16 +16,16 @@ use crate::kernels::{View, matmul};
 use crate::runtime::control::Control;
 use crate::stats::centre;
 
-/// Training windows that the fit is taken over, evenly spaced.
+/// Number of training windows for the fit, evenly spaced.
 const FITTED: usize = 1200;
-/// Held-out windows that decide whether it is kept.
+/// Number of held-out windows that decide whether the fit is used.
 const HELD_OUT: usize = 256;
 /// Ridge, as a share of the mean variance of the latent means.
 const RIDGE: f64 = 1e-4;
 const WEIGHT: &str = "decoder.linear.weight";
 const BIAS: &str = "decoder.linear.bias";
 
-/// Latent means [n, L] and what their decoding leaves of the windows [n, W D], flat.
+/// Latent means [n, L], and the residuals of their decoding [n, W D], flat.
 struct Remainder {
     mu: Vec<f32>,
     error: Vec<f32>,
@@ -54,8 +54,8 @@ impl Remainder {
     }
 }
 
-/// Adds to the linear path what least squares find in the remainder of the training windows, if
-/// that lowers the error of held-out ones.
+/// Adds to the linear path the least-squares fit of the residuals of the training windows, if that
+/// lowers the error of held-out ones.
 pub(crate) fn refit(
     parameters: &mut Parameters,
     task: &Task<'_>,
@@ -81,7 +81,7 @@ pub(crate) fn refit(
     Ok(())
 }
 
-/// The map [L, W D] from latent means to remainders, and its bias [W D]; ridge regression.
+/// The map [L, W D] from latent means to residuals, and its bias [W D]; ridge regression.
 fn least_squares(remainder: Remainder, latent: usize) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
     let Remainder { mut mu, mut error, n } = remainder;
     let values = error.len() / n.max(1);

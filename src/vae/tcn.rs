@@ -1,5 +1,5 @@
 //! One residual block of dilated causal convolutions over time (Bai et al., 2018), without
-//! normalisation layers: they would erase the amplitude that the VAE has to keep.
+//! normalisation layers: these would remove the amplitude, which the VAE needs.
 
 use candle_core::{Result, Tensor};
 

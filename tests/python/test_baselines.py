@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.once
+
 PATH = Path(__file__).parents[2] / "examples" / "benchmark" / "baselines.py"
 
 

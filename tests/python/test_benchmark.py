@@ -7,10 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "benchmark" / "detectors.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "benchmark" / "detectors.py"
+
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 
-@pytest.mark.slow
 def test_detectors_are_compared_and_not_run_twice(tmp_path):
     t = pl.int_range(1000)
     parts = [
@@ -45,8 +47,24 @@ def test_detectors_are_compared_and_not_run_twice(tmp_path):
     assert probes["probe_normal"] < 0.3 < probes["probe_shift"]
 
 
-def test_what_labels_promise_is_measured():
-    script = SCRIPT.with_name("alarms.py")
+SMALL = {
+    "memory.py": "--rows 3000 --groups 2 --verb score",
+    "scaling.py": "--smoke",
+    "whole_job.py": "--only genias --groups 2 --rows 400 --steps 5",
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_benchmarks_run(name):
+    """How fast it is depends on the machine; that it can be measured does not."""
+    command = [sys.executable, ROOT / "benches" / name, *SMALL[name].split()]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+def test_labels_on_normal_data_changes_and_real_series_are_measured():
+    script = ROOT / "examples" / "benchmark" / "alarms.py"
     run = subprocess.run([sys.executable, script, "--smoke"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     for words in ("realised / 0.001", "flagged later", "normal flagged", "mean + 3 sd"):

@@ -148,7 +148,8 @@ def trainings(command, models=None, **options):
 
 def test_dry_run_knows_what_is_trained():
     vae = {"steps": _dry_run._usual("fit", {})["steps"]}
-    for verb in ("score", "label", "alarms"):
+    assert trainings("expect") == {}
+    for verb in ("score", "label", "alarms", "explain"):
         assert trainings(verb) == trainings(verb, detector="fast") == {}
         assert trainings(verb, detector="amplitude") == vae
         assert trainings(verb, detector="carla") == {**vae, "detector_steps": 300}
@@ -323,7 +324,7 @@ def test_plot_writes_a_picture_or_names_the_extra(data, tmp_path):
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert "exists" in genias(*given, tmp_path / "scores.svg", code=1)
     error = genias("plot", "history", data / "models.parquet", "x.svg", "--bins", "3", code=2)
-    assert "--bins is no option of `plot history`" in error
+    assert "--bins is not an option of `plot history`" in error
     host = ["--where", "host = 'h1'", "--order-by", "t"]
     genias("plot", "series", data / "labelled.parquet", tmp_path / "series.svg", *host)
     assert hidden(tmp_path) == []
@@ -353,12 +354,12 @@ def test_latent_map_takes_the_model_of_the_series(data, tmp_path):
 
     latent = ["plot", "latent", rows, tmp_path / "no.svg"]
     assert "needs --models" in genias(*latent, *given, code=2)
-    assert "3 series; choose one" in genias(*latent, *given, "--models", models, code=1)
+    assert "3 series; select one" in genias(*latent, *given, "--models", models, code=1)
     assert "one model, without keys" in genias(*latent, *given, *one, code=1)
     error = genias(*latent, "--by", "rack", "--models", models, code=1)
     assert "no column 'rack'" in error
     error = genias("plot", "pairs", rows, tmp_path / "no.svg", "--by", "host", code=2)
-    assert "--by is no option of `plot pairs`" in error
+    assert "--by is not an option of `plot pairs`" in error
     genias("plot", "series", rows, tmp_path / "all.svg", "--by", "host", "--order-by", "t")
     assert (tmp_path / "all.svg").read_text().startswith("<svg")
 
@@ -385,6 +386,12 @@ def test_demo_as_json(tmp_path, monkeypatch, capsys):
 
 def a_value(option):
     """What is written for an option, and what arrives."""
+    if option.of == "span":
+        return ("2h,3", ["2h", 3]) if option.list else ("2h", "2h")
+    if option.of == "names":
+        return "cpu,memory", ["cpu", "memory"]
+    if option.list and not option.words:
+        return "0.5,2", [0.5, 2.0]
     if option.list:
         return ",".join(option.words[:2]), list(option.words[:2])
     if option.of in ("words", "wordornumber"):

@@ -22,6 +22,8 @@ from conftest import make_hosts
 from failing import FAILURES
 from polars_genias._replace import recover
 
+pytestmark = pytest.mark.once
+
 SCRIPT = Path(__file__).with_name("failing.py")
 SHORT = [*INJECT, "--seed", "1"]
 SCENARIOS = {
@@ -145,7 +147,7 @@ def test_a_failure_leaves_the_old_output_or_the_new_one(known, tmp_path, failure
         trial(known[name], failure, step_of(failure, known[name], chance), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.many
 def test_two_hundred_failures(known, tmp_path):
     many(known, 200, tmp_path, seed=0)
 

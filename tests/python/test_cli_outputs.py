@@ -57,16 +57,16 @@ def lake(tmp_path):
         (["lake/metrics/host=h0/part-0.parquet", "lake/metrics/"], "is or contains INPUT"),
         (["lake/metrics/*/*.parquet", "lake/"], "is or contains INPUT"),
         (["lake/metrics", "."], "is or contains INPUT"),
-        (["lake/metrics", "lake/metrics/", "--where", "host = 'h0'"], "--where leaves out"),
+        (["lake/metrics", "lake/metrics/", "--where", "host = 'h0'"], "excluded by --where"),
         (["lake/metrics/host=h0", "lake/metrics/"], "is or contains INPUT"),
         (["lake/metrics", "rows.parquet", "rows.parquet"], "one of several inputs"),
         (["rows.parquet", "lake/metrics", "lake/metrics/"], "one of several inputs"),
-        (["rows.parquet", "./lake/../rows.parquet", "--where", "t < 50"], "--where leaves out"),
-        (["rows.parquet", "hard.parquet", "--where", "t < 50"], "--where leaves out"),
-        (["link.parquet", "rows.parquet", "--where", "t < 50"], "--where leaves out"),
-        (["rows.parquet", "link.parquet", "--where", "t < 50"], "--where leaves out"),
-        (["linked", "lake/metrics/", "--where", "t < 50"], "--where leaves out"),
-        (["lake/metrics", "linked/", "--where", "t < 50"], "--where leaves out"),
+        (["rows.parquet", "./lake/../rows.parquet", "--where", "t < 50"], "excluded by --where"),
+        (["rows.parquet", "hard.parquet", "--where", "t < 50"], "excluded by --where"),
+        (["link.parquet", "rows.parquet", "--where", "t < 50"], "excluded by --where"),
+        (["rows.parquet", "link.parquet", "--where", "t < 50"], "excluded by --where"),
+        (["linked", "lake/metrics/", "--where", "t < 50"], "excluded by --where"),
+        (["lake/metrics", "linked/", "--where", "t < 50"], "excluded by --where"),
         (["lake/metrics", "lake/metrics/out.parquet"], "lies inside INPUT lake/metrics"),
         (["lake/metrics", "lake/metrics/new/deep/"], "lies inside INPUT"),
         (["linked", "lake/metrics/out.parquet"], "lies inside INPUT"),
@@ -74,12 +74,12 @@ def lake(tmp_path):
         (["lake/metrics/**/*.parquet", "lake/metrics/host=h0/out.parquet"], "lies inside INPUT"),
         (["lake/met*", "lake/metrics/out.parquet"], "lies inside INPUT"),
         (["lake/metrics/*", "lake/metrics/new/"], "lies inside INPUT"),
-        (["lake/metrics", "lake/other/"], "not of an earlier"),
+        (["lake/metrics", "lake/other/"], "not from an earlier"),
         (
             ["lake/metrics", "lake/metrics/", "--overwrite", "partitions", "--where", "t < 50"],
             "lost",
         ),
-        (["rows.parquet", "notes.txt"], "no Parquet file"),
+        (["rows.parquet", "notes.txt"], "not a Parquet file"),
         (["rows.parquet", "loop"], "oop"),
         (["rows.parquet", "fifo"], "a pipe"),
         (["rows.parquet", "to-fifo"], "a pipe"),
@@ -113,7 +113,7 @@ def test_what_was_not_wholly_read_is_not_touched(lake, given, says):
 def test_a_verb_with_other_rows_never_replaces_its_input(lake, verb):
     given = [*ROLE_ARGUMENTS, "--window", "16", "--steps", "1", "--overwrite"]
     for paths in (["rows.parquet"] * 2, ["lake/metrics"] * 2):
-        assert "does not write its rows again" in refused(verb, *paths, *given, cwd=lake)
+        assert "does not write its rows" in refused(verb, *paths, *given, cwd=lake)
 
 
 def test_outputs_of_other_commands_do_not_replace_their_inputs(lake):
@@ -162,10 +162,10 @@ def test_a_folder_is_replaced_if_it_holds_nothing_but_an_earlier_output(lake):
     assert contents(out) != first
     # Of another command, by other keys, with other files.
     error = refused("fit", *given[:6], "--window", "16", "--steps", "1", *given[-1:], cwd=lake)
-    assert "is not of an earlier `genias fit` by host" in error
+    assert "is not from an earlier `genias fit` by host" in error
     assert "by t" in refused("inject", *given, "--partition-by", "t", cwd=lake)
     (out / "host=h0" / "mine.parquet").write_bytes((lake / "rows.parquet").read_bytes())
-    assert "mine.parquet in it is not of" in refused("inject", *given, cwd=lake)
+    assert "mine.parquet is not from" in refused("inject", *given, cwd=lake)
     (out / "host=h0" / "mine.parquet").rename(out / "notes.txt")
     assert "notes.txt" in refused("inject", *given, cwd=lake)
 
@@ -222,12 +222,12 @@ def test_an_empty_folder_is_no_output(lake):
 def test_a_change_in_the_meantime_is_not_overwritten(tmp_path):
     path = tmp_path / "out.parquet"
     path.write_text("old")
-    with pytest.raises(ValueError, match="changed by somebody else"), replacing(path) as beside:
+    with pytest.raises(ValueError, match="changed by another process"), replacing(path) as beside:
         beside.write_text("new")
         path.write_text("theirs, in the meantime")
     assert path.read_text() == "theirs, in the meantime"
     folder = tmp_path / "folder"
-    with pytest.raises(ValueError, match="changed by somebody else"), replacing(folder) as beside:
+    with pytest.raises(ValueError, match="changed by another process"), replacing(folder) as beside:
         beside.mkdir()
         folder.mkdir()
         (folder / "theirs").write_text("")

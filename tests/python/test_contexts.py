@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MODEL = {name: FAST[name] for name in ("window", "steps", "channels", "latent", "batch_size")}
 VERSION = tuple(int(part) for part in pl.__version__.split(".")[:2])
 KEEPS_ROWS = ("generate", "inject", "label", "reconstruct", "score", "score_features")
-CHANGES_ROWS = ("embed", "events", "inject_events", "pairs", "windows")
+CHANGES_ROWS = ("embed", "events", "inject_events", "pairs", "sensitivity", "windows")
 VERBS = (*KEEPS_ROWS, *CHANGES_ROWS, "describe", "fit")
 COLUMNS: dict[str, Callable[[], pl.Expr]] = {
     "single": lambda: pl.col("cpu"),
@@ -40,6 +40,9 @@ def call(verb: str, column: pl.Expr, **order: Any) -> pl.Expr:
         return column.genias.score(detector="amplitude", per_feature=True, **MODEL, **order)
     if verb in ("score", "label"):
         return getattr(column.genias, verb)(detector="amplitude", **MODEL, **order)
+    if verb == "sensitivity":
+        tried = {"kind": "level-shift", "strength": 4, "duration": 4, "tries": 1}
+        return column.genias.sensitivity(detector="amplitude", **tried, **MODEL, **order)
     if verb == "fit":
         return column.genias.fit(detector="amplitude", **MODEL, **order)
     if verb == "describe":

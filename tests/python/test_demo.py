@@ -8,6 +8,8 @@ import sys
 import polars as pl
 import pytest
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("altair")
 
 

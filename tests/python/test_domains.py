@@ -125,7 +125,8 @@ AT: dict[str, Any] = {
     "order_by": "timestamp",
     "label": "incident",
 }
-KINDS = list(get_args(InjectKind))
+KINDS = sorted({*get_args(InjectKind)} - {"reset", "counter-reset"})
+"""Kinds that features of the demo can show: none of them is a counter."""
 
 
 def beyond_limits(rows: pl.DataFrame, out: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:

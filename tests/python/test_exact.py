@@ -234,7 +234,7 @@ def test_any_column(column):
     check_any_column(column)
 
 
-@pytest.mark.slow
+@pytest.mark.many
 @settings(max_examples=2_000, deadline=None)
 @given(columns())
 def test_two_thousand_columns(column):

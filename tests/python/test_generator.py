@@ -284,7 +284,9 @@ def test_events_hold_whatever_is_asked(models, strength, length, creep, distance
         models=models, **FRAME, strength=strength, length=length, creep=creep,
         distance=distance, form=form, seed=seed,
     )  # fmt: skip
-    assert (table["length"] == length).all()
+    # 40 rows of each host, the last anomaly shortened.
+    assert table["length"].max() == length
+    assert table.group_by("host").agg(pl.col("length").sum())["length"].is_between(37, 40).all()
     assert table["strength"].to_numpy() == pytest.approx(strength, rel=5e-3)
     assert table["psi"].is_between(1, 64).all()
     assert table["start"].to_list() == table["t_start"].to_list()

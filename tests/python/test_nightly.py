@@ -171,7 +171,7 @@ def test_killed_between_models_and_the_name_of_the_labels(tmp_path, capsys):
 
 
 def test_day_by_day_is_as_all_at_once(tmp_path, capsys):
-    """Rows that are context are not followed again: one pass over all days gives the same labels."""
+    """Rows that are context are not followed again."""
     daily, at_once = tmp_path / "daily", tmp_path / "at-once"
     for day in range(6):
         make_day(daily, day, odd="incident" if day == 4 else "")

@@ -14,6 +14,8 @@ from conftest import FAST, NETS
 from links import ROOT
 from polars_genias import _table, verbs
 
+pytestmark = pytest.mark.once
+
 
 def generator() -> Any:
     spec = importlib.util.spec_from_file_location("option_files", ROOT / "tools/option_files.py")
@@ -45,6 +47,10 @@ def test_a_page_without_an_option_differs():
         "score",
         "label",
         "alarms",
+        "sensitivity",
+        "compare",
+        "explain",
+        "expect",
         "reconstruct",
         "embed",
         "inject",

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import polars_genias as pg
 from conftest import FAST
 
+pytestmark = pytest.mark.once
+
 alt = pytest.importorskip("altair")
 plots = pytest.importorskip("polars_genias.plots")
 thin_module = pytest.importorskip("polars_genias.plots._thin")
@@ -594,3 +596,16 @@ def found(chart, name):
 
 def texts(chart):
     return [word for fill in found(chart, "fill") if fill for word in fill["scale"]["domain"]]
+
+
+def test_bounds_are_drawn_as_a_band():
+    rows = pl.DataFrame({"x": [1.0, 2.0, 1.5]}).with_columns(
+        x_expected=pl.col("x"), x_lower=pl.col("x") - 1, x_upper=pl.col("x") + 1
+    )
+    chart = plots.plot_series(rows).to_dict()
+    (panel,) = chart["vconcat"]
+    band = panel["layer"][0]
+    assert band["mark"]["type"] == "area"
+    drawn = chart["datasets"][band["data"]["name"]]
+    assert [row["value"] for row in drawn] == [0.0, 1.0, 0.5]
+    assert [row["upper"] for row in drawn] == [2.0, 3.0, 2.5]

@@ -15,6 +15,8 @@ import pytest
 
 import polars_genias as pg
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(pg.__file__).parent
 CARGO = shutil.which("cargo")

@@ -12,6 +12,8 @@ from polars.testing import assert_frame_equal
 import polars_genias as pg
 from links import ROOT
 
+pytestmark = pytest.mark.once
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 

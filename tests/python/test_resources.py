@@ -75,7 +75,7 @@ def test_many_small_groups(tmp_path):
 
     from conftest import make_hosts
 
-    make_hosts(hosts=200, rows=2000).select(pl.exclude("known")).write_parquet(
+    make_hosts(hosts=60, rows=2000).select(pl.exclude("known")).write_parquet(
         tmp_path / "groups.parquet"
     )
     # The share of the cores does not depend on it.

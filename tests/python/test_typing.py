@@ -16,6 +16,8 @@ import pytest
 import polars_genias as pg
 from polars_genias import stubs, verbs
 
+pytestmark = pytest.mark.once
+
 USER = Path(__file__).parents[1] / "typing" / "user.py"
 
 

@@ -10,11 +10,11 @@ use crate::call::Call;
 use crate::inputs::Frame;
 use crate::models::{for_each_group, Detector};
 
-const PEAK: &str = "_peak";
-/// Least share of a feature that is named, but for the first.
+pub(super) const PEAK: &str = "_peak";
+/// Minimum share of a listed feature; the first feature is always listed.
 const NAMED: f64 = 0.05;
 
-/// The columns of the table, but for the keys and the times.
+/// The columns of the table, without keys and times.
 fn fields() -> [(&'static str, DataType); 13] {
     let list = |inner: DataType| DataType::List(Box::new(inner));
     [
@@ -34,7 +34,7 @@ fn fields() -> [(&'static str, DataType); 13] {
     ]
 }
 
-/// Columns in front of the times.
+/// Number of columns before the times.
 const PLACE: usize = 4;
 
 fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
@@ -42,7 +42,7 @@ fn alarms_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
     output(inputs, &kwargs, &fields(), PLACE, &[START, END, PEAK])
 }
 
-/// The alarms of all groups, in order, with what is read of the frame.
+/// The alarms of all groups, in order, with the values read from the frame.
 #[derive(Default)]
 struct Table {
     counts: Vec<usize>,
@@ -100,7 +100,7 @@ impl Table {
         self.column(name, |alarm| Some(get(alarm) as u32))
     }
 
-    /// Names of the features to blame, the main one first.
+    /// Names of the features with the largest shares, in descending order.
     fn features(&self, names: &[String]) -> Series {
         let rows = self.alarms.len();
         let mut lists = ListStringChunkedBuilder::new("features".into(), rows, rows);
@@ -122,13 +122,13 @@ impl Table {
     }
 }
 
-/// The features that are named.
+/// The features that are listed.
 fn blamed(alarm: &Alarm) -> &[(usize, f64)] {
     let some = alarm.features.iter().skip(1).take_while(|(_, share)| *share >= NAMED).count();
     &alarm.features[..alarm.features.len().min(some + 1)]
 }
 
-/// What the first feature to blame should have been at the peak.
+/// Expected value of the first feature at the peak.
 fn expected(alarm: &Alarm) -> Option<f64> {
     alarm.expected.as_ref()?.get(alarm.features.first()?.0).copied()
 }

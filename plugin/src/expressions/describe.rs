@@ -1,4 +1,4 @@
-//! `describe()`: what is in a model.
+//! `describe()`: the contents of a model.
 
 use genias::{GenerateConfig, Model};
 use polars::prelude::*;
@@ -11,7 +11,7 @@ use crate::cache;
 use crate::call::{to_polars, Call};
 use crate::pool::pool;
 
-/// One model with what this process knows of its fit.
+/// One model, and the wall time of its fit if it ran in this process.
 struct Described {
     model: Model,
     seconds: Option<f64>,
@@ -186,7 +186,7 @@ fn history(models: Models<'_>) -> PolarsResult<Series> {
     lists("history", rows.into_iter(), history_dtype())
 }
 
-/// A List column of the given inner type, also where no row is there to show it.
+/// A List column of the given inner type, even without rows.
 fn lists(
     name: &str,
     rows: impl Iterator<Item = Option<Series>>,

@@ -20,8 +20,8 @@ fn embed_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 fn embed(inputs: &[Series], mut kwargs: Call) -> PolarsResult<Series> {
     kwargs.refuse_groups("embed")?;
     let (options, _) = kwargs.parse()?;
-    // The width of the column is fixed when the query is planned, before it is known how many
-    // features are live.
+    // The width of the column is fixed at planning time, when the number of live features is
+    // unknown.
     let frame = Frame::new(inputs, &kwargs)?;
     let latent = options.fit.latent_for(frame.columns.width());
     kwargs.options.insert("latent".into(), latent.into());

@@ -1,5 +1,5 @@
-//! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` puts into the
-//! same rows with the same options; with group keys, after the keys.
+//! `events(...)` and `inject_events(...)`: one row per anomaly that `generate` or `inject` places
+//! in the same rows with the same options; with group keys, after the keys.
 
 use genias::anomaly::Anomaly;
 use genias::{Options, Series as TimeSeries};
@@ -7,14 +7,14 @@ use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
 use super::stretches::{column, output, END, START};
+use crate::anomalies::{generated, injected};
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::{for_each_group, for_each_series, Detector};
 
-/// Columns in front of the times.
+/// Number of columns before the times.
 const PLACE: usize = 3;
 
-/// The columns of the table, but for the keys and the times.
+/// The columns of the table, without keys and times.
 fn fields() -> [(&'static str, DataType); 13] {
     [
         ("id", DataType::UInt32),
@@ -50,7 +50,7 @@ impl Table {
         self.ids.extend(1..=anomalies.len() as u32);
         self.first.extend(anomalies.iter().map(|found| series.row(found.rows.start)));
         self.last.extend(anomalies.iter().map(|found| series.row(found.rows.end - 1)));
-        // The table holds no values.
+        // The table does not use the values.
         anomalies.iter_mut().for_each(|found| found.values.iter_mut().for_each(|v| v.1 = vec![]));
         self.anomalies.extend(anomalies);
     }
@@ -116,15 +116,8 @@ fn events_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=events_output)]
 fn events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let config = &frame.options.generate;
     let mut table = Table::default();
-    for_each_group(
-        &frame,
-        kwargs.strict,
-        Detector::None,
-        |model, series, control| model.generate(series, config, control),
-        |series, anomalies| table.add(series, anomalies),
-    )?;
+    generated(&frame, kwargs.strict, |series, anomalies| table.add(series, anomalies))?;
     table.finish(frame)
 }
 
@@ -138,11 +131,6 @@ fn inject_events(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let (config, max_gap) = kwargs.parse_inject()?;
     let frame = Frame::read(inputs, &kwargs, Options::default(), max_gap)?;
     let mut table = Table::default();
-    for_each_series(
-        &frame,
-        kwargs.strict,
-        |series, control| genias::inject::inject(series, &config, control),
-        |series, anomalies| table.add(series, anomalies),
-    )?;
+    injected(&frame, &config, kwargs.strict, |series, anomalies| table.add(series, anomalies))?;
     table.finish(frame)
 }

@@ -26,7 +26,7 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let plan = models::plan(&frame, Detector::Added);
     let count = frame.groups.len();
     let mut column = BinaryChunkedBuilder::new(frame.name.clone(), count);
-    // Block by block: of all models, only the bytes are in memory together.
+    // Block by block, so that only the bytes of all models are in memory at once.
     for block in frame.groups.chunks(models::groups_at_a_time()?) {
         let series = models::series(&frame, block)?;
         let fitted = models::fit_detectors(&frame, block, &series, kwargs.strict, &plan)

@@ -1,4 +1,5 @@
-//! `inject(...)`: the rows with classical anomalies in them, labels, ids, kinds, strengths and masks.
+//! `inject(...)`: the rows with classical anomalies, and their labels, ids, kinds, strengths and
+//! masks.
 
 use genias::anomaly::Synthetic;
 use genias::Options;
@@ -6,9 +7,9 @@ use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
 use super::synthetic::{synthetic_column, synthetic_field};
+use crate::anomalies::injected;
 use crate::call::Call;
 use crate::inputs::Frame;
-use crate::models::for_each_series;
 use crate::pool::pool;
 
 fn inject_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
@@ -21,15 +22,10 @@ fn inject(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let (config, max_gap) = kwargs.parse_inject()?;
     let frame = Frame::read(inputs, &kwargs, Options::default(), max_gap)?;
     let mut synthetic = pool()?.install(|| Synthetic::new(&frame.columns));
-    for_each_series(
-        &frame,
-        kwargs.strict,
-        |series, control| genias::inject::inject(series, &config, control),
-        |series, anomalies| {
-            if let Some(anomalies) = anomalies {
-                synthetic.add(series, &anomalies);
-            }
-        },
-    )?;
+    injected(&frame, &config, kwargs.strict, |series, anomalies| {
+        if let Some(anomalies) = anomalies {
+            synthetic.add(series, &anomalies);
+        }
+    })?;
     synthetic_column(frame, synthetic, &kwargs.suffix)
 }

@@ -31,7 +31,7 @@ fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let options = &frame.options;
     let (score, rows) = (&options.score, frame.columns.rows());
     let mut labels: Vec<Option<bool>> = vec![None; rows];
-    // The model of a group is beside its last row.
+    // The model of a group goes into its last row.
     let mut models: Vec<(usize, Vec<u8>)> = Vec::new();
     for_each_group(
         &frame,
@@ -70,7 +70,7 @@ fn updated(
     model.with_reference(detector, reference).to_bytes()
 }
 
-/// A column that holds each value at its row, and null elsewhere.
+/// A column with each value at its row and null elsewhere.
 fn beside(rows: usize, mut models: Vec<(usize, Vec<u8>)>) -> Series {
     models.sort_unstable_by_key(|(row, _)| *row);
     let mut column = BinaryChunkedBuilder::new(MODEL.into(), rows);

@@ -99,7 +99,7 @@ fn check_embedding(name: &str, dtype: &DataType) -> PolarsResult<()> {
     }
 }
 
-/// Embeddings, followed by columns that say which set holds a row.
+/// Embeddings, followed by one Boolean column per set.
 fn embedded(inputs: &[Series]) -> PolarsResult<Embedded> {
     let Some((embedding, sets)) = inputs.split_first() else {
         polars_bail!(InvalidOperation: "the embedding argument is missing");

@@ -1,9 +1,12 @@
 //! One file per expression: its output type and the function.
 
 mod alarms;
+mod compare;
 mod describe;
 mod embed;
 mod events;
+mod expect;
+mod explain;
 mod fit;
 mod generate;
 mod inject;
@@ -12,6 +15,7 @@ pub mod metrics;
 mod pairs;
 mod reconstruct;
 mod score;
+mod sensitivity;
 mod stretches;
 mod synthetic;
 mod windows;
@@ -32,8 +36,8 @@ fn feature_fields(inputs: &[Field]) -> PolarsResult<Vec<Field>> {
     Ok(fields)
 }
 
-/// The group keys, which are the last arguments, in front of the fields of a result whose rows are
-/// not the input's; `None` without keys.
+/// Prepends the group keys (the last arguments) to the fields of a result that does not have the
+/// rows of the input; `None` without keys.
 fn with_keys(inputs: &[Field], call: &Call, fields: Vec<Field>) -> PolarsResult<Option<Field>> {
     let by = call.inputs.by;
     if by == 0 {

@@ -1,5 +1,4 @@
-//! `pairs(...)`: windows as they are beside the same windows with an anomaly; with group keys, after
-//! the keys.
+//! `pairs(...)`: every window without and with an anomaly; with group keys, after the keys.
 
 use genias::anomaly::Pairs;
 use polars::prelude::*;
@@ -14,7 +13,7 @@ use crate::pool::pool;
 
 const FIELDS: [&str; 5] = ["start", "normal", "anomalous", "mask", "kind"];
 
-/// The dtype of windows: that of all features, or Float64 where they have several.
+/// The dtype of windows: the common dtype of all features, or Float64 if they differ.
 fn value_dtype<'a>(mut features: impl Iterator<Item = &'a DataType>) -> DataType {
     match features.next() {
         Some(first) if features.all(|dtype| dtype == first) => first.clone(),

@@ -1,4 +1,4 @@
-//! `reconstruct(...)`: what the model makes of every row, in input units.
+//! `reconstruct(...)`: the model's reconstruction of every row, in input units.
 
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;

@@ -1,4 +1,4 @@
-//! Tables with one row per stretch of rows: the columns that say where it lies, and those of the order.
+//! Tables with one row per stretch of rows: its position, the order columns, other columns.
 
 use polars::prelude::*;
 
@@ -8,8 +8,8 @@ use crate::call::Call;
 pub(super) const START: &str = "_start";
 pub(super) const END: &str = "_end";
 
-/// The output of a table: `place` columns of its own, the order columns with each suffix, the others;
-/// with group keys in front of them.
+/// The output fields of a table: group keys, `place` position columns, the order columns with each
+/// suffix, the others.
 pub(super) fn output(
     inputs: &[Field],
     call: &Call,

@@ -1,4 +1,4 @@
-//! The columns that `generate` and `inject` give: values, labels, ids, kinds and masks.
+//! The output columns of `generate` and `inject`: values, labels, ids, kinds and masks.
 
 use genias::anomaly::Synthetic;
 use polars::prelude::*;

@@ -1,6 +1,6 @@
 """The command line: ``genias COMMAND``, or ``python -m polars_genias COMMAND``.
 
-Only the script imports this package, and every command imports what it needs when it is called.
+Only the script imports this package; every command imports its dependencies when it is called.
 """
 
 from __future__ import annotations
@@ -15,30 +15,46 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    "demo": "make data, and go through the whole job with it",
+    "demo": "run the whole job on generated data",
     "fit": "fit a model per group",
-    "generate": "put generated anomalies into the rows, with labels",
-    "inject": "put classical anomalies into the rows, with labels; needs no model",
-    "events": "a row for each anomaly that generate would put there",
-    "pairs": "windows, beside the same windows with an anomaly",
-    "score": "score every row: higher is more anomalous",
+    "generate": "add generated anomalies to the rows, with labels",
+    "inject": "add classical anomalies to the rows, with labels; needs no model",
+    "events": "list the anomalies of generate, one row each",
+    "pairs": "write windows without and with an anomaly",
+    "score": "score every row; higher is more anomalous",
     "label": "label every row as anomalous or not",
-    "alarms": "a row for each alarm whose rows label would mark",
-    "nightly": "label the partitions that have no labels yet, with models that are kept",
-    "evaluate": "metrics per group of scored or labelled rows",
-    "describe": "what is in a table of models",
+    "alarms": "list the alarms of label, one row each",
+    "explain": "list the features to blame for each alarm, one row each",
+    "expect": "add what every row should have been, with bounds",
+    "sensitivity": "what label would catch: how small, how late, at how many false alarms",
+    "nightly": "label the partitions that have no labels yet, with stored models",
+    "evaluate": "compute metrics of scored or labelled rows per group",
+    "describe": "describe a table of models",
     "plot": "draw rows, scores, pairs or models",
 }
 
 _MODULES = dict.fromkeys(
-    ("fit", "generate", "inject", "events", "pairs", "score", "label", "alarms"), "_verbs"
+    (
+        "fit",
+        "generate",
+        "inject",
+        "events",
+        "pairs",
+        "score",
+        "label",
+        "alarms",
+        "explain",
+        "expect",
+        "sensitivity",
+    ),
+    "_verbs",
 ) | {name: f"_{name}" for name in ("demo", "nightly", "evaluate", "describe", "plot")}
 
 _EPILOG = """\
-genias COMMAND --help says more. Exit codes: 0 done; 1 the data or the work failed; 2 the command
-line is wrong; 3 nightly has as many alarms as --fail-if-alarms says; 130 interrupted; 143 and 129
-ended by SIGTERM and SIGHUP. An output appears when it is whole: until then, and after an error, what
-was there stays.
+genias COMMAND --help shows the options. Exit codes: 0 success; 1 error in the data or the work;
+2 error in the command line; 3 as many alarms as nightly --fail-if-alarms; 130 interrupted; 143 and
+129 ended by SIGTERM and SIGHUP. An output is replaced when the new one is complete: until then, and
+after an error, the old one stays.
 """
 
 
@@ -58,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_utf8() -> None:
-    """Starts Python anew, where the locale is not UTF-8: Polars takes paths as UTF-8 only."""
+    """Restarts Python in UTF-8 mode if the locale is not UTF-8: Polars needs UTF-8 paths."""
     if sys.platform == "win32" or sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
         return
     program = ["-m", "polars_genias"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
@@ -67,7 +83,7 @@ def _in_utf8() -> None:
 
 
 def _no_command(given: list[str]) -> None:
-    """Answers ``--help`` and ``--version``, and refuses everything else; leaves by SystemExit."""
+    """Handles ``--help`` and ``--version``, and rejects everything else; raises SystemExit."""
     from polars_genias import __version__
 
     commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())

@@ -1,6 +1,6 @@
-"""Arguments of commands: those that many share, and the options of the verbs.
+"""Arguments of commands: shared ones, and the options of the verbs.
 
-The options are those of the table in `polars_genias._table`.
+The options come from the table in `polars_genias._table`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from polars_genias.cli import _keys, _quoting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERBS = ("fit", "generate", "events", "inject", "pairs", "score", "label", "alarms")
-"""Commands that take options of the table."""
+VERBS = (
+    *("fit", "generate", "events", "inject", "pairs"),
+    *("score", "label", "alarms", "explain", "expect", "sensitivity"),
+)
+"""Commands with options from the table."""
 
 
 def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -> None:
-    """The positional INPUT and which of its rows count."""
+    """The positional INPUT, and which of its rows are used."""
     text = f"{what}: files, globs, folders (key=value), pipes (-)"
     parser.add_argument("input", nargs="+", metavar="INPUT", help=text)
     parser.add_argument(
-        "--where", metavar="SQL", help="""only rows for which this holds, as "host = 'web-03'\""""
+        "--where", metavar="SQL", help="""SQL condition on the rows, such as "host = 'web-03'\""""
     )
     parser.add_argument(
         "--key-types",
@@ -35,28 +38,28 @@ def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -
         action="extend",
         default=[],
         metavar="KEY=TYPE",
-        help="types of the keys of folders (as their text is), such as host=String,day=Date",
+        help="types of partition keys (inferred from their text), such as host=String,day=Date",
     )
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Whether the output is a folder, and whether it may replace what is there."""
+    """Whether the output is a folder, and whether it may replace an existing one."""
     group = parser.add_argument_group("output")
-    text = "write a folder per value, OUTPUT/column=value/ (OUTPUT/: as INPUT is, or --by)"
+    text = "write a folder per value, OUTPUT/column=value/ (for OUTPUT/: keys of INPUT, or --by)"
     add_names(group, "partition-by", text)
     add_overwrite(group)
 
 
 def add_overwrite(group: argparse._ActionsContainer) -> None:
-    """Whether the output may replace what is there."""
+    """Whether the output may replace an existing one."""
     group.add_argument(
         "--overwrite",
         nargs="?",
         const="output",
         choices=_OVERWRITE,
         metavar="partitions",
-        help="replace an output that exists, when the new one is whole; it may be the input, if "
-        "all of its rows come back. partitions: only those that are written",
+        help="replace an existing output when the new one is complete; it may be the input, if the "
+        "output has all of its rows. partitions: replace written partitions only",
     )
 
 
@@ -64,9 +67,9 @@ _OVERWRITE = ("output", "partitions")
 
 
 def normalised(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which the value of ``--overwrite``, if any, is part of it.
+    """Arguments with the value of ``--overwrite``, if any, joined to it.
 
-    Otherwise a path after it would be taken for its value.
+    Otherwise a following path would be parsed as its value.
     """
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
@@ -79,32 +82,32 @@ def normalised(arguments: Sequence[str]) -> list[str]:
 
 def add_columns(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The roles of columns."""
-    group = parser.add_argument_group("columns (names between commas)")
+    group = parser.add_argument_group("columns (comma-separated names)")
     text = (
-        "all numeric ones without another role, unless named; "
-        "NAME=COLUMN where the model knows the column as NAME"
+        "feature columns (numeric columns without another role); "
+        "NAME=COLUMN if the model has another name for the column"
     )
     add_names(group, "features", text, default=None, type=_quoting.pairs)
-    add_names(group, "by", "name the series")
-    add_names(group, "order-by", "put the rows of a series in time order (as they come)")
+    add_names(group, "by", "key columns of the series")
+    add_names(group, "order-by", "columns for the time order of a series (order of the rows)")
     return group
 
 
 def add_names(
     group: argparse._ActionsContainer, option: str, text: str | None = None, **given: Any
 ) -> None:
-    """An option that takes names between commas, and may be given several times."""
+    """An option with comma-separated names, which can be given several times."""
     usual: dict[str, Any] = {"default": [], "metavar": "COLUMNS", "help": text, "type": columns}
     group.add_argument(f"--{option}", action="extend", **(usual | given))
 
 
 def features(given: Sequence[tuple[str, str | None]] | None) -> list[str] | dict[str, str] | None:
-    """``--features`` as the verbs take it.
+    """``--features`` for the verbs.
 
     Raises
     ------
     ValueError
-        For two columns of one name.
+        If two columns have the same name.
     """
     if given is None:
         return None
@@ -116,7 +119,7 @@ def features(given: Sequence[tuple[str, str | None]] | None) -> list[str] | dict
 
 
 def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
-    """The options of a verb, by topic; what is its own comes first."""
+    """The options of a verb by topic; its own options come first."""
     topics: dict[str, list[Option]] = {}
     for option in of_verb(verb):
         topics.setdefault(_TOPICS.get(option.group, option.group), []).append(option)
@@ -126,7 +129,7 @@ def add_options(parser: argparse.ArgumentParser, verb: str) -> None:
             _add_option(group, option)
 
 
-_TOPICS = {"inject": "anomalies"}
+_TOPICS = {"inject": "anomalies", "sensitivity": "anomalies"}
 _ORDER = ("anomalies", "scores", "detector", "model and training")
 
 
@@ -145,10 +148,16 @@ def _add_option(group: argparse._ActionsContainer, option: Option) -> None:
 
 
 def _of_type(option: Option) -> dict[str, Any]:
-    """How argparse reads a value of an option."""
+    """The argparse type of an option."""
     number, letter = (int, "N") if option.of == "integer" else (float, "X")
-    if option.list:
+    if option.list and option.words:
         return {"type": _Listed(option.words), "metavar": "KINDS", "action": "extend"}
+    if option.list and option.of != "span":
+        return {"type": _numbers, "metavar": "X,X,...", "action": "extend"}
+    if option.of == "span":
+        return {"type": _Spans(option), "metavar": "N|DURATION"}
+    if option.of == "names":
+        return {"type": columns, "metavar": "FEATURES", "action": "extend"}
     if option.pair:
         return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
     readers: dict[str, dict[str, Any]] = {
@@ -183,8 +192,27 @@ class _Range:
         return numbers if len(numbers) == 2 else numbers[0]
 
 
+class _Spans:
+    """Rows or a duration; two as ``MIN:MAX``, or several between commas, where allowed."""
+
+    def __init__(self, option: Option) -> None:
+        self.separator = "," if option.list else ":"
+
+    def __call__(self, text: str) -> Any:
+        parts = [int(part) if part.isdecimal() else part for part in text.split(self.separator)]
+        return parts[0] if len(parts) == 1 else parts
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        msg = f"{text!r} is no list of numbers, with commas between them"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
 class _Words:
-    """One of some words, or a number."""
+    """A word or a number."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
@@ -200,7 +228,7 @@ class _Words:
 
 
 class _Listed:
-    """Some of some words, between commas."""
+    """Comma-separated words."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
@@ -215,12 +243,12 @@ class _Listed:
 
 
 def columns(text: str) -> list[str]:
-    """Names between commas."""
+    """Comma-separated names."""
     return _quoting.names(text)
 
 
 def key_types(text: str) -> list[tuple[str, Any]]:
-    """Keys and their types, as ``host=String,day=Date``."""
+    """Keys and their types, such as ``host=String,day=Date``."""
     found = []
     for key, dtype in _quoting.pairs(text):
         if dtype not in _keys.TYPES:
@@ -231,7 +259,7 @@ def key_types(text: str) -> list[tuple[str, Any]]:
 
 
 def domain(text: str) -> Any:
-    """What features can take: a word, or JSON as ``{"errors": {"min": 0, "step": 1}}``."""
+    """Domains of features: a word, or JSON such as ``{"errors": {"min": 0, "step": 1}}``."""
     if text in ("learned", "none"):
         return text
     try:
@@ -256,7 +284,7 @@ _UNITS: Mapping[str, timedelta] = {
 
 
 def step(text: str) -> float | timedelta:
-    """A number, or a duration: numbers, each with its unit, as ``1h30m``."""
+    """A number, or a duration: numbers with units, such as ``1h30m``."""
     try:
         return float(text)
     except ValueError:

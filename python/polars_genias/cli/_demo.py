@@ -1,4 +1,4 @@
-"""``genias demo``: the whole job on data that it makes itself."""
+"""``genias demo``: the whole job on generated data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parser(command: str) -> _run.Parser:
     made = _run.Parser(
         command,
         "FOLDER [options]",
-        f"{COMMANDS[command].capitalize()}. What an earlier demo wrote to the folder is replaced.\n"
+        f"{COMMANDS[command].capitalize()}. Replaces the output of an earlier demo.\n"
         'Needs the extra: pip install "polars-genias[plot]"',
         "example: genias demo demo-output --hosts 4 --rows 5000",
     )
@@ -31,7 +31,7 @@ def parser(command: str) -> _run.Parser:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Make the data, go through the job, and print the summary per host."""
+    """Generate the data, run the job, and print the summary per host."""
     demo = _run.drawing("demo", "the demo needs")
     size = demo.Size(given.hosts, given.rows, given.steps)
     started = time.perf_counter()

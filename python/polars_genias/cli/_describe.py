@@ -1,4 +1,4 @@
-"""``genias describe``: what is in a table of models."""
+"""``genias describe``: describes a table of models."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def parser(command: str) -> _run.Parser:
     made = _run.Parser(
         command,
         "MODELS [options]",
-        f"{COMMANDS[command].capitalize()}: a line per model. docs/diagnostics.md explains them. "
-        "With --json or --output,\nall that is known, with options and history.",
+        f"{COMMANDS[command].capitalize()}: one line per model, explained in docs/diagnostics.md. "
+        "With --json or\n--output: all fields, including options and history.",
         "example: genias describe models.parquet",
     )
-    made.add_argument("models", type=Path, metavar="MODELS", help="what `fit` wrote")
+    made.add_argument("models", type=Path, metavar="MODELS", help="output of `fit`")
     made.add_argument("--output", metavar="FILE", help="write Parquet instead of a table")
     _arguments.add_overwrite(made)
     return made
 
 
 def run(given: argparse.Namespace) -> None:
-    """Print or write what is in the models."""
+    """Print or write the description of the models."""
     if not given.models.exists():
         msg = f"no such file: {given.models}"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""``--dry-run``: what a verb would do, and how long it would take."""
+"""``--dry-run``: the work of a verb, and its estimated time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _KEY = "key_"
 _SAMPLE_ROWS = 20_000
 _FEW, _MORE = 4, 20
-"""Steps of the trainings that are timed."""
-_SCORES = ("score", "label", "alarms")
-"""Verbs that fit only what their detector needs."""
+"""Training steps that are timed."""
+_SCORES = ("score", "label", "alarms", "explain", "expect")
+"""Verbs that only fit what their detector needs."""
 
 
 def report(
@@ -34,7 +34,7 @@ def report(
     options: dict[str, Any],
     target: _output.Output,
 ) -> None:
-    """Print what would be done. Nothing is written."""
+    """Print the planned work without writing anything."""
     schema = rows.collect_schema()
     result = call(rows).collect_schema()
     lengths = _lengths(rows, given.by)
@@ -79,7 +79,7 @@ def _lengths(rows: pl.LazyFrame, by: list[str]) -> pl.DataFrame:
 
 
 def _window(given: argparse.Namespace, options: dict[str, Any]) -> int | None:
-    """Rows of a window; None where no window is made."""
+    """Rows of a window; None for verbs without windows."""
     if given.command == "inject":
         return None
     if given.models is not None:
@@ -95,10 +95,10 @@ def _seconds(
     options: dict[str, Any],
     lengths: pl.DataFrame,
 ) -> float:
-    """Estimated time: the verb is timed on the rows of one series, with few steps of training.
+    """Estimated time, from a run on the rows of one series with few training steps.
 
-    What a step costs more is taken times the steps; the rest grows with the rows. All series are
-    taken to be fitted one after another: together they may be faster.
+    The time per step is multiplied by the number of steps; the rest grows with the rows. The
+    estimate assumes that series are fitted one after another; in parallel they may be faster.
     """
     if not lengths["rows"].sum():
         return 0.0
@@ -119,7 +119,7 @@ def _seconds(
         return time.perf_counter() - started
 
     trained = _trained(given, options)
-    timed(**dict.fromkeys(trained, _FEW))  # the first call loads things
+    timed(**dict.fromkeys(trained, _FEW))  # the first call loads libraries
     base = timed(**dict.fromkeys(trained, _FEW))
     total: float = base * share
     for name, steps in trained.items():
@@ -130,8 +130,8 @@ def _seconds(
 
 
 def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, int]:
-    """The options that say how long trainings take, with the steps of each."""
-    if given.command == "inject":
+    """The options that set the length of trainings, with the steps of each."""
+    if given.command in ("inject", "expect"):
         return {}
     values = _usual(given.command, options) | options
     detector = _detector(given.command, values.get("detector"))
@@ -146,13 +146,13 @@ def _trained(given: argparse.Namespace, options: dict[str, Any]) -> dict[str, in
 
 
 def _usual(verb: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Defaults of the options of a verb, under the preset that is given."""
+    """Defaults of the options of a verb under the given preset."""
     preset = options.get("preset") or "default"
     return {option.name: getattr(option, preset) for option in of_verb(verb)}
 
 
 def _detector(verb: str, name: str | None) -> Detector | None:
-    """The detector that a verb scores with or adds to a model; None where there is none."""
+    """The detector that a verb scores with or adds to a model, or None."""
     table = {option.name: option for option in of_verb(verb)}
     if name is None or "detector" not in table:
         return None
@@ -160,7 +160,7 @@ def _detector(verb: str, name: str | None) -> Detector | None:
 
 
 def _has_nets(verb: str, detector: Detector) -> bool:
-    """Whether nets of a detector are trained, step by step."""
+    """Whether a detector has nets to train."""
     whens = (option.when for option in of_verb(verb) if option.name == "detector_steps")
     return any(when is not None and detector.name in when[1] for when in whens)
 

@@ -1,11 +1,11 @@
-"""What ends a command."""
+"""Exceptions that end a command."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """The command line is wrong, whatever the data."""
+    """An error in the command line, independent of the data."""
 
 
 class EndedBySignal(KeyboardInterrupt):
-    """A signal other than that of Ctrl-C has ended the command."""
+    """A signal other than SIGINT ended the command."""

@@ -26,7 +26,7 @@ OF_EITHER = (
     "range_f1",
     "point_adjusted_f1",
 )
-"""Metrics of predicted labels, and of scores at the threshold that is best for them."""
+"""Metrics of predicted labels, and of scores at their best threshold."""
 METRICS = (*OF_SCORES, *OF_LABELS, *OF_EITHER)
 USUAL = (
     *("vus_pr", "auc_pr", "auc_roc", "best_f1", "f1", "precision", "recall"),
@@ -35,8 +35,8 @@ USUAL = (
 
 _EPILOG = f"""\
 metrics: {", ".join(METRICS)}, or all.
-A name that ends in _oracle is of a threshold that was chosen on the labels that judge it: best_f1,
-and without predicted labels those of ranges and events, too. docs/metrics.md explains all of them.
+Names ending in _oracle use a threshold that is chosen with the evaluated labels: best_f1, and
+without predicted labels also the metrics of ranges and events. See docs/metrics.md.
 example: genias evaluate scored.parquet --by host --order-by timestamp --label is_anomaly
 """
 
@@ -52,14 +52,14 @@ def parser(command: str) -> _run.Parser:
     _arguments.add_inputs(made)
     made.add_argument("--output", metavar="FILE", help="write Parquet instead of a table")
     _arguments.add_overwrite(made)
-    roles = made.add_argument_group("columns (names between commas)")
-    for name, text in (("by", "name the series"), ("order-by", "put their rows in time order")):
+    roles = made.add_argument_group("columns (comma-separated names)")
+    for name, text in (("by", "keys of the series"), ("order-by", "time order of their rows")):
         _arguments.add_names(roles, name, text)
     for name, text in (
         ("label", "which rows are anomalous (is_anomaly)"),
-        ("score", "scores (anomaly_score, where there is one)"),
-        ("predicted", "predicted labels (anomaly_label, where there is one)"),
-        ("exclude", "rows that are not judged, such as known incidents"),
+        ("score", "scores (anomaly_score, if it exists)"),
+        ("predicted", "predicted labels (anomaly_label, if it exists)"),
+        ("exclude", "rows to exclude, such as known incidents"),
     ):
         roles.add_argument(f"--{name}", metavar="COLUMN", help=text)
     judged = made.add_argument_group("metrics")
@@ -67,10 +67,10 @@ def parser(command: str) -> _run.Parser:
         "--metrics",
         type=_metrics,
         metavar="NAMES",
-        help=f"which, between commas ({', '.join(USUAL)})",
+        help=f"comma-separated metrics ({', '.join(USUAL)})",
     )
     judged.add_argument(
-        "--threshold", type=float, metavar="X", help="rows that score above it are predicted"
+        "--threshold", type=float, metavar="X", help="rows with a score above it are predicted"
     )
     judged.add_argument("--buffer", type=int, metavar="N", help="largest buffer of vus_* (100)")
     return made
@@ -145,7 +145,7 @@ def _refuse_clash(by: list[str], figures: list[str]) -> None:
 
 
 def _roles(given: argparse.Namespace, schema: pl.Schema) -> dict[str, str]:
-    """The columns of label, score and predictions; where none is named, the usual ones."""
+    """The columns of label, score and predictions, by default the usual ones."""
     named = [("by", name) for name in given.by] + [("order_by", name) for name in given.order_by]
     roles = {}
     for role, usual in (
@@ -175,7 +175,7 @@ def _expressions(
     label: pl.Expr,
     options: dict[str, Any],
 ) -> dict[str, pl.Expr]:
-    """The metrics that can be had, by the names of their columns; all that were asked for."""
+    """The available metrics by column name; an error if a requested one is missing."""
     made = {}
     for name in names or USUAL:
         of_scores = name in OF_SCORES or (name in OF_EITHER and predicted is None)
@@ -194,7 +194,7 @@ def _expressions(
 
 
 def _with_mean(table: pl.DataFrame, mean: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """The table, followed by a line of means."""
+    """The table with a row of means at its end."""
     counts = [pl.col(name).round().cast(pl.UInt32) for name in ("rows", "anomalous_rows")]
     last = mean.select(pl.lit("mean").alias(by[0]), pl.all()).with_columns(counts)
     keys = [table[name].cast(pl.String).alias(name) for name in by]

@@ -1,4 +1,4 @@
-"""What commands read: files, globs, partitioned folders and pipes of Parquet."""
+"""Inputs of commands: Parquet files, globs, partitioned folders and pipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENDING = ".parquet"
 
 @dataclass(frozen=True)
 class File:
-    """A file, and the keys that its path has."""
+    """A file, and the keys in its path."""
 
     path: str
     keys: Mapping[str, str | None]
@@ -40,20 +40,20 @@ class Source:
     given: str
     files: list[File]
     folder: Path | None = None
-    """The folder that is read, links followed."""
+    """The input folder, with links resolved."""
     pattern: str | None = None
-    """The glob that is read."""
+    """The input glob."""
     remote: bool = False
     spooled: bool = False
 
 
 _spool: list[Path] = []
-"""Where pipes are read into, while a command runs."""
+"""Folder for the contents of pipes while a command runs."""
 
 
 @contextmanager
 def spooling() -> Iterator[None]:
-    """Has a folder for what comes through pipes, which is removed at the end."""
+    """Provides a folder for the contents of pipes, and removes it at the end."""
     with temporary_folder() as folder:
         _spool.append(folder)
         try:
@@ -68,8 +68,8 @@ def find(paths: Sequence[str]) -> list[Source]:
     Raises
     ------
     ValueError
-        For what does not exist, an empty folder, a device or a socket, and a file that lies outside
-        the folders of its keys.
+        If an input does not exist, is an empty folder, a device or a socket, or if a file lies
+        outside of the folders of its keys.
     """
     several = len(paths) > 1 and all(Path(path).is_file() for path in paths)
     return [_source(path, several=several) for path in paths]
@@ -96,12 +96,12 @@ def _source(given: str, *, several: bool) -> Source:
 
 
 def spooled(path: Path) -> Path:
-    """What comes through a pipe, as a file.
+    """The contents of a pipe as a file.
 
     Raises
     ------
     ValueError
-        For a device and a socket.
+        For a device or a socket.
     """
     if not stat.S_ISFIFO(path.stat().st_mode):
         msg = f"{path} is neither a file, a folder nor a pipe, and is not read"
@@ -116,7 +116,7 @@ def spooled(path: Path) -> Path:
 
 
 def _utf8(path: str) -> str:
-    """The path, which Polars takes as UTF-8 only."""
+    """The path, which must be UTF-8 for Polars."""
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -144,7 +144,7 @@ def _of_glob(given: str) -> list[File]:
 
 
 def fixed(pattern: str) -> str:
-    """The folder in front of the first part of a glob that is one."""
+    """The folder before the first wildcard of a glob."""
     parts = []
     for part in Path(pattern).parts:
         if glob.has_magic(part):
@@ -154,9 +154,9 @@ def fixed(pattern: str) -> str:
 
 
 def _walk(folder: str) -> list[str]:
-    """The Parquet files in a folder: those that end so, or all, where none does.
+    """The files named ``*.parquet`` in a folder, or all files if there are none.
 
-    Hidden files are left out: a writer that was killed may have left them.
+    Hidden files are left out: a killed writer may have left them.
     """
     found, seen = [], set()
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
@@ -176,7 +176,7 @@ def _raise(error: OSError) -> None:
 
 
 def _keyed(paths: list[str], base: str) -> list[File]:
-    """Files with the keys of their paths below `base`: the same for all of them."""
+    """Files with the keys of their paths below `base`; all must have the same keys."""
     files = [File(_utf8(path), _keys.keys_in(os.path.relpath(path, base))) for path in paths]
     most = max(files, key=lambda file: len(file.keys))
     for file in files:
@@ -190,7 +190,7 @@ def _keyed(paths: list[str], base: str) -> list[File]:
 
 
 def keys(sources: Sequence[Source]) -> list[str]:
-    """By which keys the first input is partitioned."""
+    """The partition keys of the first input."""
     first = sources[0]
     return list(first.files[0].keys) if first.folder is not None else []
 
@@ -200,12 +200,12 @@ def scan(
     where: pl.Expr | None = None,
     types: Mapping[str, pl.DataType] | None = None,
 ) -> pl.LazyFrame:
-    """The rows of all inputs, one after another, with the keys of folders as columns.
+    """The concatenated rows of all inputs, with the keys of folders as columns.
 
     Raises
     ------
     ValueError
-        Naming the files whose schemas have nothing in common, and a file that is not Parquet.
+        If schemas are incompatible, or a file is not Parquet; names the files.
     """
     types = types or {}
     files = [file for source in sources for file in source.files]
@@ -226,7 +226,7 @@ def scan(
 
 
 def _chosen(files: Sequence[File], values: pl.DataFrame, where: pl.Expr | None) -> set[str]:
-    """The files that may have rows for which a condition holds, as far as keys say it."""
+    """The files whose keys do not contradict a condition."""
     everything = {file.path for file in files}
     asked = set() if where is None else set(where.meta.root_names())
     if where is None or not asked or any(not asked <= set(file.keys) for file in files):
@@ -236,7 +236,7 @@ def _chosen(files: Sequence[File], values: pl.DataFrame, where: pl.Expr | None) 
 
 
 def _values(files: Sequence[File], types: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The keys of files, one row each; null where a file has none."""
+    """The keys of files, one row each; null for missing keys."""
     found = dict.fromkeys(key for file in files for key in file.keys)
     return pl.DataFrame(
         {key: _keys.typed(key, [file.keys.get(key) for file in files], types) for key in found}
@@ -246,7 +246,7 @@ def _values(files: Sequence[File], types: Mapping[str, pl.DataType]) -> pl.DataF
 def _parts(
     files: Sequence[File], values: pl.DataFrame, by_path: Mapping[str, int]
 ) -> list[_schemas.Part]:
-    """Files in their order, as few scans as there are changes of the schema."""
+    """Files in order, as one scan per stretch with the same schema."""
     of_file = zip(_schemas.schemas([file.path for file in files]), files, strict=True)
     parts = []
     for (schema, keys), run in groupby(of_file, lambda pair: (pair[0], list(pair[1].keys))):
@@ -272,7 +272,7 @@ def _scanned(paths: list[str], keys: list[pl.Series]) -> pl.LazyFrame:
 
 
 def _remote(address: str, types: Mapping[str, pl.DataType]) -> _schemas.Part:
-    """What lies at an address. Its keys are text: their values are not known before the query."""
+    """The data at a remote address. Its keys are text: values are unknown before the query."""
     plain = pl.scan_parquet(address, hive_partitioning=False).collect_schema()
     found = pl.scan_parquet(address).collect_schema()
     keys = {name: types.get(name, pl.String()) for name in found if name not in plain}

@@ -1,8 +1,8 @@
 """Keys of partitioned folders, ``key=value/``: their text, their types, and back.
 
-Names and values are percent-encoded as Hive and Spark do it, so any text is a key. A value is text;
-it gets another type only where all values of the key, written back, give the same text: ``7`` is an
-integer, but not beside ``007``.
+Names and values are percent-encoded as in Hive and Spark, so any text can be a key. A value is
+text, unless all values of the key convert to another type and back without a change: ``7`` is an
+integer, but not together with ``007``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
-"""The value that stands for null."""
+"""The text for null."""
 
 _ESCAPED = re.compile("[\x00-\x1f\x7f\"#%'*/:=?\\\\{\\[\\]^]")
 
@@ -40,16 +40,16 @@ TYPES: dict[str, pl.DataType] = {
         pl.Date(),
     )
 } | {"Datetime": pl.Datetime("us")}
-"""Types of keys, by the names that ``--key-types`` has for them."""
+"""Types of keys by their names in ``--key-types``."""
 
 
 def keys_in(path: str) -> dict[str, str | None]:
-    """The keys of the ``key=value`` folders of a path, and their values as text.
+    """The keys in the ``key=value`` folders of a path, with their values as text.
 
     Raises
     ------
     ValueError
-        For a path that has a key twice.
+        If a path contains a key twice.
     """
     found: dict[str, str | None] = {}
     for part in PurePath(path).parts[:-1]:
@@ -65,7 +65,7 @@ def keys_in(path: str) -> dict[str, str | None]:
 
 
 def folder(key: str, value: str | None) -> str:
-    """The name of the folder of a value; never that of a hidden one."""
+    """The folder name of a value; never a hidden one."""
     name = f"%2E{_encoded(key[1:])}" if key.startswith(".") else _encoded(key)
     return f"{name}={_value(value)}"
 
@@ -86,9 +86,9 @@ def typed(key: str, texts: Sequence[str | None], types: Mapping[str, pl.DataType
     Raises
     ------
     ValueError
-        For a text that has no value of the type that `types` has for the key.
+        If a text has no value of the type in `types`.
     """
-    # Without its name: what Series do, they do by an expression that reads it as a pattern.
+    # Without a name: Series operations use expressions that would read it as a pattern.
     text = pl.Series("", texts, dtype=pl.String)
     if key not in types:
         return _inferred(text).alias(key)
@@ -101,7 +101,7 @@ def typed(key: str, texts: Sequence[str | None], types: Mapping[str, pl.DataType
 
 
 def _inferred(text: pl.Series) -> pl.Series:
-    # -0.0 is another text than 0.0, and the same group.
+    # -0.0 and 0.0 differ as text but are the same group.
     if text.null_count() == text.len() or (text == "-0.0").any():
         return text
     for dtype in (pl.Int64(), pl.Float64(), pl.Boolean(), pl.Date(), pl.Datetime("us")):
@@ -112,7 +112,7 @@ def _inferred(text: pl.Series) -> pl.Series:
 
 
 def _parsed(text: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Texts as values of a type, null where they are none."""
+    """Texts as values of a type; null for invalid texts."""
     if dtype == pl.Boolean:
         words = {"true": True, "false": False}
         truths: pl.Series = text.replace_strict(words, default=None, return_dtype=pl.Boolean)

@@ -1,4 +1,4 @@
-"""Tables of models as rows of what is in them."""
+"""Descriptions of tables of models."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MODEL = f"{names.OWN}described"
 
 
 def find(given: argparse.Namespace) -> _inputs.Source | None:
-    """Where the models are that ``--models`` names, if it is given.
+    """The path of the models given by ``--models``, if any.
 
     Raises
     ------
     ValueError
-        For what does not exist.
+        If the path does not exist.
     """
     path = getattr(given, "models", None)
     if path is None:

@@ -90,10 +90,10 @@ class Job:
         if self.models.exists():
             return pl.scan_parquet(self.models)
         schema = self.read(self.partitions()).collect_schema()
-        keys = {name: schema[name] for name in self.by}
-        own = {"model": pl.Binary, "fitted": pl.String, "reason": pl.String}
-        own |= {"trained_on": pl.UInt32, "seen": pl.String, "high": pl.Float64}
-        return pl.LazyFrame(schema=keys | own)
+        columns: dict[str, Any] = {name: schema[name] for name in self.by}
+        columns |= {"model": pl.Binary, "fitted": pl.String, "reason": pl.String}
+        columns |= {"trained_on": pl.UInt32, "seen": pl.String, "high": pl.Float64}
+        return pl.LazyFrame(schema=columns)
 
     @cached_property
     def roles(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Job:
             rows = self.of(self.read([name]).collect(), keys)
             found = pl.concat([rows, found], how="vertical_relaxed")
             counts = keys.join(found.group_by(self.by).len(), self.by, "left", nulls_equal=True)
-            if counts["len"].fill_null(0).min() >= most:
+            if min(counts["len"].fill_null(0), default=0) >= most:
                 break
         found = self.finite(found.sort(self.order_by, maintain_order=True))
         return found.group_by(self.by, maintain_order=True).tail(most).select(found.columns)
@@ -149,7 +149,7 @@ class Night:
         self.context = job.last_rows(self.before, keys, most) if self.before else None
         self.given = {**job.roles, "on_error": "null" if job.skip else "raise"}
         # What models have seen already is labelled again, and they stay as they are.
-        self.late = (self.models["seen"].max() or "") >= self.name
+        self.late = str(self.models["seen"].max() or "") >= self.name
 
     def run(self) -> pl.DataFrame:
         """Label it, and write what changed."""
@@ -183,9 +183,11 @@ class Night:
         given = {**self.given, "models": self.models.select(*job.by, "model"), "name": _HIGH}
         null = pl.lit(None, pl.Boolean).alias(_HIGH)
         high = self.with_context(
-            lambda rows: rows.genias.label(**given, quantile=DRIFT_QUANTILE)
-            if self.models.height
-            else rows.with_columns(null)
+            lambda rows: (
+                rows.genias.label(**given, quantile=DRIFT_QUANTILE)
+                if self.models.height
+                else rows.with_columns(null)
+            )
         )
         ill = pl.col("model").genias.describe().struct.field("health").list.len() > 0
         shares = high.group_by(job.by).agg(rows=pl.len(), high=pl.col(_HIGH).mean())
@@ -203,7 +205,7 @@ class Night:
             .when(pl.col("trained_on") < enough)
             .then(pl.lit("little"))
         )
-        columns = [*job.by, "rows", "high", pl.col("trained_on").alias(_BEFORE)]
+        columns = [pl.col(*job.by, "rows", "high"), pl.col("trained_on").alias(_BEFORE)]
         return known.select(*columns, reason=reason).sort(job.by)
 
     def fitted(self, series: pl.DataFrame) -> pl.DataFrame:
@@ -233,7 +235,7 @@ class Night:
         """What series are fitted on: the last days, and rows before them where these are few."""
         job, days = self.job, self.job.train_days
         last = job.finite(job.of(job.read(self.partitions[-days:]).collect(), due))
-        fewest = last.group_by(job.by).len()["len"].min() or 0
+        fewest = min(last.group_by(job.by).len()["len"], default=0)
         missing = TRAIN_WINDOWS * job.window - fewest
         if missing <= 0 or not self.partitions[:-days]:
             return last
@@ -241,7 +243,7 @@ class Night:
         return pl.concat([more, last], how="vertical_relaxed")
 
     def labelled(self, models: pl.DataFrame) -> pl.DataFrame:
-        """The new rows with scores, labels and, at the last row of a series, its model after them."""
+        """The new rows with scores and labels; at the last row of a series, its model after it."""
         job = self.job
         given = {**self.given, "models": models.select(*job.by, "model")}
 
@@ -278,16 +280,20 @@ class Night:
     def status(
         self, series: pl.DataFrame, models: pl.DataFrame, labelled: pl.DataFrame
     ) -> pl.DataFrame:
-        """A row per series: what became of it, how many alarms it has, and how far it has drifted."""
+        """A row per series: its status, its alarms, and how far it has drifted."""
         job = self.job
         label, features = pl.col("anomaly_label"), self.given["features"]
         starts = label & ~label.shift(1, fill_value=False)
         infinite = pl.any_horizontal(pl.col(features).cast(pl.Float64).is_infinite())
-        counts = labelled.sort(job.order_by, maintain_order=True).group_by(job.by).agg(
-            alarms=starts.sum().cast(pl.UInt32),
-            anomalous_rows=label.sum().cast(pl.UInt32),
-            labelled=label.count().cast(pl.UInt32),
-            infinite=infinite.any(),
+        counts = (
+            labelled.sort(job.order_by, maintain_order=True)
+            .group_by(job.by)
+            .agg(
+                alarms=starts.sum().cast(pl.UInt32),
+                anomalous_rows=label.sum().cast(pl.UInt32),
+                labelled=label.count().cast(pl.UInt32),
+                infinite=infinite.any(),
+            )
         )
         fitted = pl.col("fitted") == self.name
         table = job.beside(job.beside(series.drop(_BEFORE), counts), models.drop("reason", "high"))

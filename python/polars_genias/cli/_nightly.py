@@ -131,9 +131,7 @@ def _given(given: argparse.Namespace, which: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _summary(
-    given: argparse.Namespace, table: pl.DataFrame | None, alarms: int
-) -> dict[str, Any]:
+def _summary(given: argparse.Namespace, table: pl.DataFrame | None, alarms: int) -> dict[str, Any]:
     partitions = [] if table is None else table["partition"].unique(maintain_order=True).to_list()
     return {
         "command": given.command,

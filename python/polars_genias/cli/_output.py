@@ -1,9 +1,9 @@
-"""Where commands write, and what they may replace there.
+"""Outputs of commands, and what they may replace.
 
-Everything is looked at before any work: an output is refused that is, contains or lies inside an
-input, unless the input is replaced in place, which needs that all of its rows and columns come
-back. `--overwrite` replaces a file, or a folder that holds nothing but an earlier output of the
-same command; `--overwrite partitions` replaces the partitions that are written.
+Checks happen before any work. An output must not be, contain or lie inside an input, unless it
+replaces the input and has all of its rows and columns. `--overwrite` replaces a file, or a folder
+with nothing but an earlier output of the same command; `--overwrite partitions` replaces the
+partitions that are written.
 """
 
 from __future__ import annotations
@@ -31,58 +31,58 @@ if TYPE_CHECKING:
 Overwrite = Literal["output", "partitions"]
 
 _MARK = "genias.output"
-"""Under this name Parquet files say which command has written them."""
+"""Metadata key with the command that wrote a Parquet file."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """The output requested by the command line."""
 
     command: str
     path: str
     partition_by: Sequence[str] = ()
     usual: Sequence[str] = ()
-    """Keys of an output that is a folder, where none are given."""
+    """Default keys of an output folder."""
     overwrite: Overwrite | None = None
     sources: Sequence[Source] = ()
     models: Source | None = None
     where: str | None = None
     keeps_rows: bool = False
-    """Whether the output has all rows and columns that are read."""
+    """Whether the output has all rows and columns of the input."""
     parquet: bool = True
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file, or a folder with a ``key=value`` folder per value of `keys`, that is to be written.
+    """An output: a file, or a folder with a ``key=value`` folder per value of `keys`.
 
-    Links are followed, so that what they point at is replaced and not they.
+    Links are followed: their targets are replaced.
     """
 
     path: Path
     keys: list[str]
     in_place: bool = False
     partitions: bool = False
-    """Whether partitions that are not written stay."""
+    """Whether partitions that are not written stay in place."""
     mark: dict[str, str] = field(default_factory=dict)
     seen: Snapshot = field(default_factory=dict)
 
     def check(self, read: pl.Schema, written: pl.Schema) -> None:
-        """Refuses what the schemas show: lost columns, and keys that name no folders.
+        """Checks the schemas: no lost columns, and keys that can name folders.
 
         Raises
         ------
         ValueError
-            Naming the column.
+            With the column.
         """
         for name in read if self.in_place else ():
             if written.get(name) != read[name]:
-                msg = f"{self.path} is replaced in place, and column {name!r} would not come back"
+                msg = f"{self.path} is replaced in place, and column {name!r} would be lost"
                 raise ValueError(msg)
         _partitions.check(written, self.keys)
 
     def write(self, frame: pl.LazyFrame) -> None:
-        """Run the query; what was there stays until all of it is written."""
+        """Run the query; an existing output stays until the new one is complete."""
         with replacing(self.path, seen=self.seen) as beside:
             if not self.keys:
                 frame.sink_parquet(beside, metadata=self.mark or None)
@@ -93,17 +93,17 @@ class Output:
 
 
 def output(asked: Request) -> Output:
-    """The output that is asked for, after everything about its path has been checked.
+    """The requested output, after all checks of its path.
 
     Raises
     ------
     UsageError
-        For an address, and a folder without keys.
+        For a remote address, or a folder without keys.
     ValueError
-        For what exists and may not be replaced, and what is, contains or lies in an input.
+        If the output exists and must not be replaced, or is, contains or lies in an input.
     """
     if is_remote(asked.path):
-        msg = f"{asked.path}: an output is a local path; copy it when it is whole"
+        msg = f"{asked.path}: an output must be a local path; copy it afterwards"
         raise UsageError(msg)
     target = _resolved(asked.path)
     keys = _folders(asked, target)
@@ -117,12 +117,12 @@ def output(asked: Request) -> Output:
 
 
 def _resolved(path: str) -> Path:
-    """The path without links.
+    """The path with links resolved.
 
     Raises
     ------
     ValueError
-        For what is neither a file nor a folder, by whatever links.
+        If it is neither a file nor a folder.
     """
     given = Path(path)
     try:
@@ -131,7 +131,7 @@ def _resolved(path: str) -> Path:
         pass
     else:
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            msg = f"{path} is a device, a pipe or a socket: an output is a file or a folder"
+            msg = f"{path} is a device, a pipe or a socket: an output must be a file or a folder"
             raise ValueError(msg)
     try:
         target = given.resolve()
@@ -140,16 +140,16 @@ def _resolved(path: str) -> Path:
         msg = f"{os.fsencode(path)!r}: a path must be UTF-8"
         raise ValueError(msg) from error
     except RuntimeError as error:
-        msg = f"{path}: links that lead to each other"
+        msg = f"{path}: circular links"
         raise ValueError(msg) from error
     if not target.name:
-        msg = f"{path} is no place for an output"
+        msg = f"{path} cannot be an output"
         raise ValueError(msg)
     return target
 
 
 def _folders(asked: Request, target: Path) -> list[str]:
-    """The keys of an output that is a folder; none for a file."""
+    """The keys of an output folder; empty for a file."""
     keys = list(asked.partition_by)
     if not keys and (asked.path.endswith(("/", os.sep)) or target.is_dir()):
         keys = list(asked.usual)
@@ -164,17 +164,17 @@ def _folders(asked: Request, target: Path) -> list[str]:
 
 
 def _replaceable(asked: Request, target: Path, keys: list[str]) -> None:
-    """Refuses an output that exists, unless it may be replaced."""
+    """Rejects an existing output, unless it may be replaced."""
     if not target.exists():
         return
     if target.is_dir() != bool(keys):
         kinds = ("a folder", "a file") if keys else ("a file", "a folder")
-        msg = f"{target}: the output is {kinds[0]}, and {kinds[1]} is in its place"
+        msg = f"{target}: the output is {kinds[0]}, but {kinds[1]} exists at this path"
         raise ValueError(msg)
     if target.is_dir() and not any(target.iterdir()):
         return
     if asked.overwrite is None:
-        msg = f"{target} exists; --overwrite replaces it when the new one is whole"
+        msg = f"{target} exists; --overwrite replaces it when the new one is complete"
         raise ValueError(msg)
     if asked.overwrite == "partitions":
         _partitions.check_layout(target, keys)
@@ -188,17 +188,17 @@ def _refuse_no_parquet(target: Path) -> None:
     with target.open("rb") as file:
         magic = file.read(4)
     if magic not in (b"", b"PAR1"):
-        msg = f"{target} is no Parquet file and is not replaced: remove it first"
+        msg = f"{target} is not a Parquet file and is not replaced: remove it first"
         raise ValueError(msg)
 
 
 def _refuse_foreign(command: str, target: Path, keys: list[str]) -> None:
-    """Refuses a folder that holds anything but an earlier output of the command."""
+    """Rejects a folder with other contents than an earlier output of the command."""
     for found in files_in(target):
         if found.is_symlink() or not _is_of(found, target, command, keys):
             msg = (
-                f"{target} is not replaced: {found} in it is not of an earlier `genias {command}` "
-                f"by {', '.join(keys)}. --overwrite partitions replaces only what is written anew"
+                f"{target} is not replaced: {found} is not from an earlier `genias {command}` "
+                f"by {', '.join(keys)}. --overwrite partitions only replaces written partitions"
             )
             raise ValueError(msg)
     for parent, folders, _ in os.walk(target):
@@ -220,9 +220,9 @@ def _mark(command: str, keys: Sequence[str]) -> dict[str, str]:
 
 
 def mark_of(file: Path) -> dict[str, str]:
-    """The command that has written a Parquet file, from its metadata; nothing for other files."""
+    """The command that wrote a Parquet file, from its metadata; empty for other files."""
     try:
-        with file.open("rb") as opened:  # of a path, Polars would read a glob
+        with file.open("rb") as opened:  # Polars would read a path as a glob
             metadata: dict[str, Any] = pl.read_parquet_metadata(opened)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return {}

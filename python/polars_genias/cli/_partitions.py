@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 _PART = f"{names.OWN}part"
 _REMAINS = re.compile(r"\.genias-[0-9a-f]{12}|\..+\.[0-9a-f]{32}(\.old)?")
-"""Names of what a killed process leaves."""
+"""Names of files and folders left by killed processes."""
 
 
 def check(schema: pl.Schema, keys: Sequence[str]) -> None:
-    """Raises ValueError for a key that is no column, or whose values name no folders."""
+    """Raises ValueError for a key that is no column, or whose values cannot name folders."""
     for key in keys:
         require(schema, "partition_by", key)
         dtype = schema[key]
         if dtype.is_nested() or dtype.base_type() in (pl.Binary, pl.Object, pl.Duration):
-            msg = f"parameter `partition_by` = {key!r}: values of {dtype} name no folders"
+            msg = f"parameter `partition_by` = {key!r}: values of {dtype} cannot name folders"
             raise ValueError(msg)
     if keys and not set(schema) - set(keys):
         msg = f"parameter `partition_by` = {list(keys)}: no column is left for the files"
@@ -43,13 +43,13 @@ def write(
 ) -> None:
     """Run the query into a new folder.
 
-    Polars writes a folder per number, since it takes some names for patterns and some values for
-    others; numbers get the names of their keys at the end.
+    Polars writes a folder per number, since it reads some names as patterns and confuses some
+    values; the folders are renamed at the end.
 
     Raises
     ------
     ValueError
-        Where there are no rows, and where the values of a key are too long to name a folder.
+        If there are no rows, or a value of a key is too long for a folder name.
     """
     folder.mkdir()
     shields = names.shields(keys)
@@ -61,14 +61,14 @@ def write(
     numbered.sink_parquet(_by_part(folder), mkdir=True, metadata=dict(metadata) or None)
     written = list(folder.iterdir())
     if not written:
-        msg = "there are no rows, and so no partition to write"
+        msg = "there are no rows, so there is no partition to write"
         raise ValueError(msg)
     for part in written:
         _rename(part, folder / number.folders[int(part.name.partition("=")[2])])
 
 
 def _by_part(folder: Path) -> Any:
-    """Where Polars writes a file per part; the class was renamed between its releases."""
+    """A Polars sink with a file per part; the class was renamed between releases."""
     polars: Any = pl
     if hasattr(pl, "PartitionBy"):
         return polars.PartitionBy(folder, key=_PART, include_key=False)
@@ -82,7 +82,7 @@ def _rename(part: Path, path: Path) -> None:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        msg = f"parameter `partition_by`: {path.name[:60]}... is too long for the name of a folder"
+        msg = f"parameter `partition_by`: {path.name[:60]}... is too long for a folder name"
         raise ValueError(msg) from error
 
 
@@ -124,15 +124,15 @@ def check_layout(folder: Path, keys: Sequence[str]) -> None:
 
 
 def carry(old: Path, new: Path, keys: Sequence[str], *, hidden_only: bool) -> None:
-    """Takes over from the old folder what the new one does not replace.
+    """Links the files of the old folder that the new one does not replace.
 
-    That is everything outside the partitions that are in the new folder; with `hidden_only`, hidden
-    files. What a killed process has left stays. Files are linked, not copied.
+    These are all files outside of the new partitions; with `hidden_only`, only hidden files. Files
+    left by killed processes are skipped. Files are linked, not copied.
 
     Raises
     ------
     ValueError
-        For a partition that holds other files than Parquet.
+        If a partition contains other files than Parquet.
     """
     if not old.is_dir():
         return

@@ -1,4 +1,4 @@
-"""``genias plot``: pictures, by `polars_genias.plots`."""
+"""``genias plot``: charts of `polars_genias.plots`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 KINDS = {
     "series": "features, generated anomalies and scores over time",
     "scores": "distribution of the scores, with --threshold",
-    "pairs": "windows with and without an anomaly: what `pairs` wrote",
-    "latent": "where windows lie in the latent space of --models",
-    "history": "how the training of models went: what `fit` wrote",
+    "pairs": "windows with and without an anomaly: output of `pairs`",
+    "latent": "windows in the latent space of --models",
+    "history": "training history of models: output of `fit`",
 }
 ENDINGS = (".html", ".svg", ".png")
 
 _NAMES = {
     "features": "columns to draw; for pairs, names in the order of the fit",
-    "by": "of a table of models: its key columns",
+    "by": "key columns of a table of models",
     "order-by": "the time",
     "label": "Boolean columns of known anomalies",
     "units": "units of features, for the titles of axes",
@@ -37,19 +37,19 @@ _NAMES = {
 _TEXTS = {
     "score": "series, scores: column of scores",
     "flagged": "series: Boolean column of the rows that a detector flagged",
-    "suffix": "series: what the names of synthetic columns end in",
-    "title": "over the chart",
+    "suffix": "series: suffix of synthetic columns",
+    "title": "title of the chart",
     "method": "latent: pca or tsne",
 }
 _INTEGERS = {
-    "width": "of a panel, in pixels",
-    "height": "of a panel, in pixels",
-    "count": "pairs: how many",
-    "bins": "scores: bars",
+    "width": "width of a panel in pixels",
+    "height": "height of a panel in pixels",
+    "count": "pairs: number of pairs",
+    "bins": "scores: number of bars",
     "most": "series, pairs: largest number of features",
-    "windows": "latent: windows of each kind, about",
-    "columns": "history: models beside each other",
-    "seed": "latent: of the generated anomalies, and of t-SNE",
+    "windows": "latent: approximate number of windows of each kind",
+    "columns": "history: models per row",
+    "seed": "latent: seed of the generated anomalies and of t-SNE",
 }
 
 
@@ -61,17 +61,17 @@ def parser(command: str) -> _run.Parser:
         "KIND INPUT... OUTPUT [options]",
         f"{COMMANDS[command].capitalize()}, as HTML, SVG or PNG. Needs the extra: "
         f'pip install "polars-genias[plot]"\n\nkinds:\n{kinds}',
-        "The options are those of polars_genias.plots.plot_KIND. Of a table with several\n"
-        "series, choose one with --where, or let `series` draw each with --by; of a table of\n"
-        "several models, latent takes the one of this series, found by the columns of --by.\n"
+        "The options are those of polars_genias.plots.plot_KIND. From a table with several\n"
+        "series, select one with --where, or draw each with `series` and --by. From a table of\n"
+        "several models, latent uses the model of this series, found by the columns of --by.\n"
         "example: genias plot series scored.parquet web-03.png --order-by timestamp "
         "--where \"host = 'web-03'\"",
     )
     made.add_argument("kind", choices=KINDS, metavar="KIND", help="what to draw")
     _arguments.add_inputs(made)
-    made.add_argument("output", metavar="OUTPUT", help="the picture: *.html, *.svg or *.png")
+    made.add_argument("output", metavar="OUTPUT", help="chart to write: *.html, *.svg or *.png")
     _arguments.add_overwrite(made)
-    group = made.add_argument_group("picture (columns: names between commas)")
+    group = made.add_argument_group("chart (columns: comma-separated names)")
     for name, text in _NAMES.items():
         given: dict[str, Any] = {"default": None}
         if name in ("features", "units"):
@@ -80,7 +80,7 @@ def parser(command: str) -> _run.Parser:
             given["metavar"] = "NAME=UNIT"
         _arguments.add_names(group, name, text, **given)
     group.add_argument("--models", type=Path, metavar="FILE", help="latent: the model")
-    threshold = "series, scores: drawn as a dashed line"
+    threshold = "series, scores: threshold, drawn as a dashed line"
     group.add_argument("--threshold", type=float, metavar="X", help=threshold)
     log = "scores, latent: on a log scale"
     group.add_argument("--log", action="store_true", default=None, help=log)
@@ -92,7 +92,7 @@ def parser(command: str) -> _run.Parser:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Draw a picture and write it."""
+    """Draw a chart and write it."""
     ending = Path(given.output).suffix.lower()
     if ending not in ENDINGS:
         msg = f"OUTPUT {given.output!r} must end in one of {', '.join(ENDINGS)}"
@@ -128,7 +128,7 @@ def run(given: argparse.Namespace) -> None:
 def _of_one_series(
     rows: pl.LazyFrame, models: pl.LazyFrame | bytes, given: argparse.Namespace
 ) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """The rows without their keys, and the model of the series that is drawn."""
+    """The rows without their keys, and the model of their series."""
     if isinstance(models, bytes):
         msg = f"parameter `by`: {given.models} is one model, without keys"
         raise ValueError(msg)
@@ -141,14 +141,14 @@ def _of_one_series(
     rows, models = names.renamed(rows, shields), names.renamed(models, shields)
     keys = rows.select(by).unique().collect()
     if keys.height != 1:
-        msg = f"parameter `by`: there are rows of {keys.height} series; choose one with --where"
+        msg = f"parameter `by`: there are rows of {keys.height} series; select one with --where"
         raise ValueError(msg)
     of_one = models.join(keys.lazy(), on=by, how="semi", nulls_equal=True)
     return rows.drop(by), of_one.drop(by)
 
 
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
-    """What is on the command line, as the function takes it."""
+    """The options on the command line, as arguments of the function."""
     names = ("features", "by", "order_by", "label", "units", "models", "threshold", "log")
     values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
     options = {name: value for name, value in values.items() if value is not None}
@@ -158,7 +158,7 @@ def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[st
     for name in options:
         chooses_model = name == "by" and given.kind == "latent"
         if name not in signature.parameters and not chooses_model:
-            msg = f"--{name.replace('_', '-')} is no option of `plot {given.kind}`"
+            msg = f"--{name.replace('_', '-')} is not an option of `plot {given.kind}`"
             raise UsageError(msg)
     if "units" in options:
         options["units"] = _arguments.features(given.units)

@@ -1,4 +1,4 @@
-"""Lists of names on the command line: between commas, and quoted where they need it.
+"""Lists of names on the command line: comma-separated, and quoted if necessary.
 
     names = item {"," item}        item = name ["=" name]        name = bare | '"' ... '"'
 
@@ -21,12 +21,12 @@ def names(text: str) -> list[str]:
 
 
 def pairs(text: str) -> list[tuple[str, str | None]]:
-    """The pairs ``NAME=NAME`` of a list; of a name alone the second is None."""
+    """The pairs ``NAME=NAME`` of a list; for a single name the second is None."""
     return _items(text, pairs=True)
 
 
 def quoted(name: str) -> str:
-    """The name as it is written in a list."""
+    """The name as written in a list."""
     return f'"{name.replace(chr(34), chr(34) * 2)}"'
 
 
@@ -47,7 +47,7 @@ def _items(text: str, *, pairs: bool) -> list[tuple[str, str | None]]:
 
 
 def _name(text: str, at: int, *, pairs: bool) -> tuple[str, int]:
-    """The name that begins at a place, and where it ends."""
+    """The name that begins at a position, and the position of its end."""
     found = _QUOTED.match(text, at)
     if found:
         return found[1].replace('""', '"'), found.end()
@@ -59,5 +59,5 @@ def _name(text: str, at: int, *, pairs: bool) -> tuple[str, int]:
 
 
 def _wrong(text: str) -> argparse.ArgumentTypeError:
-    msg = f"{text!r} is no list of names between commas (docs: quotes around unusual names)"
+    msg = f"{text!r} is not a comma-separated list of names (put unusual names in double quotes)"
     return argparse.ArgumentTypeError(msg)

@@ -1,4 +1,4 @@
-"""How an output lies to the inputs: apart from them, in place of one, or in the way."""
+"""Relations of an output to the inputs: separate, in place of one, or in conflict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polars_genias.cli._output import Request
 
 Identity = tuple[int, int]
-"""Device and number of a file or a folder: the same by whatever path."""
+"""Device and inode of a file or folder: the same for every path to it."""
 
 
 def check(asked: Request, target: Path, keys: Sequence[str]) -> bool:
@@ -26,7 +26,7 @@ def check(asked: Request, target: Path, keys: Sequence[str]) -> bool:
     Raises
     ------
     ValueError
-        Naming output and input, where the one is, contains or lies inside the other.
+        If the output is, contains or lies inside an input; names both.
     """
     in_place = False
     for source in [*asked.sources, *([asked.models] if asked.models else [])]:
@@ -65,7 +65,7 @@ def _is_or_contains(target: Path, source: Source) -> bool:
 
 
 def _above(paths: Iterable[str]) -> set[Path]:
-    """All folders that paths lie in."""
+    """All folders above some paths."""
     return {above for folder in {Path(path).parent for path in paths} for above in _up(folder)}
 
 
@@ -74,7 +74,7 @@ def _up(folder: Path) -> list[Path]:
 
 
 def _refuse_loss(asked: Request, target: Path, source: Source) -> None:
-    """Refuses an output in place of an input, unless all rows come back."""
+    """Rejects an output in place of an input, unless it has all rows of the input."""
     reason = _lost(asked, target, source)
     if reason:
         name = "--models" if source is asked.models else "INPUT"
@@ -84,18 +84,18 @@ def _refuse_loss(asked: Request, target: Path, source: Source) -> None:
         )
         raise ValueError(msg)
     if asked.overwrite is None:
-        msg = f"{target} exists; --overwrite replaces it when the new one is whole"
+        msg = f"{target} exists; --overwrite replaces it when the new one is complete"
         raise ValueError(msg)
 
 
 def _lost(asked: Request, target: Path, source: Source) -> str:
-    """Why an input that is replaced would not come back; empty where all of it does."""
+    """Why the output lacks rows of the replaced input; empty if it has all of them."""
     if source is asked.models or not asked.keeps_rows:
-        return f"`genias {asked.command}` does not write its rows again"
+        return f"`genias {asked.command}` does not write its rows"
     if len(asked.sources) > 1:
         return "it is one of several inputs"
     if asked.where is not None:
-        return "what --where leaves out would be lost"
+        return "the rows excluded by --where would be lost"
     if not target.is_dir():
         return ""
     read = {_canonical(file.path) for file in source.files}
@@ -107,12 +107,12 @@ def _lost(asked: Request, target: Path, source: Source) -> str:
 
 
 def _canonical(path: str) -> str:
-    """A path without links but its own."""
+    """A path with links resolved, except a link at its end."""
     return str(Path(os.path.realpath(Path(path).parent), Path(path).name))
 
 
 def _refuse_inside(target: Path, keys: Sequence[str], source: Source) -> None:
-    """Refuses an output that the next run would read as input."""
+    """Rejects an output that the next run would read as input."""
     inside = False
     if source.folder is not None:
         folders = {_identity(folder) for folder in _read_folders(source)}
@@ -121,14 +121,14 @@ def _refuse_inside(target: Path, keys: Sequence[str], source: Source) -> None:
         inside = _would_match(source.pattern, target, keys)
     if inside:
         msg = (
-            f"OUTPUT {target} lies inside INPUT {source.given}, which is read with everything in "
-            "it: write to another path"
+            f"OUTPUT {target} lies inside INPUT {source.given}, all of whose files are "
+            "read: write to another path"
         )
         raise ValueError(msg)
 
 
 def _read_folders(source: Source) -> set[Path]:
-    """The folder that is read, and all that links in it lead to."""
+    """The input folder, and all targets of links in it."""
     folder = Path(source.given).absolute()
     found = {folder}
     for parent in {Path(file.path).parent for file in source.files}:
@@ -148,7 +148,7 @@ def _would_match(pattern: str, target: Path, keys: Sequence[str]) -> bool:
 
 
 def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether a glob finds a path, or a folder that it lies in."""
+    """Whether a glob matches a path, or a folder above it."""
     if not pattern:
         return True
     if pattern[0] == "**":

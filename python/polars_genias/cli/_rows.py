@@ -1,4 +1,4 @@
-"""The rows that a command line names."""
+"""The input rows of a command."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def read(sources: Sequence[_inputs.Source], given: argparse.Namespace) -> pl.Laz
 
 
 def key_types(given: argparse.Namespace) -> dict[str, pl.DataType]:
-    """The types of keys that are on the command line."""
+    """The types of keys on the command line."""
     return dict(given.key_types)
 
 
-def condition(where: str | None) -> pl.Expr | None:
-    """``--where`` as an expression.
+def condition(where: str | None, option: str = "where") -> pl.Expr | None:
+    """``--where``, or another option, as an expression.
 
     Raises
     ------
     UsageError
-        For what is no SQL, and for names that Polars would read as patterns.
+        For invalid SQL, and for names that Polars would read as patterns.
     """
     if where is None:
         return None
@@ -38,9 +38,9 @@ def condition(where: str | None) -> pl.Expr | None:
         found = pl.sql_expr(where)
         patterns = found.meta.has_multiple_outputs()
     except pl.exceptions.PolarsError as error:
-        msg = f"--where {where!r}: {error}"
+        msg = f"--{option} {where!r}: {error}"
         raise UsageError(msg) from error
     if patterns:
-        msg = f"--where {where!r}: Polars reads * and ^...$ as patterns; rename the column"
+        msg = f"--{option} {where!r}: Polars reads * and ^...$ as patterns; rename the column"
         raise UsageError(msg)
     return found

@@ -1,4 +1,4 @@
-"""How a command runs: its exit code, its errors in one line, its progress and its summary."""
+"""Runs a command: exit code, one-line errors, progress and summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser with one-line errors."""
 
     def __init__(self, command: str, usage: str, description: str, epilog: str = "") -> None:
         super().__init__(
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         )
         run = self.add_argument_group("run")
         run.add_argument("--json", action="store_true", help="a summary as JSON on stdout")
-        run.add_argument("--quiet", action="store_true", help="no progress on a terminal either")
+        run.add_argument("--quiet", action="store_true", help="no progress on a terminal")
         run.add_argument("--debug", action="store_true", help="errors with their traceback")
 
     def error(self, message: str) -> NoReturn:
@@ -51,34 +51,37 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]) -> int:
-    """Parse and run a command; its exit code."""
+def guarded(parser: Parser, run: Callable[[Any], int | None], arguments: Sequence[str]) -> int:
+    """Parse and run a command, and return its exit code."""
     given = parser.parse_intermixed_args(_arguments.normalised(arguments))
     given.command = parser.prog.split()[-1]
     code = INTERRUPTED
     try:
         with _signals.listening() as ended:
             code = _run(parser, run, given, ended)
-    except KeyboardInterrupt:  # at the very end: what there was to say has been said
+    except KeyboardInterrupt:  # at the very end, after all output
         return code
     return code
 
 
 def _run(
-    parser: Parser, run: Callable[[Any], None], given: argparse.Namespace, ended: _signals.Ended
+    parser: Parser,
+    run: Callable[[Any], int | None],
+    given: argparse.Namespace,
+    ended: _signals.Ended,
 ) -> int:
     code: int | None = 0
     try:
         with _inputs.spooling():
             code = run(given)
         sys.stdout.flush()
-    except BrokenPipeError:  # who read the output has enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UsageError as error:
         return _failed(parser, given, error, USAGE)
     except KeyboardInterrupt as error:
         return _interrupted(parser, given, error, ended)
-    # Polars' panics are no Exception.
+    # Panics of Polars are not Exceptions.
     except (Exception, pl.exceptions.PanicException) as error:
         if ended.number is not None:
             return _interrupted(parser, given, error, ended)
@@ -98,16 +101,16 @@ def _failed(parser: Parser, given: argparse.Namespace, error: BaseException, cod
     if given.debug:
         traceback.print_exception(error)
     hint = f" (see {parser.prog} --help)" if code == USAGE else ""
-    with suppress(OSError):  # of a terminal that is gone
+    with suppress(OSError):  # the terminal is closed
         print(f"{parser.prog}: {_one_line(parser, error)}{hint}", file=sys.stderr)
     return code
 
 
 def _one_line(parser: Parser, error: BaseException) -> str:
-    """What an error says, without the plan of the query; parameters by the names of options."""
+    """The text of an error, without the query plan, and with the names of options."""
     if isinstance(error, KeyboardInterrupt):
         how = f"ended by {error}" if isinstance(error, EndedBySignal) else "interrupted"
-        return f"{how}; an output that was not whole is not there"
+        return f"{how}; an incomplete output was removed"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split("\n\n")[0].split())
@@ -122,12 +125,12 @@ def _one_line(parser: Parser, error: BaseException) -> str:
 
 
 def drawing(module: str, needs: str) -> Any:
-    """A module of the package that draws.
+    """Import a drawing module of the package.
 
     Raises
     ------
     ModuleNotFoundError
-        Naming what is missing and the extra that has it: now, and not after the work.
+        With the missing module and its extra, before any work.
     """
     try:
         importlib.import_module("altair")
@@ -138,17 +141,17 @@ def drawing(module: str, needs: str) -> Any:
 
 
 def progress(given: argparse.Namespace) -> AbstractContextManager[Any]:
-    """Shows how far a query is, on a terminal."""
+    """Shows the progress of a query on a terminal."""
     return pg.progress(disable=True if given.quiet else None)
 
 
 def on_terminal(given: argparse.Namespace) -> bool:
-    """Whether there is a terminal that wants to hear of the end of a command."""
+    """Whether to print the end of a command to a terminal."""
     return sys.stderr.isatty() and not given.quiet
 
 
 def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> None:
-    """Ends a command: a line on a terminal; JSON where it was asked for."""
+    """Ends a command with a line on a terminal, or JSON if requested."""
     if on_terminal(given):
         print(f"genias {given.command}: {line}", file=sys.stderr)
     if given.json:
@@ -156,7 +159,7 @@ def finished(given: argparse.Namespace, line: str, summary: dict[str, Any]) -> N
 
 
 def print_json(value: Any) -> None:
-    """Write JSON to stdout; what JSON has no type for as text."""
+    """Write JSON to stdout; values without a JSON type become text."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -166,7 +169,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(table: pl.DataFrame) -> None:
-    """Write a table to stdout, all of it, however narrow the terminal."""
+    """Write a complete table to stdout, independent of the width of the terminal."""
     layout: dict[str, Any] = {
         "tbl_rows": -1,
         "tbl_cols": -1,

@@ -1,4 +1,4 @@
-"""Files of several schemas as one table: missing columns are null, numbers get a common type."""
+"""Concatenates files with different schemas: missing columns are null, numbers get a supertype."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNITS = ("ns", "us", "ms")
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one schema, and the file or the address they come from."""
+    """Rows with one schema, and their file or address."""
 
     frame: pl.LazyFrame
     schema: Schema
@@ -34,7 +34,7 @@ def schemas(paths: Sequence[str]) -> list[Schema]:
     Raises
     ------
     ValueError
-        Naming a file that is not Parquet.
+        If a file is not Parquet; names it.
     """
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(_schema, paths))
@@ -42,7 +42,7 @@ def schemas(paths: Sequence[str]) -> list[Schema]:
 
 def _schema(path: str) -> Schema:
     try:
-        with Path(path).open("rb") as file:  # of a path, Polars would read a glob
+        with Path(path).open("rb") as file:  # Polars would read a path as a glob
             return dict(pl.read_parquet_schema(file))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         msg = f"{path}: not a Parquet file, or a damaged one ({str(error).splitlines()[0]})"
@@ -50,12 +50,12 @@ def _schema(path: str) -> Schema:
 
 
 def together(parts: Sequence[Part]) -> pl.LazyFrame:
-    """The rows of all parts, one after another.
+    """The concatenated rows of all parts.
 
     Raises
     ------
     ValueError
-        Naming the column, the two types and the two files, where types have nothing in common.
+        If types are incompatible; names the column, the two types and the two files.
     """
     if len(parts) == 1:
         return parts[0].frame
@@ -75,7 +75,7 @@ def _common(parts: Iterable[Part]) -> Schema:
             if both is None:
                 msg = (
                     f"column {name!r} is {schema[name]} in {first[name]} and {dtype} in "
-                    f"{part.source}: convert one of them, or read them apart"
+                    f"{part.source}: convert one of them, or read them separately"
                 )
                 raise ValueError(msg)
             schema[name] = both
@@ -83,7 +83,7 @@ def _common(parts: Iterable[Part]) -> Schema:
 
 
 def supertype(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
-    """A type that has the values of both, where Polars converts to it; None where there is none."""
+    """A type for the values of both to which Polars converts, or None."""
     if one == other or other == pl.Null:
         return one
     if one == pl.Null:
@@ -113,14 +113,14 @@ def _of_numbers(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
         found = pl.concat(empty, how="vertical_relaxed").schema["x"]
     except pl.exceptions.PolarsError:
         return None
-    # Of UInt64 and Int64 there is Float64, which has not all of their values, or Int128, which
-    # other readers of Parquet do not know.
+    # For UInt64 and Int64 there is Float64, which cannot hold all of their values, or Int128,
+    # which other Parquet readers do not support.
     wide = one.is_integer() and other.is_integer() and str(found) not in _INTEGERS
     return None if wide else found
 
 
 def _as(part: Part, schema: Schema) -> pl.LazyFrame:
-    """A part with the columns of a schema."""
+    """A part converted to a schema."""
     if list(part.schema.items()) == list(schema.items()):
         return part.frame
     shields = names.shields(schema)

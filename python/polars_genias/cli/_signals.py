@@ -1,8 +1,8 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: training stops, and nothing half is left.
+"""SIGTERM and SIGHUP end a command like Ctrl-C: training stops, and no partial output is left.
 
-Python runs a handler when the main thread is back from a query, which may take hours. But it writes
-the number of a signal to a pipe at once: a thread that reads it passes the signal on as SIGINT,
-which queries look for. A query that does not stop in time is not waited for.
+Python runs a handler when the main thread returns from a query, which may take hours. But it writes
+the number of a signal to a pipe at once. A thread reads the pipe and raises SIGINT, which queries
+check. If a query does not stop in time, the process exits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GRACE = 5.0
-"""Seconds that a command has to stop by itself."""
+"""Seconds for a command to stop by itself."""
 
 _NAMES = ("SIGTERM", "SIGHUP")
 
 
 class Ended:
-    """Which signal has ended the command, if any."""
+    """The signal that ended the command, if any."""
 
     number: int | None = None
 
@@ -37,7 +37,7 @@ class Ended:
 
 @contextmanager
 def listening() -> Iterator[Ended]:
-    """Passes SIGTERM and SIGHUP on, unless somebody else handles them or they are ignored."""
+    """Forwards SIGTERM and SIGHUP, unless they have another handler or are ignored."""
     ended = Ended()
     mine = threading.current_thread() is threading.main_thread()
     numbers = {getattr(signal, name) for name in _NAMES if mine and hasattr(signal, name)}
@@ -67,7 +67,7 @@ def listening() -> Iterator[Ended]:
 
 
 def _take_note(_number: int, _frame: object) -> None:
-    """Has to be there, so that Python writes the signal to the pipe."""
+    """A handler is required for Python to write the signal to the pipe."""
 
 
 def _watch(reads: int, numbers: frozenset[int], ended: Ended, done: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""``genias fit``, ``generate`` ... ``alarms``: the frame verbs on Parquet."""
+"""``genias fit``, ``generate`` ... ``expect``: the frame verbs on Parquet."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ _EXAMPLES = {
     "--models models.parquet",
     "alarms": "genias alarms metrics/ alarms.parquet --by host --order-by timestamp "
     "--models models.parquet --alarms-per-day 0.1",
+    "sensitivity": "genias sensitivity metrics/ caught.parquet --by host --order-by timestamp "
+    "--models models.parquet --alarms-per-day 1 --kind level-shift,ramp --duration 1h",
+    "explain": "genias explain metrics/ reasons.parquet --by host --order-by timestamp "
+    "--models models.parquet",
+    "expect": "genias expect metrics/ expected.parquet --by host --order-by timestamp "
+    "--models models.parquet --bounds 0.99",
     "label": "genias label metrics/ metrics/ --overwrite --by host --order-by timestamp "
     "--models models.parquet",
 }
@@ -50,21 +56,29 @@ def parser(verb: str) -> _run.Parser:
     made.add_argument("output", metavar="OUTPUT", help="Parquet to write: a file, or a folder/")
     roles = _arguments.add_columns(made)
     roles.add_argument(
-        "--label", metavar="COLUMN", help="Boolean: known anomalies, neither learned nor hit"
+        "--label",
+        metavar="COLUMN",
+        help="Boolean column of known anomalies, excluded from training and generation",
     )
+    if verb in ("generate", "inject", "events", "sensitivity"):
+        roles.add_argument(
+            "--place", metavar="SQL", help="only rows for which this holds get anomalies"
+        )
     if verb in ("generate", "inject"):
-        roles.add_argument("--suffix", help="of the new value columns (_synthetic)")
+        roles.add_argument("--suffix", help="suffix of the new value columns (_synthetic)")
     elif verb in _NAMES:
-        roles.add_argument("--name", help=f"of the new column ({_NAMES[verb]})")
+        roles.add_argument("--name", help=f"name of the new column ({_NAMES[verb]})")
     made.add_argument(
         "--strict", action="store_true", help="a series without a usable window is an error"
     )
     if verb != "inject":
         made.add_argument(
-            "--models", type=Path, metavar="FILE", help="what `fit` wrote (fit one per series)"
+            "--models", type=Path, metavar="FILE", help="output of `fit` (a new model per series)"
         )
     made.add_argument(
-        "--dry-run", action="store_true", help="say what would be done and how long it takes"
+        "--dry-run",
+        action="store_true",
+        help="print the planned work and its estimated time, without writing",
     )
     _arguments.add_outputs(made)
     _arguments.add_options(made, verb)
@@ -75,7 +89,7 @@ _NAMES = {"fit": "model", "score": "anomaly_score", "label": "anomaly_label"}
 
 
 def run(given: argparse.Namespace) -> None:
-    """Call the verb, from Parquet to Parquet."""
+    """Run the verb from Parquet to Parquet."""
     verb = given.command
     options = _arguments.given_options(given, verb)
     try:
@@ -96,6 +110,8 @@ def run(given: argparse.Namespace) -> None:
     started = time.perf_counter()
     with _run.progress(given):
         target.write(call(rows))
+    if given.command == "sensitivity" and not given.json:
+        _say(target)
     if given.json or _run.on_terminal(given):
         _finish(given, target, time.perf_counter() - started)
 
@@ -120,7 +136,7 @@ def _asked(
 def _call(
     given: argparse.Namespace, options: dict[str, Any], models: _inputs.Source | None
 ) -> Callable[..., pl.LazyFrame]:
-    """The verb with all its arguments but the rows; options may be replaced by others."""
+    """The verb with all its arguments except the rows; options can be replaced."""
     roles = {
         "features": _arguments.features(given.features),
         "by": given.by or None,
@@ -128,6 +144,8 @@ def _call(
         "label": given.label,
         "strict": given.strict,
     }
+    if getattr(given, "place", None) is not None:
+        roles["where"] = _rows.condition(given.place, "place")
     for name in ("suffix", "name"):
         if getattr(given, name, None) is not None:
             roles[name] = getattr(given, name)
@@ -143,7 +161,7 @@ def _call(
 
 
 def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -> None:
-    """Says what was written, as read from there."""
+    """Reports the written output, from its files."""
     written = _inputs.scan(_inputs.find([str(target.path)]))
     schema = written.collect_schema()
     shields = names.shields(schema)
@@ -165,10 +183,19 @@ def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -
     _run.finished(given, line, summary)
 
 
+def _say(target: _output.Output) -> None:
+    """Writes what would be caught to stdout: a sentence per series, kind and duration."""
+    said = pg.in_words(_inputs.scan(_inputs.find([str(target.path)]))).collect()
+    keys = said.columns[: said.columns.index("feature")]
+    for row in said.drop_nulls("sentence").iter_rows(named=True):
+        name = ", ".join(str(row[key]) for key in keys)
+        print(f"{name}: {row['sentence']}" if name else row["sentence"])
+
+
 def _counts(
     given: argparse.Namespace, of: dict[str, pl.Expr], by: list[pl.Expr]
 ) -> dict[str, pl.Expr]:
-    """What a verb counts in what it wrote."""
+    """Counts of a verb in its output."""
     if given.command in ("generate", "inject"):
         hit = of["is_anomaly"]
         return {
@@ -176,8 +203,12 @@ def _counts(
             "anomalous_rows": hit.sum(),
             "rows_without": hit.is_null().sum(),
         }
+    if given.command == "sensitivity":
+        return {"tries": of["tries"].sum(), "caught": of["caught"].sum()}
     if given.command == "alarms":
         return {"alarms": pl.len(), "open": of["open"].sum()}
+    if given.command == "explain":
+        return {"alarms": pl.struct(*by, of["id"]).n_unique()}
     if given.command not in _NAMES or getattr(given, "per_feature", None):
         return {}
     name = of[given.name or _NAMES[given.command]]

@@ -1,4 +1,4 @@
-"""Public benchmark archives, from their own files into one long Parquet layout.
+"""Public benchmark archives, converted from their own files to one long Parquet layout.
 
 Every table has the columns ``series`` (String), ``split`` (``train`` or ``test``), ``t`` (Int64,
 from 0 within series and split), ``timestamp`` (Datetime in microseconds, for archives that have
@@ -6,9 +6,9 @@ times), the features (Float32, finite: ``value``, or ``f00``, ``f01``, ... in th
 and ``label`` (Boolean, true = anomalous; false in ``train`` where unknown). Rows are sorted by
 ``series, split, t``.
 
-Within a file, a missing value is the last one before it, or the first after it at the start. What
-each archive's folder looks like, its split and its labels: ``docs/datasets.md``. Nothing is
-downloaded. `demo` needs no archive: its rows are in the package.
+Missing values of a file are filled forward, and backward at the start. ``docs/datasets.md`` lists
+the folder, split and labels of each archive. Nothing is downloaded. `demo` needs no archive: its
+rows are part of the package.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def read(name: str, source: str | Path) -> pl.DataFrame:
     Raises
     ------
     ValueError
-        For an unknown name, and for a file that is missing or is not as expected.
+        For an unknown name, or for a file that is missing or not as expected.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def read(name: str, source: str | Path) -> pl.DataFrame:
 
 
 def convert(name: str, source: str | Path, target: str | Path) -> Path:
-    """Write an archive as one Parquet file; an old one stays until the new one is whole.
+    """Write an archive as one Parquet file; an old one stays until the new one is complete.
 
     Parameters
     ----------

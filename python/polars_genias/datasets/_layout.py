@@ -1,4 +1,4 @@
-"""From the parts of an archive to the long table."""
+"""Converts the parts of an archive to the long table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROLES = ("series", "split", "t", "timestamp", "label")
 
 
 class Series(NamedTuple):
-    """One series: the rows of its two parts, as `rows` makes them."""
+    """One series: the rows of its two parts, from `rows`."""
 
     name: str
     train: pl.DataFrame
@@ -66,7 +66,7 @@ def rows(
 
 
 def _features(values: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Values as Float32 without gaps; a gap takes the value before it, at the start the one after.
+    """Values as Float32, with gaps filled forward, and backward at the start.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _features(values: pl.DataFrame, path: Path) -> pl.DataFrame:
 def inside(
     position: pl.Series, spans: Iterable[tuple[int | datetime, int | datetime]]
 ) -> pl.Series:
-    """Where a position lies in one of the spans, both ends included."""
+    """Whether a position lies in one of the spans, ends included."""
     found = pl.repeat(False, len(position), dtype=pl.Boolean, eager=True)
     for first, last in spans:
         found |= position.is_between(first, last)
@@ -110,7 +110,7 @@ def table(series: Iterable[Series], source: Path) -> pl.DataFrame:
     Raises
     ------
     ValueError
-        Where there is no series, or two have different columns.
+        If there is no series, or two have different columns.
     """
     parts: list[pl.DataFrame] = []
     for one in sorted(series, key=lambda each: each.name):

@@ -256,7 +256,7 @@ def _swat(path: Path) -> tuple[list[str], pl.DataFrame]:
 
 
 def _swat_header(path: Path) -> tuple[int, str]:
-    """Lines above the header, and what separates cells."""
+    """Number of lines above the header, and the separator of cells."""
     with path.open(encoding="utf-8-sig") as lines:
         for skipped, line in zip(range(5), lines, strict=False):
             if "Normal/Attack" in line:

@@ -1,6 +1,6 @@
-"""Files of an archive: finding them, and text or arrays to columns.
+"""Finds the files of an archive, and converts text or arrays to columns.
 
-Every error is a ValueError that names the file and what was expected.
+Every error is a ValueError with the file and the expectation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATE_TIME = "%Y-%m-%d %H:%M:%S%.f"
 
 
 def existing(path: Path, what: str) -> Path:
-    """`path`, which must be there."""
+    """`path`, which must exist."""
     if not path.exists():
         msg = f"{path}: not found; expected {what}"
         raise ValueError(msg)
@@ -28,7 +28,7 @@ def existing(path: Path, what: str) -> Path:
 
 
 def matching(folder: Path, pattern: str, what: str) -> list[Path]:
-    """Files of a folder in the order of their names; at least one."""
+    """Files of a folder, sorted by name; at least one."""
     found = sorted(existing(folder, f"a folder with {what}").glob(pattern))
     if not found:
         msg = f"{folder}: expected {what} ({pattern}), there is none"
@@ -37,7 +37,7 @@ def matching(folder: Path, pattern: str, what: str) -> list[Path]:
 
 
 def only(folder: Path, pattern: str, what: str) -> Path:
-    """The one file of a folder that fits the pattern."""
+    """The only file of a folder that matches the pattern."""
     found = matching(folder, pattern, what)
     if len(found) > 1:
         msg = f"{folder}: expected one file with {what}, there are {[p.name for p in found]}"
@@ -46,7 +46,7 @@ def only(folder: Path, pattern: str, what: str) -> Path:
 
 
 def text(path: Path, needs: Sequence[str] = (), **options: Any) -> pl.DataFrame:
-    """A CSV file with every cell as it stands; names without the spaces around them."""
+    """A CSV file with all cells as text; names without surrounding spaces."""
     existing(path, "a CSV file")
     try:
         frame = pl.read_csv(path, infer_schema=False, **options)
@@ -62,7 +62,7 @@ def text(path: Path, needs: Sequence[str] = (), **options: Any) -> pl.DataFrame:
 
 
 def numbers(cells: pl.DataFrame, path: Path, *, decimal: str = ".") -> pl.DataFrame:
-    """Cells as Float64; null where a cell says that its value is missing."""
+    """Cells as Float64; null for cells that mark missing values."""
     cells = cells.select(pl.all().str.strip_chars().fill_null(""))
     if decimal != ".":
         cells = cells.select(pl.all().str.replace(decimal, ".", literal=True))
@@ -87,7 +87,7 @@ def labels(cells: pl.Series, path: Path) -> pl.Series:
 
 
 def times(cells: pl.Series, path: Path, *formats: str) -> pl.Series:
-    """Cells as times, in the first format that fits each."""
+    """Cells as times, each in the first format that matches."""
     cells = cells.fill_null("").str.strip_chars()
     parsed = [cells.str.strptime(pl.Datetime("us"), form, strict=False) for form in formats]
     found = pl.select(pl.coalesce(parsed)).to_series()

@@ -1,13 +1,13 @@
-"""Pictures of what the verbs give, drawn with Altair: the extra ``plot``.
+"""Charts of the verbs' results, drawn with Altair: the extra ``plot``.
 
-Every function takes a DataFrame or a LazyFrame and returns an Altair chart, which shows itself in a
-notebook, combines with others (``|`` and ``&``), and is written by `save` as HTML, SVG or PNG, for
-which no browser is needed. Nothing is fitted here: draw what `generate`, `inject`, `score`,
-`label`, `pairs` and `fit` returned.
+Every function takes a DataFrame or a LazyFrame and returns an Altair chart. A chart displays in a
+notebook, combines with others (``|`` and ``&``), and is written by `save` as HTML, SVG or PNG
+without a browser. Nothing is fitted here: the functions draw results of `generate`, `inject`,
+`score`, `label`, `pairs` and `fit`.
 
-Series of any length can be drawn. Lines are thinned to the points that decide what a column of
-pixels shows, and counts are taken before drawing, so that a chart never holds more rows than Altair
-allows (5,000 per layer) and its limit need not be lifted.
+Series can have any length. Lines are thinned to the points that determine each column of pixels,
+and histograms are counted before drawing, so a chart stays below Altair's limit of 5,000 rows per
+layer.
 
 Examples
 --------
@@ -29,7 +29,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "altair":
         raise
-    msg = 'pictures need the extra `plot`: pip install "polars-genias[plot]"'
+    msg = 'charts need the extra `plot`: pip install "polars-genias[plot]"'
     raise ModuleNotFoundError(msg, name="altair") from error
 
 from pathlib import Path
@@ -39,13 +39,16 @@ from polars_genias.plots._history import plot_history
 from polars_genias.plots._latent import plot_latent
 from polars_genias.plots._pairs import plot_pairs
 from polars_genias.plots._scores import plot_scores
+from polars_genias.plots._sensitivity import plot_compare, plot_sensitivity
 from polars_genias.plots._series import plot_series
 
 if TYPE_CHECKING:
     import polars as pl
 
-Kind = Literal["series", "pairs", "latent", "history", "scores", "ablation"]
-"""What `plot` can draw."""
+Kind = Literal[
+    "series", "pairs", "latent", "history", "scores", "ablation", "sensitivity", "compare"
+]
+"""Kinds of charts of `plot`."""
 
 Chart = Union[alt.Chart, alt.LayerChart, alt.ConcatChart, alt.HConcatChart, alt.VConcatChart]
 """Any of Altair's charts."""
@@ -57,33 +60,35 @@ _FUNCTIONS = {
     "history": plot_history,
     "scores": plot_scores,
     "ablation": plot_ablation,
+    "sensitivity": plot_sensitivity,
+    "compare": plot_compare,
 }
 
 
 def plot(data: pl.DataFrame | pl.LazyFrame, kind: Kind = "series", **options: Any) -> Chart:
-    """Draw a frame: what ``.genias.plot`` calls.
+    """Draw a frame; ``.genias.plot`` calls this function.
 
     Parameters
     ----------
     data
-        The rows; which columns are needed depends on `kind`.
+        The rows; the required columns depend on `kind`.
     kind
         ``"series"``: rows over time with anomalies and scores. ``"scores"``: distribution of the
-        scores. ``"pairs"``: what `pairs` gave. ``"latent"``: where windows lie in the latent space
-        of a model. ``"history"``: a table of models, how their training went. ``"ablation"``: a
-        table of results.
+        scores. ``"pairs"``: results of `pairs`. ``"latent"``: windows in the latent space of a
+        model. ``"history"``: training history of a table of models. ``"ablation"``: a table of
+        table of results. ``"sensitivity"`` and ``"compare"``: what these verbs gave.
     **options
-        Those of the function named ``plot_{kind}``.
+        Options of the function ``plot_{kind}``.
 
     Returns
     -------
     Chart
-        As that function.
+        The chart of that function.
 
     Raises
     ------
     ValueError
-        For a kind that does not exist, or a column that is missing.
+        For an unknown kind or a missing column.
 
     Examples
     --------
@@ -101,17 +106,17 @@ def plot(data: pl.DataFrame | pl.LazyFrame, kind: Kind = "series", **options: An
 
 
 def save(chart: Chart, path: str | Path, *, scale: float = 2.0) -> Path:
-    """Write a chart as HTML, SVG or PNG, by the ending of `path`. No browser is needed.
+    """Write a chart as HTML, SVG or PNG, depending on the suffix of `path`, without a browser.
 
     Parameters
     ----------
     chart
-        What a function of this module returned, or any other Altair chart.
+        A chart of this module, or any other Altair chart.
     path
-        The file to write or to replace; its folder is made where it is missing. HTML holds all that
-        it needs (some 800 kB of scripts) and can be read offline.
+        The file to write or to replace; its folder is created if it does not exist. HTML is
+        self-contained (about 800 kB of scripts) and can be read offline.
     scale
-        PNG: pixels of the picture per pixel of the chart.
+        PNG: image pixels per pixel of the chart.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def save(chart: Chart, path: str | Path, *, scale: float = 2.0) -> Path:
     Raises
     ------
     ValueError
-        For another ending.
+        For another suffix.
 
     Examples
     --------
@@ -153,10 +158,12 @@ __all__ = [
     "Kind",
     "plot",
     "plot_ablation",
+    "plot_compare",
     "plot_history",
     "plot_latent",
     "plot_pairs",
     "plot_scores",
+    "plot_sensitivity",
     "plot_series",
     "save",
 ]

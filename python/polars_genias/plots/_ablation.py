@@ -1,4 +1,4 @@
-"""What a change of options does: tables of results per option value and seed."""
+"""Charts of results per option value and seed."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def plot_ablation(
     height: int = 170,
     title: str | None = None,
 ) -> alt.ConcatChart:
-    """Draw measured figures over the values of an option: a panel per figure.
+    """Draw measured figures over the values of an option, one panel per figure.
 
-    Of a numeric option: a point per row (a seed) and a line through the means. Of another: bars of
-    the means and a point per row. With a second option, `against`: means over the grid of both.
+    A numeric option gives a point per row (a seed) and a line through the means; other options give
+    bars of the means and a point per row. A second option, `against`, gives a grid of means.
 
     Parameters
     ----------
     data
-        A row per run: values of the options, and figures.
+        One row per run: values of the options, and figures.
     option
-        The column of the option, along the x axis.
+        The column of the option, on the x axis.
     figures
         Columns of figures; a mapping gives each one's title.
     against
-        The column of a second option, along the y axis.
+        The column of a second option, on the y axis.
     colour
-        A column that tells several lines, or bars side by side, of one panel apart.
+        A column that separates several lines, or groups of bars, in one panel.
     colours
-        Colours of its values; by default of a palette for colour-blind readers.
+        Colours of its values; by default a palette for colour-blind readers.
     levels
-        Figures with a dashed line at a value, such as chance.
+        Figures with a dashed line at a value, such as the chance level.
     domain
-        Ends of the axis, or of the colours, of the figures; by default what there is.
+        Range of the axis or of the colours of figures; by default that of the data.
     columns
-        Panels beside each other.
+        Panels per row.
     width, height
-        Of a panel, in pixels.
+        Size of a panel in pixels.
     title
-        Over the chart.
+        Title of the chart.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def plot_ablation(
     Raises
     ------
     ValueError
-        For a column that is missing, or a figure that is not numeric.
+        For a missing column or a figure that is not numeric.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def _marks(
 def _grid(
     rows: pl.DataFrame, option: str, against: str, figure: str, domain: tuple[float, float] | None
 ) -> list[Any]:
-    """Means of a figure over two options: a cell each, with its value."""
+    """Means of a figure over two options, one cell each, with its value."""
     means = rows.group_by(option, against, maintain_order=True).agg(pl.col(figure).mean())
     value = pl.col(figure)
     ends = means.select(low=pl.min_horizontal(value.min(), 0), high=value.max()).row(0)

@@ -1,4 +1,4 @@
-"""How the training of models went."""
+"""Training history of models."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ def plot_history(
 ) -> alt.ConcatChart:
     """Draw the training history of models: losses (on a log scale) and psi over the steps.
 
-    The dashed line is the psi that the model has: calibration sets it after the last step. The
-    subtitle has R2 of held-out windows beside that of PCA, why training stopped, and warnings.
+    The dashed line is the psi of the model, which calibration sets after the last step. The
+    subtitle shows R2 on held-out windows, that of PCA, why training stopped, and warnings.
 
     Parameters
     ----------
     models
-        A table of models as `fit` gives it, its path, or the bytes of one model.
+        A table of models from `fit`, its path, or the bytes of one model.
     by
-        Key columns of the table, which name the models. By default all columns but the models'.
+        Key columns of the table, which name the models. By default all columns except the models.
     width, height
-        Of a panel, in pixels.
+        Size of a panel in pixels.
     columns
-        Models beside each other.
+        Models per row.
     title
-        Over the chart.
+        Title of the chart.
 
     Returns
     -------
     ConcatChart
-        Per model a panel of losses over a panel of psi.
+        A panel of losses above a panel of psi for each model.
 
     Raises
     ------
     ValueError
-        For a table without models or with more than 12, and for models without a history.
+        For a table without models or with more than 12, or for a model without a history.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def _described(
 
 
 def _titles(about: dict[str, Any]) -> tuple[str, list[str]]:
-    """Name of a model, and what came out of its training."""
+    """Name of a model, and the results of its training."""
     r2 = ["-" if about[name] is None else f"{about[name]:.2f}" for name in ("r2", "r2_pca")]
     health = ", ".join(about["health"]) or "no warnings"
     return about["name"], [f"R2 {r2[0]}, of PCA {r2[1]}; stopped by {about['stop_reason']}", health]

@@ -1,4 +1,4 @@
-"""Where windows lie in the latent space of a model."""
+"""Maps of windows in the latent space of a model."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def plot_latent(
 ) -> alt.Chart:
     """Draw a map of windows by their latent means: normal, generated, and known anomalies.
 
-    Normal windows and those with a generated anomaly are the two sides of `pairs`. Known anomalies
-    are windows whose middle row is labelled.
+    Normal windows and windows with a generated anomaly come from `pairs`. Known anomalies are
+    windows whose middle row is labelled.
 
     Parameters
     ----------
     data
-        Rows of one series. Of a frame with several groups, filter one.
+        Rows of one series. Filter one group of a frame with several.
     models
         The model: bytes, a file, or a table of one model.
     features, order_by
@@ -56,22 +56,22 @@ def plot_latent(
     label
         Boolean column of known anomalies.
     method
-        ``"pca"``: the two directions in which the latent means vary most, from the mean of the
-        normal windows. ``"tsne"``: an embedding
-        that keeps neighbours together, whose distances and axes mean nothing; needs scikit-learn.
+        ``"pca"``: the two main directions of the latent means, relative to the mean of the normal
+        windows. ``"tsne"``: an embedding that keeps neighbours together, whose distances and axes
+        have no meaning; needs scikit-learn.
     windows
-        Windows of each kind, at most about.
+        Approximate maximum number of windows of each kind.
     log
-        Whether both axes are linear only as far as most normal windows go, and logarithmic beyond:
-        for known anomalies so far away that all else is a dot.
+        Whether both axes are logarithmic beyond the range of most normal windows: for known
+        anomalies far away from all other windows.
     seed
-        Of the generated anomalies, and of t-SNE.
+        Seed of the generated anomalies and of t-SNE.
     width, height
-        Of the chart, in pixels.
+        Size of the chart in pixels.
     title
-        Over the chart.
+        Title of the chart.
     **options
-        Those of `pairs` that say how anomalies are made, such as ``strength``.
+        Options of `pairs` for its anomalies, such as ``strength``.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def plot_latent(
     Raises
     ------
     ValueError
-        For a column that is missing, another method, several models, or no window at all.
+        For a missing column, an unknown method, several models, or no window.
     ModuleNotFoundError
         For t-SNE without scikit-learn.
 
@@ -106,7 +106,7 @@ def plot_latent(
     values = means["mean"].to_numpy()
     places, about = _pca(values) if method == "pca" else _tsne(values, seed)
     points = means.select("windows", x=pl.Series(places[:, 0]), y=pl.Series(places[:, 1]))
-    # In random order, so that no kind hides another.
+    # In random order, so that no kind covers another.
     points = points.sample(fraction=1, shuffle=True, seed=0)
     middle = points.filter(pl.col("windows") == "normal").select(pl.col("x", "y").mean())
     if method == "pca" and middle["x"].item() is not None:
@@ -117,7 +117,7 @@ def plot_latent(
 def latent_means(
     at: frames.Inputs, model: bytes, windows: int, seed: int, options: dict[str, Any]
 ) -> pl.DataFrame:
-    """Latent means of windows: columns ``windows`` (which kind) and ``mean`` (Array)."""
+    """Latent means of windows: columns ``windows`` (their kind) and ``mean`` (Array)."""
     size = int(with_sizes(model, {}, "window")["window"])
     needed = [*at.features.values(), *at.order_by, *([at.label] if at.label else [])]
     rows = at.frame.select(column(name) for name in dict.fromkeys(needed)).collect()
@@ -150,7 +150,7 @@ def latent_means(
 
 
 def _known(rows: pl.DataFrame, at: frames.Inputs, label: str, size: int, windows: int) -> pl.Series:
-    """Windows whose middle row is labelled, without those that hold a null."""
+    """Windows whose middle row is labelled, without those with a null."""
     values = [column(name).cast(pl.Float64) for name in at.features.values()]
     whole = pl.all_horizontal(value.is_finite().fill_null(value=False) for value in values)
     begins = whole.cast(pl.UInt32).rolling_sum(size).shift(1 - size) == size
@@ -162,7 +162,7 @@ def _known(rows: pl.DataFrame, at: frames.Inputs, label: str, size: int, windows
 
 
 def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) -> pl.DataFrame:
-    """The latent means (column ``mean``) of windows: put one after another, they are a series."""
+    """The latent means (column ``mean``) of windows, concatenated to a series."""
     values = windows.to_numpy().reshape(-1, len(features))
     rows = pl.DataFrame({name: values[:, i] for i, name in enumerate(features)})
     struct = pl.struct(column(name) for name in features)
@@ -170,13 +170,13 @@ def _embedded(windows: pl.Series, features: list[str], size: int, model: bytes) 
 
 
 def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:
-    """The two main directions of the rows, and the shares of the variance that they hold."""
+    """The rows in their two main directions, and the shares of variance of these."""
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     left, sizes, right = np.linalg.svd(centred, full_matrices=False)
     places = np.zeros((len(values), 2))
     shares = np.zeros(2)
     found = min(2, len(sizes))
-    # A direction is known up to its sign: the largest component is taken as positive.
+    # The sign of a direction is arbitrary: its largest component is made positive.
     signs = np.sign(right[np.arange(found), np.abs(right[:found]).argmax(axis=1)])
     places[:, :found] = left[:, :found] * sizes[:found] * signs
     total = float((sizes**2).sum())
@@ -185,7 +185,7 @@ def _pca(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:
 
 
 def _tsne(values: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], str]:
-    """Places of the rows that keep neighbours together (van der Maaten and Hinton, JMLR 2008)."""
+    """t-SNE coordinates of the rows (van der Maaten and Hinton, JMLR 2008)."""
     try:
         from sklearn.manifold import TSNE
         from threadpoolctl import threadpool_limits
@@ -193,10 +193,10 @@ def _tsne(values: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], 
         msg = 'method="tsne" needs scikit-learn: pip install scikit-learn'
         raise ModuleNotFoundError(msg, name=error.name) from error
     perplexity = min(30.0, (len(values) - 1) / 3)
-    # Few points: on a busy machine threads that wait for each other take many times as long.
+    # With few points, threads that wait for each other are far slower on a busy machine.
     with threadpool_limits(1):
         found = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(values)
-    about = f"t-SNE of the latent means, perplexity {perplexity:.0f}: distances mean little"
+    about = f"t-SNE of the latent means, perplexity {perplexity:.0f}: distances have little meaning"
     return np.asarray(found, dtype=np.float64), about
 
 

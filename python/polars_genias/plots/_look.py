@@ -1,7 +1,7 @@
-"""How all pictures look: colours, axes, titles, and the layers that several of them share.
+"""Style of all charts: colours, axes, titles, and shared layers.
 
 Styles are set on marks and axes and not in a chart's ``config``, because Altair cannot combine
-charts that have one.
+charts with a ``config``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-# Okabe and Ito's palette, whose colours stay apart for colour-blind readers, and a neutral grey.
+# Okabe and Ito's palette, which colour-blind readers can distinguish, and a neutral grey.
 GREY = "#767b84"
 VERMILION = "#d55e00"
 BLUE = "#0072b2"
@@ -21,9 +21,9 @@ SKY = "#56b4e9"
 GREEN = "#009e73"
 PURPLE = "#cc79a7"
 CATEGORIES = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY]
-"""Colours of things without a colour of their own, in order."""
+"""Default colours, in order."""
 PASTELS = ["#f8dfa8", "#c9e6f8", "#bfe6d9", "#f0dbe6"]
-"""Orange, sky, green and purple, light enough to lie behind lines."""
+"""Orange, sky, green and purple, light enough for areas behind lines."""
 SHADES = [*PASTELS, "#fbd3bf", "#f6f0b5", "#d9dbe0", "#d3cdf0"]
 """As `PASTELS`, and vermilion, yellow, grey and violet."""
 INK = "#30343b"
@@ -43,7 +43,7 @@ _AXIS: dict[str, Any] = {
 
 
 def axis(**given: Any) -> alt.Axis:
-    """An axis whose labels can be read."""
+    """An axis with legible labels."""
     return alt.Axis(**(_AXIS | given))
 
 
@@ -57,7 +57,7 @@ def numbers(**given: Any) -> alt.Axis:
 
 
 def log_ticks(values: pl.Series, digits: tuple[int, ...] = (1, 2, 5)) -> list[float]:
-    """These digits times every power of ten between the values, or the ends of the values."""
+    """These digits times every power of ten between the values, or the ends of their range."""
     low, high = pl.select(low=values.min(), high=values.max()).row(0)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in digits]
@@ -66,14 +66,14 @@ def log_ticks(values: pl.Series, digits: tuple[int, ...] = (1, 2, 5)) -> list[fl
 
 
 def times(**given: Any) -> alt.Axis:
-    """An axis of times, of which hours count to 24."""
+    """An axis of times with a 24-hour clock."""
     day, time = "%a %d", "%H:%M"
     units = {"week": day, "day": day, "date": day, "hours": time, "minutes": time}
     return axis(**({"format": units, "formatType": "time"} | given))
 
 
 def legend(**given: Any) -> alt.Legend:
-    """A legend in the style of the axes, above the chart unless told otherwise."""
+    """A legend in the style of the axes, by default above the chart."""
     style: dict[str, Any] = {
         "labelFontSize": 12,
         "titleFontSize": 12,
@@ -90,7 +90,7 @@ def legend(**given: Any) -> alt.Legend:
 
 
 def title(text: str | None, subtitle: str | list[str] | None = None, **given: Any) -> Any:
-    """A title over the left edge; without a text the subtitle stands alone."""
+    """A left-aligned title; without a text only the subtitle."""
     style: dict[str, Any] = {
         "anchor": "start",
         "fontSize": 14,
@@ -123,7 +123,7 @@ def most_hit(hits: dict[str, int], most: int) -> list[str]:
 
 
 def features_titled(chart: Any, text: str | None, drawn: int, of: int) -> Any:
-    """A chart under a title that says where not all features are drawn."""
+    """A chart with a title, which notes if not all features are drawn."""
     note = f"{drawn} of {of} features" if drawn < of else None
     return chart.properties(title=title(text, note)) if text or note else chart
 
@@ -142,7 +142,7 @@ def level(value: float, **given: Any) -> alt.Chart:
 
 
 def note(value: float, text: str, width: int, *, below: bool = False) -> alt.Chart:
-    """Words at the right end of a `level`, above it unless told otherwise."""
+    """A text at the right end of a `level`, by default above it."""
     words = alt.Chart(pl.DataFrame({"level": [value], "text": [text]})).mark_text(
         align="right",
         baseline="top" if below else "bottom",
@@ -163,9 +163,9 @@ def before_after(
     names: tuple[str, str],
     key: alt.Legend | None,
 ) -> list[alt.Chart]:
-    """Two lines: a series as it was (grey), and in front of it where it was changed (vermilion).
+    """Two lines: the original series (grey), and its changed parts in front of it (vermilion).
 
-    Both frames have the column of `x` and a column ``value``. The lines break at nulls.
+    Both frames have the column of `x` and a column ``value``. Lines break at nulls.
     """
     scale = alt.Scale(domain=list(names), range=[GREY, VERMILION])
     colour = alt.Color("line:N", scale=scale, sort=list(names), legend=key, title=None)

@@ -1,4 +1,4 @@
-"""Windows before and after: the gallery of pairs."""
+"""Charts of pairs of windows."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def plot_pairs(
     height: int = 90,
     title: str | None = None,
 ) -> alt.ConcatChart:
-    """Draw pairs of windows: a column per pair, a row per feature.
+    """Draw pairs of windows: one column per pair, one row per feature.
 
-    The window as it is is grey; what its anomaly changed is drawn in front of it.
+    The normal window is grey; the rows that its anomaly changes are drawn in front of it.
 
     Parameters
     ----------
     data
-        What `pairs` of a frame gave: columns ``start``, ``normal``, ``anomalous``, ``mask``.
+        The result of `pairs` for a frame: columns ``start``, ``normal``, ``anomalous``, ``mask``.
     features
         Names of the features, in the order of the fit; by default they are numbered.
     count
-        Pairs to draw, evenly spaced over those that there are.
+        Number of pairs, evenly spaced over the rows.
     units
-        Units of features, for the titles of their axes.
+        Units of features, for axis titles.
     most
-        Largest number of features; of more, those that are hit most are drawn.
+        Maximum number of features; those with the most changed values are drawn.
     width, height
-        Of a panel, in pixels.
+        Size of a panel in pixels.
     title
-        Over the chart.
+        Title of the chart.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def plot_pairs(
     Raises
     ------
     ValueError
-        For a column that is missing, no pairs, or another number of names than of features.
+        For a missing column, no pairs, or a wrong number of feature names.
 
     Examples
     --------
@@ -122,13 +122,13 @@ def _chosen(
 
 
 def unpacked(pairs: pl.DataFrame, features: Sequence[str], *, key: str) -> pl.DataFrame:
-    """A row per pair and row of its window.
+    """One row per pair and row of its window.
 
     Returns
     -------
     DataFrame
-        Columns `key` and ``row``, and per feature its value as it is, ``{feature}_anomalous`` and
-        ``{feature}_mask``.
+        Columns `key` and ``row``, and for each feature its normal value, ``{feature}_anomalous``
+        and ``{feature}_mask``.
     """
     number, size, _ = pairs["normal"].to_numpy().shape
     columns = {
@@ -149,7 +149,7 @@ def before_after(
     width: int,
     height: int = 80,
 ) -> alt.ConcatChart:
-    """Windows as `unpacked` gives them: a column each, a row per feature with one y axis."""
+    """Windows from `unpacked`: one column each, and one row per feature with a shared y axis."""
     panels = []
     for name in features:
         sides = [window[column] for window in windows for column in (name, f"{name}_anomalous")]
@@ -189,7 +189,7 @@ def changed_lines(
     *,
     key: alt.Legend | None,
 ) -> list[alt.Chart]:
-    """Lines over ``row``: column `before`, and in front of it `after` where `mask` is true."""
+    """Lines over ``row``: column `before`, and `after` in front of it if `mask` is true."""
     was = rows.select("row", value=drawable(before))
     now = rows.select("row", value=where_changed(pl.col(mask).fill_null(value=False), after))
     return look.before_after(was, now, x, y, names=("normal", "anomalous"), key=key)

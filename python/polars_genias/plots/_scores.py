@@ -1,4 +1,4 @@
-"""How scores are distributed."""
+"""Distributions of scores."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def plot_scores(
     height: int = 220,
     title: str | None = None,
 ) -> alt.LayerChart:
-    """Draw how the scores of rows are distributed, of anomalous rows apart from those of others.
+    """Draw the distribution of scores, separately for anomalous and other rows.
 
-    Heights are shares of each kind of rows, since anomalous rows are few. Rows without a score or
+    Heights are shares of each kind of rows, since anomalous rows are rare. Rows without a score or
     a label are left out.
 
     Parameters
     ----------
     data
-        Rows as `score` gave them.
+        Rows with scores, as from `score`.
     score
         The score column.
     label
-        Boolean column of the true anomalies, such as ``is_anomaly``; without it all rows are one.
+        Boolean column of true anomalies, such as ``is_anomaly``; without it all rows are one kind.
     threshold
-        Drawn as a dashed line; the subtitle says how many rows are above it.
+        Threshold, drawn as a dashed line; the title shows how many rows are above it.
     log
-        Whether scores are drawn on a log scale; they have to be positive then.
+        Whether to use a log scale; scores must then be positive.
     bins
-        Bars between the lowest and the highest score.
+        Number of bars between the lowest and the highest score.
     width, height
-        Of the chart, in pixels.
+        Size of the chart in pixels.
     title
-        Over the chart.
+        Title of the chart.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def plot_scores(
     Raises
     ------
     ValueError
-        For a column that is missing or of another type, no scores at all, fewer than one bin, and
-        a score <= 0 on a log scale.
+        For a column that is missing or has another dtype, no scores, fewer than one bin, or a
+        score <= 0 on a log scale.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def plot_scores(
 
 
 def _rows(data: pl.DataFrame | pl.LazyFrame, score: str, label: str | None) -> pl.DataFrame:
-    """Columns ``score`` and ``rows`` (which kind) of the rows that have both."""
+    """Columns ``score`` and ``rows`` (their kind) of the rows with both."""
     frame = data.lazy()
     schema = frame.collect_schema()
     require(schema, "score", score)
@@ -145,8 +145,8 @@ def histogram(rows: pl.DataFrame, bins: int, *, log: bool) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``rows`` (normal first), ``low``, ``high``, ``count``, ``share``; bins without a row
-        are left out.
+        Columns ``rows`` (normal first), ``low``, ``high``, ``count``, ``share``; empty bins are
+        left out.
     """
     value = pl.col("score").log() if log else pl.col("score")
     low, high = rows.select(low=value.min(), high=value.max()).row(0)
@@ -170,7 +170,7 @@ def histogram(rows: pl.DataFrame, bins: int, *, log: bool) -> pl.DataFrame:
 
 
 def _above(rows: pl.DataFrame, threshold: float) -> str:
-    """How many rows of each kind are above the threshold, in words."""
+    """A text with the shares of rows of each kind above the threshold."""
     above = rows.group_by("rows").agg(above=(pl.col("score") > threshold).mean() * 100)
     shares = dict(above.iter_rows())
     named = [

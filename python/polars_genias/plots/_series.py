@@ -1,4 +1,4 @@
-"""Rows over time: features, generated anomalies, labels and scores."""
+"""Charts of rows over time: features, generated anomalies, labels and scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from polars_genias._features import boolean, listed, require
 from polars_genias._foreign import to_polars
 from polars_genias._names import column
 from polars_genias.plots import _look as look
-from polars_genias.plots._thin import drawable, spans, thin, time_axis, where_changed
+from polars_genias.plots._thin import (
+    MOST_BINS,
+    drawable,
+    pixel,
+    spans,
+    thin,
+    time_axis,
+    where_changed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +35,10 @@ _KIND = "anomaly_kind"
 _ALARM = "alarm"
 _MOST_GROUPS = 12
 _MADE = {_SCORE, _LABEL, _FLAGGED, "anomaly_id", "anomaly_kind", "anomaly_strength"}
+_MADE |= {"anomaly_nearest"}
 """Columns that the verbs add to those of the series."""
+_BOUNDS = ("_lower", "_upper")
+"""Suffixes of the columns between which a feature should have been."""
 
 
 def plot_series(
@@ -48,47 +59,46 @@ def plot_series(
     height: int = 90,
     title: str | None = None,
 ) -> alt.VConcatChart:
-    """Draw one series: a panel per feature and score, one above the other, over the same time.
+    """Draw one series: panels for features and scores, stacked over the same time axis.
 
-    The series as it was is grey; generated values, where they differ, are drawn in front of it;
-    labelled rows are shaded. What can be found by the names that the verbs give need not be named.
-    Of a frame with several groups, filter one, or name the keys in `by`.
+    The original series is grey, generated values are drawn in front of it, and labelled rows are
+    shaded. Columns with the default names of the verbs are found automatically. For a frame with
+    several groups, filter one, or give the keys in `by`.
 
     Parameters
     ----------
     data
-        Rows of one series, or with `by` of several, as `generate`, `inject`, `score` or `label`
-        gave them, or as they were before.
+        Rows of one series, or of several with `by`: an input or a result of `generate`, `inject`,
+        `score`, `label` or `expect`, whose bounds are drawn as a band.
     features
-        The columns to draw. By default those that have a synthetic one beside them, or else every
-        numeric column that has no other role.
+        The columns to draw. By default those with a synthetic column, or else every numeric column
+        without another role.
     order_by
         The time: a temporal or numeric column. By default rows are numbered.
     label
-        Boolean columns whose true rows are shaded. By default ``is_anomaly``, where there is one;
-        in a colour per kind where ``anomaly_kind`` names at most 8.
+        Boolean columns whose true rows are shaded. By default ``is_anomaly``, if it exists, with
+        one colour per kind if ``anomaly_kind`` has at most 8 kinds.
     score
-        Score columns, a panel each. By default ``anomaly_score``, where there is one.
+        Score columns, one panel each. By default ``anomaly_score``, if it exists.
     flagged
-        Boolean column of the rows that a detector flagged, drawn as a bar under the first score, or
-        under the last feature where there is no score. By default ``anomaly_label``, where there is
-        one.
+        Boolean column of rows flagged by a detector, drawn as a bar below the first score, or below
+        the last feature without a score. By default ``anomaly_label``, if it exists.
     alarms
-        The table that `polars_genias.alarms` gave, drawn as that bar in place of `flagged`.
+        The result of `polars_genias.alarms`, drawn as this bar instead of `flagged`.
     threshold
-        Drawn as a dashed line across the scores.
+        Threshold, drawn as a dashed line across the scores.
     by
-        Columns that name the groups: a picture of each, one above the other.
+        Key columns of the groups: one chart each, stacked.
     suffix
-        What the names of synthetic columns end in.
+        Suffix of the synthetic columns.
     units
-        Units of features and scores, for the titles of their axes.
+        Units of features and scores, for axis titles.
     most
-        Largest number of features; of more, those with the most generated values are drawn.
+        Maximum number of features; those with the most generated values are drawn.
     width, height
-        Of a panel, in pixels.
+        Size of a panel in pixels.
     title
-        Over the chart.
+        Title of the chart.
 
     Returns
     -------
@@ -98,7 +108,7 @@ def plot_series(
     Raises
     ------
     ValueError
-        For a column that is missing or of another type, for rows at the same time, and for more
+        For a column that is missing or has another dtype, for rows at the same time, or for more
         than 12 groups.
 
     Examples
@@ -166,7 +176,7 @@ def plot_series(
         lines = _lines(rows, name, suffix, x, y, width, changed=changed)
         if flags and not scores and name == last:
             lines.insert(0, _bar(rows, flags[0], fill, width, height))
-        panels.append(alt.layer(*shades, *lines))
+        panels.append(alt.layer(*shades, *_band(rows, name, x, y, width), *lines))
     for name in scores:
         text = look.with_unit(name.replace("_", " "), units)
         x, y = _x(rows, x_title if name == last else None), _y(text)
@@ -186,7 +196,7 @@ def plot_series(
 def _per_group(
     frame: pl.LazyFrame, by: list[str], alarms: Any, title: str | None, given: dict[str, Any]
 ) -> alt.VConcatChart:
-    """A picture of every group, one above the other."""
+    """Charts of all groups, stacked."""
     schema = frame.collect_schema()
     for name in by:
         require(schema, "by", name)
@@ -210,7 +220,7 @@ def _per_group(
 
 
 def _one_colour_per_kind(frame: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
-    """The frame whose kinds are an Enum of those that any group has."""
+    """The frame with kinds as an Enum of all kinds in any group."""
     if not _names_kinds(schema):
         return frame
     kind = pl.col(_KIND).cast(pl.String)
@@ -219,7 +229,7 @@ def _one_colour_per_kind(frame: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame
 
 
 def _numbers(schema: pl.Schema, by: list[str]) -> list[str]:
-    """Keys that are numbers, which would be drawn as features."""
+    """Numeric keys, which would be drawn as features."""
     return [name for name in by if schema[name].is_numeric()]
 
 
@@ -229,11 +239,11 @@ def _names_kinds(schema: pl.Schema) -> bool:
 
 
 def _by_kind(rows: pl.DataFrame, labels: list[str]) -> tuple[pl.DataFrame, list[str]]:
-    """A Boolean column per kind of anomaly, in place of one of all kinds, where colours suffice."""
+    """A Boolean column per kind of anomaly instead of one for all, if there are enough colours."""
     kinds = rows[_KIND].cast(pl.String).drop_nulls().unique().sort().to_list()
     given = rows.schema[_KIND]
     if isinstance(given, pl.Enum) and len(given.categories) <= len(look.SHADES):
-        kinds = given.categories.to_list()  # one colour for one kind, in every group
+        kinds = given.categories.to_list()  # the same colour per kind in every group
     if not 0 < len(kinds) <= len(look.SHADES) or set(kinds) & set(rows.columns):
         return rows, labels
     named = pl.col(_KIND).cast(pl.String)
@@ -243,7 +253,7 @@ def _by_kind(rows: pl.DataFrame, labels: list[str]) -> tuple[pl.DataFrame, list[
 
 
 def _with_alarms(rows: pl.DataFrame, alarms: pl.LazyFrame, order_by: str | None) -> pl.DataFrame:
-    """The rows with a Boolean column `_ALARM`: whether one of the alarms covers them."""
+    """The rows with a Boolean column `_ALARM`: whether an alarm covers them."""
     schema = alarms.collect_schema()
     start = "start" if order_by is None else f"{order_by}_start"
     for name in (start, "length" if order_by is None else f"{order_by}_end"):
@@ -259,7 +269,7 @@ def _with_alarms(rows: pl.DataFrame, alarms: pl.LazyFrame, order_by: str | None)
 def _found(
     schema: pl.Schema, role: str, names: str | Sequence[str] | None, usual: str
 ) -> list[str]:
-    """The columns that were named, or the one that the verbs would have made."""
+    """The given columns, or the default one of the verbs."""
     if names is None:
         return [usual] if usual in schema else []
     named = [names] if isinstance(names, str) else list(names)
@@ -269,22 +279,25 @@ def _found(
 
 
 def _default_features(schema: pl.Schema, suffix: str, taken: set[str | None]) -> list[str] | None:
-    """Columns with a synthetic one beside them, or numeric ones without another role."""
+    """Columns with a synthetic column, or numeric columns without another role."""
     both = [name for name in schema if f"{name}{suffix}" in schema]
     if both:
         return both
+    bounded = [name for name in schema if all(f"{name}{end}" in schema for end in _BOUNDS)]
+    made = {f"{name}{end}" for name in bounded for end in ("_expected", *_BOUNDS)}
+    made |= {f"{name}_blame" for name in schema}
     chosen = [
         name
         for name, dtype in schema.items()
-        if dtype.is_numeric() and name not in _MADE and name not in taken
+        if dtype.is_numeric() and name not in _MADE | made and name not in taken
     ]
     return chosen or None
 
 
 def _rows(at: frames.Inputs, others: list[str], suffix: str) -> pl.DataFrame:
-    """What is drawn, in time order: only the columns that are needed are read."""
+    """The rows to draw in time order; only the required columns are read."""
     names = list(at.features.values())
-    made = [f"{name}{end}" for name in names for end in (suffix, "_mask")]
+    made = [f"{name}{end}" for name in names for end in (suffix, "_mask", *_BOUNDS)]
     needed = dict.fromkeys([*names, *(n for n in made if n in at.schema), *others, *at.order_by])
     rows = at.frame.select(column(name) for name in needed).collect()
     if not at.order_by:
@@ -294,8 +307,8 @@ def _rows(at: frames.Inputs, others: list[str], suffix: str) -> pl.DataFrame:
     if rows[_X].is_duplicated().any():
         twice = rows.filter(pl.col(_X).is_duplicated())[time][0]
         msg = (
-            f"parameter `order_by` = {time!r}: several rows at {twice}; of a frame with several"
-            " groups, filter one"
+            f"parameter `order_by` = {time!r}: several rows at {twice}; filter one group"
+            " of a frame with several"
         )
         raise ValueError(msg)
     return rows
@@ -322,12 +335,12 @@ def _changed(rows: pl.DataFrame, name: str, suffix: str) -> pl.Expr:
 
 
 def _type(rows: pl.DataFrame) -> str:
-    """Altair's letter for the time axis."""
+    """Altair's type code for the time axis."""
     return "T" if rows.schema[_X].is_temporal() else "Q"
 
 
 def _x(rows: pl.DataFrame, title: str | None) -> alt.X:
-    """The time axis, which says the time where it has a title."""
+    """The time axis; its title names the time column."""
     said = title is not None
     style = look.times if rows.schema[_X].is_temporal() else look.numbers
     axis = style(grid=False, labelOverlap=True, tickCount=10, labels=said, ticks=said)
@@ -337,7 +350,7 @@ def _x(rows: pl.DataFrame, title: str | None) -> alt.X:
 
 
 def _y(title: str) -> alt.Y:
-    # The same room for labels in every panel, so that the panels begin below each other.
+    # The same width for labels in every panel, so that the panels are aligned.
     axis = look.numbers(tickCount=3, minExtent=42, titleLimit=120)
     return alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis)
 
@@ -351,7 +364,7 @@ def _line(rows: pl.DataFrame, name: str, width: int, colour: str) -> alt.Chart:
 def _lines(
     rows: pl.DataFrame, name: str, suffix: str, x: alt.X, y: alt.Y, width: int, *, changed: bool
 ) -> list[alt.Chart]:
-    """One feature as it was, and as it was generated where that differs."""
+    """The original values of one feature, and the generated ones where they differ."""
     if not changed:
         return [_line(rows, name, width, look.GREY).encode(x, y)]
     before = rows.select(_X, value=drawable(name))
@@ -365,6 +378,23 @@ def _lines(
     return look.before_after(before, after, x, y, names=names, key=look.legend())
 
 
+def _band(rows: pl.DataFrame, name: str, x: alt.X, y: alt.Y, width: int) -> list[alt.Chart]:
+    """The bounds of one feature, where the frame has them: the widest per pixel column."""
+    lower, upper = (f"{name}{end}" for end in _BOUNDS)
+    if lower not in rows.columns or upper not in rows.columns:
+        return []
+    bounds = rows.select(_X, value=drawable(lower), upper=drawable(upper))
+    binned = (
+        bounds.lazy()
+        .group_by(pixel(_X, min(width, MOST_BINS)), maintain_order=True)
+        .agg(pl.col(_X).first(), pl.col("value").min(), pl.col("upper").max())
+        .select(_X, "value", "upper")
+        .collect()
+    )
+    area = alt.Chart(binned).mark_area(color=look.BLUE, opacity=0.2, clip=True)
+    return [area.encode(x, y, alt.Y2("upper"))]
+
+
 def _fill(labels: list[str], flags: list[str]) -> alt.Fill:
     """The colours of labelled and of flagged rows, in one legend."""
     names = [name.replace("_", " ") for name in (*labels, *flags)]
@@ -375,7 +405,7 @@ def _fill(labels: list[str], flags: list[str]) -> alt.Fill:
 
 
 def _bar(rows: pl.DataFrame, flags: str, fill: alt.Fill, width: int, height: int) -> alt.Chart:
-    """A bar along the bottom of a panel, where rows were flagged."""
+    """A bar along the bottom of a panel for flagged rows."""
     bar = _spans(rows, flags, fill, width, opacity=1, stroke=look.BLUE)
     drawn: alt.Chart = bar.encode(y=alt.value(height - 5), y2=alt.value(height))
     return drawn

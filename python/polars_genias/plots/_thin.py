@@ -1,4 +1,4 @@
-"""Rows that decide what is seen of a long series, and stretches of labelled rows."""
+"""Thinning of long series, and stretches of labelled rows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import polars as pl
 from polars_genias._names import column as named
 
 MOST_BINS = 1200
-"""Columns of pixels at most, so that four points of each stay below Altair's limit of 5,000."""
+"""Maximum number of pixel columns: four points each stay below Altair's limit of 5,000."""
 _MOST_SPANS = 1000
 
 
 def time_axis(frame: pl.DataFrame, x: str) -> pl.Expr:
-    """The column `x` as Altair can draw it: Datetime without zone (wall time), or Float64.
+    """The column `x` for Altair: Datetime without zone (wall time), or Float64.
 
     Raises
     ------
     ValueError
-        For a column that has no order on an axis.
+        For a dtype without an axis.
     """
     dtype = frame.schema[x]
     time = named(x)
@@ -29,30 +29,30 @@ def time_axis(frame: pl.DataFrame, x: str) -> pl.Expr:
         return time.dt.total_microseconds() / 1e6
     if dtype.is_numeric():
         return time.cast(pl.Float64)
-    msg = f"parameter `order_by` = {x!r}: a column of dtype {dtype} makes no axis"
+    msg = f"parameter `order_by` = {x!r}: a column of dtype {dtype} cannot be an axis"
     raise ValueError(msg)
 
 
 def drawable(column: str | pl.Expr) -> pl.Expr:
-    """A numeric column in 64 bits; what is not finite is null, and breaks a line."""
+    """A numeric column in 64 bits; non-finite values are null, and break the line."""
     value = (named(column) if isinstance(column, str) else column).cast(pl.Float64)
     return pl.when(value.is_finite()).then(value)
 
 
 def where_changed(hit: pl.Expr, column: str) -> pl.Expr:
-    """A column where `hit` and one row to either side, or else null.
+    """A column in the rows of `hit` and one row on either side, null elsewhere.
 
-    So a line begins and ends on the series, and a single value is seen too.
+    Lines then begin and end on the series, and single values are visible.
     """
     near = hit | hit.shift(1, fill_value=False) | hit.shift(-1, fill_value=False)
     return pl.when(near).then(drawable(column))
 
 
 def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
-    """The rows that draw the same line: per column of pixels the first, last, lowest and highest.
+    """The rows that draw the same line: first, last, lowest and highest per pixel column.
 
     This is M4 of Jugel et al., *M4: A Visualization-Oriented Time Series Data Aggregation*, VLDB
-    2014. A frame of at most four rows per column of pixels comes back as it is.
+    2014. A frame of at most four rows per pixel column is returned unchanged.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     x
         The time.
     bins
-        Columns of pixels.
+        Number of pixel columns.
     """
     bins = min(bins, MOST_BINS)
     if rows.height <= 4 * bins:
@@ -70,7 +70,7 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     row = pl.int_range(pl.len())
     picked = (
         rows.lazy()
-        .with_columns(bin=_bin(x, bins), row=row)
+        .with_columns(bin=pixel(x, bins), row=row)
         .group_by("bin")
         .agg(
             pl.col("row").first().alias("first"),
@@ -87,8 +87,8 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     return rows.select(pl.all().gather(picked))
 
 
-def _bin(x: str, bins: int) -> pl.Expr:
-    """The column of pixels of each row."""
+def pixel(x: str, bins: int) -> pl.Expr:
+    """The pixel column of each row."""
     place = pl.col(x).to_physical().cast(pl.Float64)
     share = (place - place.min()) / (place.max() - place.min())
     return (share.fill_nan(0) * bins).floor().clip(upper_bound=bins - 1).cast(pl.Int32)
@@ -97,7 +97,7 @@ def _bin(x: str, bins: int) -> pl.Expr:
 def spans(rows: pl.DataFrame, x: str, label: str, bins: int) -> pl.DataFrame:
     """Stretches of rows whose `label` is true, from half a step before to half a step after.
 
-    Where there are very many, those that are less than a pixel apart are merged.
+    If there are very many, those less than a pixel apart are merged.
 
     Returns
     -------

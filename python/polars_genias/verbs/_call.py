@@ -1,4 +1,4 @@
-"""What the verbs share: their arguments on the way into an expression."""
+"""Shared code of the verbs: conversion of arguments to expressions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from polars_genias._types import IntoModel
 
 Order = Union[IntoColumn, Sequence[IntoColumn], None]
-"""Columns that put the rows of an expression in time order."""
+"""Columns for the time order of an expression's rows."""
 
 
 def is_frame(data: Any) -> bool:
-    """Whether a verb is given a frame; everything else is a column."""
+    """Whether the argument is a frame; everything else is a column."""
     return not isinstance(data, (str, pl.Expr, pl.Series))
 
 
@@ -45,6 +45,11 @@ def expression(
 ) -> pl.Expr:
     """The expression `verb` of a column."""
     keys = listed_columns(order_by)
+    if options.get("total") is not None:
+        msg = (
+            "parameter `total`: an expression sees one series: use the verb of a frame, or `count`"
+        )
+        raise ValueError(msg)
     return plugin(
         verb,
         column,
@@ -56,11 +61,19 @@ def expression(
 
 
 def either(model: Any, models: Any) -> Any:
-    """`model` and `models` are the same argument, named for one series or for several."""
+    """The given one of `model` (one series) and `models` (several series)."""
     if model is not None and models is not None:
         msg = "give `model` or `models`, not both"
         raise ValueError(msg)
     return model if models is None else models
+
+
+def of_frames(**given: Any) -> None:
+    """Raises ValueError for arguments of frames that are given with a column."""
+    for name, value in given.items():
+        if value is not None:
+            msg = f"parameter `{name}`: is for frames, not for columns"
+            raise ValueError(msg)
 
 
 def synthetic_columns(at: Inputs, suffix: str) -> list[str]:

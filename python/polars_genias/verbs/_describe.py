@@ -1,4 +1,4 @@
-"""What is in a model, and whether it is well."""
+"""Descriptions of models, and their warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from polars_genias._types import Frame, IntoColumn
 
 _HEALTH = ("psi", "r2", "r2_pca", "health")
-"""What `health` shows of a table of models."""
+"""Columns of `health` for a table of models."""
 
 
 @overload
@@ -24,7 +24,7 @@ def describe(data: Frame) -> Frame: ...
 @overload
 def describe(data: IntoColumn) -> pl.Expr: ...
 def describe(data: Any) -> Any:
-    """Describe models: what they learned, and how they were fitted.
+    """Describe models: results and options of their fits.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ def describe(data: Any) -> Any:
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the table with the columns below in place of the model. Columns: a struct of them.
-        ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and PCA's of the same
-        rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over clusters, in
-        nats), ``correlation`` (the largest between two features, as ``patch`` breaks it; null
-        where fewer than two move), ``kl``, ``patch_rate``, ``in_band``, ``threshold``, ``steps``,
+        For frames: the table with the columns below instead of the model. For columns: a struct
+        of them. ``psi``, ``r2`` and ``r2_pca`` (reconstruction of held-out windows, and that of PCA
+        with the same rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over
+        clusters, in nats), ``correlation`` (the largest between two features, for ``patch``; null
+        if fewer than two vary), ``kl``, ``patch_rate``, ``in_band``, ``threshold``, ``steps``,
         ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a list of
         warnings, explained in ``docs/diagnostics.md``), ``history``, ``config`` and more.
 
@@ -66,7 +66,7 @@ def health(data: Frame) -> Frame: ...
 @overload
 def health(data: IntoColumn) -> pl.Expr: ...
 def health(data: Any) -> Any:
-    """Say what is wrong with models; ``docs/diagnostics.md`` explains each warning.
+    """Return the warnings about models; ``docs/diagnostics.md`` explains each of them.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def health(data: Any) -> Any:
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the other columns of the table, ``psi``, ``r2``, ``r2_pca`` (see `describe`) and
-        ``health``. Columns: ``health`` alone, a list of the names of warnings per model; empty for
-        a model that is well, null for a null.
+        For frames: the other columns of the table, ``psi``, ``r2``, ``r2_pca`` (see `describe`) and
+        ``health``. For columns: ``health`` only. It is a list of the names of warnings per model:
+        empty without a warning, null for a null model.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def _table(data: Any) -> tuple[pl.LazyFrame, str]:
 
 
 def _refuse_clash(table: pl.LazyFrame, name: str) -> None:
-    """Raises ValueError for a column that is called as one of the description."""
+    """Raises ValueError for a column with the name of a column of the description."""
     schema = table.select(plugin("describe", name, options={}, is_elementwise=True))
     own = schema.collect_schema()[name].to_schema()  # type: ignore[attr-defined]
     clash = [column for column in table.collect_schema() if column in own and column != name]

@@ -1,4 +1,4 @@
-"""A row for each anomaly."""
+"""Tables of anomalies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import GenerateOptions, InjectOptions
-    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias._types import (
+        Features,
+        Frame,
+        IntoColumn,
+        IntoModel,
+        IntoModels,
+        Keys,
+        Where,
+    )
     from polars_genias.verbs._call import Order
 
 
@@ -28,6 +36,7 @@ def events(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     strict: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> Frame: ...
@@ -39,6 +48,7 @@ def events(
     model: IntoModel | None = None,
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     strict: bool = False,
     **options: Unpack[GenerateOptions],
 ) -> pl.Expr: ...
@@ -51,6 +61,7 @@ def events(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> Frame: ...
@@ -61,6 +72,7 @@ def events(
     of: Literal["inject"],
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     strict: bool = False,
     **options: Unpack[InjectOptions],
 ) -> pl.Expr: ...
@@ -75,38 +87,38 @@ def events(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
+    where: Any = None,
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """What anomalies there are: one row for each that `generate` or `inject` makes.
+    """List anomalies: one row for each anomaly of `generate` or `inject`.
 
-    With the same rows, models, options and seed these are the anomalies of that verb.
+    With the same rows, models, options and seed, these are the anomalies of that verb.
 
     Parameters
     ----------
-    data, model, models, features, by, order_by, label, strict
+    data, model, models, features, by, order_by, label, where, strict
         As in `generate`.
     of
-        Whose anomalies: ``"generate"`` or ``"inject"``.
+        The verb: ``"generate"`` or ``"inject"``.
     **options
         As in that verb.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the columns `by`, ``id`` (as ``anomaly_id``), ``start`` (row of the series, in time
-        order, from 0), ``length`` (rows), per column of `order_by` ``{column}_start`` and
-        ``{column}_end`` (its values at the first and the last row), ``features`` (names of those
-        that it hits), ``strength`` (root mean square of the change over its rows and these
-        features, in standard deviations of each in training), ``asked`` (the strength that it was
-        to have, null where none was asked for), ``unable`` (names of the features that it was to
-        hit, but that cannot show it), ``kind`` (its name, as ``anomaly_kind``), ``cluster`` (number
-        of the model's cluster of anomalies that it is most like, from 1 as the most frequent; null
-        for deformations), ``psi`` (scale of the latent noise), ``distance`` (deviation of the
-        feature that deviated most, as it was drawn, in units of `tau`), ``redraws`` (how often it
-        was drawn again, since no feature passed `tau`) and ``fallback`` (whether none did at last).
-        The last five are null where no model was used. Columns: a struct of these, one row per
-        anomaly.
+        For frames: the columns `by`, ``id`` (as ``anomaly_id``), ``start`` (row of the series in
+        time order, from 0), ``length`` (rows), for each column of `order_by` ``{column}_start`` and
+        ``{column}_end`` (its values at the first and the last row), ``features`` (names of the
+        features that change), ``strength`` (root mean square of the change over its rows and these
+        features, in training standard deviations of each), ``asked`` (the requested strength, null
+        if none was requested), ``unable`` (names of chosen features whose domain cannot show the
+        anomaly), ``kind`` (as ``anomaly_kind``), ``cluster`` (number of the most similar cluster of
+        the model's anomalies, from 1 for the most frequent one; null for deformations), ``psi``
+        (scale of the latent noise), ``distance`` (largest deviation of a feature as drawn, in units
+        of `tau`), ``redraws`` (number of redraws because no feature exceeded `tau`) and
+        ``fallback`` (whether no draw exceeded it). The last five are null without a model. For
+        columns: a struct of these, one row per anomaly.
 
     Examples
     --------
@@ -129,8 +141,8 @@ def events(
         msg = 'parameter `model`: no model is used with `of` = "inject"'
         raise ValueError(msg)
     if is_frame(data):
-        at = frames.inputs(data, features, by, order_by, label, model)
+        at = frames.inputs(data, features, by, order_by, label, model, where)
         table = frames.events_frame(verb, at, options, models=model, strict=strict)
         return like(data, table)
-    given = {"label": label, "strict": strict, "changes_length": True}
+    given = {"label": label, "where": where, "strict": strict, "changes_length": True}
     return expression(verb, data, options, order_by=order_by, model=model, **given)

@@ -1,4 +1,4 @@
-"""Models."""
+"""Fits of models."""
 
 from __future__ import annotations
 
@@ -55,40 +55,40 @@ def fit(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Fit a model: to all rows of a column, or to every group of a frame.
+    """Fit a model to all rows of a column, or to every group of a frame.
 
-    A model is a value: Binary, self-contained, the same bytes for the same rows, options and seed.
+    A model is a self-contained Binary value; the same rows, options and seed give the same bytes.
 
     Parameters
     ----------
     data
-        A frame (Polars, pandas, pyarrow, DuckDB, or what else speaks Arrow), or a column (a struct
-        of columns for several features).
+        A frame (Polars, pandas, pyarrow, DuckDB, or another library that exports Arrow), or a
+        column (a struct of columns for several features).
     model, models
-        As in `generate`: models that get another detector. By default a VAE is fitted first.
+        As in `generate`: models to which a detector is added. By default a VAE is fitted first.
     features
-        Frames: feature columns; by default those of `models`, else every numeric column that has
-        no other role, but for integers called like a key or a label, of which a warning tells, and
-        for columns that the verbs add. Names, a selector (``cs.float()``), or a mapping from the
-        names that the model knows to columns.
+        Feature columns of a frame: names, a selector (``cs.float()``), or a mapping from names in
+        the model to columns. By default those of `models`, else every numeric column without
+        another role, except integers named like a key or a label (with a warning) and columns that
+        the verbs add.
     by
-        Frames: columns that name the groups, of which each is a time series.
+        Key columns of a frame; every group is a time series.
     order_by
-        Columns that put the rows of a series in time order; by default they are as they come.
+        Columns for the time order of the rows of a series; by default the order of the rows.
     label
-        Boolean column of known anomalies, which are left out of training.
+        Boolean column of known anomalies, which are excluded from training.
     name
-        Frames: name of the column of models.
+        Name of the column of models, for frames.
     strict
         Whether a series without a usable window is an error instead of a null model.
     **options
-        See `FitOptions` and ``docs/parameters.md``. ``detector`` is what `score` and `label`
-        will use, and ``negatives`` says what it is trained against.
+        See `FitOptions` and ``docs/parameters.md``. ``detector`` is used by `score` and `label`;
+        ``negatives`` are the anomalies that it is trained against.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the keys and one model per group. Columns: one Binary value.
+        For frames: the keys and one model per group. For columns: one Binary value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Generated anomalies, beside the rows."""
+"""Generation of anomalies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import GenerateOptions
-    from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
+    from polars_genias._types import (
+        Features,
+        Frame,
+        IntoColumn,
+        IntoModel,
+        IntoModels,
+        Keys,
+        Where,
+    )
     from polars_genias.verbs._call import Order
 
 
@@ -27,6 +35,7 @@ def generate(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     suffix: str = "_synthetic",
     strict: bool = False,
     **options: Unpack[GenerateOptions],
@@ -38,6 +47,7 @@ def generate(
     model: IntoModel | None = None,
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     suffix: str = "",
     strict: bool = False,
     **options: Unpack[GenerateOptions],
@@ -52,29 +62,34 @@ def generate(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
+    where: Any = None,
     suffix: str | None = None,
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Put anomalies into the rows, and say where.
+    """Add generated anomalies to the rows, with labels.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column, and are such as its training rows show that it can take (`domain`); those that
-    are not hit are those of the input, bit by bit.
+    Anomalies do not overlap, and none is placed on a null or a known anomaly. Values have the dtype
+    of their column, and lie in its domain as learned from training rows (`domain`). All other
+    values equal the input, bit by bit.
 
     Parameters
     ----------
     data
         A frame, or a column (a struct of columns for several features).
     model
-        Columns: the model to use; by default one is fitted. Bytes, a ``Path``, or a column.
+        The model of a column: bytes, a ``Path``, or a column. By default a model is fitted.
     models
-        Frames: the models to use; by default one is fitted per group. A table with the columns
-        `by` and a Binary one, a file (a Parquet table, or one model), bytes, or an expression.
+        The models of a frame: a table with the columns `by` and a Binary column, a file (a Parquet
+        table, or one model), bytes, or an expression. By default one model is fitted per group.
     features, by, order_by
         As in `fit`.
     label
         Boolean column of known anomalies.
+    where
+        Rows that anomalies may be put on: a Boolean column, or an expression of one, such as
+        ``pl.col("timestamp").dt.weekday() < 6``. An anomaly lies in such rows as a whole. By
+        default all.
     suffix
         Appended to the names of the new value columns.
     strict
@@ -85,13 +100,13 @@ def generate(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the input, and beside it per feature ``{feature}{suffix}`` (the values),
-        ``is_anomaly`` (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null where
-        there is none), ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``,
-        ``"correlation"``, the name of the deformation, or ``"constant"`` where only constant
-        features are hit, see ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean
-        square of the change in standard deviations) and per feature ``{feature}_mask`` (whether
-        the value differs from the input). Columns: a struct of these.
+        For frames: the input with ``{feature}{suffix}`` (the values) per feature, ``is_anomaly``
+        (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null without an anomaly),
+        ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``, ``"correlation"``, the name of the
+        deformation, or ``"constant"`` if only constant features change, see
+        ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean square of the change in
+        standard deviations) and ``{feature}_mask`` (whether the value differs from the input) per
+        feature. For columns: a struct of these.
 
     Examples
     --------
@@ -101,12 +116,12 @@ def generate(
     >>> out = wave.genias.generate(window=16, steps=20, contamination=0.1)
     >>> out.columns[1:]
     ['cpu_synthetic', 'is_anomaly', 'anomaly_id', 'anomaly_kind', 'anomaly_strength', 'cpu_mask']
-    >>> out["is_anomaly"].sum()  # two or three windows of 16 rows: the nearest to 40
-    48
+    >>> out["is_anomaly"].sum()  # windows of 16 rows, the last one shortened
+    40
     """
     if is_frame(data):
         models = either(model, models)
-        at = frames.inputs(data, features, by, order_by, label, models)
+        at = frames.inputs(data, features, by, order_by, label, models, where)
         suffix = "_synthetic" if suffix is None else suffix
         adds = synthetic_columns(at, suffix)
         given = {"models": models, "suffix": suffix, "strict": strict}
@@ -119,6 +134,7 @@ def generate(
         order_by=order_by,
         model=either(model, models),
         label=label,
+        where=where,
         suffix=suffix or "",
         strict=strict,
     )

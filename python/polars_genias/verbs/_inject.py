@@ -1,4 +1,4 @@
-"""Classical anomalies, beside the rows."""
+"""Injection of classical anomalies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from polars_genias._options import InjectOptions
-    from polars_genias._types import Features, Frame, IntoColumn, Keys
+    from polars_genias._types import Features, Frame, IntoColumn, Keys, Where
     from polars_genias.verbs._call import Order
 
 
@@ -26,6 +26,7 @@ def inject(
     by: Keys | None = None,
     order_by: Keys | None = None,
     label: str | None = None,
+    where: Where | None = None,
     suffix: str = "_synthetic",
     strict: bool = False,
     **options: Unpack[InjectOptions],
@@ -36,6 +37,7 @@ def inject(
     *,
     order_by: Order = None,
     label: IntoColumn | None = None,
+    where: IntoColumn | None = None,
     suffix: str = "",
     strict: bool = False,
     **options: Unpack[InjectOptions],
@@ -48,33 +50,37 @@ def inject(
     by: Any = None,
     order_by: Any = None,
     label: Any = None,
+    where: Any = None,
     suffix: str | None = None,
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Put classical anomalies into the rows, without a model, and say where and which.
+    """Add classical anomalies to the rows, with labels, without a model.
 
-    Anomalies do not overlap, and none is put onto a null or a known anomaly. Values have the dtype
-    of their column, and are such as its clean rows show that it can take (`domain`); those that
-    are not hit are those of the input, bit by bit. Fewer anomalies than asked for are an error.
+    Anomalies do not overlap, and none is placed on a null or a known anomaly. Values have the dtype
+    of their column, and lie in its domain as learned from clean rows (`domain`). All other values
+    equal the input, bit by bit. Fewer anomalies than requested are an error.
 
     Parameters
     ----------
-    data, features, by, order_by, label, suffix
+    data, features, by, order_by, label, where, suffix
         As in `generate`.
     strict
         Whether a series without a clean row is an error instead of null labels.
     **options
         See `InjectOptions`. ``kind``: one name or several, by default CARLA's five.
-        ``contamination`` (0.1) or ``count``: how many, per series. ``length``: rows of an anomaly.
-        ``strength``: in standard deviations of the feature. ``factor``: of tempo, amplitude or
-        distortion. ``shift``: rows of phase. Numbers or (min, max). ``feature_share``: largest
-        share of the features that one anomaly hits. The kinds are described in ``docs/inject.md``.
+        ``contamination`` (0.1) or ``count``: how many, per series; ``total``: over all series of a
+        frame. ``length``: rows of an anomaly; ``duration``: rows, or a time such as ``"2h"``.
+        ``strength``: in standard deviations of the feature; ``size``: in its unit. ``direction``:
+        ``"up"``, ``"down"`` or ``"both"``. ``hit``: the features that are hit. ``factor``: of
+        tempo, amplitude or distortion. ``shift``: rows of phase. Numbers or (min, max).
+        ``feature_share``: largest share of the features that one anomaly hits. The kinds are
+        described in ``docs/inject.md``.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        As `generate`; ``anomaly_kind`` is one of the names of `kind`.
+        As `generate`; ``anomaly_kind`` is one of the names of `kind`, as it was given.
 
     Examples
     --------
@@ -88,9 +94,21 @@ def inject(
     ['mean', 'trend']
     >>> out["is_anomaly"].sum()
     40
+
+    Thirty level shifts of two deviations over a fleet, on mornings of weekdays:
+
+    >>> rows = pg.datasets.demo()
+    >>> time = pl.col("timestamp").dt
+    >>> mornings = (time.weekday() < 6) & time.hour().is_between(6, 11)
+    >>> at = {"by": "host", "order_by": "timestamp", "label": "incident", "where": mornings}
+    >>> table = rows.genias.events(
+    ...     of="inject", kind="level-shift", total=30, strength=2.0, duration=("30m", "1h"), **at
+    ... )
+    >>> table.height, table["timestamp_start"].dt.hour().min(), table["kind"].unique().to_list()
+    (30, 6, ['level-shift'])
     """
     if is_frame(data):
-        at = frames.inputs(data, features, by, order_by, label)
+        at = frames.inputs(data, features, by, order_by, label, where=where)
         suffix = "_synthetic" if suffix is None else suffix
         adds = synthetic_columns(at, suffix)
         result = frames.beside("inject", at, options, adds=adds, suffix=suffix, strict=strict)
@@ -101,6 +119,7 @@ def inject(
         options,
         order_by=order_by,
         label=label,
+        where=where,
         suffix=suffix or "",
         strict=strict,
     )

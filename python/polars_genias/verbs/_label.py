@@ -1,4 +1,4 @@
-"""Labels, and the alarms that they are made of."""
+"""Labels and alarms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from polars_genias import _frames as frames
 from polars_genias._foreign import like
 from polars_genias._table import with_options
-from polars_genias.verbs._call import either, expression, is_frame
+from polars_genias.verbs._call import either, expression, is_frame, of_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +30,8 @@ def label(
     name: str = "anomaly_label",
     strict: bool = False,
     update: bool = False,
+    history: Frame | None = None,
+    only_last: int | None = None,
     **options: Unpack[LabelOptions],
 ) -> Frame: ...
 @overload
@@ -56,38 +58,42 @@ def label(
     name: str = "anomaly_label",
     strict: bool = False,
     update: bool = False,
+    history: Any = None,
+    only_last: int | None = None,
     **options: Any,
 ) -> Any:
     """Label every row: whether it lies in an alarm.
 
-    A label is a promise about false alarms. Scores become probabilities (`score` with
-    ``as_="pvalue"``) by those of normal rows, which follow the rows that are labelled. An alarm
-    starts where a score is too improbable and goes on while it is improbable; it is as long as
-    what it reports.
+    Thresholds follow from an accepted rate of false alarms. Scores become p-values (`score` with
+    ``as_="pvalue"``) against reference scores of normal rows, which adapt to the labelled rows. An
+    alarm starts at a row below a low p-value and continues while p-values stay small; it covers
+    the rows of the anomaly.
 
     Parameters
     ----------
     data, model, models, features, by, order_by, label, strict
         As in `score`. `label` names the known anomalies of the training data, not the result.
     name
-        Frames: name of the new column.
+        Name of the new column, for frames.
     update
-        Whether the models come back with what they have seen, for the rows that come next: frames
-        get a column ``model`` that holds the model of each group at its last row and null
-        elsewhere, an expression is a struct of ``label`` and ``model``.
+        Whether to return the models with their updated reference, to label the next rows: frames
+        get a column ``model`` with the model of each group in its last row and null elsewhere, an
+        expression is a struct of ``label`` and ``model``.
+    history, only_last
+        As in `score`.
     **options
-        See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: share of the rows of a
-        normal series that may lie in alarms, by default 0.003, 30 of 10,000. Or
-        ``alarms_per_day``, with a temporal `order_by`. ``adapt``: how fast what is normal follows
-        the rows. ``join``, ``min_rows``, ``cooldown``, ``min_change``: what one alarm is.
-        Or a line instead of a promise: ``threshold``, a score or ``"pot"`` (the score that a
-        normal row passes once in a thousand, by peaks over threshold), or ``quantile``, of the
-        scores of held-out normal rows; rows that score above it are labelled, and nothing follows.
+        See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: accepted share
+        of normal rows in alarms, by default 0.003, that is 30 in 10,000. Alternatively
+        ``alarms_per_day``, with a temporal `order_by`. ``adapt``: how fast the reference follows
+        the rows. ``join``, ``min_rows``, ``cooldown``, ``min_change``: the extent of an alarm.
+        A fixed threshold replaces the rate: ``threshold``, a score or ``"pot"`` (the score that
+        one normal row in a thousand exceeds, by peaks over threshold), or ``quantile`` of the
+        scores of held-out normal rows. Rows with a higher score are labelled, without a reference.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Boolean per row; null where there is no score.
+        Boolean per row; null without a score.
 
     Examples
     --------
@@ -101,8 +107,10 @@ def label(
     if is_frame(data):
         at = frames.inputs(data, features, by, order_by, label, model)
         given = {"models": model, "strict": strict, "update": update}
+        given["context"] = frames.Context(history, only_last)
         result = frames.labelled(at, options, name=name, **given)
-        return like(data, result, keeps_rows=True)
+        return like(data, result, keeps_rows=only_last is None)
+    of_frames(history=history, only_last=only_last)
     given = {"model": model, "label": label, "strict": strict, "update": update}
     return expression("label", data, options, order_by=order_by, **given)
 
@@ -142,9 +150,9 @@ def alarms(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """What alarms there are: one row for each whose rows `label` marks.
+    """List alarms: one row for each alarm of `label`.
 
-    With the same rows, models and options these are the alarms of that verb.
+    With the same rows, models and options, these are the alarms of that verb.
 
     Parameters
     ----------
@@ -156,17 +164,18 @@ def alarms(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the columns `by`, ``id`` (from 1 in each series), ``start`` (row of the series, in
-        time order, from 0), ``length`` (rows), ``peak`` (its oddest row), per column of `order_by`
-        ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its values at these rows),
-        ``severity`` (0 to 1, the same in every group: -log10(p) / 12), ``p`` (least probability of
-        a score as high in a normal row), ``direction`` (``"up"``, ``"down"`` or ``"both"``: where
-        the first feature went), ``features`` (names of those to blame, the first of them first),
-        ``shares`` (what each has of it, in (0, 1]), ``expected`` and ``actual`` (of the first
-        feature at the peak), ``change`` (largest movement of a feature from what was expected, in
-        its unit) and ``open`` (whether it goes on after the last row). From ``direction`` to
-        ``change`` they are null or empty for detectors other than ``"evidence"``. Columns: a
-        struct of these, one row per alarm.
+        For frames: the columns `by`, ``id`` (from 1 in each series), ``start`` (row of the series
+        in time order, from 0), ``length`` (rows), ``peak`` (row with the largest deviation), for
+        each column of `order_by` ``{column}_start``, ``{column}_end`` and ``{column}_peak`` (its
+        values at these rows), ``severity`` (0 to 1, comparable between groups: -log10(p) / 12),
+        ``p`` (smallest p-value: the probability of a score as high in a normal row), ``direction``
+        (``"up"``, ``"down"`` or ``"both"``: direction of the first feature), ``features`` (names of
+        the features that deviate, in descending share), ``shares`` (share of each in the deviation,
+        in (0, 1]), ``expected`` and ``actual`` (values of the first feature at the peak),
+        ``change`` (largest deviation of a feature from its expected value, in its unit) and
+        ``open`` (whether it continues after the last row). The columns from ``direction`` to
+        ``change`` are null or empty for detectors other than ``"evidence"``. For columns: a struct
+        of these, one row per alarm.
 
     Examples
     --------

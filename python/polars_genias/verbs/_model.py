@@ -1,4 +1,4 @@
-"""What a model makes of rows."""
+"""Reconstructions and latent means."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reconstruct(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Reconstruct every row by the model, in the unit of the input.
+    """Reconstruct every row with the model, in input units.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def reconstruct(
     suffix
         Appended to the names of the features; ``_expected`` for frames, empty for columns.
     **options
-        See `ModelOptions`: how a model is fitted, where none is given.
+        See `ModelOptions`: how a model is fitted if none is given.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Frames: the input, and beside it ``{feature}{suffix}`` per feature. Columns: a struct with
-        one field per feature. Float32 for Float32, else Float64: the mean over the windows that
-        cover a row, null where none does. A feature that was constant in training is that constant.
+        For frames: the input with ``{feature}{suffix}`` per feature. For columns: a struct with one
+        field per feature. Float32 for Float32, else Float64: the mean over the windows that cover
+        a row, null without a window. A feature that is constant in training gives its constant.
 
     Examples
     --------
@@ -108,15 +108,15 @@ def embed(
     strict: bool = False,
     **options: Unpack[EmbedOptions],
 ) -> pl.Expr:
-    """The latent mean of every window.
+    """Compute the latent mean of every window.
 
     Parameters
     ----------
     column, model, order_by, label, strict
-        As in `generate` of a column. With a model in a column, give its `latent`: the type of the
-        result depends on it.
+        As in `generate` for a column. If the model is in a column, `latent` must be given: the
+        dtype of the result depends on it.
     **options
-        See `EmbedOptions`; `window_stride` is the rows between two windows.
+        See `EmbedOptions`; `window_stride` is the number of rows between windows.
 
     Returns
     -------

@@ -54,24 +54,24 @@ def pairs(
     strict: bool = False,
     **options: Any,
 ) -> Any:
-    """Windows as they are, beside the same windows with an anomaly: training data for a detector.
+    """Return windows without and with an anomaly: training data for a detector.
 
     Parameters
     ----------
     data, model, models, features, by, order_by, label, strict
-        As in `generate`. With a model in a column, give its `window`: the type of the result
-        depends on it.
+        As in `generate`. If the model is in a column, `window` must be given: the dtype of the
+        result depends on it.
     **options
-        See `PairsOptions`; `window_stride` is the rows between two windows.
+        See `PairsOptions`; `window_stride` is the number of rows between windows.
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
         One row per window: ``start`` (its first row in the series), ``normal`` and ``anomalous``
-        (Arrays of shape ``W``; of several features, and always for frames, ``(W, D)``; of the dtype
-        of the features, or of Float64 where they have several), ``mask`` (Boolean, of the same
-        shape: which values differ) and ``kind`` (String: what the anomaly is, as in `generate`).
-        Columns: a struct of these.
+        (Arrays of shape ``W``; ``(W, D)`` for several features, and always for frames; their dtype
+        is that of the features, or Float64 if these differ), ``mask`` (Boolean, of the same shape:
+        which values differ) and ``kind`` (String, as ``anomaly_kind`` of `generate`). For columns:
+        a struct of these.
 
     Examples
     --------

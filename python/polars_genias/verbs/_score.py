@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from polars_genias import _frames as frames
 from polars_genias._foreign import like
 from polars_genias._table import with_options
-from polars_genias.verbs._call import either, expression, is_frame
+from polars_genias.verbs._call import either, expression, is_frame, of_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +29,8 @@ def score(
     label: str | None = None,
     name: str | None = None,
     strict: bool = False,
+    history: Frame | None = None,
+    only_last: int | None = None,
     **options: Unpack[ScoreOptions],
 ) -> Frame: ...
 @overload
@@ -53,6 +55,8 @@ def score(
     label: Any = None,
     name: str | None = None,
     strict: bool = False,
+    history: Any = None,
+    only_last: int | None = None,
     **options: Any,
 ) -> Any:
     """Score every row: higher is more anomalous.
@@ -60,23 +64,36 @@ def score(
     Parameters
     ----------
     data, model, models, features, by, order_by, label, strict
-        As in `generate`; `label` matters only where a model is fitted.
+        As in `generate`; `label` only matters if a model is fitted.
     name
-        Frames: name of the new column, by default ``anomaly_score``.
+        Name of the new column, for frames; by default ``anomaly_score``.
+    history
+        Frames: rows before those of `data`, with the columns that the verb reads. They are context
+        for the first rows, and are not returned: the first rows of a day get the scores that they
+        get with the day before.
+    only_last
+        Frames: return only this many rows at the end of each series; the others are context.
     **options
         See `ScoreOptions`. ``detector`` is by default the one that the model was fitted with;
         ``"reconstruction"`` (squared error of the VAE) and ``"amplitude"`` (largest z-score) are
-        in every model. ``aggregate``: how the windows that cover a row are combined. With
-        ``per_feature=True`` every feature has a score of its own (of ``"reconstruction"``, or
-        of ``"amplitude"``), to read where an anomaly is. ``as_="pvalue"``: the probability that a
-        normal row scores as high, by the scores of normal rows, which follow the rows; the new
-        column is called ``anomaly_pvalue``, where no other name is given.
+        in every model. ``aggregate``: how the windows that cover a row are combined.
+        ``per_feature=True`` gives every feature its own score (with ``"reconstruction"`` or
+        ``"amplitude"``). ``as_="pvalue"`` gives the probability of a score as high in a normal row,
+        against a reference of normal rows that follows the rows; the default name of the new column
+        is then ``anomaly_pvalue``. ``explain=True`` adds the features to blame (`explain` lists
+        them per alarm), ``bounds=0.95`` what each row should have been (`expect`).
 
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        Float32 per row; null where no window without nulls covers it. With ``per_feature``:
-        frames get ``{feature}_score`` columns, an expression is a struct.
+        Float32 per row; null for a row with a null, or without a window. With ``per_feature``,
+        frames get ``{feature}_score`` columns, and an expression is a struct. With ``explain``,
+        frames also get ``{feature}_blame`` (Float32: the share of each feature in what is unusual;
+        the shares of a row add up to 1, or are all 0), ``anomaly_evidence`` (what contributes most
+        to the score; see ``docs/explain.md``) and ``anomaly_nearest`` (UInt32: the most similar
+        row of the training series, in time order, from 0). With ``bounds``, they also get the
+        columns of `expect`. An expression is then a struct of these, with the names ``score`` (or
+        ``pvalue``), ``evidence`` and ``nearest`` for those without a feature.
 
     Examples
     --------
@@ -88,19 +105,26 @@ def score(
     >>> score = odd.genias.score(models=model)["anomaly_score"]
     >>> bool(score[200] > 5 * score[100])
     True
+    >>> why = odd.genias.score(models=model, explain=True)
+    >>> why.columns
+    ['cpu', 'anomaly_score', 'cpu_blame', 'anomaly_evidence', 'anomaly_nearest']
+    >>> why["cpu_blame"][200]
+    1.0
     """
     if is_frame(data):
         models = either(model, models)
         at = frames.inputs(data, features, by, order_by, label, models)
-        given = {"models": models, "strict": strict}
+        context = frames.Context(history, only_last)
+        given = {"models": models, "strict": strict, "context": context}
         if options.get("per_feature"):
             adds = [f"{feature}_score" for feature in at.features]
-            given["suffix"] = "_score"
+            result = frames.beside("score", at, options, adds=adds, suffix="_score", **given)
         else:
-            adds = [name or f"anomaly_{options.get('as_') or 'score'}"]
-        result = frames.beside("score", at, options, adds=adds, **given)
-        return like(data, result, keeps_rows=True)
+            name = name or f"anomaly_{options.get('as_') or 'score'}"
+            result = frames.scored(at, options, name=name, **given)
+        return like(data, result, keeps_rows=only_last is None)
     model = either(model, models)
+    of_frames(history=history, only_last=only_last)
     return expression(
         "score", data, options, order_by=order_by, model=model, label=label, strict=strict
     )

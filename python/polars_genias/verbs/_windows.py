@@ -26,7 +26,7 @@ def windows(column: IntoColumn, size: int, stride: int = 1, *, order_by: Order =
     stride
         Rows between the starts of two windows.
     order_by
-        Columns that put the rows in time order.
+        Columns for the time order of the rows.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-//! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021) and
-//! those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), put into existing series.
+//! Classical anomalies, without a model: the five kinds of CARLA (after Lai et al., NeurIPS 2021)
+//! and those of GutenTAG (Wenig, Schmidl, Papenbrock, VLDB 2022), injected into existing series.
 
 mod changed;
 mod level;
+mod lost;
 mod points;
 mod series;
 mod shape;
@@ -11,5 +12,6 @@ mod tempo;
 mod window;
 
 pub use crate::config::{InjectConfig, Kind, Kinds};
-pub use series::inject;
+pub(crate) use series::{AboutFeatures, Injector, context};
+pub use series::{InjectionSite, ground, inject, inject_at, share_out};
 pub(crate) use window::ClassicalSource;

@@ -1,4 +1,4 @@
-//! Classical anomalies in the clean rows of a series.
+//! Injects classical anomalies into the clean rows of a series.
 
 use std::ops::Range;
 
@@ -6,111 +6,154 @@ use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
 use crate::anomaly::domain::{FeatureDomain, Wish, domains};
-use crate::anomaly::place::{draw_lengths, place_lengths};
+use crate::anomaly::place::{Ground, Grounds, SHORTEST, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, strength};
-use crate::config::{InjectConfig, Kind};
+use crate::config::{InjectConfig, Kind, NamedKind, OneOrRange, rows_of};
 use crate::data::normalise::Normaliser;
 use crate::data::series::Series;
-use crate::data::windows::usable_runs;
+use crate::data::windows::{runs, usable_runs};
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
+use crate::stats::rms_f64;
 
-/// Rows on either side of an anomaly that it can depend on, at least.
+/// Minimum context of an anomaly, in rows on either side.
 const CONTEXT: usize = 64;
-/// The same, in lengths of the anomaly: what a faster tempo can read.
+/// Minimum context in lengths of the anomaly; a faster tempo reads that far.
 const CONTEXT_LENGTHS: usize = 4;
-/// Anomalies of a default length are not cut below this in a short series.
-const SHORTEST: usize = 4;
 
-/// Puts non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time order,
-/// with at least one row between two of them; none crosses a null, a known anomaly or a gap.
+/// Places non-overlapping anomalies of the chosen kinds on the clean rows of a series, in time
+/// with at least one row between two of them; none crosses a null, a known anomaly or a gap, nor a row
+/// that is no place for one ([`Series::with_places`]).
 ///
-/// The result depends on the options and the content of the series only.
+/// The result only depends on the options and the content of the series.
 ///
 /// # Errors
-/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row,
-/// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for an option out
-/// of range, for `mode-correlation` on a single feature: it has nothing to go with, and for a `count`
-/// of which some fall where no feature can take another value.
+/// [`Error::TooShort`] or [`Error::NoWindow`] for a series without a clean row;
+/// [`Error::DoesNotFit`] if fewer anomalies fit than requested; [`Error::Parameter`] for an option
+/// out of range, for `mode-correlation` on a single feature, and for a `count` if some anomalies
+/// fall where no feature can change.
 pub fn inject(
     series: &Series<'_>,
     config: &InjectConfig,
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
+    let sites = share_out(&[ground(series, config)?], config)?;
+    let mut found = Vec::new();
+    for sites in sites {
+        found = inject_at(series, config, &sites, control)?;
+    }
+    Ok(found)
+}
+
+/// What a series has room for.
+///
+/// # Errors
+/// As [`inject`].
+pub fn ground(series: &Series<'_>, config: &InjectConfig) -> Result<Ground> {
     config.validate()?;
-    if config.kind.0.contains(&Kind::ModeCorrelation) && series.columns().width() < 2 {
+    if config.kind.holds(Kind::ModeCorrelation) && series.columns().width() < 2 {
         let allowed = "another kind for a single feature";
         return Err(Error::parameter("kind", Kind::ModeCorrelation.name(), allowed));
     }
+    let clean = usable_runs(series, |t| series.is_clean(t), 1)?;
+    let places = runs(series, |t| series.is_place(t), 1);
+    Ok(Ground {
+        key: series.stream_key(),
+        runs: common(&clean, &places),
+        rows: series.len(),
+        per_day: series.rows_per_day(),
+        longest: series.len(),
+    })
+}
+
+/// Where the anomalies of some series go, all of them together, and what they are: per series, in the order
+/// in which they are given.
+///
+/// # Errors
+/// [`Error::DoesNotFit`] where fewer fit than were asked for, [`Error::Parameter`] for a `duration` in
+/// time where it is not known how many rows a day has.
+pub fn share_out(grounds: &[Ground], config: &InjectConfig) -> Result<Vec<Vec<InjectionSite>>> {
+    let grounds = &Grounds::new(grounds);
+    let rng = &mut Rng::new(config.seed, Purpose::InjectPlace, grounds.key());
+    let length = rows_of(config.length, config.duration, grounds.per_day())?;
+    let (kinds, lengths) = Lengths { config, grounds, length }.draw(rng);
+    let asked = config.number().unwrap_or(lengths.len());
+    let placed = grounds.place(&lengths, rng);
+    let placed = placed.map_err(|fits| grounds.too_many(config.asked(), asked, fits))?;
+    let site = |(rows, number): (Range<usize>, usize)| InjectionSite { kind: kinds[number], rows };
+    Ok(placed.into_iter().map(|own| own.into_iter().map(site).collect()).collect())
+}
+
+/// The anomalies of a series at these sites.
+///
+/// # Errors
+/// As [`inject`].
+pub fn inject_at(
+    series: &Series<'_>,
+    config: &InjectConfig,
+    sites: &[InjectionSite],
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
     let runs = usable_runs(series, |t| series.is_clean(t), 1)?;
     let normaliser = Normaliser::fit(series, |t| series.is_clean(t));
     let learned = FeatureDomain::of_rows(series, |t| series.is_clean(t));
     let domains = domains(&learned, &config.domain, &normaliser.features)?;
-    let injector = Injector { series, config, normaliser, domains, key: series.stream_key() };
-    let sites = injector.sites(&runs)?;
-    let features = injector.hittable();
-    let anomalies =
-        spread_over_pool(sites.len(), control, |i| Ok(injector.anomaly(&sites[i], i, &features)))?;
+    let about = &AboutFeatures { normaliser, domains };
+    let injector = Injector { series, config, about, key: series.stream_key() };
+    let features = injector.hittable()?;
+    let contexts: Vec<Range<usize>> = sites.iter().map(|site| context(site, &runs)).collect();
+    let anomalies = spread_over_pool(sites.len(), control, |i| {
+        Ok(injector.anomaly((&sites[i], &contexts[i]), i, &features))
+    })?;
     let found: Vec<Anomaly> = anomalies.into_iter().filter(Anomaly::is_any).collect();
-    match config.count {
-        Some(count) if found.len() < count => {
-            let allowed = format!("at most {}: no feature can show the others", found.len());
-            Err(Error::parameter("count", count, allowed))
+    match config.number() {
+        Some(_) if found.len() < sites.len() => {
+            let (parameter, value) = config.asked();
+            let allowed = match config.total {
+                Some(_) => format!("less: no feature of a series shows all of its {}", sites.len()),
+                None => format!("at most {}: no feature can show the others", found.len()),
+            };
+            Err(Error::parameter(parameter, value, allowed))
         }
         _ => Ok(found),
     }
 }
 
-/// A segment to hit, and the rows around it that the anomaly can depend on.
-struct InjectionSite {
-    kind: Kind,
-    segment: Range<usize>,
-    context: Range<usize>,
+/// Rows to hit, and with what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InjectionSite {
+    pub(crate) kind: NamedKind,
+    pub(crate) rows: Range<usize>,
 }
 
-struct Injector<'a> {
-    series: &'a Series<'a>,
+/// The rows around a site that the anomaly can depend on.
+pub(crate) fn context(site: &InjectionSite, runs: &[Range<usize>]) -> Range<usize> {
+    let rows = &site.rows;
+    let margin = CONTEXT.max(CONTEXT_LENGTHS * rows.len());
+    let run = &runs[runs.partition_point(|run| run.end < rows.end)];
+    run.start.max(rows.start.saturating_sub(margin))..run.end.min(rows.end + margin)
+}
+
+/// Draws how long anomalies are.
+struct Lengths<'a> {
     config: &'a InjectConfig,
-    normaliser: Normaliser,
-    domains: Vec<FeatureDomain>,
-    key: [u64; 2],
+    grounds: &'a Grounds<'a>,
+    /// What a user asks for, in rows.
+    length: Option<OneOrRange<usize>>,
 }
 
-impl Injector<'_> {
-    /// Which kind goes where.
-    fn sites(&self, runs: &[Range<usize>]) -> Result<Vec<InjectionSite>> {
-        let rng = &mut Rng::new(self.config.seed, Purpose::InjectPlace, self.key);
-        let (kinds, lengths) = self.draw(self.longest(runs), rng);
-        let (parameter, value) = self.config.asked();
-        let (asked, rows) = (self.config.count.unwrap_or(lengths.len()), self.series.len());
-        let placed = place_lengths(runs, &lengths, rng).map_err(|fits| Error::DoesNotFit {
-            parameter,
-            value,
-            asked,
-            rows,
-            fits,
-        })?;
-        let site = |(segment, number): (Range<usize>, usize)| {
-            let margin = CONTEXT.max(CONTEXT_LENGTHS * segment.len());
-            let run = &runs[runs.partition_point(|run| run.end < segment.end)];
-            let context = run.start.max(segment.start.saturating_sub(margin))
-                ..run.end.min(segment.end + margin);
-            InjectionSite { kind: kinds[number], segment, context }
-        };
-        Ok(placed.into_iter().map(site).collect())
-    }
-
-    /// Longest default length: what fits a run, and as often as a count asks for, but not cut below
-    /// [`SHORTEST`] for that.
-    fn longest(&self, runs: &[Range<usize>]) -> usize {
-        let longest = runs.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-        let Some(count) = self.config.count else { return longest };
-        // With a row between two of them.
+impl Lengths<'_> {
+    /// Longest default length: what fits into a run, and `count` times into all runs, but at least
+    /// [`SHORTEST`].
+    fn longest(&self) -> usize {
+        let longest = self.grounds.runs().max().unwrap_or(0);
+        let Some(count) = self.config.number() else { return longest };
+        // Anomalies that fit, with one row between two of them.
         let fit = |length: usize| -> usize {
-            runs.iter().map(|run| (run.len() + 1) / (length + 1)).sum()
+            self.grounds.runs().map(|run| (run + 1) / (length + 1)).sum()
         };
         let (mut low, mut high) = (SHORTEST.min(longest), longest);
         while low < high {
@@ -120,104 +163,165 @@ impl Injector<'_> {
         low
     }
 
-    /// Kinds and lengths of the anomalies; kinds may be one more.
-    fn draw(&self, longest: usize, rng: &mut Rng) -> (Vec<Kind>, Vec<usize>) {
+    /// Kinds and lengths of the anomalies; there may be one more kind than lengths.
+    fn draw(&self, rng: &mut Rng) -> (Vec<NamedKind>, Vec<usize>) {
+        let (longest, rows) = (self.longest(), self.grounds.rows());
         let (mut kinds, mut deck) = (Vec::new(), Vec::new());
         let mut next = || {
             if deck.is_empty() {
                 deck.clone_from(&self.config.kind.0);
                 rng.shuffle(&mut deck);
             }
-            let kind = deck.pop().unwrap_or(Kind::Global);
+            let kind = deck.pop().unwrap_or(Kind::Global.into());
             kinds.push(kind);
-            let (low, high) = self.length_bounds(kind, longest);
+            let (low, high) = self.bounds(kind.kind, longest);
             low + rng.below(high - low + 1)
         };
-        let lengths = match self.config.count {
-            // More than there are rows cannot fit: enough of them to find that out.
-            Some(count) => (0..count.min(self.series.len() + 1)).map(|_| next()).collect(),
-            None => draw_lengths(self.config.asked().1 * self.series.len() as f64, next),
+        let lengths = match self.config.number() {
+            // More than the number of rows never fit: this many suffice to report that.
+            Some(count) => (0..count.min(rows + 1)).map(|_| next()).collect(),
+            None => draw_lengths(self.config.asked().1 * rows as f64, next),
         };
         (kinds, lengths)
     }
 
-    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: one takes no
-    /// more than all of them together should, or than half of its share of the rows.
-    fn length_bounds(&self, kind: Kind, longest: usize) -> (usize, usize) {
-        if let (Some(length), false) = (self.config.length, kind == Kind::Extremum) {
+    /// Shortest and longest anomaly of a kind. Default lengths adapt to a short series: an anomaly
+    /// takes at most the rows requested for all of them, and at most half of its share of the rows.
+    fn bounds(&self, kind: Kind, longest: usize) -> (usize, usize) {
+        if let (Some(length), false) = (self.length, kind == Kind::Extremum) {
             return length.bounds();
         }
-        let rows = self.series.len();
-        let budget = match self.config.count {
-            Some(count) => rows / (2 * count),
+        let rows = self.grounds.rows();
+        let budget = match self.config.number() {
+            Some(count) => rows / count.saturating_mul(2),
             None => (self.config.asked().1 * rows as f64) as usize,
         };
         let most = budget.max(SHORTEST).min(longest);
         let (low, high) = kind.length();
         (low.min(most), high.min(most))
     }
+}
 
-    /// The features that can be hit: those that vary, and the constant ones where they may be or
-    /// there is nothing else.
-    fn hittable(&self) -> Vec<usize> {
-        let live = &self.normaliser.live;
+/// What is known of the features of a series.
+pub(crate) struct AboutFeatures {
+    pub normaliser: Normaliser,
+    /// What each can take.
+    pub domains: Vec<FeatureDomain>,
+}
+
+/// Makes classical anomalies.
+pub(crate) struct Injector<'a> {
+    pub series: &'a Series<'a>,
+    pub config: &'a InjectConfig,
+    pub about: &'a AboutFeatures,
+    /// Names the series among random streams.
+    pub key: [u64; 2],
+}
+
+impl Injector<'_> {
+    /// The features that can be hit: those that are named, else those that vary, and the constant ones
+    /// where they may be or there is nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a feature that there is not, and for resets without a counter.
+    fn hittable(&self) -> Result<Vec<usize>> {
+        if self.config.kind.holds(Kind::Reset) && !self.about.domains.iter().any(|of| of.monotone) {
+            let allowed = "another kind: no feature is a counter, which never falls";
+            return Err(Error::parameter("kind", Kind::Reset.name(), allowed));
+        }
+        if let Some(names) = &self.config.hit {
+            return names.positions("hit", &self.about.normaliser.features);
+        }
+        let live = &self.about.normaliser.live;
         let constants = self.config.hit_constant || !live.contains(&true);
-        (0..live.len()).filter(|&d| live[d] || constants).collect()
+        Ok((0..live.len()).filter(|&d| live[d] || constants).collect())
     }
 
-    fn anomaly(&self, site: &InjectionSite, number: usize, features: &[usize]) -> Anomaly {
-        let InjectionSite { kind, segment, .. } = site;
+    /// The anomaly at a site; `number` names its random stream.
+    pub(crate) fn anomaly(
+        &self,
+        (site, context): (&InjectionSite, &Range<usize>),
+        number: usize,
+        features: &[usize],
+    ) -> Anomaly {
+        let InjectionSite { kind, rows } = site;
         let rng = &mut Rng::new(self.config.seed, Purpose::Inject, [self.key[0], number as u64]);
-        let amount = Amount::draw(*kind, segment.len(), self.config.ranges(), rng);
-        let hit = hit_features(*kind, features, self.config.feature_share, rng);
-        let wanted: Vec<Wanted> = hit.iter().map(|&d| self.wanted(site, d, &amount, rng)).collect();
+        let amount = Amount::draw(kind.kind, rows.len(), self.config.ranges(), rng);
+        let hit = hit_features(kind.kind, features, self.config.feature_share, rng);
+        let mut wanted = |d: usize| self.wanted((site, context), d, &amount, rng);
+        let first: Vec<Wanted> = hit.iter().map(|&d| wanted(d)).collect();
         let dither = &mut Rng::new(self.config.seed, Purpose::Dither, [self.key[0], number as u64]);
         let mut others: Vec<usize> =
             features.iter().copied().filter(|d| !hit.contains(d)).collect();
         dither.shuffle(&mut others);
-        let spare = others.into_iter().map(|d| self.wanted(site, d, &amount, rng));
-        let (domains, std, rows) = (&self.domains[..], &self.normaliser.std[..], segment.clone());
-        let possible = Possible { series: self.series, domains, std, rows };
-        let Outcome { hits: values, unable } = possible.outcome(wanted, spare, dither);
-        let strength = strength(self.series, &self.normaliser, segment, &values);
-        let asked = kind.has_strength().then_some(amount.strength);
-        let (kind, rows) = (AnomalyKind::Injected(*kind), segment.clone());
+        let (domains, std) = (&self.about.domains[..], &self.about.normaliser.std[..]);
+        let possible = Possible { series: self.series, domains, std, rows: rows.clone() };
+        let spare = others.into_iter().map(wanted);
+        let Outcome { hits: values, unable } = possible.outcome(first, spare, dither);
+        let strength = strength(self.series, &self.about.normaliser, rows, &values);
+        let asked = self.asked(kind.kind, &amount, values.iter().map(|hit| hit.0));
+        let (kind, rows) = (AnomalyKind::Injected(*kind), rows.clone());
         Anomaly { kind, rows, values, strength, asked, unable, cluster: None, origin: None }
     }
 
-    /// What becomes of feature `d`, and how far it may be changed to be possible.
-    fn wanted(&self, site: &InjectionSite, d: usize, amount: &Amount, rng: &mut Rng) -> Wanted {
-        let values = self.values(site, d, amount, rng);
-        let wish = match self.normaliser.live[d] {
-            true => wish(site.kind, amount.strength),
+    /// The strength that an anomaly was to have: root mean square over the features that it hits.
+    fn asked(&self, kind: Kind, amount: &Amount, hit: impl Iterator<Item = usize>) -> Option<f64> {
+        let own = |d: usize| amount.of(self.about.normaliser.std[d]).strength;
+        let strengths: Vec<f64> = hit.map(own).collect();
+        (kind.has_strength() && !strengths.is_empty()).then(|| rms_f64(&strengths))
+    }
+
+    /// New values of feature `d`, and how they may be adapted to its domain.
+    fn wanted(
+        &self,
+        (site, context): (&InjectionSite, &Range<usize>),
+        d: usize,
+        amount: &Amount,
+        rng: &mut Rng,
+    ) -> Wanted {
+        let (kind, amount) = (site.kind.kind, amount.of(self.about.normaliser.std[d]));
+        let values = self.values((site, context), d, &amount, rng);
+        let wish = match self.about.normaliser.live[d] {
+            true => wish(kind, &amount),
             false => Wish::default(),
         };
-        Wanted { feature: d, values, wish }
+        // Only what never falls can fall back to 0.
+        let barred = kind == Kind::Reset && !self.about.domains[d].monotone;
+        Wanted { feature: d, values, wish, barred }
     }
 
     /// New values of feature `d` over the segment, in input units.
-    fn values(&self, site: &InjectionSite, d: usize, amount: &Amount, rng: &mut Rng) -> Vec<f64> {
-        let InjectionSite { kind, segment, context } = site;
-        let (mean, std) = (self.normaliser.mean[d], self.normaliser.std[d]);
-        if !self.normaliser.live[d] {
-            return vec![mean + pulse(mean, amount.up); segment.len()];
+    fn values(
+        &self,
+        (site, context): (&InjectionSite, &Range<usize>),
+        d: usize,
+        amount: &Amount,
+        rng: &mut Rng,
+    ) -> Vec<f64> {
+        let InjectionSite { kind, rows } = site;
+        let (mean, std) = (self.about.normaliser.mean[d], self.about.normaliser.std[d]);
+        if !self.about.normaliser.live[d] {
+            let height = amount.size.map(|size| if amount.up { size } else { -size });
+            return vec![mean + height.unwrap_or_else(|| pulse(mean, amount.up)); rows.len()];
         }
         let mut values = vec![0.0; context.len()];
         self.series.read(d, context.start, &mut values);
         values.iter_mut().for_each(|value| *value = *value / std - mean / std);
-        let rows = segment.start - context.start..segment.end - context.start;
-        let values = changed(*kind, &Stretch { values: &values, rows }, amount, rng);
+        let own = rows.start - context.start..rows.end - context.start;
+        let stretch = Stretch { values: &values, rows: own, zero: Some(-mean / std) };
+        let values = changed(kind.kind, &stretch, amount, rng);
         values.into_iter().map(|z| mean + z * std).collect()
     }
 }
 
-/// How a change of a kind is made possible: what has a size is given it.
-fn wish(kind: Kind, strength: f64) -> Wish {
-    let sized = matches!(kind, Kind::Mean | Kind::Trend | Kind::Variance | Kind::Global);
+/// How a change of a kind is adapted to the domain: kinds with a strength keep it.
+fn wish(kind: Kind, amount: &Amount) -> Wish {
+    let sized = kind.has_strength() && !matches!(kind, Kind::Contextual | Kind::Extremum);
     Wish {
-        target: sized.then_some(strength),
-        asked: kind.has_strength().then_some(strength),
+        target: sized.then_some(amount.strength),
+        asked: kind.has_strength().then_some(amount.strength),
         dither: sized && kind != Kind::Global,
-        flip: matches!(kind, Kind::Mean | Kind::Trend),
+        flip: !amount.directed && matches!(kind, Kind::Mean | Kind::Trend | Kind::Pulse),
+        resets: kind == Kind::Reset,
     }
 }

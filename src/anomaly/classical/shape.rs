@@ -4,13 +4,14 @@ use super::stretch::Stretch;
 use crate::runtime::rng::Rng;
 use crate::stats::{mean_std, range};
 
-/// Least half range of a foreign shape, in training deviations, so that it shows on a flat stretch.
+/// Minimum half range of a new shape, in training standard deviations, so that it is visible on a
+/// flat stretch.
 const MIN_HALF_RANGE: f64 = 0.5;
-/// Rows that one cycle of a foreign shape takes at least.
+/// Minimum number of rows per cycle of a new shape.
 const MIN_CYCLE: usize = 4;
 
-/// Another shape over the range of the segment: flat at its first value, a square, a triangle or a
-/// saw-tooth of one cycle or more.
+/// Another shape over the range of the segment: constant at its first value, or a square, triangle
+/// or sawtooth wave of one or more cycles.
 pub(super) fn shapelet(stretch: &Stretch<'_>, rng: &mut Rng) -> Vec<f64> {
     let own = stretch.own();
     let (low, high) = range(own);
@@ -28,9 +29,9 @@ pub(super) fn shapelet(stretch: &Stretch<'_>, rng: &mut Rng) -> Vec<f64> {
     (0..own.len()).map(|i| middle + half * wave((phase + step * i as f64).fract())).collect()
 }
 
-/// Distances from the middle of the segment's range pass through an arc tangent, as GutenTAG distorts
-/// its sines: z' = m + a atan(k (z - m) / a) / atan(k), with a half the range and k the `factor`. The
-/// range stays, flanks get steep and crests flat.
+/// Passes distances from the middle of the segment's range through an arc tangent, as GutenTAG
+/// distorts its sines: z' = m + a atan(k (z - m) / a) / atan(k), with a half the range and k the
+/// `factor`. The range stays; flanks become steep and crests flat.
 pub(super) fn pattern(stretch: &Stretch<'_>, factor: f64) -> Vec<f64> {
     let (low, high) = range(stretch.own());
     let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
@@ -41,7 +42,7 @@ pub(super) fn pattern(stretch: &Stretch<'_>, factor: f64) -> Vec<f64> {
     stretch.own().iter().map(|&z| distorted(z)).collect()
 }
 
-/// The segment mirrored at its own mean: its correlation with every other feature changes sign.
+/// Mirrors the segment at its own mean: its correlation with every other feature changes sign.
 pub(super) fn mode_correlation(stretch: &Stretch<'_>) -> Vec<f64> {
     let (mean, _) = mean_std(stretch.own());
     stretch.own().iter().map(|z| 2.0 * mean - z).collect()

@@ -1,37 +1,44 @@
-//! Changes of one feature: what a kind makes of a segment of it, in z-scores.
+//! Changes of one feature over a segment, in z-scores, by kind.
 
 use crate::config::Ranges;
 use std::ops::Range;
 
 use crate::config::Kind;
 use crate::config::OneOrRange;
+use crate::config::Way;
 use crate::runtime::rng::Rng;
 use crate::runtime::rng::random_subset;
 
-/// One feature of a window, and the rows of it that are hit: never none.
+/// One feature of a window, and the rows of it that change (at least one).
 pub(super) struct Stretch<'a> {
     pub values: &'a [f64],
     pub rows: Range<usize>,
+    /// Where 0 lies; `None` where that is not known.
+    pub zero: Option<f64>,
 }
 
 impl Stretch<'_> {
-    /// The values of the rows that are hit.
+    /// The values of the rows that change.
     pub fn own(&self) -> &[f64] {
         &self.values[self.rows.clone()]
     }
 }
 
-/// How much an anomaly changes, drawn once for all its features.
+/// Amounts of one anomaly, drawn once for all of its features.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Amount {
-    /// In training deviations; for `contextual` in local ones.
+    /// In training standard deviations; for `contextual` in local ones.
     pub strength: f64,
-    /// Of the tempo, the amplitude or the distortion.
+    /// Factor of the tempo, the amplitude or the distortion.
     pub factor: f64,
-    /// Rows that the phase moves.
+    /// Shift of the phase in rows.
     pub shift: usize,
-    /// Direction.
+    /// Which way it goes.
     pub up: bool,
+    /// Whether a user has said so.
+    pub directed: bool,
+    /// In the unit of the feature; takes the place of the strength.
+    pub size: Option<f64>,
 }
 
 impl Amount {
@@ -46,13 +53,26 @@ impl Amount {
         let default_shift = ((length / 8).max(1), (length / 2).max(1));
         let (low, high) = ranges.shift.map_or(default_shift, OneOrRange::bounds);
         let shift = rng.log_uniform(low as f64, high as f64).round() as usize;
-        Self { strength, factor, shift, up: rng.below(2) == 0 }
+        let up = rng.below(2) == 0;
+        let directed = ranges.direction.filter(|way| *way != Way::Both);
+        let up = directed.map_or(up, |way| way == Way::Up);
+        let size = ranges.size.map(|size| {
+            let (low, high) = size.bounds();
+            rng.log_uniform(low, high)
+        });
+        Self { strength, factor, shift, up, directed: directed.is_some(), size }
+    }
+
+    /// The same for a feature of deviation `std`.
+    pub(super) fn of(&self, std: f64) -> Self {
+        let strength = self.size.map_or(self.strength, |size| size / std);
+        Self { strength, ..self.clone() }
     }
 }
 
-/// The features that one anomaly of this kind hits: a random subset of `live`, each size up to
-/// `share` of them as likely as any other. `mode-correlation` leaves at least one of several alone,
-/// since mirroring all would keep how they go together.
+/// The features that one anomaly of this kind changes: a random subset of `live`, with every size
+/// up to `share` of them equally likely. `mode-correlation` leaves out at least one of several
+/// features: mirroring all would preserve their correlation.
 pub(super) fn hit_features(kind: Kind, live: &[usize], share: f64, rng: &mut Rng) -> Vec<usize> {
     let spared = usize::from(kind == Kind::ModeCorrelation && live.len() > 1);
     let most = (share * live.len() as f64).round() as usize;
@@ -79,12 +99,12 @@ mod tests {
     }
 
     fn amount(strength: f64, factor: f64, shift: usize) -> Amount {
-        Amount { strength, factor, shift, up: true }
+        Amount { strength, factor, shift, up: true, directed: false, size: None }
     }
 
-    /// Values of the wave over `segment`, before and after a change.
+    /// Values of the wave over `segment`, before and after the change.
     fn hit(kind: Kind, segment: Range<usize>, amount: &Amount) -> (Vec<f64>, Vec<f64>) {
-        let stretch = &Stretch { values: &wave(), rows: segment };
+        let stretch = &Stretch { values: &wave(), rows: segment, zero: Some(-3.0) };
         (stretch.own().to_vec(), changed(kind, stretch, amount, &mut rng(1)))
     }
 
@@ -130,7 +150,8 @@ mod tests {
 
     #[test]
     fn shifts_slopes_and_noise_have_the_strength_asked_for() {
-        for kind in [Kind::Mean, Kind::Trend, Kind::Variance, Kind::Global] {
+        for kind in [Kind::Mean, Kind::Trend, Kind::Variance, Kind::Global, Kind::Pulse, Kind::Walk]
+        {
             let moved = delta(&hit(kind, 30..100, &amount(2.5, 1.0, 1)));
             assert!(close(rms(&moved), 2.5), "{kind:?}: {}", rms(&moved));
         }
@@ -160,6 +181,36 @@ mod tests {
     }
 
     #[test]
+    fn a_direction_that_is_asked_for_is_taken() {
+        for way in [Way::Up, Way::Down] {
+            let ranges = Ranges { direction: Some(way), ..Ranges::default() };
+            for kind in [Kind::Global, Kind::Extremum, Kind::Mean, Kind::Trend, Kind::Pulse] {
+                for seed in 0..8 {
+                    let amount = Amount::draw(kind, 4, ranges, &mut rng(seed));
+                    let moved = delta(&hit(kind, 60..64, &amount));
+                    let right = moved.iter().all(|x| (*x > 0.0) == (way == Way::Up));
+                    assert!(right, "{kind:?} {way:?} {moved:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn humps_return_and_lost_values_stay_or_drop() {
+        let hump = delta(&hit(Kind::Pulse, 30..70, &amount(2.0, 1.0, 1)));
+        assert!(hump[0] < 0.1 && hump[39] < 0.1 && hump[20] > 3.0, "{hump:?}");
+        let (_, stuck) = hit(Kind::Stuck, 30..70, &amount(1.0, 1.0, 1));
+        assert!(stuck.iter().all(|z| close(*z, wave()[29])));
+        let (_, dropped) = hit(Kind::Dropout, 30..70, &amount(1.0, 1.0, 1));
+        assert_eq!(dropped, [-3.0; 40]);
+        let (before, other) = hit(Kind::OtherWindow, 30..40, &amount(1.0, 1.0, 1));
+        let found = (0..ROWS - 10).filter(|start| wave()[*start..start + 10] == other[..]);
+        assert!(before != other && found.count() > 0);
+        let (before, reset) = hit(Kind::Reset, 30..70, &amount(1.0, 1.0, 1));
+        assert!(before.iter().zip(&reset).all(|(z, new)| close(new - z, -3.0 - wave()[29])));
+    }
+
+    #[test]
     fn tempo_changes_the_number_of_crossings() {
         // Two cycles that start and end off the mean: four crossings.
         let segment = 10..110;
@@ -169,7 +220,7 @@ mod tests {
             assert_eq!((plain, count(0.5)), (4, 2), "{kind:?}");
             assert!(count(3.0) >= 11, "{kind:?}: {}", count(3.0));
         }
-        // Faster, it runs into the rows behind the segment.
+        // Faster, it reads the rows after the segment.
         let (_, after) = hit(Kind::Seasonal, 50..60, &amount(1.0, 2.0, 1));
         let ahead: Vec<f64> = (0..10).map(|i| wave()[49 + 2 * (i + 1)]).collect();
         assert_eq!(
@@ -182,14 +233,14 @@ mod tests {
     fn phase_is_read_from_elsewhere() {
         let (_, after) = hit(Kind::PatternShift, 50..90, &amount(1.0, 1.0, 12));
         assert!(after.iter().zip(62..).all(|(z, t)| close(*z, wave()[t])));
-        // Where the window ends, from the rows before.
+        // At the end of the window it reads earlier rows.
         let (_, after) = hit(Kind::PatternShift, 150..200, &amount(1.0, 1.0, 12));
         assert!(after.iter().zip(138..).all(|(z, t)| close(*z, wave()[t])));
     }
 
     #[test]
     fn patterns_and_shapelets_keep_the_range_and_lose_the_shape() {
-        // Lopsided: the middle of the range is not the mean.
+        // Asymmetric: the middle of the range is not the mean.
         let (before, after) = hit(Kind::Pattern, 25..110, &amount(1.0, 10.0, 1));
         let ((low, high), (low_after, high_after)) = (range(&before), range(&after));
         assert!(close(low_after, low) && close(high_after, high));
@@ -206,7 +257,7 @@ mod tests {
         let (before, after) = hit(Kind::ModeCorrelation, 30..110, &amount(1.0, 1.0, 1));
         let other = &other[30..110];
         assert!(close(correlation(&after, other), -correlation(&before, other)));
-        // Not every feature is mirrored.
+        // At least one feature is not mirrored.
         for seed in 0..20 {
             assert_eq!(hit_features(Kind::ModeCorrelation, &[0, 1], 1.0, &mut rng(seed)).len(), 1);
         }

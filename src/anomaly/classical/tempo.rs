@@ -1,26 +1,26 @@
-//! Kinds that read the rows in another tempo or phase: `seasonal`, `frequency`, `pattern-shift`.
+//! Kinds that read the rows at another tempo or phase: `seasonal`, `frequency`, `pattern-shift`.
 //!
-//! Each says which row, not necessarily a whole one, is read for every row of the segment; between
-//! rows values are interpolated linearly, and reading turns round at the ends of what may be read.
+//! Each kind maps every row of the segment to a position to read from. Values between rows are
+//! interpolated linearly; positions are reflected at the ends of the readable range.
 
 use super::stretch::Stretch;
 use crate::stats::reflect;
 
-/// The series runs on `factor` times as fast from the row before the segment, into the rows behind
-/// it where it is faster.
+/// Continues the series `factor` times as fast from the row before the segment; a faster tempo
+/// reads rows after the segment.
 pub(super) fn seasonal(stretch: &Stretch<'_>, factor: f64) -> Vec<f64> {
     let last = stretch.values.len() - 1;
     let before = stretch.rows.start as f64 - 1.0;
     read(stretch, (0, last), |i| before + factor * (i + 1) as f64)
 }
 
-/// The segment's own rows, run through `factor` times as fast, to and fro.
+/// The segment's own rows, read `factor` times as fast and reflected at its ends.
 pub(super) fn frequency(stretch: &Stretch<'_>, factor: f64) -> Vec<f64> {
     let (first, last) = (stretch.rows.start, stretch.rows.end - 1);
     read(stretch, (first, last), |i| first as f64 + factor * (i + 1) as f64)
 }
 
-/// The values of `shift` rows later, or earlier where `later` is false or the window ends.
+/// The values `shift` rows later, or earlier if `later` is false or the window ends.
 pub(super) fn pattern_shift(stretch: &Stretch<'_>, shift: usize, later: bool) -> Vec<f64> {
     let rows = stretch.values.len();
     let (room_later, room_earlier) =
@@ -30,7 +30,7 @@ pub(super) fn pattern_shift(stretch: &Stretch<'_>, shift: usize, later: bool) ->
     read(stretch, (0, rows - 1), |i| (stretch.rows.start + i) as f64 + shift)
 }
 
-/// What is read at the `position` of each row of the segment.
+/// Reads the value at the `position` of each row of the segment.
 fn read(
     stretch: &Stretch<'_>,
     bounds: (usize, usize),

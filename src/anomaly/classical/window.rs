@@ -1,4 +1,4 @@
-//! Changes of a window of z-scores: negatives for detectors.
+//! Classical anomalies in windows of z-scores: negatives for detectors.
 
 use std::ops::Range;
 
@@ -9,20 +9,20 @@ use crate::anomaly::source::{Source, Window};
 use crate::config::{Kind, Ranges};
 use crate::runtime::rng::Rng;
 
-/// Shortest segment of training windows, for the kinds that change more than points.
+/// Shortest segment in training windows, for all kinds but the point kinds.
 const MIN_ROWS: usize = 8;
-/// How often a drawn `trend` or `mean` lasts to the end of its window.
+/// Probability that a `trend` or `mean` lasts to the end of its window.
 const TO_THE_END: f64 = 0.5;
 
-/// Anomalies of one kind, on a random subset of the features `live` (at least one).
+/// Anomalies of one kind, on a random subset of the `live` features (at least one).
 pub(crate) struct ClassicalSource<'a> {
     pub kind: Kind,
     pub live: &'a [usize],
 }
 
 impl ClassicalSource<'_> {
-    /// Rows of an anomaly in a window of `rows` rows: one to three for point kinds, for the others a
-    /// length log-uniform up to the window. Half of the trends and shifts last to its end.
+    /// Rows of an anomaly in a window of `rows` rows: one to three for point kinds, log-uniform up
+    /// to the window for the others. Half of the trends and shifts last to its end.
     pub(crate) fn segment(&self, rows: usize, rng: &mut Rng) -> Range<usize> {
         let kind = self.kind;
         let (low, high) = if kind.is_point() { kind.length() } else { (MIN_ROWS, rows) };
@@ -44,8 +44,8 @@ impl Source for ClassicalSource<'_> {
     }
 }
 
-/// What an anomaly of this kind adds to `feature` over the rows `segment` of a window: never
-/// nothing, see [`changed`].
+/// The change of `feature` over the rows `segment` of a window by an anomaly of this kind; never
+/// zero, see [`changed`].
 fn change(
     kind: Kind,
     window: Window<'_>,
@@ -55,7 +55,7 @@ fn change(
     rng: &mut Rng,
 ) -> Change {
     let column: Vec<f64> = window.column(feature).into_iter().map(f64::from).collect();
-    let stretch = &Stretch { values: &column, rows: segment };
+    let stretch = &Stretch { values: &column, rows: segment, zero: None };
     let values = changed(kind, stretch, amount, rng);
     let delta = values.iter().zip(stretch.own()).map(|(new, old)| (new - old) as f32).collect();
     Change { feature, delta }
@@ -83,7 +83,8 @@ mod tests {
     fn nothing_is_inert_on_a_flat_window() {
         let values = vec![0.25; 2 * ROWS];
         let window = Window { values: &values, features: 2 };
-        let amount = Amount { strength: 2.0, factor: 2.0, shift: 3, up: true };
+        let amount =
+            Amount { strength: 2.0, factor: 2.0, shift: 3, up: true, directed: false, size: None };
         for kind in Kind::ALL {
             for segment in [0..ROWS, 40..41, 199..200] {
                 let found = change(kind, window, segment, 1, &amount, &mut rng(4));

@@ -1,4 +1,4 @@
-//! What one feature can take.
+//! The domain of one feature: the values that it can take.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,33 +7,33 @@ use crate::config::{Domains, GivenDomain, GivenLimits};
 use crate::data::domain::Domain;
 use crate::error::{Error, Result};
 
-/// Deviations that a value may lie outside of what training took, at least.
+/// Minimum distance by which a value may leave the training range, in standard deviations.
 const REACH: f64 = 10.0;
-/// The same in units of the strength asked for.
+/// The same in units of the requested strength.
 const REACH_OF_STRENGTH: f64 = 4.0;
 
-/// What one feature can take; the default is anything.
+/// The domain of one feature; the default allows any value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureDomain {
-    /// No value is below this.
+    /// Hard lower limit.
     pub min: Option<f64>,
-    /// No value is above this.
+    /// Hard upper limit.
     pub max: Option<f64>,
-    /// Smallest and largest value of training.
+    /// Smallest and largest training value.
     pub seen: Option<(f64, f64)>,
-    /// Where the values lie, if they are evenly spaced.
+    /// The evenly spaced values, if they are such.
     pub lattice: Option<Lattice>,
-    /// The only values, ascending, if they are few.
+    /// The only values in ascending order, if they are few.
     pub values: Option<Vec<f64>>,
-    /// Whether it never falls, but for resets.
+    /// Whether it is a counter: it never falls, except for resets.
     pub monotone: bool,
 }
 
 impl FeatureDomain {
-    /// Limits of generated values, for a feature of deviation `std` and anomalies of a strength, if one
-    /// was asked for: the hard ones, and none farther outside of what training took than that is wide,
-    /// or than 10 deviations, or than 4 times the strength, whichever is most.
+    /// Limits of generated values for a feature with the standard deviation `std` and anomalies of
+    /// the requested `strength`, if any: the hard limits, and the training range extended at both
+    /// ends by its own width, 10 standard deviations or 4 times the strength, whichever is largest.
     pub(crate) fn limits(&self, std: f64, strength: Option<f64>) -> (f64, f64) {
         let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
         if let Some((least, most)) = self.seen {
@@ -44,7 +44,7 @@ impl FeatureDomain {
         (low.max(self.min.unwrap_or(low)), high.min(self.max.unwrap_or(high)))
     }
 
-    /// The values on either side of `value`; itself twice where it is one.
+    /// The nearest values below and above `value`; `value` twice if it is one of them.
     pub(crate) fn around(&self, value: f64) -> (f64, f64) {
         match (&self.values, &self.lattice) {
             (Some(values), _) => {
@@ -59,7 +59,7 @@ impl FeatureDomain {
         }
     }
 
-    /// Distance between two of its values near `value`; 0 where they are not apart.
+    /// Distance between two of its values near `value`; 0 for continuous values.
     pub(crate) fn spacing(&self, value: f64) -> f64 {
         match (&self.values, &self.lattice) {
             (Some(values), _) => {
@@ -72,7 +72,7 @@ impl FeatureDomain {
         }
     }
 
-    /// The next of its values on one side of `value`; `None` where there is none.
+    /// The next value on one side of `value`; `None` if there is none.
     pub(crate) fn next_to(&self, dtype: &Domain, value: f64, up: bool) -> Option<f64> {
         let beyond = |other: &f64| if up { *other > value } else { *other < value };
         let next = match (&self.values, &self.lattice) {
@@ -85,7 +85,7 @@ impl FeatureDomain {
         Some(next).filter(beyond)
     }
 
-    /// Whether it is one that a fit can learn.
+    /// Whether a fit can have learned it.
     pub(crate) fn is_sound(&self) -> bool {
         let ordered = |low: f64, high: f64| low.is_finite() && high.is_finite() && low <= high;
         let ascending = |values: &Vec<f64>| {
@@ -102,7 +102,7 @@ impl FeatureDomain {
             && self.values.as_ref().is_none_or(ascending)
     }
 
-    /// The same with what a user says of it.
+    /// Overrides it by the limits that a user gives.
     fn with(self, given: &GivenDomain) -> Self {
         let GivenDomain::Some(GivenLimits { min, max, step, values, monotone }) = given else {
             return Self::default();
@@ -113,7 +113,7 @@ impl FeatureDomain {
         }
         domain.min = min.or(domain.min);
         domain.max = max.or(domain.max);
-        // What a user allows is not taken back by what training took.
+        // A user's limits extend the training range.
         domain.seen = domain
             .seen
             .map(|(low, high)| (low.min(min.unwrap_or(low)), high.max(max.unwrap_or(high))));
@@ -129,11 +129,11 @@ impl FeatureDomain {
     }
 }
 
-/// What each of the features `names` can take: as learned, or as the option says. Where nothing was
-/// learned, anything.
+/// The domain of each of the features `names`: as learned, overridden by the option. Any value
+/// where nothing was learned.
 ///
 /// # Errors
-/// [`Error::Parameter`] for a feature that there is not.
+/// [`Error::Parameter`] for an unknown feature.
 pub(crate) fn domains(
     learned: &[FeatureDomain],
     given: &Domains,

@@ -2,31 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Finest decimal fraction that is looked for, as a power of 10.
+/// Finest decimal fraction that is tested, as a power of 10.
 const DECIMALS: i32 = 6;
-/// Largest share of a step that rounding may hide.
+/// Largest rounding error, as a share of a step.
 const ROUNDING: f64 = 0.02;
-/// Fewest different values that say that steps between whole units do not occur.
+/// Minimum number of different values from which whole steps are inferred.
 const FEWEST: usize = 6;
-/// Values that a step is looked for in.
+/// Values from which a step is inferred.
 const SAMPLE: usize = 2000;
-/// Largest number of steps between two values where the step is no decimal fraction.
+/// Maximum number of steps between two values if the step is not a decimal fraction.
 const STEPS: f64 = 1e5;
-/// Largest whole number below which floats hold all others.
+/// Up to this number, floats hold every integer.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// The values (origin + k step) / parts for whole k.
+/// The values (origin + k step) / parts for integers k.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lattice {
     origin: f64,
     step: f64,
-    /// A power of ten, so that decimal fractions are the nearest floats to them.
+    /// A power of ten, so that decimal fractions are the floats nearest to them.
     parts: f64,
 }
 
 impl Lattice {
-    /// Multiples of `step` from `origin` on.
+    /// Multiples of `step`, starting at `origin`.
     pub(crate) fn of(origin: f64, step: f64) -> Self {
         Self { origin, step, parts: 1.0 }
     }
@@ -49,7 +49,8 @@ impl Lattice {
         (self.origin + position * self.step) / self.parts
     }
 
-    /// The values on either side of `value`, twice the same where it is one to within rounding.
+    /// The nearest values below and above `value`; `value` twice if it is one of them, up to
+    /// rounding.
     pub(super) fn around(&self, value: f64) -> (f64, f64) {
         const SAME: f64 = 1e-6;
         let position = self.position(value);
@@ -63,8 +64,8 @@ impl Lattice {
         (self.at(position.floor()), self.at(position.floor() + 1.0))
     }
 
-    /// The coarsest one that all values lie on: decimal fractions, or multiples of the least distance
-    /// of two values.
+    /// The coarsest lattice that holds all values: decimal fractions, or multiples of the smallest
+    /// distance between two values.
     pub(super) fn find(values: &[f64]) -> Option<Self> {
         let every = values.len().div_ceil(SAMPLE).max(1);
         let mut sample: Vec<f64> = values.iter().copied().step_by(every).collect();
@@ -76,7 +77,7 @@ impl Lattice {
             .or_else(|| multiples(values, &sample, largest * precision))
     }
 
-    /// Whether all values lie on it, each to within `error`.
+    /// Whether it holds all values, each within `error`.
     fn holds(&self, values: &[f64], error: f64) -> bool {
         let allowed = (ROUNDING / 2.0).max(error / self.spacing());
         let on = |position: f64| (position - position.round()).abs() <= allowed;
@@ -84,13 +85,13 @@ impl Lattice {
     }
 }
 
-/// Relative error of the values: of 32-bit floats where all of them are such.
+/// Relative rounding error of the values: that of 32-bit floats if all of them are such.
 fn precision(values: &[f64]) -> f64 {
     let narrow = values.iter().all(|value| f64::from(*value as f32) == *value);
     if narrow { f64::from(f32::EPSILON) } else { 4.0 * f64::EPSILON }
 }
 
-/// Multiples of a power of ten that is no larger than 1, or of a multiple of it.
+/// Multiples of a power of ten of at most 1, or of a multiple of it.
 fn decimal(values: &[f64], sample: &[f64], error: f64) -> Option<Lattice> {
     let largest = sample.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     for digits in 0..=DECIMALS {
@@ -110,7 +111,7 @@ fn decimal(values: &[f64], sample: &[f64], error: f64) -> Option<Lattice> {
     None
 }
 
-/// Multiples of the least distance between two values.
+/// Multiples of the smallest distance between two values.
 fn multiples(values: &[f64], sample: &[f64], error: f64) -> Option<Lattice> {
     let (first, last) = (*sample.first()?, *sample.last()?);
     let width = last - first;

@@ -1,4 +1,4 @@
-//! What training rows say of the values of a feature.
+//! Learns the domain of a feature from its training rows.
 
 use super::feature::FeatureDomain;
 use super::lattice::Lattice;
@@ -6,28 +6,29 @@ use crate::data::normalise::CONSTANT_RANGE;
 use crate::data::series::Series;
 use crate::stats::range;
 
-/// Most values of a feature that are all it can take.
+/// Maximum number of distinct values of a feature with few values.
 const STATES: usize = 16;
-/// Most of them where they are evenly spaced and none is left out: more are numbers.
+/// The same for evenly spaced values without a gap; with more, the feature is a number.
 const STATES_IN_LINE: usize = 4;
-/// How often each of more than two such values occurs, at least: times, and share of the rows.
+/// Minimum frequency of each of more than two such values: count, and share of the rows.
 const STATE_TIMES: usize = 10;
 const STATE_SHARE: f64 = 0.01;
-/// How often a limit is met: times, share of the rows, and times as often as the value beside it.
+/// Minimum frequency of a limit: count, share of the rows, and ratio to the next value.
 const PILE_TIMES: usize = 5;
 const PILE_SHARE: f64 = 0.005;
 const PILE_FACTOR: usize = 3;
-/// Shares and percentages: the upper end, and the part of it that is reached at least.
+/// Upper ends of fractions and percentages, and the smallest share of them that values must reach.
 const WHOLES: [f64; 2] = [1.0, 100.0];
 const REACHED: f64 = 0.1;
-/// Fewest rows, and share of rises, of a counter; largest share of resets, and how far they fall.
+/// Counters: minimum number of rows and share of rises, maximum share of resets, and how low they
+/// fall.
 const COUNTER_ROWS: usize = 32;
 const COUNTER_RISES: f64 = 0.05;
 const COUNTER_RESETS: f64 = 0.02;
 const RESET_TO: f64 = 0.1;
 
 impl FeatureDomain {
-    /// What every feature of a series can take, by the rows where `train` holds.
+    /// The domain of every feature of a series, from the rows where `train` holds.
     pub(crate) fn of_rows(series: &Series<'_>, train: impl Fn(usize) -> bool) -> Vec<Self> {
         let mut values = vec![0.0; series.len()];
         let of = |d: usize| {
@@ -38,16 +39,16 @@ impl FeatureDomain {
         (0..series.columns().width()).map(of).collect()
     }
 
-    /// What the values of training rows, in time order, say:
+    /// Learns the domain from the values of training rows, in time order:
     ///
-    /// - few values (up to two; or up to 16, each in 1 % of the rows and 10 or more, that leave some
-    ///   whole steps out or are four at most): only these;
-    /// - evenly spaced values: only such;
-    /// - no value below 0, or above: none;
-    /// - shares and percentages (from 0 to 1 or 100, of which a tenth is reached): none above;
-    /// - values that pile up at an end of their range (0.5 % of the rows, 5 or more, and 3 times as
-    ///   many as at the next value): none beyond;
-    /// - values that never fall, but for up to 2 % of resets to the lowest tenth: a counter.
+    /// - few distinct values (up to two; or up to 16, each in 10 or more rows and 1 % of them, that skip
+    ///   some steps or are at most four): only these values;
+    /// - evenly spaced values: only multiples of the step;
+    /// - no negative values, or no positive ones: the same for anomalies;
+    /// - fractions and percentages (0 to 1 or 0 to 100, with values of at least a tenth): no value above;
+    /// - values that accumulate at an end of their range (5 or more, 0.5 % of the rows, and 3 times as
+    ///   many as at the next value): no value beyond;
+    /// - values that never fall, except for up to 2 % of resets to the lowest tenth: a counter.
     pub(crate) fn learn(values: &[f64]) -> Self {
         if values.is_empty() {
             return Self::default();
@@ -100,8 +101,8 @@ fn limits(values: &[f64], (low, high): (f64, f64), constant: bool) -> (Option<f6
     (below, above)
 }
 
-/// Whether values are often at the `end` of their range, and seldom next to it. `nearer`: whether one
-/// value is nearer to this end than another.
+/// Whether values accumulate at the `end` of their range but not next to it. `nearer` tells which
+/// of two values is nearer to this end.
 fn piles_up(values: &[f64], end: f64, nearer: impl Fn(f64, f64) -> bool) -> bool {
     let mut beside: Option<(f64, usize)> = None;
     let mut times = 0;
@@ -117,7 +118,7 @@ fn piles_up(values: &[f64], end: f64, nearer: impl Fn(f64, f64) -> bool) -> bool
     times as f64 >= often && beside.is_some_and(|(_, next)| times >= PILE_FACTOR * next)
 }
 
-/// Whether values rise, but for resets.
+/// Whether values only rise, except for resets.
 fn is_counter(values: &[f64], low: f64) -> bool {
     let n = values.len() as f64;
     let (mut rises, mut resets) = (0, 0);
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(flag.values, Some(vec![0.0, 1.0]));
         let states = learn(|x| [0.0, 2.0, 7.0, 9.0, 40.0][((x + 9.0) * 5.0) as usize % 5]);
         assert_eq!(states.values, Some(vec![0.0, 2.0, 7.0, 9.0, 40.0]));
-        // A long tail: more is thinkable.
+        // A long tail: larger values are possible.
         let count = learn(|x| (x.max(0.0) * 1.2).floor());
         assert_eq!((count.values, count.min), (None, Some(0.0)));
         assert_eq!(count.lattice.map(|lattice| lattice.spacing()), Some(1.0));

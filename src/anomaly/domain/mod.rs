@@ -1,7 +1,8 @@
-//! What a feature can take, as its training rows show it: the values that anomalies are made of.
+//! Domains: the values that a feature can take, and that anomalies use.
 //!
-//! Learned from training rows, kept in the model, overridden by the option `domain`. The values of the
-//! dtype ([`Domain`](crate::data::domain::Domain)) always hold beside it.
+//! A domain is learned from training rows, stored in the model, and overridden by the option
+//! `domain`. The values of the dtype ([`Domain`](crate::data::domain::Domain)) always apply as
+//! well.
 
 mod feature;
 mod lattice;

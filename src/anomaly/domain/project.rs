@@ -1,39 +1,41 @@
-//! The values of an anomaly as its feature can take them, of the strength asked for as far as it can.
+//! Projects an anomaly onto values that its feature can take, keeping the requested strength if
+//! possible.
 
 use super::feature::FeatureDomain;
 use crate::data::domain::Domain;
 use crate::data::normalise::Z_LIMIT;
 use crate::runtime::rng::Rng;
 
-/// Largest factor that makes up for values that a limit holds back.
+/// Maximum factor by which inner rows compensate for values held back by a limit.
 const MOST: f64 = 4.0;
-/// Share of the strength asked for that the realised one may be off without a search.
+/// Relative error of the strength that is accepted without a search.
 const NEAR: f64 = 5e-4;
-/// Halvings of the bracket of a search.
+/// Bisection steps of the search.
 const ROUNDS: usize = 14;
-/// Below this share of the strength asked for, a change is tried the other way.
+/// Below this share of the requested strength, the opposite direction is tried.
 const LITTLE: f64 = 0.5;
-/// Below this share, or below so many deviations, a feature cannot show the anomaly.
+/// Below this share of the strength, or below so many standard deviations, the anomaly does not
+/// show.
 const SHOWN: f64 = 0.25;
 const VISIBLE: f64 = 1.0;
-/// Shortest segment whose first and last values are not scaled: a shorter one has nothing else.
+/// Shortest segment whose first and last values are not scaled.
 const BOUNDED: usize = 3;
 
-/// A feature that is changed.
+/// A feature that an anomaly changes.
 #[derive(Clone, Copy)]
 pub(crate) struct HitFeature<'a> {
     pub domain: &'a FeatureDomain,
     pub dtype: &'a Domain,
-    /// Its deviation in training.
+    /// Its standard deviation in training.
     pub std: f64,
-    /// Values over the rows that are hit; NaN where there is none.
+    /// Values over the segment; NaN for missing ones.
     pub before: &'a [f64],
-    /// The values on either side of them, where there are any.
+    /// The values before and after the segment, if any.
     pub beside: [Option<f64>; 2],
 }
 
 impl HitFeature<'_> {
-    /// Limits of its values, with anomalies of a strength, if one was asked for.
+    /// Limits of its values, for anomalies of the requested strength, if any.
     fn limits(&self, asked: Option<f64>) -> (f64, f64) {
         let (low, high) = self.domain.limits(self.std, asked);
         let (least, most) = self.dtype.limits();
@@ -41,33 +43,35 @@ impl HitFeature<'_> {
     }
 }
 
-/// How a change is made possible.
+/// How a change is adapted to a domain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish {
-    /// Root mean square of the change that is to be met, in deviations; `None`: as it comes.
+    /// RMS of the change to reach, in standard deviations; `None` to leave it as it is.
     pub target: Option<f64>,
-    /// The strength that a user asked for, if one was.
+    /// The strength that the user requested, if any.
     pub asked: Option<f64>,
-    /// Whether values between two that can be taken become either, so often that their mean stays.
+    /// Whether values between two lattice points are rounded at random, so that their mean stays.
     pub dither: bool,
-    /// Whether the change may go the other way where this one is barred.
+    /// Whether the change may take the opposite direction if this one is blocked.
     pub flip: bool,
+    /// Whether a counter may fall.
+    pub resets: bool,
 }
 
-/// A change that a feature can take.
+/// A change within the domain of its feature.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Realised {
     /// New values.
     pub values: Vec<f64>,
-    /// Root mean square of the change, in deviations.
+    /// RMS of the change, in standard deviations.
     pub strength: f64,
-    /// Whether it shows the anomaly: a quarter of the strength or more, or one deviation.
+    /// Whether the anomaly shows: at least a quarter of the strength, or one standard deviation.
     pub shown: bool,
 }
 
-/// The values that a feature can take in place of those that are `wanted`, as strong as is wished. The
-/// changes of the rows inside are scaled where others are held back; the first and the last are not,
-/// so that the seams stay as they are.
+/// Projects the `wanted` values onto the domain of the feature, as close to the target strength as
+/// possible. Inner rows are scaled to compensate for values that are held back; the first and the
+/// last row are not, so that the seams stay as they are.
 pub(crate) fn realise(
     feature: HitFeature<'_>,
     wanted: &[f64],
@@ -83,7 +87,8 @@ pub(crate) fn realise(
         true => wanted.iter().map(|_| rng.uniform()).collect(),
         false => vec![0.5; wanted.len()],
     };
-    let projector = Projector { feature, limits, thresholds };
+    let rises = feature.domain.monotone && !wish.resets;
+    let projector = Projector { feature, limits, thresholds, rises };
     let one = |factor: f64| projector.of(wanted, factor);
     let mut best = search(&one, wish.target);
     let target = wish.target.unwrap_or(0.0);
@@ -96,7 +101,7 @@ pub(crate) fn realise(
     best
 }
 
-/// The values of a feature where the one at `at` is the next possible one above or below; `None` where
+/// The values with the one at `at` replaced by the next possible value above or below; `None` if
 /// there is none.
 pub(crate) fn one_step(feature: HitFeature<'_>, at: usize, up: bool) -> Option<Vec<f64>> {
     let HitFeature { domain, dtype, before, .. } = feature;
@@ -105,14 +110,15 @@ pub(crate) fn one_step(feature: HitFeature<'_>, at: usize, up: bool) -> Option<V
     let next = domain.next_to(dtype, before[at], up).filter(inside)?;
     let mut values = before.to_vec();
     values[at] = dtype.nearest(next);
-    let projector = Projector { feature, limits, thresholds: Vec::new() };
-    if domain.monotone {
+    let rises = domain.monotone;
+    let projector = Projector { feature, limits, thresholds: Vec::new(), rises };
+    if rises {
         projector.rise(&mut values);
     }
     (values[at] != before[at]).then_some(values)
 }
 
-/// The same change the other way; at the seams there is none.
+/// The change in the opposite direction; none at the seams.
 fn mirrored(before: &[f64], wanted: &[f64]) -> Vec<f64> {
     let turned = before.iter().zip(wanted).map(|(before, wanted)| before - (wanted - before));
     let mut other: Vec<f64> = turned.collect();
@@ -153,12 +159,14 @@ fn search(of: &dyn Fn(f64) -> Realised, target: Option<f64>) -> Realised {
 struct Projector<'a> {
     feature: HitFeature<'a>,
     limits: (f64, f64),
-    /// Per row, which share of the way to the next value rounds up.
+    /// Per row, the share of the way to the next value from which it is rounded up.
     thresholds: Vec<f64>,
+    /// Whether values never fall.
+    rises: bool,
 }
 
 impl Projector<'_> {
-    /// The change with the rows inside scaled by a factor.
+    /// The change, with inner rows scaled by a factor.
     fn of(&self, wanted: &[f64], factor: f64) -> Realised {
         let last = wanted.len().saturating_sub(1);
         let is_end = |t: usize| wanted.len() >= BOUNDED && (t == 0 || t == last);
@@ -170,20 +178,20 @@ impl Projector<'_> {
             }
         };
         let mut values: Vec<f64> = wanted.iter().enumerate().map(scaled).collect();
-        if self.feature.domain.monotone {
+        if self.rises {
             self.rise(&mut values);
         }
         let strength = self.strength(&values);
         Realised { values, strength, shown: true }
     }
 
-    /// The value of row `t` in place of a wanted one.
+    /// The value of row `t` in the domain for a wanted one.
     fn value(&self, t: usize, wanted: f64) -> f64 {
         let before = self.feature.before[t];
         if wanted == before || before.is_nan() {
             return before;
         }
-        // A value outside of the limits may stay where it is.
+        // A value outside of the limits may keep its place.
         let (low, high) = (self.limits.0.min(before), self.limits.1.max(before));
         let wanted = wanted.max(low).min(high);
         let (below, above) = self.feature.domain.around(wanted);
@@ -196,15 +204,14 @@ impl Projector<'_> {
         self.feature.dtype.nearest(taken)
     }
 
-    /// Keeps a counter from falling but where the input falls, and from passing the value that it
-    /// has next.
+    /// Keeps a counter from falling where the input does not, and from exceeding its next value.
     fn rise(&self, values: &mut [f64]) {
         let before = self.feature.before;
         let there = || (0..before.len()).filter(|&t| !before[t].is_nan());
         let [earlier, after] = self.feature.beside.map(|value| value.unwrap_or(f64::NAN));
         let (mut following, mut cap) = (after, after);
         for t in there().rev() {
-            // Before a reset the counter may have come to any value.
+            // Before a reset the counter may have any value.
             if following < before[t] {
                 cap = f64::NAN;
             }
@@ -261,7 +268,7 @@ mod tests {
     }
 
     fn meeting(target: f64) -> Wish {
-        Wish { target: Some(target), asked: Some(target), dither: true, flip: true }
+        Wish { target: Some(target), asked: Some(target), dither: true, flip: true, resets: false }
     }
 
     fn counts() -> FeatureDomain {
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn counts_rise_in_rate() {
-        // A shift by a third of a count: one row in three or so has one more.
+        // A shift by a third of a count: about one row in three gets one more.
         let found = made(&counts(), 0.3, &[0.0; 60], &[0.3; 60], meeting(1.0));
         assert!(found.shown && (found.strength - 1.0).abs() < 0.1, "{found:?}");
         assert!(found.values.iter().all(|value| [0.0, 1.0].contains(value)));
@@ -294,7 +301,7 @@ mod tests {
         let found = made(&domain, 1.0, &[0.1; 40], &delta, meeting(size));
         assert!((found.strength / size - 1.0).abs() < 0.02, "{found:?}");
         assert!(found.values.iter().all(|value| *value >= 0.0));
-        // Not so where no strength is to be met.
+        // Not so without a target strength.
         let found = made(&domain, 1.0, &[0.1; 40], &delta, Wish::default());
         assert!(found.strength < 0.8 * size);
     }
@@ -330,7 +337,7 @@ mod tests {
         assert_eq!(stalled.values, [10.0; 3]);
         let ahead = realise(feature, &[20.0; 3], Wish::default(), &mut rng());
         assert_eq!(ahead.values, [14.0; 3]);
-        // The rows come after a reset: what was before it says nothing.
+        // The rows follow a reset: the value before it sets no bound.
         let feature = HitFeature { beside: [Some(90.0), None], ..feature };
         let found = realise(feature, &[5.0, 99.0, 5.0], Wish::default(), &mut rng());
         assert_eq!(found.values, [11.0, 99.0, 99.0]);
@@ -359,7 +366,7 @@ mod tests {
             (flip, dither) in (any::<bool>(), any::<bool>()),
         ) {
             let before: Vec<f64> = before.into_iter().map(f64::from).collect();
-            let wish = Wish { target: Some(target), asked: None, flip, dither };
+            let wish = Wish { target: Some(target), asked: None, flip, dither, resets: false };
             let domain = FeatureDomain { max: Some(6.0), ..counts() };
             let found = made(&domain, std, &before[..delta.len()], &delta, wish);
             for value in &found.values {

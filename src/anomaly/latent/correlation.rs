@@ -1,10 +1,11 @@
-//! Anomalies between features: each feature by itself stays normal, how they go together does not.
+//! Anomalies between features: every feature stays in its normal range, but their correlation
+//! breaks.
 //!
-//! What goes together is read off the reconstructions of normal windows, not off single rows: two
-//! command flags that are raised in the same minute, but never in the same row, are related. A window
-//! is cut into blocks; C is the covariance of the block means of X^ over training windows, plus the
-//! variance of what X^ leaves of them on the diagonal (the covariance of a factor model). The joint
-//! distance of a stretch of rows is the mean over its blocks of m' C^-1 m, for block means m.
+//! Correlations are measured on the reconstructions of normal windows, not on single rows: two
+//! command flags that are raised in the same minute, but never in the same row, are correlated. A
+//! window is cut into blocks. C is the covariance of the block means of X^ over training windows,
+//! plus the variance of their residuals on the diagonal (the covariance of a factor model). The
+//! joint distance of a stretch of rows is the mean over its blocks of m' C^-1 m, for block means m.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,20 +20,20 @@ use crate::stats::rms;
 
 /// Blocks of a window.
 const BLOCKS: usize = 8;
-/// Correlation from which two features are partners.
+/// Minimum absolute correlation of two partners.
 pub(crate) const PARTNERS: f64 = 0.5;
 /// Quantiles of the training rows that bound the normal range of a feature.
 const NORMAL: (f64, f64) = (0.001, 0.999);
-/// Quantile of the joint distances of normal blocks that bounds the normal ones.
+/// Quantile of the joint distances of normal blocks that bounds the normal range.
 const LIMIT: f64 = 0.999;
-/// Least variance on the diagonal beside the mean one.
+/// Minimum variance added to the diagonal, in units of the mean variance.
 const RIDGE: f64 = 1e-3;
-/// Changes that are tried for an anomaly.
+/// Number of candidate changes per anomaly.
 const CANDIDATES: usize = 256;
-/// Least normal range of a feature that is changed, in training standard deviations.
+/// Minimum normal range of a feature that changes, in training standard deviations.
 const ROOM: f32 = 0.1;
 
-/// How the live features of a model go together, in z-scores.
+/// Correlation of the live features of a model, in z-scores.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Correlation {
     /// Normal range of every feature: quantiles of the training rows.
@@ -40,17 +41,17 @@ pub(crate) struct Correlation {
     pub high: Vec<f32>,
     /// C, [D, D].
     pub covariance: Vec<f32>,
-    /// Correlation distance that one in a thousand normal blocks passes.
+    /// Joint distance that one normal block in a thousand exceeds.
     pub limit: f32,
     precision: DMatrix<f64>,
 }
 
 impl Correlation {
-    /// Of normal windows and their reconstructions, flat [n, W, D] each, and of the values of all
-    /// training rows, by feature.
+    /// Fits normal windows and their reconstructions, flat [n, W, D] each, and the values of all
+    /// training rows by feature.
     ///
     /// # Errors
-    /// [`Error::Model`] for values that have no covariance.
+    /// [`Error::Model`] for values without a covariance.
     pub(crate) fn fit(
         windows: &[f32],
         reconstructed: &[f32],
@@ -89,10 +90,10 @@ impl Correlation {
         Ok(joint)
     }
 
-    /// Of the parts that a model's bytes hold.
+    /// From the parts that a model's bytes hold.
     ///
     /// # Errors
-    /// [`Error::Model`] where they are none that a fit writes.
+    /// [`Error::Model`] for parts that no fit writes.
     pub(crate) fn new(
         low: Vec<f32>,
         high: Vec<f32>,
@@ -101,7 +102,7 @@ impl Correlation {
     ) -> Result<Self> {
         let features = low.len();
         let ordered = low.iter().zip(&high).all(|(low, high)| low <= high);
-        let unsound = || Error::Model("how its features go together is inconsistent".into());
+        let unsound = || Error::Model("the correlation is inconsistent".into());
         if high.len() != features || covariance.len() != features * features || !ordered {
             return Err(unsound());
         }
@@ -144,14 +145,14 @@ impl Correlation {
         at(a, b) / (at(a, a) * at(b, b)).sqrt()
     }
 
-    /// The largest correlation between two features, by absolute value; 0 for a single one.
+    /// Largest absolute correlation between two features; 0 for a single feature.
     pub(crate) fn strongest(&self) -> f64 {
         let n = self.features();
         let pairs = (0..n).flat_map(|a| (0..a).map(move |b| (a, b)));
         pairs.map(|(a, b)| self.correlation(a, b).abs()).fold(0.0, f64::max)
     }
 
-    /// Features that go together with feature `d`, directly or over others; itself among them.
+    /// Features correlated with feature `d`, directly or through others, including `d`.
     fn group(&self, d: usize) -> Vec<usize> {
         let mut found = vec![d];
         let mut at = 0;
@@ -166,7 +167,7 @@ impl Correlation {
         found
     }
 
-    /// Groups of features that go together, of two or more each, of which one or more can change.
+    /// Groups of two or more correlated features of which at least one can change.
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for d in 0..self.features() {
@@ -187,19 +188,19 @@ impl Correlation {
         mean.dot(&(&self.precision * &mean))
     }
 
-    /// Correlation distance of the rows `segment` of a window [W, D].
+    /// Joint distance of the rows `segment` of a window [W, D].
     pub(crate) fn distance(&self, window: &[f32], segment: Range<usize>) -> f64 {
         let rows = window.len() / self.features().max(1);
         let means = block_means(window, self.features(), segment, rows);
         means.iter().map(|mean| self.square(mean)).sum::<f64>() / means.len().max(1) as f64
     }
 
-    /// Breaks how the features of a window [W, D] go together over the rows `segment`: some features
-    /// of one of `groups`, never all, take their values from another normal window (`donor`), or are
-    /// mirrored at what their strongest partner says of them (y - 2 r x). Everything is kept in the
-    /// normal range of its feature; `weigh` blends the change of a feature into the input. Of several
-    /// tries, the one with the largest joint distance, and that distance. Where no try moves anything,
-    /// a feature is held at an end of its range.
+    /// Breaks the correlation of the features of a window [W, D] over the rows `segment`. Some
+    /// features of one of the `groups`, never all, take their values from another normal window
+    /// (`donor`), or are mirrored at their regression on the most correlated partner (y - 2 r x).
+    /// All values stay in the normal range of their feature; `weigh` blends the change of a feature
+    /// into the input. Returns the candidate with the largest joint distance, and that distance. If
+    /// no candidate changes anything, a feature is held at an end of its range.
     pub(crate) fn breach<'a>(
         &self,
         window: &[f32],
@@ -210,11 +211,11 @@ impl Correlation {
         rng: &mut Rng,
     ) -> (Vec<Change>, f64) {
         let at = |t: usize, feature: usize| t * self.features() + feature;
-        // What feature `d` changes by when its rows become `values`.
+        // Change of feature `d` if its rows become `values`.
         let change = |d: usize, values: &dyn Fn(usize) -> f32| {
             let within = |value: f32| value.max(self.low[d]).min(self.high[d]);
             let before: Vec<f32> = segment.clone().map(|t| window[at(t, d)]).collect();
-            // A blend of two values in the range; one that is out of it comes back in.
+            // Blends two values in the range; a value outside of it is moved inside.
             let moved = segment.clone().zip(&before).map(|(t, x)| within(values(t)) - within(*x));
             let mut delta: Vec<f32> = moved.collect();
             let weights = weigh(d, &delta);
@@ -256,8 +257,8 @@ impl Correlation {
         best
     }
 
-    /// The feature of the group outside `hit` that says most of feature `d`, and the slope of the
-    /// regression of `d` on it.
+    /// The feature of the group outside `hit` with the largest correlation to feature `d`, and the
+    /// slope of the regression of `d` on it.
     fn mirror(&self, d: usize, group: &[usize], hit: &[usize]) -> (usize, f32) {
         let n = self.features();
         let outside = group.iter().copied().filter(|e| !hit.contains(e));
@@ -267,16 +268,16 @@ impl Correlation {
     }
 }
 
-/// Features that go together.
+/// A group of correlated features.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Group {
     members: Vec<usize>,
-    /// Those whose normal range has room for a change.
+    /// Members whose normal range is wide enough for a change.
     free: Vec<usize>,
 }
 
 impl Group {
-    /// Some members that can change, never all members: few more often than many.
+    /// Some members that can change, never all members; smaller subsets are more likely.
     fn part(&self, rng: &mut Rng) -> Vec<usize> {
         let mut free = self.free.clone();
         rng.shuffle(&mut free);
@@ -288,7 +289,7 @@ impl Group {
     }
 }
 
-/// The rows of a segment before they are changed: what a change adds to their joint distance.
+/// The rows of a segment before the change, to compute how a change affects their joint distance.
 struct Base {
     /// First row of every block within the segment, and the segment's end.
     bounds: Vec<usize>,
@@ -309,8 +310,8 @@ impl Base {
         }
     }
 
-    /// Correlation distance with some features changed: m' P m + 2 d' P m + d' P d for a change d of the
-    /// means, of which only the changed features count.
+    /// Joint distance after changes: m' P m + 2 d' P m + d' P d for a change d of the means,
+    /// computed over the changed features only.
     fn distance(&self, joint: &Correlation, changes: &[Change]) -> f64 {
         let mut added = 0.0;
         for (pull, block) in self.pull.iter().zip(self.bounds.windows(2)) {
@@ -331,16 +332,16 @@ impl Base {
     }
 }
 
-/// Where the blocks of a segment of `length` rows begin, and its end, for windows of `rows` rows.
+/// First rows of the blocks of a segment of `length` rows, and its end, for windows of `rows` rows.
 fn bounds(length: usize, rows: usize) -> Vec<usize> {
     let block = rows.div_ceil(BLOCKS).max(1);
     let count = ((length as f64 / block as f64).round() as usize).max(1);
     (0..count).map(|i| i * block).chain([length]).collect()
 }
 
-/// Means [D] of consecutive blocks of the rows `segment` of a window of `rows` rows: as long as an
-/// eighth of the window, and one behind the other from the segment's start; the last may be shorter
-/// by up to a half, or longer.
+/// Means [D] of consecutive blocks of the rows `segment` of a window of `rows` rows. Blocks start
+/// with the segment and are an eighth of the window long; the last one may be up to half a block
+/// shorter or longer.
 fn block_means(
     window: &[f32],
     features: usize,
@@ -361,7 +362,7 @@ fn block_means(
         .collect()
 }
 
-/// The value at rank floor(q (n - 1)) for q below a half, else ceil: never inside the quantile.
+/// The value at rank floor(q (n - 1)) for q below 0.5, else ceil: rounded outwards.
 fn quantile(values: &mut [f32], q: f64) -> f32 {
     if values.is_empty() {
         return 0.0;
@@ -385,7 +386,7 @@ mod tests {
         Rng::new(seed, Purpose::Anomaly, [0, 0])
     }
 
-    /// `n` windows of three features: a slow wave, its negative with noise, and something else.
+    /// `n` windows of three features: a slow wave, its negative with noise, and an unrelated one.
     fn windows(n: usize) -> Vec<f32> {
         let mut noise = rng(5);
         let mut values = Vec::new();
@@ -407,7 +408,7 @@ mod tests {
         let joint = joint(&windows(100));
         assert_eq!(joint.groups(), [Group { members: vec![0, 1], free: vec![0, 1] }]);
         assert!(joint.correlation(0, 1) < -0.95 && joint.strongest() > 0.95);
-        // About one in a thousand blocks of normal windows passes the limit.
+        // About one block in a thousand of normal windows exceeds the limit.
         let blocks = joint.distance(&windows(1), 0..WINDOW);
         assert!(blocks < f64::from(joint.limit), "{blocks} {}", joint.limit);
     }
@@ -433,7 +434,7 @@ mod tests {
         joint.high[0] = joint.low[0];
         let groups = joint.groups();
         assert_eq!(groups, [Group { members: vec![0, 1], free: vec![1] }]);
-        // A donor that gives the window itself, and a partner that says nothing.
+        // A donor that returns the window itself, and an uncorrelated partner.
         let window = vec![0.0; WINDOW * 3];
         let weigh = |_: usize, delta: &[f32]| vec![1.0; delta.len()];
         let (changes, _) =

@@ -1,9 +1,9 @@
-//! Deformations of what the VAE decodes from normal windows: anomalies that a model makes of what
-//! it knows, for `form = "deformed"` and `negatives = "deformed"`.
+//! Deformations of what the VAE decodes from normal windows, for `form = "deformed"` and
+//! `negatives = "deformed"`.
 //!
-//! Each is the change of one feature over a segment of a window: X' - X, where X' is X with its
-//! decoding replaced by something else that was decoded. So the texture that a VAE smooths away
-//! stays, unless the texture is what is deformed.
+//! A deformation is the change X' - X of one feature over a segment of a window, where X' is X with
+//! its decoding replaced by another decoded signal. The texture that a VAE smooths away is kept,
+//! unless the texture itself is deformed.
 
 use std::ops::Range;
 
@@ -11,13 +11,13 @@ use crate::anomaly::GeneratedKind;
 use crate::runtime::rng::Rng;
 use crate::stats::reflect;
 
-/// Tempo and amplitude: this factor, or one over it (log-uniform).
+/// Factor of tempo and amplitude, or its inverse (log-uniform).
 const FACTOR: (f64, f64) = (1.5, 4.0);
 /// Share of the way to another window's decoding (log-uniform).
 const SHARE: (f64, f64) = (0.5, 1.5);
-/// How much louder a texture is (log-uniform).
+/// Factor of a stronger texture (log-uniform).
 const LOUDER: (f64, f64) = (2.0, 8.0);
-/// Most decoded windows on a walk, beside the first; at least two.
+/// Maximum number of decoded windows on a walk besides the first; the minimum is two.
 const KNOTS: usize = 8;
 
 /// Decodings of normal windows, flat [n, W, D_live], in z-scores.
@@ -51,36 +51,36 @@ impl Decodings<'_> {
 pub(crate) struct Feature<'a> {
     /// Position among the live features.
     pub d: usize,
-    /// As it is, [W].
+    /// Input, [W].
     pub own: &'a [f32],
-    /// As it is decoded, [W].
+    /// Decoding, [W].
     pub plain: &'a [f32],
-    /// What a perturbation changes, [W].
+    /// Change by a perturbation, [W].
     pub residual: &'a [f32],
 }
 
-/// One deformation, which hits all features of an anomaly alike.
+/// One deformation, the same for all features of an anomaly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Deformation {
     /// The residual of a perturbation: no deformation.
     Residual,
-    /// A walk along time through so many random decodings and one more, in straight lines.
+    /// A walk in straight lines through `knots` random decodings and one more.
     Walk { knots: usize },
-    /// Part of the way to the decoding of window `other`, at once or slowly.
+    /// A `share` of the way to the decoding of window `other`, at once or gradually.
     Other { other: usize, share: f32, slow: bool },
-    /// So many times as fast from the start of the segment on; to and fro at the window's ends.
+    /// `factor` times as fast from the start of the segment, reflected at the ends of the window.
     Tempo { factor: f64 },
-    /// The values of so many rows later; to and fro at the window's ends.
+    /// The values `rows` rows later, reflected at the ends of the window.
     Phase { rows: f64 },
-    /// A level that stays, with the input's own texture on it or without.
+    /// A constant level, with or without the texture of the input.
     Hold { level: Level, textured: bool },
-    /// So many times the distance of the input from its decoding; 0: a smooth input.
+    /// `factor` times the distance of the input from its decoding; 0 for a smooth input.
     Texture { factor: f32 },
-    /// So many times the distance of the decoding from its mean over the segment; -1: mirrored.
+    /// `factor` times the distance of the decoding from its mean over the segment; -1 mirrors it.
     Amplitude { factor: f32 },
 }
 
-/// Where a feature is held.
+/// Level at which a feature is held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Level {
     /// At its decoded value at the start of the segment.
@@ -106,8 +106,8 @@ impl Deformation {
         }
     }
 
-    /// A random one, for windows of `window` rows, of which `count` are decoded. Walks are three of
-    /// ten: of what was tried they alone are slow enough to look like a drift.
+    /// Draws one for windows of `window` rows, of which `count` are decoded. Three in ten are
+    /// walks: of the tested deformations, only walks are slow enough to resemble a drift.
     pub(crate) fn draw(window: usize, count: usize, rng: &mut Rng) -> Self {
         let factor = rng.log_uniform(FACTOR.0, FACTOR.1);
         let either = if rng.below(2) == 0 { factor } else { 1.0 / factor };
@@ -184,14 +184,14 @@ impl Deformation {
     }
 }
 
-/// Which of `legs` equal legs `share` of the way lies on, and the share of that leg.
+/// The leg, out of `legs` equal ones, that `share` of the way lies on, and the share of that leg.
 fn leg(share: f32, legs: usize) -> (usize, f32) {
     let place = share * legs as f32;
     let leg = (place as usize).min(legs - 1);
     (leg, place - leg as f32)
 }
 
-/// The value at `place` between the rows, in a line; mirrored at both ends.
+/// The value at position `place`, interpolated linearly between rows and reflected at both ends.
 fn value_at(values: &[f32], place: f64) -> f32 {
     let place = reflect(place, (0, values.len() - 1));
     let row = (place as usize).min(values.len() - 2);
@@ -215,7 +215,8 @@ mod tests {
         all
     }
 
-    /// What feature `d` of the first window becomes over the segment; its own texture is +-0.5.
+    /// Feature `d` of the first window over the segment after deformation; its own texture is
+    /// +-0.5.
     fn deformed(deformation: Deformation, d: usize) -> Vec<f32> {
         let values = decodings();
         let all = Decodings { values: &values, window: WINDOW, features: 2 };

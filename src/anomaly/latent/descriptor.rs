@@ -1,5 +1,5 @@
-//! Diversity of generated anomalies: noise that is spread over the latent space, descriptors of what
-//! an anomaly changes, choice among several draws, and kinds.
+//! Diversity of generated anomalies: latent noise spread over its space, descriptors of changes,
+//! the choice among several draws, and clusters.
 
 use crate::stats::normal_quantile;
 use serde::{Deserialize, Serialize};
@@ -9,21 +9,21 @@ use crate::runtime::rng::Rng;
 use crate::stats::kmeans::{KMeans, nearest};
 use crate::stats::rms;
 
-/// Numbers that describe an anomaly.
+/// Length of a descriptor.
 pub(crate) const WIDTH: usize = 8;
-/// Chosen anomalies that a next one is kept away from, the latest ones.
+/// Number of latest anomalies that the next one is compared with.
 const REMEMBERED: usize = 256;
 
-/// A Latin hypercube sample of N(0, I) (McKay, Beckman and Conover, Technometrics 21, 1979): `n` rows
-/// of `width` values, flat. Every column has one value in each of the `n` equally likely strata; each
-/// value by itself is normal.
+/// A Latin hypercube sample of N(0, I) (McKay, Beckman and Conover, Technometrics 21, 1979): `n`
+/// rows of `width` values, flat. Every column has one value in each of `n` equally likely strata;
+/// every single value is normally distributed.
 pub(crate) fn latin_normals(n: usize, width: usize, rng: &mut Rng) -> Vec<f32> {
     let mut values = vec![0.0; n * width];
     let mut strata: Vec<usize> = (0..n).collect();
     for j in 0..width {
         rng.shuffle(&mut strata);
         for (i, stratum) in strata.iter().enumerate() {
-            // Never 0 or 1, where the quantile is infinite.
+            // Excludes 0 and 1, where the quantile is infinite.
             let inside = rng.uniform().max(f64::EPSILON);
             values[i * width + j] = normal_quantile((*stratum as f64 + inside) / n as f64) as f32;
         }
@@ -31,8 +31,8 @@ pub(crate) fn latin_normals(n: usize, width: usize, rng: &mut Rng) -> Vec<f32> {
     values
 }
 
-/// A small description of what an anomaly changes, blind to which features it hits. Each number has
-/// about the range of a unit, so that Euclidean distances weigh them alike:
+/// A short description of the change of an anomaly, independent of which features it hits. Every
+/// number has a range of about 1, so that Euclidean distances weigh them equally:
 ///
 /// 0. log10 of the RMS change over rows and hit features (training deviations),
 /// 1. share of the features that it hits,
@@ -43,7 +43,7 @@ pub(crate) fn latin_normals(n: usize, width: usize, rng: &mut Rng) -> Vec<f32> {
 /// 6. middle of its energy within the segment, -1 at the start, 1 at the end,
 /// 7. peak: log10 of largest absolute value / RMS.
 ///
-/// Numbers 2 to 7 are means over the hit features, weighted by their energy.
+/// Numbers 2 to 7 are energy-weighted means over the hit features.
 pub(crate) fn descriptor(deltas: &[impl AsRef<[f32]>], features: usize) -> [f32; WIDTH] {
     let mut sum = [0f64; WIDTH];
     let (mut energy, mut rows) = (0.0, 0);
@@ -65,7 +65,7 @@ pub(crate) fn descriptor(deltas: &[impl AsRef<[f32]>], features: usize) -> [f32;
     sum.map(|number| number as f32)
 }
 
-/// Numbers 2 to 7 of [`descriptor`], of one feature's change, which is not 0 everywhere.
+/// Numbers 2 to 7 of [`descriptor`] for the change of one feature, which is not 0 everywhere.
 fn shape_numbers(delta: &[f32]) -> [f64; 6] {
     let n = delta.len() as f64;
     let size = f64::from(rms(delta));
@@ -76,7 +76,7 @@ fn shape_numbers(delta: &[f32]) -> [f64; 6] {
     let time = spread((0..delta.len()).map(|t| at(t).powi(2)).sum());
     let deviation = spread(values().map(|x| (x - mean).powi(2)).sum());
     let shared = values().enumerate().map(|(t, x)| at(t) * x).sum::<f64>() / n;
-    // A constant change has no slope but rounding.
+    // The slope of a constant change is rounding error only.
     let slope =
         if time * deviation > 1e-9 * size { (shared / (time * deviation)).abs() } else { 0.0 };
     let steps = delta.windows(2).map(|pair| f64::from(pair[1] - pair[0]).powi(2)).sum::<f64>();
@@ -87,9 +87,9 @@ fn shape_numbers(delta: &[f32]) -> [f64; 6] {
     [(mean / size).abs(), mean / size, slope, 0.5 * roughness, middle, peak.log10()]
 }
 
-/// Chooses one draw per window, so that the chosen ones cover the space of descriptors: the draw that
-/// is farthest from the nearest one chosen before (farthest-first traversal, Gonzalez, 1985), as a
-/// greedy choice window after window.
+/// Chooses one draw per window so that the choices cover the space of descriptors: greedily, the
+/// draw that is farthest from its nearest previous choice (farthest-first traversal, Gonzalez,
+/// 1985).
 #[derive(Default)]
 pub(crate) struct Coverage {
     chosen: Vec<[f32; WIDTH]>,
@@ -97,7 +97,7 @@ pub(crate) struct Coverage {
 }
 
 impl Coverage {
-    /// Position of the draw to take, of those where `allowed` holds; of all where it never does.
+    /// Position of the chosen draw among those where `allowed` holds; among all if there is none.
     pub(crate) fn choose(&mut self, draws: &[([f32; WIDTH], bool)]) -> usize {
         let any = draws.iter().any(|(_, allowed)| *allowed);
         let gap = |descriptor: &[f32; WIDTH]| {
@@ -121,7 +121,7 @@ impl Coverage {
         best.0
     }
 
-    /// Keeps the latest descriptors, in a ring.
+    /// Stores the latest descriptors in a ring buffer.
     fn remember(&mut self, descriptor: [f32; WIDTH]) {
         if self.chosen.len() < REMEMBERED {
             self.chosen.push(descriptor);
@@ -132,18 +132,18 @@ impl Coverage {
     }
 }
 
-/// Clusters of a model's anomalies: regions of the space of descriptors.
+/// Clusters of a model's anomalies in the space of descriptors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clusters {
-    /// Mean descriptor of each kind; the most frequent kind comes first.
+    /// Mean descriptor of each cluster; the most frequent cluster comes first.
     pub centres: Vec<[f32; WIDTH]>,
-    /// Share of the model's own anomalies that is of each kind.
+    /// Share of the model's own anomalies in each cluster.
     pub shares: Vec<f64>,
 }
 
 impl Clusters {
-    /// Finds at most `kinds` of them among some descriptors, by k-means.
+    /// Finds up to `kinds` clusters of descriptors by k-means.
     pub(crate) fn find(descriptors: &[[f32; WIDTH]], kinds: usize, seed: u64) -> Self {
         if descriptors.is_empty() {
             return Self::default();
@@ -164,19 +164,19 @@ impl Clusters {
         Self { centres, shares: counts.into_iter().map(|n| n as f64 / total).collect() }
     }
 
-    /// Number of the kind of an anomaly, from 1.
+    /// Number of the cluster of an anomaly, from 1.
     pub(crate) fn of(&self, descriptor: &[f32; WIDTH]) -> u32 {
         nearest(descriptor, &self.centres.concat()).0 as u32 + 1
     }
 
-    /// Entropy-based diversity index of the model's own anomalies, in [0, ln of the number of kinds]:
-    /// Shannon entropy of their distribution over the kinds, in nats.
+    /// Entropy-based diversity index of the model's own anomalies, in [0, ln of the number of
+    /// clusters]: the Shannon entropy of their distribution over the clusters, in nats.
     pub fn edi(&self) -> f64 {
         let shares = self.shares.iter().filter(|share| **share > 0.0);
         shares.map(|share| -share * share.ln()).sum::<f64>().max(0.0)
     }
 
-    /// Whether a fit may have written this.
+    /// Whether a fit can have written this.
     pub(crate) fn is_sound(&self) -> bool {
         let finite = self.centres.iter().flatten().all(|x| x.is_finite());
         let shares = self.shares.iter().all(|share| (0.0..=1.0).contains(share));
@@ -195,7 +195,7 @@ mod tests {
         Rng::new(seed, Purpose::Anomaly, [0, 0])
     }
 
-    /// The normal distribution function, by its series (x in the middle) and continued fraction.
+    /// The normal distribution function, by a series (x in the middle) and a continued fraction.
     fn normal_cdf(x: f64) -> f64 {
         if x.abs() < 3.0 {
             let mut term = x;
@@ -288,7 +288,7 @@ mod tests {
                     .map(|stratum| stratum.min(n - 1))
                     .collect();
                 strata.sort_unstable();
-                // 32 bits round a value next to a border to either side.
+                // 32-bit rounding can move a value across a border.
                 let wrong = strata.iter().enumerate().filter(|(i, stratum)| i != *stratum).count();
                 prop_assert!(wrong <= 1);
             }

@@ -1,4 +1,4 @@
-//! Anomalies of the latent space: what is perturbed, deformed or broken, and which of it is kept.
+//! Anomalies of the latent space: perturbations, deformations, broken correlations, and the patch.
 
 pub(crate) mod correlation;
 pub(crate) mod deform;

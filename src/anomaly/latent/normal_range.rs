@@ -1,4 +1,4 @@
-//! How much each feature varies when nothing is wrong: what an anomaly is measured against.
+//! Normal variation of every feature, the unit of deviations.
 
 use std::collections::BTreeMap;
 
@@ -9,53 +9,52 @@ use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::stats::median;
 
-/// Least normal variation, in training standard deviations: less is taken for rounding.
+/// Minimum normal variation, in training standard deviations.
 const LEAST_RESIDUAL: f64 = 0.05;
-/// Least step, in the same unit: features that hardly ever move have no step of their own.
+/// Minimum step in the same unit, for features that rarely move.
 const LEAST_STEP: f64 = 0.01;
-/// Quantile of a feature's steps that counts as its largest normal one.
+/// Quantile of a feature's steps that counts as its largest normal step.
 const STEP_QUANTILE: f64 = 0.99;
-/// Steps that are looked at, evenly spaced.
+/// Number of evenly spaced steps that are examined.
 const STEPS: usize = 1 << 17;
 
 /// Normal variation of every live feature, in training standard deviations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormalRange {
-    /// Root mean square of what the VAE leaves of training windows, decoded from the mean: at least
-    /// 0.05.
+    /// RMS error of the VAE's decoding of the latent mean on training windows, at least 0.05.
     pub residual: Vec<f64>,
-    /// 99 % quantile of |x[t + 1] - x[t]| over clean rows: at least 0.01.
+    /// 99 % quantile of |x[t + 1] - x[t]| over clean rows, at least 0.01.
     pub step: Vec<f64>,
 }
 
-/// Deviations from here on are those of flat windows by the printed rule.
+/// Deviations from here on come from flat windows under the printed rule.
 const ENDLESS: f64 = 1e30;
-/// Bins of windows by how much they vary.
+/// Number of bins of windows by their variation.
 const BINS: usize = 5;
 
-/// tau by how much a window varies: the median deviation of the held-out windows that vary about as
-/// much.
+/// tau by the variation of a window: the median deviation of held-out windows with a similar
+/// variation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalTau {
-    /// Standard deviation of a feature within a window, in z-scores: where one bin ends and the next
-    /// begins, ascending.
+    /// Ascending borders between the bins: standard deviation of a feature within a window, in
+    /// z-scores.
     pub edges: Vec<f64>,
     /// One tau per bin, by distance.
     pub tau: BTreeMap<Distance, Vec<f64>>,
 }
 
-/// Median of some deviations; those of flat windows, of which the printed rule says that any change is
-/// endless, are left out. The paper's tau where none is left.
+/// Median of some deviations. Flat windows are left out: under the printed rule, any change of them
+/// is infinite. The paper's tau if none is left.
 pub(crate) fn usual_deviation(values: impl IntoIterator<Item = f64>) -> f64 {
     let kept: Vec<f64> = values.into_iter().filter(|value| *value < ENDLESS).collect();
     if kept.is_empty() { PAPER_TAU } else { median(kept) }
 }
 
 impl LocalTau {
-    /// Of (window, feature) pairs: how much each varies, and how far it deviates, by distance. Bins
-    /// hold about as many pairs each.
+    /// From (window, feature) pairs: the variation of each, and its deviation by distance. Bins
+    /// hold about equally many pairs.
     pub(crate) fn new(spreads: &[f64], deviations: &BTreeMap<Distance, Vec<f64>>) -> Self {
         let mut sorted = spreads.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -70,7 +69,7 @@ impl LocalTau {
                 bins[local.bin(*spread)].push(*value);
             }
             let all = usual_deviation(values.iter().copied());
-            // A bin is empty where all pairs vary alike.
+            // A bin is empty if all pairs have the same variation.
             let of = |bin: Vec<f64>| if bin.is_empty() { all } else { usual_deviation(bin) };
             local.tau.insert(*distance, bins.into_iter().map(of).collect());
         }
@@ -81,13 +80,13 @@ impl LocalTau {
         self.edges.iter().filter(|edge| spread > **edge).count()
     }
 
-    /// tau of a feature that varies by `spread` in a window; `None` where it is 0.
+    /// tau of a feature that varies by `spread` in a window; `None` if it is 0.
     pub(crate) fn at(&self, distance: Distance, spread: f64) -> Option<f32> {
         let tau = *self.tau.get(&distance)?.get(self.bin(spread))? as f32;
         (tau > 0.0).then_some(tau)
     }
 
-    /// Whether a fit may have written this.
+    /// Whether a fit can have written this.
     pub(crate) fn is_sound(&self) -> bool {
         let sound = |tau: &Vec<f64>| {
             tau.len() == self.edges.len() + 1 && tau.iter().all(|x| x.is_finite() && *x >= 0.0)
@@ -97,7 +96,7 @@ impl LocalTau {
 }
 
 impl NormalRange {
-    /// Of windows [n, W, D] and what they are decoded to, both flat, and of the rows of a series.
+    /// From windows [n, W, D] and their decodings, both flat, and the rows of a series.
     pub(crate) fn new(windows: &[f32], decoded: &[f32], matrix: &Matrix, of: &Series<'_>) -> Self {
         let features = matrix.features();
         let mut squares = vec![0.0; features];
@@ -109,7 +108,7 @@ impl NormalRange {
         Self { residual: residual.collect(), step: steps(matrix, of) }
     }
 
-    /// Whether it belongs to `features` live features.
+    /// Whether it fits `features` live features.
     pub(crate) fn fits(&self, features: usize) -> bool {
         let sound = |values: &[f64]| {
             values.len() == features && values.iter().all(|x| x.is_finite() && *x > 0.0)

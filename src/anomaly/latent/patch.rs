@@ -1,4 +1,4 @@
-//! Which features of a decoded anomaly replace the input.
+//! The patch: which features of a decoded anomaly replace the input.
 
 use crate::runtime::rng::random_subset;
 use crate::stats::rms;
@@ -10,10 +10,10 @@ use crate::config::{Distance, Form, GenerateConfig, PAPER_TAU, Patch};
 use crate::runtime::rng::Rng;
 use crate::stats::shape::{dtw, sbd};
 
-/// RMS change, in training standard deviations, below which an anomaly would be no different from its
-/// input.
+/// Minimum RMS change of an anomaly, in training standard deviations; a smaller one hardly differs
+/// from its input.
 pub(crate) const LEAST: f32 = 0.05;
-/// Half a training standard deviation: the least range that a deviation is compared with.
+/// Minimum range for a deviation: half a training standard deviation.
 const MIN_RANGE: f32 = 0.5;
 
 /// Windows of one anomaly, row-major [W, D] in z-scores.
@@ -26,7 +26,7 @@ pub(crate) struct Decoded<'a> {
 }
 
 impl Decoded<'_> {
-    /// What the anomaly would add to feature `d` over the rows `segment`, before blending.
+    /// Change of feature `d` over the rows `segment`, before blending.
     pub(crate) fn delta(&self, d: usize, segment: Range<usize>, form: Form) -> Vec<f32> {
         segment
             .map(|t| {
@@ -39,7 +39,7 @@ impl Decoded<'_> {
             .collect()
     }
 
-    /// Feature `d` over the rows `segment`, as it is and with `delta` added.
+    /// Feature `d` over the rows `segment`, without and with `delta`.
     fn pair(&self, d: usize, segment: Range<usize>, delta: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let before: Vec<f32> = segment.map(|t| self.input[t * self.features + d]).collect();
         let after = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
@@ -71,14 +71,14 @@ impl Decoded<'_> {
     }
 }
 
-/// How a deviation is measured, and from where on it counts.
+/// How a deviation is measured, and its threshold.
 #[derive(Clone, Copy)]
 pub(crate) struct Rule<'a> {
     pub distance: Distance,
     pub tau: f32,
     /// Normal variation per feature, in z-scores.
     pub variation: &'a [f64],
-    /// What tau depends on; `None`: it is the same for every window.
+    /// tau by the variation of a window; `None` if it is the same for every window.
     pub local: Option<&'a LocalTau>,
 }
 
@@ -99,8 +99,8 @@ impl<'a> Rule<'a> {
         }
     }
 
-    /// How far each feature deviates over the rows `segment`, in the units of tau. Where tau is local,
-    /// as a multiple of the window's own tau, times the global one.
+    /// Deviation of each feature over the rows `segment`, in the units of tau. A local tau gives
+    /// multiples of the window's own tau, times the global one.
     pub(crate) fn deviations(
         &self,
         decoded: Decoded<'_>,
@@ -119,7 +119,7 @@ impl<'a> Rule<'a> {
                 let deviation = match self.distance {
                     Distance::Normal => rms(&delta) / self.variation[d] as f32,
                     Distance::Rms => rms(&delta) / ranges[d].max(MIN_RANGE),
-                    // A flat window is passed by any change and by no other.
+                    // Any change of a flat window passes, and no change does not.
                     Distance::L2 => {
                         let norm = rms(&delta) * (delta.len() as f32).sqrt();
                         norm / ranges[d].max(f32::MIN_POSITIVE)
@@ -139,24 +139,24 @@ impl<'a> Rule<'a> {
             .collect()
     }
 
-    /// The features that deviate by more than tau.
+    /// The features whose deviation exceeds tau.
     pub(crate) fn passing(&self, deviations: &[f32]) -> Vec<usize> {
         (0..deviations.len()).filter(|&d| deviations[d] > self.tau).collect()
     }
 
-    /// The features that an anomaly takes; none where all stay within tau.
+    /// The features that an anomaly changes; empty if no deviation exceeds tau.
     pub(crate) fn chosen(&self, patch: Patch, deviations: &[f32], rng: &mut Rng) -> Vec<usize> {
         let n = deviations.len();
         match patch {
             Patch::None => (0..n).collect(),
             Patch::Deviation => self.passing(deviations),
-            // A correlation is broken without a draw.
+            // Correlation anomalies do not use this draw.
             Patch::Length | Patch::Correlation => random_subset(n, n, rng),
         }
     }
 }
 
-/// The feature that deviates most.
+/// The feature with the largest deviation.
 pub(crate) fn most_deviating(deviations: &[f32]) -> usize {
     let by_deviation = |&a: &usize, &b: &usize| deviations[a].total_cmp(&deviations[b]);
     (0..deviations.len()).max_by(by_deviation).unwrap_or(0)
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::runtime::rng::Purpose;
 
-    /// Two features over 8 rows: the first moves by 1, the second by 0.01; ranges are 1.75.
+    /// Two features over 8 rows: the first changes by 1, the second by 0.01; ranges are 1.75.
     fn deviations(distance: Distance, variation: [f64; 2], segment: Range<usize>) -> Vec<f32> {
         let input: Vec<f32> = (0..16).map(|i| (i / 2) as f32 * 0.25).collect();
         let plain = vec![0.0; 16];
@@ -187,7 +187,7 @@ mod tests {
         assert!(close(&normal, [2.0, 10.0]), "{normal:?}");
         let rms = deviations(Distance::Rms, [1.0; 2], 2..5);
         assert!(close(&rms, [1.0 / 1.75, 0.01 / 1.75]), "{rms:?}");
-        // As printed: the norm, not the mean, against the range.
+        // As printed in the paper: the norm, not the mean, against the range.
         let l2 = deviations(Distance::L2, [1.0; 2], 0..4);
         assert!(close(&l2, [2.0 / 1.75, 0.02 / 1.75]), "{l2:?}");
     }

@@ -1,14 +1,14 @@
-//! The psi at which a decoded anomaly has the size that was asked for.
+//! Solves for the psi at which a decoded anomaly has a requested size.
 
-/// Largest psi that a strength is looked for with; what it does not reach is scaled.
+/// Largest psi of the search; any remaining difference in size is scaled.
 pub(crate) const MAX_PSI: f64 = 64.0;
-/// Share of the asked size that the found one may be off: the rest is scaled.
+/// Relative error of the size that ends the search; the rest is scaled.
 const TOLERANCE: f64 = 0.05;
-/// psi that is tried where the first one moves nothing.
+/// psi that is tried if the first one has no effect.
 const FIRST: f64 = 2.0;
 
-/// A search for one anomaly, by false position in a bracket: the size of a change grows with psi,
-/// nearly in a line.
+/// The search for one anomaly, by false position in a bracket: the size of a change grows almost
+/// linearly with psi.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     target: f64,
@@ -18,12 +18,12 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// `plain`: the size at psi 1.
+    /// `plain` is the size at psi = 1.
     pub(crate) fn new(target: f64, plain: f64) -> Self {
         Self { target, low: (1.0, plain), high: None, best: (1.0, plain) }
     }
 
-    /// The size at `psi`; whether none that was told before is as near.
+    /// Records the size at `psi`; returns whether it is the nearest so far.
     pub(crate) fn tell(&mut self, psi: f64, size: f64) -> bool {
         if size >= self.target {
             self.high = Some((psi, size));
@@ -37,7 +37,7 @@ impl Search {
         better
     }
 
-    /// The next psi to try; `None` where it is near enough or there is none.
+    /// The next psi to try; `None` if the size is close enough, or no psi is left.
     pub(crate) fn next(&self) -> Option<f64> {
         let (low, at_low) = self.low;
         if self.off(self.best.1) < TOLERANCE || at_low >= self.target || low >= MAX_PSI {
@@ -45,7 +45,7 @@ impl Search {
         }
         let slope = match self.high {
             Some((high, at_high)) => (at_high - at_low) / (high - low),
-            // A line through psi 1, where a residual is nothing.
+            // A line through psi = 1, where the residual is 0.
             None if low > 1.0 && at_low > 0.0 => at_low / (low - 1.0),
             None => return Some(if low > 1.0 { MAX_PSI } else { FIRST }),
         };
@@ -64,7 +64,7 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// The size that a search ends with, and how often it asked.
+    /// The size at the end of a search, and the number of evaluations.
     fn search(target: f64, first: f64, size: impl Fn(f64) -> f64) -> (f64, usize) {
         let mut search = Search::new(target, size(1.0));
         search.tell(first, size(first));
@@ -91,7 +91,7 @@ mod tests {
     fn what_psi_cannot_do_ends() {
         assert_eq!(search(8.0, 4.0, |psi| 0.01 * (psi - 1.0)).0, 0.01 * 63.0);
         assert_eq!(search(8.0, 4.0, |_| 0.0).0, 0.0);
-        // The decoded form differs from the input at any psi.
+        // The decoded form differs from the input at every psi.
         assert_eq!(search(0.5, 4.0, |psi| psi).0, 1.0);
     }
 }

@@ -1,17 +1,17 @@
-//! The scale of distances: the usual distance between windows of normal rows.
+//! The unit of distances: the usual distance between windows of normal rows.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Fewest distances per quarter that tell how steady a member is, where there are as many.
+/// Minimum number of held-out distances per quarter, if there are as many.
 const HELD: usize = 250;
-/// Parts of the training rows that are held out in turn, and fewest references that are left.
+/// Parts of the training rows that are held out in turn, and the minimum number of references left.
 const PARTS: usize = 4;
 const FEWEST: usize = 8;
-/// Quantile of the distances that is one unit above their median.
+/// Quantile of the distances that is one unit above the median.
 const HIGH: f64 = 0.9;
-/// Least weight of a member.
+/// Minimum weight of a member.
 const LEAST_STEADY: f64 = 1e-6;
 
 /// Distance -> z = (distance - median) / unit.
@@ -20,15 +20,15 @@ const LEAST_STEADY: f64 = 1e-6;
 pub(super) struct DistanceScale {
     /// Median of the leave-one-out distances.
     pub median: f64,
-    /// Their 90 % quantile less the median.
+    /// Their 90 % quantile minus the median.
     pub unit: f64,
-    /// 90 % quantile of the leave-one-out distances / that of the held-out ones, at most 1: a member
-    /// that cannot predict the training rows themselves counts for less.
+    /// 90 % quantile of the leave-one-out distances / that of the held-out distances, at most 1. A
+    /// member that cannot predict held-out training rows gets a lower weight.
     pub steady: f64,
 }
 
 impl DistanceScale {
-    /// From leave-one-out distances, and from held-out ones where there are `quarters`.
+    /// From leave-one-out distances, and from held-out distances if there are `quarters`.
     pub(super) fn fit(own: &[f32], held: &[f32], quarters: &[Option<Range<usize>>]) -> Self {
         let own = sorted(own.iter().copied());
         let (median, high) = (quantile(&own, 0.5), quantile(&own, HIGH));
@@ -56,7 +56,7 @@ impl DistanceScale {
     }
 }
 
-/// Some of the distances of every quarter.
+/// A subset of the distances of every quarter.
 fn thinned(held: &[f32], quarters: &[Option<Range<usize>>]) -> Vec<f32> {
     let with_quarter: Vec<(&f32, &Range<usize>)> =
         held.iter().zip(quarters).filter_map(|(x, quarter)| Some((x, quarter.as_ref()?))).collect();
@@ -67,8 +67,8 @@ fn thinned(held: &[f32], quarters: &[Option<Range<usize>>]) -> Vec<f32> {
     with_quarter.chunk_by(|a, b| a.1 == b.1).flat_map(of_quarter).collect()
 }
 
-/// For each reference, the references in the same quarter of `all` windows or less than `size` rows away
-/// from it; `None` where too few are left.
+/// For each reference, the references in the same quarter of `all` windows, or less than `size`
+/// rows away; `None` if too few others are left.
 pub(super) fn quarters(
     starts: &[usize],
     all: &[Range<usize>],
@@ -90,7 +90,7 @@ pub(super) fn quarters(
     starts.iter().map(|start| parts[part(start)].clone()).collect()
 }
 
-/// The window number `i` of some ranges of them.
+/// Window number `i` of some ranges of windows.
 fn nth(ranges: &[Range<usize>], mut i: usize) -> Option<usize> {
     for range in ranges {
         if i < range.len() {
@@ -107,7 +107,7 @@ fn sorted(values: impl Iterator<Item = f32>) -> Vec<f64> {
     sorted
 }
 
-/// Quantile of sorted values, linear between two; 0 of none.
+/// Quantile of sorted values, linearly interpolated; 0 if there are none.
 pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let at = q * sorted.len().saturating_sub(1) as f64;
     let below = at as usize;

@@ -1,16 +1,19 @@
-//! The members together: fitting them, and scoring rows.
+//! All members together: their fit, and scores of rows.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use super::around::Around;
 use super::features::{Features, Values};
 use super::fusion::Fusion;
 use super::member::{LeftOut, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
-use super::plan::{MemberPlan, Representation};
+use super::plan::{MemberPlan, Representation, SMALLEST};
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
+use super::voices::{Voice, Voices};
 use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
@@ -18,9 +21,9 @@ use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Windows of a size that begin within its size: queries are this far apart.
+/// Queries per window length: consecutive queries are a quarter of a window apart.
 const OVERLAP: usize = 4;
-/// Most training rows that a model keeps.
+/// Maximum number of training rows that a model stores.
 const MOST_ROWS: usize = 1 << 16;
 
 /// Scores the rows of a series.
@@ -28,40 +31,33 @@ pub(crate) struct Evidence {
     pub(super) features: Features,
     pub(super) reference: ReferenceRows,
     pub(super) members: Vec<Member>,
-    /// Share of the values of a window that may be missing.
+    /// Largest share of missing values in a window.
     pub(super) max_null: f64,
+    /// What rows should have been, once it has been asked for.
+    pub(super) around: OnceLock<Around>,
 }
 
 /// Scores of the rows of a series.
 pub(crate) struct ScoredRows {
-    /// >= 0; `None` where a row lacks a value, or no window covers it.
+    /// >= 0; `None` for a row with a missing value, or without a window.
     pub scores: Vec<Option<f32>>,
-    pub windows: Vec<ScoredWindows>,
+    /// The share of each row in the distances of the windows that cover it, without an upper bound.
+    pub ends: RowShares,
 }
 
-/// The windows of a series that a member has compared.
-pub(crate) struct ScoredWindows {
-    /// Number of the member.
-    member: usize,
-    /// Where they begin, ascending, the number of the nearest reference of each, and z.
-    starts: Vec<usize>,
-    nearest: Vec<usize>,
-    z: Vec<f64>,
-}
-
-/// Where the windows of one size lie in a series.
+/// The windows of one size in a series.
 struct Queries {
     size: usize,
-    /// Stretches of rows, and the windows that are looked up in each: its first and its last are among
-    /// them.
+    /// Stretches of rows, and the windows that are searched in each, including its first and last
+    /// one.
     stretches: Vec<(Range<usize>, Vec<usize>)>,
-    /// References that each of the windows is not compared with, in the same order.
+    /// References that each window is not compared with, in the same order.
     excluded: Vec<Excluded>,
 }
 
 impl Evidence {
-    /// Fits to the rows of a series that are no known anomalies; and the scores of these rows, each from
-    /// windows that are far from it in time.
+    /// Fits to the rows of a series that are not known anomalies. Also returns the scores of these
+    /// rows, each from reference windows that are far from it in time.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -84,12 +80,13 @@ impl Evidence {
         let fitted =
             spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
         let (members, held_out): (Vec<Member>, Vec<LeftOut>) = fitted.into_iter().unzip();
-        let evidence = Self { features, reference, members, max_null: config.max_null };
+        let (max_null, around) = (config.max_null, OnceLock::new());
+        let evidence = Self { features, reference, members, max_null, around };
         let scores = evidence.held_out_scores(&held_out, control)?;
         Ok((evidence, scores))
     }
 
-    /// Scores of the reference's own rows.
+    /// Scores of the reference rows themselves.
     fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
         let mut shares = RowShares::of_scores(self.reference.rows());
@@ -98,7 +95,7 @@ impl Evidence {
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
             let windows = (&starts[..], &nearest[..], &z[..]);
-            let adding = shares.adding(weight(member));
+            let adding = vec![shares.adding(weight(member))];
             member.say(&self.reference.values, &self.reference, windows, adding, control)?;
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
@@ -114,7 +111,7 @@ impl Evidence {
         Ok((0..self.reference.rows()).filter_map(score).collect())
     }
 
-    /// Scores the rows of a series. Rows that the evidence was fitted on are compared with the others.
+    /// Scores the rows of a series. Rows of the fit are compared with the other ones.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
@@ -124,95 +121,78 @@ impl Evidence {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
-        self.scored(series, config, None, control)
+        self.scored(series, config, (None, None), control)
     }
 
-    /// [`Evidence::score`], and the windows that scores come from.
+    /// As [`Evidence::score`], with the shares that determine where alarms begin and end.
     ///
     /// # Errors
     /// As [`Evidence::score`].
-    pub(crate) fn score_with_windows(
+    pub(crate) fn score_with_ends(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<ScoredRows> {
-        let mut windows = Vec::new();
-        let scores = self.scored(series, config, Some(&mut windows), control)?;
-        Ok(ScoredRows { scores, windows })
+        let mut ends = RowShares::of_ends(series.len());
+        let scores = self.scored(series, config, (Some(&mut ends), None), control)?;
+        Ok(ScoredRows { scores, ends })
     }
 
-    /// How much some rows take part in what the windows that cover them differ by, however far that is.
+    /// [`Evidence::score`], and what speaks for the score of each row.
     ///
     /// # Errors
-    /// [`Error::Interrupted`].
-    pub(super) fn ends(
+    /// As [`Evidence::score`].
+    pub(crate) fn score_with_voices(
         &self,
-        values: &Values,
-        windows: &[ScoredWindows],
-        rows: &Range<usize>,
+        series: &Series<'_>,
+        config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<RowShares> {
-        let mut shares = RowShares::of_ends(rows.clone());
-        for windows in windows {
-            let member = &self.members[windows.member];
-            let size = member.plan.size;
-            let first = windows.starts.partition_point(|start| start + size <= rows.start);
-            let end = windows.starts.partition_point(|start| *start < rows.end);
-            if first < end {
-                let some = first..end;
-                let z = &windows.z[some.clone()];
-                let some = (&windows.starts[some.clone()], &windows.nearest[some], z);
-                member.say(
-                    values,
-                    &self.reference,
-                    some,
-                    shares.adding(weight(member)),
-                    control,
-                )?;
-            } else if member.compares_rows() {
-                shares.add_silent(weight(member));
-            }
-        }
-        Ok(shares)
+    ) -> Result<(Vec<Option<f32>>, Vec<Option<Voice>>)> {
+        let mut voices = Voices::new(series.len());
+        let scores = self.scored(series, config, (None, Some(&mut voices)), control)?;
+        let of_row = |t: usize| voices.get(t, &self.reference).filter(|_| scores[t].is_some());
+        let voices = (0..series.len()).map(of_row).collect();
+        Ok((scores, voices))
     }
 
     fn scored(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
-        mut windows: Option<&mut Vec<ScoredWindows>>,
+        (ends, mut voices): (Option<&mut RowShares>, Option<&mut Voices>),
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
         let mut shares = RowShares::of_scores(series.len());
-        let mut sizes: Vec<usize> = self.members.iter().map(|member| member.plan.size).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
+        let mut all: Vec<&mut RowShares> =
+            [Some(&mut shares), ends].into_iter().flatten().collect();
         let hashes = RowHashes::new(&values, &self.reference);
-        let queries: Vec<Queries> =
+        let sizes = sizes(&self.members);
+        let mut queries: Vec<Queries> =
             sizes.iter().map(|&size| self.queries(series, &hashes, size, config)).collect();
-        if queries.iter().all(|queries| queries.stretches.is_empty()) {
-            let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
-            return Err(match rows < window {
-                true => Error::TooShort { rows, window },
-                false => Error::NoWindow { rows, window },
-            });
+        let smaller;
+        let mut members = &self.members[..];
+        if queries.iter().all(Queries::is_empty) {
+            queries = vec![self.smaller_queries(series, &hashes, &sizes, config)?];
+            smaller = self.resized(queries[0].size, control)?;
+            members = &smaller;
         }
-        for (number, member) in self.members.iter().enumerate() {
+        for member in members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
             for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
-                let found = self.compare((number, member), &values, queries, control)?;
-                let adding = shares.adding(weight(member));
-                let compared = (&found.starts[..], &found.nearest[..], &found.z[..]);
-                member.say(&values, &self.reference, compared, adding, control)?;
-                let rows = row_means(member, series.len(), queries, &found.z);
+                let (rows, nearest) =
+                    self.row_means(member, &values, queries, &mut all, control)?;
                 add(&mut fusion, member, &rows, series.len());
-                if let Some(windows) = windows.as_deref_mut() {
-                    windows.push(found);
+                if let Some(voices) = &mut voices {
+                    let references = self.reference.starts(member.plan.size);
+                    voices.add(member, &rows, &queries.stretches, (&nearest, &references));
                 }
             }
+        }
+        if let Some(voices) = voices {
+            (0..series.len()).for_each(|t| voices.choose(t, fusion.speaks(t)));
         }
         let score = |t: usize| {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
@@ -221,21 +201,62 @@ impl Evidence {
         Ok((0..series.len()).map(score).collect())
     }
 
-    fn compare(
+    /// The largest windows, smaller than those of `sizes`, that a series has room for.
+    fn smaller_queries(
         &self,
-        (number, member): (usize, &Member),
-        values: &Values,
-        queries: &Queries,
-        control: &dyn Control,
-    ) -> Result<ScoredWindows> {
-        let starts: Vec<usize> =
-            queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
-        let (nearest, z) = self.nearest(member, values, (&starts, &queries.excluded), control)?;
-        Ok(ScoredWindows { member: number, starts, nearest, z })
+        series: &Series<'_>,
+        hashes: &RowHashes<'_>,
+        sizes: &[usize],
+        config: &ScoreConfig,
+    ) -> Result<Queries> {
+        let (rows, window) = (series.len(), sizes.first().copied().unwrap_or_default());
+        let halves = std::iter::successors(Some(window / 2), |size| Some(size / 2));
+        let found = halves
+            .take_while(|size| *size >= SMALLEST)
+            .map(|size| self.queries(series, hashes, size, config))
+            .find(|queries| !queries.is_empty());
+        found.ok_or(match rows < window {
+            true => Error::TooShort { rows, window },
+            false => Error::NoWindow { rows, window },
+        })
     }
 
-    /// The number of the nearest reference of every window that begins at one of `starts`, and z. A window
-    /// that equals the one before it shares its result.
+    /// Members that see windows of `size` rows as the others do theirs.
+    fn resized(&self, size: usize, control: &dyn Control) -> Result<Vec<Member>> {
+        let mut plan: Vec<MemberPlan> =
+            self.members.iter().map(|member| MemberPlan { size, ..member.plan }).collect();
+        plan.dedup();
+        let fit = |i: usize| Ok(Member::fit(plan[i], &self.reference, &self.features)?.0);
+        spread_over_pool(plan.len(), control, fit)
+    }
+
+    /// What a member says of the rows, and the number of the nearest reference of every window.
+    fn row_means(
+        &self,
+        member: &Member,
+        values: &Values,
+        queries: &Queries,
+        shares: &mut [&mut RowShares],
+        control: &dyn Control,
+    ) -> Result<(RowMeans, Vec<usize>)> {
+        let all: Vec<usize> =
+            queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
+        let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
+        let windows = (&all[..], &nearest[..], &z[..]);
+        let adding = shares.iter_mut().map(|shares| shares.adding(weight(member))).collect();
+        member.say(values, &self.reference, windows, adding, control)?;
+        let mut means = RowMeans::new(values.rows());
+        let mut first = 0;
+        for (stretch, starts) in &queries.stretches {
+            let end = first + starts.len();
+            means.add(stretch.clone(), member.plan.size, starts, &z[first..end]);
+            first = end;
+        }
+        Ok((means, nearest))
+    }
+
+    /// For every window at `starts`, the number of its nearest reference and z. A window that
+    /// equals the previous one shares its result.
     fn nearest(
         &self,
         member: &Member,
@@ -263,9 +284,10 @@ impl Evidence {
         Ok(repeats.iter().map(&mut of_window).unzip())
     }
 
-    /// How far apart training rows are that are compared with each other: the largest window, so that a
-    /// long anomaly does not look usual because of its own continuation. A quarter of the rows at most.
-    fn reach(&self) -> usize {
+    /// Minimum distance in time of training rows that are compared with each other: the largest
+    /// window, so that a long anomaly does not look normal because of its own continuation. At most
+    /// a quarter of the rows.
+    pub(super) fn reach(&self) -> usize {
         let largest = self.members.iter().map(|member| member.plan.size).max();
         largest.unwrap_or(0).min(self.reference.rows() / 4)
     }
@@ -281,7 +303,7 @@ impl Evidence {
         let stride = config.score_stride.unwrap_or(size / OVERLAP).max(1);
         let mut starts = series.scored_starts(&found, size, stride);
         starts.dedup();
-        // Stretches may share rows, but no windows.
+        // Stretches may share rows, but not windows.
         let own = |stretch: Range<usize>| {
             let first = starts.partition_point(|start| *start < stretch.start);
             let end = starts.partition_point(|start| start + size <= stretch.end);
@@ -301,25 +323,27 @@ impl Evidence {
     }
 }
 
-/// What a member says of rows, z being that of the windows that were looked up.
-fn row_means(member: &Member, rows: usize, queries: &Queries, z: &[f64]) -> RowMeans {
-    let mut means = RowMeans::new(rows);
-    let mut first = 0;
-    for (stretch, starts) in &queries.stretches {
-        let end = first + starts.len();
-        means.add(stretch.clone(), member.plan.size, starts, &z[first..end]);
-        first = end;
+impl Queries {
+    fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
     }
-    means
 }
 
-/// The numbers of the references that begin in some kept rows.
-fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
+/// Window sizes of some members, ascending.
+fn sizes(members: &[Member]) -> Vec<usize> {
+    let mut sizes: Vec<usize> = members.iter().map(|member| member.plan.size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// The numbers of the references that begin in some stored rows.
+pub(super) fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> {
     let [first, end] = [rows.start, rows.end].map(|row| references.partition_point(|r| *r < row));
     first..end
 }
 
-fn weight(member: &Member) -> f64 {
+pub(super) fn weight(member: &Member) -> f64 {
     let source = member.plan.source;
     match source {
         Representation::Measured(_) => source.weight() * member.scale.steady,

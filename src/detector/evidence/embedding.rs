@@ -1,31 +1,33 @@
-//! What is compared of a window: its values, its shape, its statistics.
+//! Embeddings of a window: its values, its shape, its statistics.
 
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, Values};
 
-/// Points of a feature at most, and where a window has more than [`MANY`] in all.
+/// Maximum number of points per feature, and the number for windows with more than [`MANY`] points
+/// in all.
 const POINTS: usize = 64;
 const FEW_POINTS: usize = 16;
 const MANY: usize = 512;
-/// Least deviation that a joint window is divided by.
+/// Minimum standard deviation by which a joint window is divided.
 const JOINT_FLOOR: f32 = 1e-3;
 
-/// A way to see a window of m rows and d features, as a vector.
+/// An embedding of a window of m rows and d features as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Embedding {
-    /// Values: means over blocks of rows, divided by the root of their number.
+    /// Values: block means over rows, divided by the square root of their number.
     Raw,
-    /// Values without the window's own mean, per feature.
+    /// Values minus the mean of the window, per feature.
     Level,
-    /// The same, divided by the window's own deviation (at least a floor), per feature.
+    /// The same, divided by the standard deviation of the window (at least a floor), per feature.
     Shape,
-    /// Mean, deviation, largest and smallest value, per feature.
+    /// Mean, standard deviation, maximum and minimum, per feature.
     Stats,
-    /// Deviation and largest size of the steps from row to row, per feature.
+    /// Standard deviation and maximum absolute value of the steps between rows, per feature.
     Diff,
-    /// Values without the mean over all features, divided by the deviation over all.
+    /// Values minus the mean over all features, divided by the standard deviation over all
+    /// features.
     Joint,
 }
 
@@ -48,7 +50,7 @@ fn block(size: usize, features: usize) -> usize {
 }
 
 impl Embedding {
-    /// Values of an embedded window.
+    /// Length of an embedded window.
     pub(super) fn width(self, size: usize, features: usize) -> usize {
         match self {
             Self::Stats => 4 * features,
@@ -107,7 +109,7 @@ fn block_means(window: &[f32], block: usize, out: &mut [f32]) {
     }
 }
 
-/// Sums in eight lanes: the compiler vectorises them, and the order is always the same.
+/// Sums in eight lanes: the compiler vectorises them, and the order is fixed.
 fn sum(values: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; 8];
     let (whole, rest) = values.as_chunks::<8>();
@@ -136,7 +138,7 @@ fn standardise(values: &mut [f32], floor: f32) {
     values.iter_mut().for_each(|x| *x = (*x - mean) * scale);
 }
 
-/// [4, D]: means, deviations, largest, smallest.
+/// [4, D]: means, standard deviations, maxima, minima.
 fn statistics(windows: Windows<'_>, start: usize, out: &mut [f32]) {
     let width = windows.chosen.len();
     for (i, &d) in windows.chosen.iter().enumerate() {
@@ -149,7 +151,7 @@ fn statistics(windows: Windows<'_>, start: usize, out: &mut [f32]) {
     }
 }
 
-/// [2, D]: deviations and largest sizes of the steps.
+/// [2, D]: standard deviations and maximum absolute values of the steps.
 fn differences(windows: Windows<'_>, start: usize, out: &mut [f32]) {
     let width = windows.chosen.len();
     let mut steps = vec![0f32; windows.size.saturating_sub(1)];

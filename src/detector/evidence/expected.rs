@@ -1,31 +1,28 @@
-//! What rows should have been: the rows of the normal windows that are nearest to the windows around
-//! them.
+//! Expected values of rows: the rows of the normal windows nearest to the windows that cover them.
 //!
-//! Windows are compared by the sum of absolute differences, each at most [`MOST`]: a stretch that is odd in
-//! less than half of a window then hardly changes which window is the nearest.
+//! Windows are compared by the sum of absolute differences, each at most [`MOST`]: an anomaly in
+//! less than half of a window then barely affects which window is the nearest.
 
 use std::ops::Range;
 
-use super::detector::{Evidence, ScoredWindows};
+use super::detector::Evidence;
 use super::features::Values;
-use super::share::RowShares;
 use crate::data::series::Series;
 use crate::error::Result;
-use crate::runtime::control::Control;
 use crate::stats::median;
 
-/// Windows of the largest size that begin within it.
+/// Windows of the largest size per window length.
 const OVERLAP: usize = 8;
-/// A difference counts at most this, in training ranges.
+/// Maximum difference that counts, in training ranges.
 const MOST: f32 = 2.0;
-/// Values of a window that are compared, at most.
+/// Maximum number of values that are compared per window.
 const COMPARED: usize = 2048;
 /// Values between two looks at whether a window is still nearer than the nearest so far.
 const BLOCK: usize = 64;
 /// Sums side by side.
 const LANES: usize = 8;
 
-/// A series in the scale of the evidence, and where windows may lie in it.
+/// A series in the scale of the evidence, and the stretches that windows may lie in.
 pub(crate) struct Scaled<'a> {
     evidence: &'a Evidence,
     values: Values,
@@ -43,47 +40,35 @@ impl Evidence {
 }
 
 impl Scaled<'_> {
-    /// How much some rows take part in what the windows that cover them differ by.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`].
-    pub(crate) fn shares(
-        &self,
-        windows: &[ScoredWindows],
-        rows: &Range<usize>,
-        control: &dyn Control,
-    ) -> Result<RowShares> {
-        self.evidence.ends(&self.values, windows, rows, control)
-    }
-
     /// Rows of the windows that expected values come from.
     pub(crate) fn size(&self) -> usize {
         self.evidence.members.iter().map(|member| member.plan.size).max().unwrap_or(1)
     }
 
-    /// The values of feature `d` at some rows, in training ranges from the training mean.
+    /// The values of feature `d` at some rows: difference from the training mean, in training
+    /// ranges.
     pub(crate) fn actual(&self, d: usize, rows: Range<usize>) -> &[f32] {
         self.values.window(d, rows.start, rows.len())
     }
 
-    /// The part of the series without a gap that holds `row`.
+    /// The part of the series between gaps that contains `row`.
     pub(crate) fn part(&self, row: usize) -> Range<usize> {
         let next = self.edges.partition_point(|edge| *edge <= row).clamp(1, self.edges.len() - 1);
         self.edges[next - 1]..self.edges[next]
     }
 
-    /// In the unit of feature `d`.
+    /// A scaled value in the unit of feature `d`.
     pub(crate) fn in_unit(&self, d: usize, scaled: f32) -> f64 {
         self.evidence.features.restored(d, scaled)
     }
 
-    /// A difference of feature `d`, in its unit.
+    /// A scaled difference in the unit of feature `d`.
     pub(crate) fn change(&self, d: usize, scaled: f32) -> f64 {
         f64::from(scaled) * self.evidence.features.divisor(d)
     }
 
-    /// What `rows`, of one part, should have been, feature by feature: the median over the windows that
-    /// cover a row. `None` where no window fits.
+    /// Expected values of `rows`, of one part, by feature: the median over the windows that cover a
+    /// row. `None` if no window fits.
     pub(crate) fn expected(&self, rows: &Range<usize>) -> Option<Vec<Vec<f32>>> {
         let (part, size) = (self.part(rows.start), self.size());
         let last = part.end.checked_sub(size).filter(|last| *last >= part.start)?;
@@ -100,7 +85,7 @@ impl Scaled<'_> {
         features.map(|d| self.medians(d, rows, size, &found)).collect()
     }
 
-    /// Of feature `d`; `found` are windows and what each is nearest to.
+    /// The medians of feature `d`; `found` holds windows and the nearest reference of each.
     fn medians(
         &self,
         d: usize,

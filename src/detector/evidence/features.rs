@@ -1,4 +1,4 @@
-//! Features in the scale that distances are measured in, and what kind each is.
+//! Features in the scale of distances, and the kind of each.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,21 +7,21 @@ use crate::data::positions::mixed;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
 
-/// Largest absolute value of a scaled feature: distances of such rows still fit 32 bits.
+/// Maximum absolute value of a scaled feature, so that distances fit 32 bits.
 const LIMIT: f64 = 1e8;
-/// The deviation that a shape is divided by is at least this share of the feature's own, and this.
+/// Minimum standard deviation of a shape: this share of the feature's own, and this value.
 const FLOOR_SHARE: f64 = 0.05;
 const FLOOR: f64 = 1e-3;
 
-/// What a feature does in training.
+/// Kind of a feature in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FeatureKind {
-    /// It takes values other than 0 and 1.
+    /// Takes values other than 0 and 1.
     Measurement,
-    /// It moves between 0 and 1.
+    /// Varies between 0 and 1.
     Flag,
-    /// It does not move.
+    /// Does not vary.
     Constant,
 }
 
@@ -31,17 +31,18 @@ pub(crate) enum FeatureKind {
 pub(crate) struct Features {
     /// Mean over the training rows.
     centre: Vec<f64>,
-    /// Range over the training rows; 1 where it is none.
+    /// Range over the training rows; 1 if that is 0.
     divisor: Vec<f64>,
     kind: Vec<FeatureKind>,
-    /// Least deviation of a window that its shape is divided by, in units of the divisor.
+    /// Minimum standard deviation of a window for its shape, in units of the divisor.
     floor: Vec<f64>,
 }
 
-/// The values of a series as distances see them, feature by feature: [D][T].
+/// The scaled values of a series by feature: [D][T].
 pub(crate) struct Values(Vec<Vec<f32>>);
 
-/// What one pass over the values of a feature finds; halves, so that no sum of finite values overflows.
+/// Statistics of one pass over the values of a feature; halved, so that no sum of finite values
+/// overflows.
 #[derive(Default)]
 struct Extent {
     low: f64,
@@ -95,7 +96,7 @@ impl Features {
         self.floor[d] as f32
     }
 
-    /// What one unit of a scaled feature is in its own.
+    /// One scaled unit in the unit of feature `d`.
     pub(super) fn divisor(&self, d: usize) -> f64 {
         self.divisor[d]
     }
@@ -105,7 +106,7 @@ impl Features {
         self.centre[d] + f64::from(scaled) * self.divisor[d]
     }
 
-    /// Whether a fit can have written this, for `n` features.
+    /// Whether a fit can have written this for `n` features.
     pub(super) fn is_sound(&self, n: usize) -> bool {
         let sizes = [self.centre.len(), self.divisor.len(), self.kind.len(), self.floor.len()];
         let positive = |x: &f64| x.is_finite() && *x > 0.0;
@@ -152,7 +153,7 @@ impl Extent {
         let low = values.iter().fold(first, |low, x| low.min(*x));
         let high = values.iter().fold(first, |high, x| high.max(*x));
         let binary = values.iter().all(|x| *x == 0.0 || *x == 1.0);
-        // About the first value, so that a small movement on a high level keeps its digits.
+        // Relative to the first value, so that small variation at a high level keeps its digits.
         let about = if (high - low).is_finite() { first } else { 0.0 };
         let mean = about + values.iter().map(|x| (x - about) / n).sum::<f64>();
         Self { low, high, binary, mean }
@@ -160,7 +161,7 @@ impl Extent {
 }
 
 impl Values {
-    /// Of rows that are scaled already.
+    /// From scaled columns.
     pub(super) fn new(columns: Vec<Vec<f32>>) -> Self {
         Self(columns)
     }
@@ -170,17 +171,17 @@ impl Values {
         self.0.first().map_or(0, Vec::len)
     }
 
-    /// The values of feature `d` in `size` rows from row `start` on.
+    /// The values of feature `d` in `size` rows from row `start`.
     pub(super) fn window(&self, d: usize, start: usize, size: usize) -> &[f32] {
         &self.0[d][start..start + size]
     }
 
-    /// Whether two windows of `size` rows are the same.
+    /// Whether two windows of `size` rows are equal.
     pub(super) fn alike(&self, a: usize, b: usize, size: usize) -> bool {
         (0..self.0.len()).all(|d| self.window(d, a, size) == self.window(d, b, size))
     }
 
-    /// Rows `pieces`, concatenated.
+    /// The rows of `pieces`, concatenated.
     pub(super) fn picked(&self, pieces: &[std::ops::Range<usize>]) -> Self {
         let pick = |column: &Vec<f32>| -> Vec<f32> {
             pieces.iter().flat_map(|piece| &column[piece.clone()]).copied().collect()
@@ -198,13 +199,14 @@ impl Values {
         hashes
     }
 
-    /// Feature by feature, [D, T].
+    /// By feature, [D, T].
     pub(super) fn flat(&self) -> Vec<f32> {
         self.0.concat()
     }
 }
 
-/// Interpolates linearly between known values; outside of them the nearest one is repeated. All missing: 0.
+/// Interpolates linearly between known values, and repeats the nearest one outside of them. 0 if
+/// all are missing.
 fn fill(values: &mut [f32]) {
     let known: Vec<usize> = (0..values.len()).filter(|&t| !values[t].is_nan()).collect();
     let (Some(&first), Some(&last)) = (known.first(), known.last()) else {

@@ -1,8 +1,8 @@
-//! From members to one score per row, by a fixed rule.
+//! Combines the members into one score per row, by a fixed rule.
 
 use super::plan::Representation;
 
-/// Weighted sums, per row, of the contributions of the members of each group.
+/// Weighted sums of the members' contributions, per row and group of members.
 pub(super) struct Fusion {
     groups: [GroupSums; 3],
 }
@@ -28,12 +28,12 @@ impl GroupSums {
 }
 
 /// The contribution of a member to a row: ln(1 + max(z, 0)).
-fn member(z: f64) -> f64 {
+pub(super) fn member(z: f64) -> f64 {
     z.max(0.0).ln_1p()
 }
 
 impl Fusion {
-    /// For members of these sources.
+    /// For members of these representations.
     pub(super) fn new(rows: usize, sources: impl Iterator<Item = Representation> + Clone) -> Self {
         let used = |group: usize| sources.clone().any(|source| position(source) == group);
         let sums = |group: usize| {
@@ -43,12 +43,24 @@ impl Fusion {
         Self { groups: [0, 1, 2].map(sums) }
     }
 
-    /// Adds the contribution of a member of weight `weight` to a row.
+    /// Adds the contribution of a member with weight `weight` to a row.
     pub(super) fn add(&mut self, source: Representation, weight: f64, row: usize, z: f64) {
         self.groups[position(source)].add(row, weight, member(z));
     }
 
-    /// max(measured, (all + joint) / 2), each a mean over its members; `None` where none contributes.
+    /// The group that a score comes from: the measured one, or the larger of the other two.
+    pub(super) fn speaks(&self, row: usize) -> usize {
+        let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
+        let context = if joint > all { (2, joint) } else { (1, all) };
+        let both = match (all, joint) {
+            (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
+            _ => context.1,
+        };
+        if measured >= both { 0 } else { context.0 }
+    }
+
+    /// max(measured, (all + joint) / 2), each a mean over its members; `None` without a
+    /// contribution.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
         let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
         let context = match (all, joint) {
@@ -63,7 +75,7 @@ impl Fusion {
     }
 }
 
-fn position(source: Representation) -> usize {
+pub(super) fn position(source: Representation) -> usize {
     match source {
         Representation::Measured(_) => 0,
         Representation::All => 1,

@@ -1,5 +1,5 @@
-//! What a model keeps of the evidence: the normal rows, and of every member what is slow to compute from
-//! them.
+//! The stored form of the evidence: the normal rows, and the results per member that are slow to
+//! compute from them.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -17,18 +17,21 @@ use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, Shapes};
 
-/// Most members that a model may list: more than a fit makes.
+/// Maximum number of members in a model; a fit makes fewer.
 const MOST_MEMBERS: usize = 64;
-/// Name of the tensor of the reference's rows.
+/// Name of the tensor with the reference rows.
 const ROWS: &str = "rows";
 
-/// Everything but tensors.
+/// Everything except tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeptEvidence {
     features: Features,
-    /// Runs of the kept rows in which windows may lie.
+    /// Runs of the stored rows in which windows may lie.
     runs: Vec<Range<usize>>,
+    /// Where they begin in the training series.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<usize>,
     max_null: f64,
     members: Vec<Entry>,
 }
@@ -38,15 +41,15 @@ pub(crate) struct KeptEvidence {
 #[serde(deny_unknown_fields)]
 struct Entry {
     plan: MemberPlan,
-    /// Principal components.
+    /// Number of principal components.
     rank: usize,
     scale: DistanceScale,
-    /// Usual difference of rows, per feature; empty where windows are not compared row by row.
+    /// Usual difference of rows, per feature; empty if windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     units: Vec<f32>,
 }
 
-/// The evidence of a model, restored from what is kept when it is first used.
+/// The evidence of a model, restored on first use.
 #[derive(Clone, Default)]
 pub(crate) struct Built(Arc<OnceLock<Evidence>>);
 
@@ -64,7 +67,7 @@ impl Built {
     /// The evidence.
     ///
     /// # Errors
-    /// When a tensor is missing.
+    /// If a tensor is missing.
     pub(crate) fn get(&self, kept: &KeptEvidence, parameters: &Parameters) -> Result<&Evidence> {
         if let Some(evidence) = self.0.get() {
             return Ok(evidence);
@@ -75,10 +78,10 @@ impl Built {
 }
 
 impl Evidence {
-    /// What a model keeps.
+    /// The stored form.
     ///
     /// # Errors
-    /// When a tensor cannot be made.
+    /// If a tensor cannot be created.
     pub(crate) fn keep(&self) -> Result<(KeptEvidence, Parameters)> {
         let entry = |member: &Member| Entry {
             plan: member.plan,
@@ -89,6 +92,7 @@ impl Evidence {
         let kept = KeptEvidence {
             features: self.features.clone(),
             runs: self.reference.runs.clone(),
+            origins: self.reference.origins.clone(),
             max_null: self.max_null,
             members: self.members.iter().map(entry).collect(),
         };
@@ -119,7 +123,7 @@ impl KeptEvidence {
         shapes
     }
 
-    /// Name and shape of the tensors; those without values are not kept.
+    /// Name and shape of the tensors; empty ones are not stored.
     pub(crate) fn shapes(&self) -> Shapes {
         self.all_shapes().into_iter().filter(|(_, shape)| !shape.contains(&0)).collect()
     }
@@ -137,12 +141,23 @@ impl KeptEvidence {
         };
         self.features.is_sound(features)
             && from.zip(&self.runs).all(|(from, run)| from == run.start && run.start < run.end)
+            && self.origins_are_sound()
             && (0.0..1.0).contains(&self.max_null)
             && (1..=MOST_MEMBERS).contains(&self.members.len())
             && self.members.iter().all(sound)
     }
 
-    /// Features of which rows are compared.
+    /// Whether the runs follow one another in the training series, if their positions are known.
+    fn origins_are_sound(&self) -> bool {
+        let ends: Option<Vec<usize>> =
+            self.origins.iter().zip(&self.runs).map(|(o, run)| o.checked_add(run.len())).collect();
+        let next = self.origins.iter().skip(1);
+        let apart = |ends: Vec<usize>| ends.iter().zip(next).all(|(end, next)| end <= next);
+        self.origins.is_empty()
+            || (self.origins.len() == self.runs.len() && ends.is_some_and(apart))
+    }
+
+    /// Number of features that are compared row by row.
     fn compared(&self, plan: MemberPlan) -> usize {
         plan.source.level_free().map_or(0, |_| plan.source.chosen(&self.features).len())
     }
@@ -155,7 +170,8 @@ impl KeptEvidence {
         let rows = take(ROWS)?;
         let length = (rows.len() / self.features.len().max(1)).max(1);
         let values = Values::new(rows.chunks_exact(length).map(<[f32]>::to_vec).collect());
-        let reference = ReferenceRows { values: values.into(), runs: self.runs.clone() };
+        let (runs, origins) = (self.runs.clone(), self.origins.clone());
+        let reference = ReferenceRows { values: values.into(), runs, origins };
         let member = |(i, entry): (usize, &Entry)| {
             let directions = match entry.rank {
                 0 => Vec::new(),
@@ -168,6 +184,6 @@ impl KeptEvidence {
         };
         let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
         let (features, max_null) = (self.features.clone(), self.max_null);
-        Ok(Evidence { features, reference, members, max_null })
+        Ok(Evidence { features, reference, members, max_null, around: OnceLock::new() })
     }
 }

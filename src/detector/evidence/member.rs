@@ -1,4 +1,4 @@
-//! One way to see windows, with its references and its scale.
+//! One representation of windows, with its references and its scale.
 
 use std::ops::Range;
 
@@ -14,26 +14,26 @@ use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
-/// Fewest leave-one-out distances that the scale is set on, where there are as many.
+/// Minimum number of leave-one-out distances for the scale, if there are as many.
 const CALIBRATION: usize = 1000;
-/// Blocks of windows of which what they say is held at a time.
+/// Blocks of windows whose row shares are in memory at once.
 const BLOCKS: usize = 64;
 
-/// The windows of one size, of some features, seen in one way.
+/// The windows of one size over some features in one representation.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub plan: MemberPlan,
     pub projection: Projection,
     pub scale: DistanceScale,
-    /// Usual difference of rows of normal windows, per feature; empty where windows are not
-    /// compared row by row.
+    /// Usual difference of rows of normal windows, per feature; empty if windows are not compared
+    /// row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
 }
 
-/// By-product of the fit of a member: where every reference begins, and the nearest of those that are far
-/// from it in time.
+/// By-product of a member's fit: the start of every reference, and its nearest reference that is
+/// far from it in time.
 pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
@@ -68,7 +68,7 @@ impl Member {
         let held = to_others(&references, &every, apart)?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
-        if let Some(compared) = member.compared(&reference.values, reference, f32::INFINITY) {
+        if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
             member.units = compared.units(&pairs);
@@ -76,7 +76,7 @@ impl Member {
         Ok((member, LeftOut { starts, found: held }))
     }
 
-    /// From what a model keeps.
+    /// From the stored form.
     pub(super) fn restore(
         plan: MemberPlan,
         (projection, scale, units): (Projection, DistanceScale, Vec<f32>),
@@ -95,41 +95,35 @@ impl Member {
         Ok(member)
     }
 
-    /// How unusual a distance is, in units of the scale; 0 where there was nothing to compare with.
+    /// z of a distance, in units of the scale; 0 if there was nothing to compare with.
     pub(super) fn z(&self, distance: f32) -> f64 {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
     }
 
-    /// Windows and their references, to be compared row by row; `None` where they are not.
+    /// Windows and their references for a comparison row by row; `None` if they are not compared
+    /// so.
     fn compared<'a>(
         &'a self,
         values: &'a Values,
         reference: &'a ReferenceRows,
-        most: f32,
     ) -> Option<Compared<'a>> {
         let level_free = self.plan.source.level_free()?;
         let (chosen, size) = (&self.chosen, self.plan.size);
-        Some(Compared { values, reference: &reference.values, chosen, size, level_free, most })
+        Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
-    /// Whether windows and their references are compared row by row.
-    pub(super) fn compares_rows(&self) -> bool {
-        self.plan.source.level_free().is_some()
-    }
-
-    /// Hands to `shares` what windows contribute to the rows that they cover: those at `starts` (ascending), the
-    /// number of the nearest reference of each, and z.
+    /// Passes to `shares` the contributions of windows to the rows that they cover: the windows at
+    /// `starts` (ascending), the number of the nearest reference of each, and z.
     pub(super) fn say(
         &self,
         values: &Values,
         reference: &ReferenceRows,
         (starts, nearest, z): (&[usize], &[usize], &[f64]),
-        mut shares: Adding<'_>,
+        mut shares: Vec<Adding<'_>>,
         control: &dyn Control,
     ) -> Result<()> {
-        let Some(compared) = self.compared(values, reference, shares.most()) else {
-            return Ok(());
-        };
+        let Some(compared) = self.compared(values, reference) else { return Ok(()) };
+        let most: Vec<f32> = shares.iter().map(Adding::most).collect();
         let references = reference.starts(self.plan.size);
         let blocks: Vec<_> = (0..starts.len()).step_by(QUERIES).collect();
         for group in blocks.chunks(BLOCKS) {
@@ -137,11 +131,13 @@ impl Member {
                 let block = group[i]..starts.len().min(group[i] + QUERIES);
                 let pair = |i: usize| (starts[i], references[nearest[i]]);
                 let pairs: Vec<_> = block.clone().map(pair).collect();
-                Ok(compared.add(&pairs, &z[block], &self.units))
+                Ok(compared.add(&pairs, &z[block], &self.units, &most))
             })?;
-            said.into_iter().for_each(|said| shares.add(said));
+            for said in said {
+                shares.iter_mut().zip(said).for_each(|(shares, said)| shares.add(said));
+            }
         }
-        shares.finish();
+        shares.into_iter().for_each(Adding::finish);
         Ok(())
     }
 
@@ -156,7 +152,7 @@ impl Member {
         self.projection.apply(self.plan.source.embedding().embed(windows, starts))
     }
 
-    /// The nearest reference of the windows at `starts`, but for those that are `excluded`.
+    /// The nearest reference of the windows at `starts`, except those in `excluded`.
     pub(super) fn nearest(
         &self,
         values: &Values,
@@ -177,7 +173,7 @@ fn distances(found: &[Neighbour]) -> Vec<f32> {
     found.iter().map(|neighbour| neighbour.distance).collect()
 }
 
-/// The nearest of some references that is not excluded; infinitely far where all are.
+/// The nearest reference that is not excluded; infinitely far if all are.
 fn to_others(
     references: &References,
     some: &[usize],

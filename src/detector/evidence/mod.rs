@@ -1,17 +1,20 @@
 //! Evidence: how unusual a row is among the normal rows of its series, without training.
 //!
-//! Windows of several sizes are seen in several ways ([`embedding`]), each projected onto its principal
-//! components ([`projection`]), and compared with the nearest window of normal rows ([`neighbours`]). A
-//! distance is measured in units of those between normal windows themselves ([`calibration`]); a row gets
-//! the mean over the windows that cover it ([`rows`]); a fixed rule combines the members ([`fusion`]), and
-//! a row keeps the share of it by which the windows differ in this row ([`share`]).
+//! Windows of several sizes are embedded in several representations ([`embedding`]), projected onto
+//! their principal components ([`projection`]), and compared with the nearest window of normal rows
+//! ([`neighbours`]). A distance is measured in units of the distances between normal windows
+//! ([`calibration`]). A row gets the mean over the windows that cover it ([`rows`]), a fixed rule
+//! combines the members ([`fusion`]), and the score of a row is reduced if the windows do not
+//! differ in this row ([`share`]).
 //!
 //! z = (d - median) / (q90 - median) of leave-one-out distances d, per member; a member contributes
 //! ln(1 + max(z, 0)) to a row.
 
+mod around;
 mod calibration;
 mod detector;
 mod embedding;
+mod expect;
 mod expected;
 mod features;
 mod fusion;
@@ -25,8 +28,11 @@ mod reference;
 mod rows;
 mod share;
 pub(super) mod spec;
+mod voices;
 
-pub(crate) use detector::{Evidence, ScoredRows, ScoredWindows};
+pub(crate) use detector::Evidence;
+pub(crate) use expect::Expected;
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};
+pub use voices::Voice;

@@ -1,16 +1,15 @@
-//! Exact search for the nearest reference, by products of blocks.
+//! Exact nearest-neighbour search by block products.
 
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::kernels::{View, matmul_into};
 
-/// Queries that are looked up together, and references that they are compared with at a time: their
-/// products stay in a core's own cache.
+/// Queries per block, and references per block: their products fit the cache of a core.
 pub(super) const QUERIES: usize = 128;
 const REFERENCES: usize = 512;
 
-/// References that a query must not find, by their numbers.
+/// Numbers of the references that a query must not find.
 pub(super) type Excluded = [Range<usize>; 2];
 
 /// Reference windows in coordinates.
@@ -52,8 +51,8 @@ impl References {
         &self.rows[i * self.width..(i + 1) * self.width]
     }
 
-    /// The nearest reference of every query, [n, width]; `excluded` are those that query `i` must not
-    /// find.
+    /// The nearest reference of every query, [n, width]; `excluded` holds those that query `i` must
+    /// not find.
     pub(super) fn nearest(
         &self,
         queries: &[f32],
@@ -66,7 +65,7 @@ impl References {
         Ok(found)
     }
 
-    /// The least of ||r||^2 - 2 q r, and the distance to that reference from the differences: the
+    /// Finds the minimum of ||r||^2 - 2 q r, then computes the distance from the differences: the
     /// products alone lose the digits of a small distance.
     fn nearest_of_block(
         &self,
@@ -114,7 +113,7 @@ fn exclude(row: &mut [f32], first: usize, excluded: Range<usize>) {
     row[start..end].fill(f32::INFINITY);
 }
 
-/// Takes the first of the least values of a row, where it is less than the best so far.
+/// Updates the best value by the first of the smallest values of a row.
 fn improve(best: &mut (f32, usize), row: &[f32], first: usize) {
     let mut lanes = [f32::INFINITY; 16];
     let (whole, rest) = row.as_chunks::<16>();

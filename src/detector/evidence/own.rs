@@ -1,9 +1,9 @@
-//! Windows of a series that are normal rows themselves.
+//! Windows of a series that belong to the reference rows.
 //!
-//! Rows that a model was fitted on would find themselves, at distance 0. They are recognised by their
-//! content, in whatever slice: a window that equals kept rows at one place, and at no other, is taken for
-//! these rows, and compared with windows that lie apart from them. Where the same values occur at several
-//! places, the other places count as neighbours.
+//! A row of the fit would find itself at distance 0. Such rows are recognised by their content, in
+//! any slice: a window that equals stored rows at exactly one place is taken for these rows, and
+//! only compared with windows away from them. If the same values occur at several places, the other
+//! places count as neighbours.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,20 +12,20 @@ use super::features::Values;
 use super::reference::ReferenceRows;
 use crate::data::positions::window_keys;
 
-/// First and last of the kept windows that are equal.
+/// First and last of the equal stored windows.
 type Place = Range<usize>;
 
-/// The windows of `size` rows of a series that are kept rows, ascending, and where those begin.
+/// The windows of `size` rows of a series that are stored rows, ascending, and where those begin.
 pub(super) struct OwnWindows {
     size: usize,
-    /// Rows on both sides of a place that count as near it.
+    /// Rows on both sides of a place that are excluded.
     reach: usize,
     found: Vec<(usize, Place)>,
 }
 
 impl OwnWindows {
-    /// Compares every window of a series with every kept one, by hashes of 64 bits: after a
-    /// collision, a window only misses some of its neighbours.
+    /// Compares every window of a series with every stored one by 64-bit hashes. A collision only
+    /// costs a window some of its neighbours.
     pub(super) fn find(hashes: &RowHashes<'_>, (size, reach): (usize, usize)) -> Self {
         let kept = hashes.places(size);
         let windows = window_keys(&hashes.rows, size).into_iter().enumerate();
@@ -33,8 +33,8 @@ impl OwnWindows {
         Self { size, reach: reach.max(size), found: windows.filter_map(own).collect() }
     }
 
-    /// Where the kept windows begin that are near the window at `start`: those around its own place,
-    /// else around the places that its own rows before and after belong to.
+    /// Starts of the stored windows near the window at `start`: around its own place, else around
+    /// the places of the rows before and after it.
     pub(super) fn near(&self, start: usize) -> [Range<usize>; 2] {
         let at = self.found.partition_point(|own| own.0 < start);
         let (before, after) = self.found.split_at(at);
@@ -44,7 +44,7 @@ impl OwnWindows {
         }
     }
 
-    /// Around the place of the window at `start`, found through a window that shares rows with it.
+    /// Around the place of the window at `start`, from a window that shares rows with it.
     fn beside(&self, start: usize, own: Option<&(usize, Place)>) -> Range<usize> {
         match own {
             Some((own, place)) if own.abs_diff(start) < self.size => {
@@ -60,7 +60,7 @@ impl OwnWindows {
     }
 }
 
-/// A hash of every row of a series, and of every kept row: the same for windows of any size.
+/// A hash of every row of a series, and of every stored row: the same for windows of any size.
 pub(super) struct RowHashes<'a> {
     rows: Vec<u64>,
     kept: Vec<u64>,
@@ -73,7 +73,7 @@ impl<'a> RowHashes<'a> {
         Self { rows, kept, runs: &reference.runs }
     }
 
-    /// The kept windows by their content, where all that are equal share rows.
+    /// The stored windows by content, if all equal ones share rows.
     fn places(&self, size: usize) -> HashMap<u64, Place> {
         let mut places: HashMap<u64, Place> = HashMap::new();
         for run in self.runs {
@@ -97,7 +97,7 @@ mod tests {
 
     const SIZE: usize = 5;
 
-    /// Rows 10..30 and 40..60 of a series are kept.
+    /// Rows 10..30 and 40..60 of a series are stored.
     fn reference(values: &Values) -> ReferenceRows {
         ReferenceRows::new(values, &[10..30, 40..60], usize::MAX)
     }
@@ -110,14 +110,14 @@ mod tests {
         assert_eq!(known, (10..=25).chain(40..=55).collect::<Vec<_>>());
         assert_eq!(own.near(12), [0..8, 0..0]);
         assert_eq!(own.near(45), [20..31, 0..0]);
-        // Rows 28 and 29 are kept; row 33 is not, nor is any of its window.
+        // Rows 28 and 29 are stored; row 33 and its window are not.
         assert_eq!(own.near(28), [13..24, 0..0]);
         assert_eq!(own.near(33), [0..0, 0..0]);
         assert_eq!(own.near(38), [0..0, 13..24]);
     }
 
     proptest! {
-        /// By the definition, on values that recur.
+        /// On recurring values, by definition.
         #[test]
         fn own_windows_look_like_kept_ones_at_one_place(
             values in prop::collection::vec(0u8..3, 80..81),

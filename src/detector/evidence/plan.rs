@@ -1,29 +1,29 @@
-//! Which features are looked at, how, and in windows of which sizes.
+//! Which features, representations and window sizes the members use.
 
 use serde::{Deserialize, Serialize};
 
 use super::embedding::Embedding;
 use super::features::{FeatureKind, Features};
 
-/// Window sizes as shares of the model's window, and the smallest size.
+/// Window sizes as shares of the model's window, and the minimum size.
 const SHARES: [f64; 3] = [0.32, 0.64, 1.28];
-const SMALLEST: usize = 8;
-/// Disjoint windows of a size that the training rows must have room for.
+pub(super) const SMALLEST: usize = 8;
+/// Minimum number of disjoint windows of a size in the training rows.
 const ROOM: f64 = 2.5;
 
-/// The features of a member, and how its windows are seen.
+/// The features of a member, and the representation of its windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Representation {
-    /// Measurements, without the flags: these cannot be predicted, and would drown the others.
+    /// Measurements, without flags: flags cannot be predicted, and would dominate.
     Measured(Embedding),
     /// All features, constant ones in their own unit.
     All,
-    /// All features that move, in one scale.
+    /// All features that vary, in one scale.
     Joint,
 }
 
-/// A member to be fitted.
+/// A member to fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberPlan {
@@ -38,6 +38,19 @@ impl Representation {
             Self::Measured(embedding) => embedding,
             Self::All => Embedding::Raw,
             Self::Joint => Embedding::Joint,
+        }
+    }
+
+    /// What it is called in tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Measured(Embedding::Raw) => "values",
+            Self::Measured(Embedding::Level) => "movement",
+            Self::Measured(Embedding::Shape) => "shape",
+            Self::Measured(Embedding::Stats) => "statistics",
+            Self::Measured(Embedding::Diff) => "steps",
+            Self::All => "all",
+            Self::Joint | Self::Measured(Embedding::Joint) => "joint",
         }
     }
 
@@ -68,7 +81,7 @@ impl Representation {
         }
     }
 
-    /// Those that apply to these features.
+    /// The representations that apply to these features.
     fn all(features: &Features) -> Vec<Self> {
         let measured = !features.of(|kind| kind == FeatureKind::Measurement).is_empty();
         let several = features.len() > 1;
@@ -89,13 +102,13 @@ impl Representation {
 }
 
 impl MemberPlan {
-    /// Values of an embedded window.
+    /// Length of an embedded window.
     pub(super) fn width(self, features: &Features) -> usize {
         self.source.embedding().width(self.size, self.source.chosen(features).len())
     }
 
-    /// All members of a model of `window` rows; `room` is how many rows the training windows of a size
-    /// span.
+    /// All members of a model with windows of `window` rows; `room` gives the rows that the
+    /// training windows of a size span.
     pub(super) fn all(
         features: &Features,
         window: usize,
@@ -109,8 +122,7 @@ impl MemberPlan {
     }
 }
 
-/// The sizes that the training rows have room for. Where that is none, the smallest is halved until
-/// they have; at last it is what they have room for.
+/// The sizes that fit the training rows. If none does, the smallest is halved until it fits.
 fn sizes(window: usize, room: impl Fn(usize) -> usize) -> Vec<usize> {
     let fits = |size: usize| room(size) as f64 >= ROOM * size as f64;
     let mut sizes = SHARES.map(|share| ((share * window as f64).round() as usize).max(SMALLEST));

@@ -1,25 +1,26 @@
-//! Embedded windows in few coordinates: principal components, and the norm of the residual.
+//! Projects embedded windows onto a few coordinates: principal components, and the norm of the
+//! residual.
 
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_add};
 use crate::stats::pca::Pca;
 
-/// Principal components at most; an embedding of no more values is only centred.
+/// Maximum number of principal components; a shorter embedding is only centred.
 pub(super) const COMPONENTS: usize = 32;
-/// Fewest training windows that the components are computed from, where there are as many.
+/// Minimum number of training windows for the components, if there are as many.
 const ROWS: usize = 1200;
 
 /// e -> (V^T c, ||c - V V^T c||), c = e - mean.
 #[derive(Clone, Debug)]
 pub(super) struct Projection {
     pub mean: Vec<f32>,
-    /// V, [width, rank]; empty where the embedding is only centred.
+    /// V, [width, rank]; empty if the embedding is only centred.
     pub directions: Vec<f32>,
     pub rank: usize,
 }
 
 impl Projection {
-    /// Of embedded windows [n, width].
+    /// Fits embedded windows [n, width].
     pub(super) fn fit(embedded: &[f32], width: usize) -> Result<Self> {
         let n = embedded.len() / width.max(1);
         let mut mean = vec![0f64; width];
@@ -38,7 +39,7 @@ impl Projection {
         Ok(Self { mean, directions: (0..rank * width).map(entry).collect(), rank })
     }
 
-    /// Coordinates of a projected window.
+    /// Number of coordinates of a projected window.
     pub(super) fn coordinates(&self) -> usize {
         if self.is_centring() { self.mean.len() } else { self.rank + 1 }
     }

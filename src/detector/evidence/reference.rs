@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::features::Values;
 
-/// Fewest windows of one size that others are compared with, where there are as many; at most twice as many
-/// are used.
+/// Minimum number of reference windows of one size, if there are as many; at most twice as many are
+/// used.
 const WINDOWS: usize = 2500;
-/// Pieces that the kept rows lie in, where they are not all kept.
+/// Number of pieces of stored rows, if not all are stored.
 const PIECES: usize = 32;
 
 /// Scaled training rows, and the runs in which windows may lie.
@@ -15,10 +15,12 @@ const PIECES: usize = 32;
 pub(super) struct ReferenceRows {
     pub values: std::sync::Arc<Values>,
     pub runs: Vec<Range<usize>>,
+    /// Where the runs begin in the training series; empty where a model does not say it.
+    pub origins: Vec<usize>,
 }
 
 impl ReferenceRows {
-    /// The rows of `runs` of a series; at most `most` of them, as evenly spaced pieces.
+    /// The rows of `runs` of a series, at most `most` of them, as evenly spaced pieces.
     pub(super) fn new(values: &Values, runs: &[Range<usize>], most: usize) -> Self {
         let rows: usize = runs.iter().map(Range::len).sum();
         let pieces = match rows > most {
@@ -31,7 +33,8 @@ impl ReferenceRows {
             first - piece.len()..first
         };
         let runs = pieces.iter().map(moved).collect();
-        Self { values: values.picked(&pieces).into(), runs }
+        let origins = pieces.iter().map(|piece| piece.start).collect();
+        Self { values: values.picked(&pieces).into(), runs, origins }
     }
 
     /// Number of rows.
@@ -39,13 +42,19 @@ impl ReferenceRows {
         self.runs.last().map_or(0, |run| run.end)
     }
 
-    /// Where windows of `size` rows may begin.
+    /// Position of a stored row in the training series.
+    pub(super) fn origin(&self, row: usize) -> Option<usize> {
+        let run = self.runs.partition_point(|run| run.end <= row);
+        Some(self.origins.get(run)? + (row - self.runs.get(run)?.start))
+    }
+
+    /// Possible starts of windows of `size` rows.
     pub(super) fn all(&self, size: usize) -> Vec<Range<usize>> {
         let long = self.runs.iter().filter(|run| run.len() >= size);
         long.map(|run| run.start..run.end + 1 - size).collect()
     }
 
-    /// Where the windows of `size` rows begin that others are compared with.
+    /// Starts of the reference windows of `size` rows.
     pub(super) fn starts(&self, size: usize) -> Vec<usize> {
         let all = self.all(size);
         let windows: usize = all.iter().map(Range::len).sum();
@@ -53,7 +62,7 @@ impl ReferenceRows {
     }
 }
 
-/// Evenly spaced parts of runs, `most` rows together.
+/// Evenly spaced parts of runs with `most` rows in total.
 fn pieces(runs: &[Range<usize>], rows: usize, most: usize) -> Vec<Range<usize>> {
     let length = (most / PIECES).max(1);
     let spacing = rows / PIECES;

@@ -1,11 +1,11 @@
 //! Window-to-row overlap: the mean over the windows that cover a row.
 //!
-//! Sums are of integers, so that they do not depend on where a series begins: a row far from both ends
-//! has the same value in any slice, to the last bit.
+//! Sums are integers, so that they do not depend on where a series begins: a row far from both ends
+//! has the same value in any slice, bit by bit.
 
 use std::ops::Range;
 
-/// Values are counted in steps of 2^-24, up to 1e12.
+/// Values are multiples of 2^-24, up to 1e12.
 const STEP: f64 = (1u64 << 24) as f64;
 const MOST: f64 = 1e12;
 
@@ -20,8 +20,8 @@ impl RowMeans {
         Self { sums: vec![0; rows], counts: vec![0; rows] }
     }
 
-    /// Adds the windows of `size` rows of a stretch: `values` at `starts` (ascending, its first and its
-    /// last among them), linear between.
+    /// Adds the windows of `size` rows of a stretch: `values` at `starts` (ascending, including its
+    /// first and last window), linear in between.
     pub(super) fn add(
         &mut self,
         stretch: Range<usize>,
@@ -42,14 +42,14 @@ impl RowMeans {
         }
     }
 
-    /// The mean of a row; `None` where no window covers it.
+    /// The mean of a row; `None` without a window.
     pub(super) fn get(&self, row: usize) -> Option<f64> {
         let count = self.counts[row];
         (count > 0).then(|| self.sums[row] as f64 / STEP / f64::from(count))
     }
 }
 
-/// Sums of the values of all windows before each, one more than there are windows.
+/// Sums of the values of all windows before each, with one more entry than windows.
 fn totals(starts: &[usize], values: &[f64]) -> Vec<i128> {
     let mut totals = vec![0i128];
     let mut add = |value: f64| {

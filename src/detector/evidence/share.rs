@@ -1,52 +1,49 @@
-//! Which rows of a window its distance comes from.
+//! The share of each row of a window in its distance.
 //!
-//! A distance counts for all rows of a window, so also for the rows beside an anomaly in it. Row by row,
-//! e_t = sum_d min(((x_td - y_td) / u_d)^2, 100), x the window, y the nearest normal one, and u_d the root mean square
-//! of x_td - y_td between normal windows. With q = sum_t e_t^2 / sum_t e_t (the mean of e where its energy
-//! lies), a row takes part by min(1, e_t / q): by 1 where all rows differ alike, by about 0 where others
-//! differ far more. Rows between two that take part do so by the lesser of both at least: an anomaly may
-//! pass through usual values.
+//! A distance counts for all rows of a window, and so also for the rows next to an anomaly in it.
+//! Row by row, e_t = sum_d min(((x_td - y_td) / u_d)^2, 100), with x the window, y the nearest
+//! normal window, and u_d the root mean square of x_td - y_td between normal windows. With q =
+//! sum_t e_t^2 / sum_t e_t (the energy-weighted mean of e), the share of a row is min(1, e_t / q):
+//! 1 if all rows differ equally, about 0 if others differ far more. The share of a row between two
+//! others is at least the smaller one of theirs: an anomaly may pass through usual values.
 //!
-//! The share of a row in what is said of it is the mean of this over the windows that cover it, each
-//! weighted by max(z, 0). A row without any part keeps 0.7 of its score: it still says that
-//! something is near, and labels that are wider than what they mark find it there.
+//! The final share of a row is the mean over the windows that cover it, each weighted by max(z, 0).
+//! A row with share 0 keeps 0.7 of its score: something is near, and labels that are wider than the
+//! anomaly still match.
 //!
-//! Where an alarm begins and ends is said by shares without the bound of 100: beside rows that are far
-//! off, rows that are odd by chance have no part.
+//! Where an alarm begins and ends is determined by shares without the bound of 100: next to extreme
+//! rows, rows that deviate by chance have no share.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::features::Values;
 
-/// Least of what a feature is taken to differ by usually, in training ranges.
+/// Minimum usual difference of a feature, in training ranges.
 pub(crate) const LEAST_UNIT: f32 = 2e-3;
-/// No squared difference counts for more in scores, in units of u: however far one row is off, others may be
-/// odd.
+/// Maximum squared difference in scores, in units of u: one extreme row must not hide the others.
 const MOST_ENERGY: f32 = 100.0;
-/// z are counted in steps of 2^-20, up to 1e6.
+/// z is counted in multiples of 2^-20, up to 1e6.
 const STEP: f64 = (1u64 << 20) as f64;
 const MOST: f64 = 1e6;
-/// What is left of the score of a row that takes no part.
+/// Factor of the score of a row with share 0.
 const LEFT: f64 = 0.7;
-/// A mean z far below this says too little to tell rows apart.
+/// With a mean z far below this, rows are not distinguished.
 const LITTLE: f64 = 1.0;
 
-/// Windows of one size of some features, and the normal ones that they are compared with.
+/// Windows of one size over some features, and the normal ones that they are compared with.
 #[derive(Clone, Copy)]
 pub(super) struct Compared<'a> {
     pub values: &'a Values,
     pub reference: &'a Values,
     pub chosen: &'a [usize],
     pub size: usize,
-    /// Whether windows are compared without their level: then it is the median difference that is usual.
+    /// Whether windows are compared without their level, relative to the median difference.
     pub level_free: bool,
-    /// No squared difference counts for more, in units of u.
-    pub most: f32,
 }
 
 impl Compared<'_> {
-    /// u of every feature, from pairs of a window and its nearest.
+    /// u of every feature, from pairs of a window and its nearest reference.
     pub(super) fn units(&self, pairs: &[(usize, usize)]) -> Vec<f32> {
         let mut differences = vec![0.0; self.size];
         let mut unit = |d: &usize| {
@@ -61,24 +58,28 @@ impl Compared<'_> {
         self.chosen.iter().map(&mut unit).collect()
     }
 
-    /// How much each row of a window takes part in its distance to the nearest, in [0, 1].
-    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> Vec<f32> {
-        let (mut energy, mut differences) = (vec![0f32; self.size], vec![0f32; self.size]);
+    /// The share of each row of a window in its distance to the nearest reference, in [0, 1]; once per
+    /// bound `most` of squared differences, in units of u.
+    pub(super) fn shares(
+        &self,
+        pair: (usize, usize),
+        units: &[f32],
+        most: &[f32],
+    ) -> Vec<Vec<f32>> {
+        let mut energies = vec![vec![0f32; self.size]; most.len()];
+        let mut differences = vec![0f32; self.size];
         for (&d, unit) in self.chosen.iter().zip(units) {
             self.differ(d, pair, &mut differences);
-            let rows = energy.iter_mut().zip(&differences);
-            rows.for_each(|(sum, x)| *sum += (x / unit).powi(2).min(self.most));
+            differences.iter_mut().for_each(|x| *x = (*x / unit).powi(2));
+            for (energy, most) in energies.iter_mut().zip(most) {
+                let rows = energy.iter_mut().zip(&differences);
+                rows.for_each(|(sum, square)| *sum += square.min(*most));
+            }
         }
-        let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
-        let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
-        if squares <= 0.0 {
-            return vec![1.0; self.size];
-        }
-        let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
-        envelope(&energy.iter().map(part).collect::<Vec<f32>>())
+        energies.iter().map(|energy| of_energy(energy)).collect()
     }
 
-    /// x - y of feature `d`.
+    /// The difference x - y of feature `d`.
     fn differ(&self, d: usize, (start, nearest): (usize, usize), out: &mut [f32]) {
         let window = self.values.window(d, start, self.size);
         let normal = self.reference.window(d, nearest, self.size);
@@ -90,29 +91,50 @@ impl Compared<'_> {
         }
     }
 
-    /// What windows of these z say of the rows that they cover; each is given with its nearest.
-    pub(super) fn add(&self, pairs: &[(usize, usize)], z: &[f64], units: &[f32]) -> Said {
+    /// Contributions of windows with these z to the rows that they cover; each window comes with
+    /// its nearest reference.
+    pub(super) fn add(
+        &self,
+        pairs: &[(usize, usize)],
+        z: &[f64],
+        units: &[f32],
+        most: &[f32],
+    ) -> Vec<Said> {
         let first = pairs.iter().map(|pair| pair.0).min().unwrap_or(0);
         let end = pairs.iter().map(|pair| pair.0 + self.size).max().unwrap_or(0);
-        let mut said = Said { rows: first..end, sums: vec![Sums::default(); end - first] };
+        let nothing = || Said { rows: first..end, sums: vec![Sums::default(); end - first] };
+        let mut said: Vec<Said> = most.iter().map(|_| nothing()).collect();
         for (&pair, z) in pairs.iter().zip(z) {
             let z = z.clamp(0.0, MOST) * STEP;
-            let sums = said.sums[pair.0 - first..].iter_mut().take(self.size);
-            if z == 0.0 {
-                sums.for_each(|sum| sum.windows += 1);
-                continue;
-            }
-            for (sum, share) in sums.zip(self.shares(pair, units)) {
-                sum.windows += 1;
-                sum.all += z as i64;
-                sum.own += (z * f64::from(share)) as i64;
+            let shares = match z > 0.0 {
+                true => self.shares(pair, units, most),
+                false => vec![vec![0.0; self.size]; most.len()],
+            };
+            for (said, shares) in said.iter_mut().zip(shares) {
+                let sums = said.sums[pair.0 - first..].iter_mut();
+                for (sum, share) in sums.zip(shares) {
+                    sum.windows += 1;
+                    sum.all += z as i64;
+                    sum.own += (z * f64::from(share)) as i64;
+                }
             }
         }
         said
     }
 }
 
-/// Of every value the largest that is reached both up to it and from it on.
+/// The share of each row in a distance, from its squared differences.
+fn of_energy(energy: &[f32]) -> Vec<f32> {
+    let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
+    let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+    if squares <= 0.0 {
+        return vec![1.0; energy.len()];
+    }
+    let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
+    envelope(&energy.iter().map(part).collect::<Vec<f32>>())
+}
+
+/// For every value, the smaller one of the maxima up to it and from it.
 fn envelope(values: &[f32]) -> Vec<f32> {
     let running = |most: &mut f32, x: &f32| {
         *most = most.max(*x);
@@ -127,7 +149,7 @@ fn envelope(values: &[f32]) -> Vec<f32> {
     found
 }
 
-/// Sums over the windows that cover a row, of integers: their order does not matter.
+/// Integer sums over the windows that cover a row: their order does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     windows: u32,
@@ -136,80 +158,72 @@ pub(super) struct Sums {
     own: i64,
 }
 
-/// What some windows say of the rows that they cover.
+/// Contributions of some windows to the rows that they cover.
 pub(super) struct Said {
     rows: Range<usize>,
     sums: Vec<Sums>,
 }
 
-/// The share of some rows in what is said of them.
+/// The share of every row in the distances.
 pub(crate) struct RowShares {
-    /// The first of the rows.
-    from: usize,
-    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's part.
+    /// Weighted means over windows, summed over members: of max(z, 0), and of the row's share of
+    /// it.
     all: Vec<f64>,
     own: Vec<f64>,
     weights: f64,
-    /// No squared difference counts for more, in units of u.
+    /// Maximum squared difference, in units of u.
     most: f32,
 }
 
 impl RowShares {
     /// For the scores of rows.
     pub(super) fn of_scores(rows: usize) -> Self {
-        Self::bounded(0..rows, MOST_ENERGY)
+        Self::bounded(rows, MOST_ENERGY)
     }
 
-    /// For where an alarm begins and ends.
-    pub(super) fn of_ends(rows: Range<usize>) -> Self {
+    /// For the ends of alarms.
+    pub(super) fn of_ends(rows: usize) -> Self {
         Self::bounded(rows, f32::INFINITY)
     }
 
-    fn bounded(rows: Range<usize>, most: f32) -> Self {
-        let zeros = || vec![0.0; rows.len()];
-        Self { from: rows.start, all: zeros(), own: zeros(), weights: 0.0, most }
+    fn bounded(rows: usize, most: f32) -> Self {
+        Self { all: vec![0.0; rows], own: vec![0.0; rows], weights: 0.0, most }
     }
 
-    /// Counts a member of weight `weight` that says nothing of these rows.
-    pub(super) fn add_silent(&mut self, weight: f64) {
-        self.weights += weight;
-    }
-
-    /// Adds what the windows of a member of weight `weight` say.
+    /// Adds the windows of a member with weight `weight`.
     pub(super) fn adding(&mut self, weight: f64) -> Adding<'_> {
         Adding { shares: self, weight, first: 0, sums: VecDeque::new() }
     }
 
-    /// How much a row takes part, in [0, 1].
+    /// The share of a row, in [0, 1].
     pub(crate) fn get(&self, row: usize) -> f64 {
-        let row = row - self.from;
         let little = LITTLE * self.weights.max(1.0);
         (little + self.own[row]) / (little + self.all[row])
     }
 
-    /// The score of a row of which windows say `score`.
+    /// The score of a row with the combined score `score`.
     pub(super) fn score(&self, row: usize, score: f32) -> f32 {
         score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
     }
 }
 
-/// What the windows of one member say, as it comes in. Sums are held only of rows that windows yet to
-/// come may cover.
+/// Collects the contributions of one member's windows. Only the sums of rows that later windows can
+/// cover are in memory.
 pub(super) struct Adding<'a> {
     shares: &'a mut RowShares,
     weight: f64,
-    /// The row of the first of the sums.
+    /// First row of the sums.
     first: usize,
     sums: VecDeque<Sums>,
 }
 
 impl Adding<'_> {
-    /// No squared difference counts for more, in units of u.
+    /// Maximum squared difference, in units of u.
     pub(super) fn most(&self) -> f32 {
         self.shares.most
     }
 
-    /// Adds the next windows; none begins before those of the last call do.
+    /// Adds the next windows; none begins before those of the previous call.
     pub(super) fn add(&mut self, said: Said) {
         self.settle(said.rows.start);
         if self.sums.is_empty() {
@@ -224,7 +238,7 @@ impl Adding<'_> {
         }
     }
 
-    /// Ends with the windows of the member.
+    /// Finishes the windows of the member.
     pub(super) fn finish(mut self) {
         if !self.sums.is_empty() {
             self.shares.weights += self.weight;
@@ -232,12 +246,10 @@ impl Adding<'_> {
         self.settle(usize::MAX);
     }
 
-    /// Counts the rows before `end`, which no window to come covers.
+    /// Moves the rows before `end`, which no later window covers, into the result.
     fn settle(&mut self, end: usize) {
         let settled = end.saturating_sub(self.first).min(self.sums.len());
-        let rows = self.first.saturating_sub(self.shares.from)..self.shares.all.len();
-        let before = self.shares.from.saturating_sub(self.first);
-        for (row, sum) in rows.zip(self.sums.drain(..settled).skip(before)) {
+        for (row, sum) in (self.first..).zip(self.sums.drain(..settled)) {
             let scale = self.weight / STEP / f64::from(sum.windows.max(1));
             self.shares.all[row] += scale * sum.all as f64;
             self.shares.own[row] += scale * sum.own as f64;
@@ -267,9 +279,8 @@ mod tests {
                 chosen: &[0],
                 size: 10,
                 level_free,
-                most: f32::INFINITY,
             };
-            compared.shares((2, 0), &[0.01])
+            compared.shares((2, 0), &[0.01], &[f32::INFINITY]).concat()
         };
         for (start, level_free) in [(4, false), (5, true)] {
             let shares = of(start..start + 3, level_free);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
-/// The detector `evidence`. Its thresholds come from normal rows alone.
+/// The detector `evidence`. Its thresholds only use normal rows.
 pub(crate) struct EvidenceSpec;
 
 impl DetectorSpec for EvidenceSpec {
@@ -23,8 +23,8 @@ impl DetectorSpec for EvidenceSpec {
         false
     }
 
-    /// z of the score ln(1 + z). A tail that is exponential in z may be drawn far beyond what was seen; in
-    /// ln(1 + z), it would take a distance ten times the largest for a usual one.
+    /// z of the score ln(1 + z). An exponential tail in z can be extrapolated beyond the observed
+    /// range; in ln(1 + z), a distance ten times the largest would still count as usual.
     fn distance(&self, score: f32) -> f32 {
         score.exp_m1()
     }

@@ -1,4 +1,4 @@
-//! The baseline that must always be beaten or used: how far a row is from the training mean.
+//! The baseline for all detectors: the distance of a row from the training mean.
 
 use candle_core::Tensor;
 

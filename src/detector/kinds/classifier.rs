@@ -1,7 +1,7 @@
-//! A small dilated convolutional net that tells windows with an anomaly from normal ones, per
+//! A small dilated convolutional net that separates windows with an anomaly from normal ones, per
 //! window and per row.
 //!
-//! It has no normalisation layers: they erase the amplitude, which is what many anomalies are.
+//! It has no normalisation layers: these would remove the amplitude, which defines many anomalies.
 
 use candle_core::{D, Device, Tensor};
 
@@ -25,7 +25,7 @@ use crate::runtime::rng::{Purpose, Rng};
 const FIRST_TAPS: usize = 7;
 /// Dilation of the residual blocks after the first.
 const DILATIONS: [usize; 5] = [2, 4, 8, 16, 32];
-/// z-scores beyond this look alike to the net.
+/// z-scores are clamped to this value for the net.
 pub(crate) const LIMIT: f32 = 20.0;
 
 /// Row and window logits.
@@ -36,7 +36,7 @@ pub(crate) struct Classifier {
     window: Linear,
 }
 
-/// Convolution whose output row t sees rows on both sides.
+/// Convolution whose output row t reads rows on both sides.
 fn same(kernel: usize, dilation: usize) -> Conv {
     let side = kernel / 2 * dilation;
     Conv { kernel, stride: 1, dilation, left: side, right: side, relu: false }
@@ -77,7 +77,7 @@ impl Classifier {
         Ok((rows.squeeze(D::Minus1)?, window.squeeze(D::Minus1)?))
     }
 
-    /// Trains a net: half of each share are normal windows, half have an anomaly.
+    /// Trains a net: in each share, half of the windows are normal, half have an anomaly.
     ///
     /// # Errors
     /// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
@@ -114,7 +114,7 @@ impl Classifier {
                 None => cross_entropy(&rows, &hit, batch * window)?,
                 Some(observed) => {
                     let observed = Tensor::from_vec(observed, (SHARE, window), device)?;
-                    // A logit of -100 where nothing is hit has no loss and no gradient.
+                    // Rows with a missing value get the logit -100 and the target 0: no loss, no gradient.
                     let out = ((&observed - 1.0)? * 100.0)?;
                     let rows = ((rows * &observed)? + out)?;
                     cross_entropy(&rows, &(hit * observed)?, batch * window)?
@@ -130,7 +130,7 @@ impl Classifier {
     }
 }
 
-/// The log-odds of a row and those of its window beside it.
+/// The sum of the log-odds of a row and of its window.
 impl Detector for Classifier {
     fn rows(&self, windows: &Tensor) -> Result<Vec<f32>> {
         let (rows, of_window) = self.forward(&windows.clamp(-LIMIT, LIMIT)?)?;
@@ -188,19 +188,19 @@ pub(super) fn load(trained: &Trained, nets: usize, features: usize) -> Result<Ve
     (0..nets).map(net).collect()
 }
 
-/// 1 for rows that have all values and 0 for those that lack one; `None` where none does.
+/// 1 for rows with all values and 0 for others; `None` if no value is missing.
 fn observed<'a>(missing: impl Iterator<Item = &'a bool> + Clone) -> Option<Vec<f32>> {
     let some = missing.clone().any(|missing| *missing);
     some.then(|| missing.map(|missing| f32::from(u8::from(!missing))).collect())
 }
 
-/// Clamps z-scores to what the net tells apart.
+/// Clamps z-scores to the range of the net.
 pub(crate) fn limit(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = value.clamp(-LIMIT, LIMIT));
 }
 
-/// Mean over `count` of the binary cross-entropy of logits against targets of the same shape,
-/// summed: max(z, 0) - z y + log(1 + exp(-|z|)).
+/// Sum / `count` of the binary cross-entropy of logits against targets of the same shape:
+/// max(z, 0) - z y + log(1 + exp(-|z|)).
 fn cross_entropy(logits: &Tensor, targets: &Tensor, count: usize) -> candle_core::Result<Tensor> {
     let softplus = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     let losses = ((logits.relu()? - (logits * targets)?)? + softplus)?;

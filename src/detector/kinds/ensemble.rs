@@ -1,8 +1,9 @@
-//! A weighted mix of the odds of three nets: two against generated and classical anomalies, one against
-//! noise as well. The weights come from held-out windows with generated anomalies ([`Weights::fit`]).
+//! A weighted mix of the odds of three nets: two trained against generated and classical anomalies,
+//! one also against noise. The weights come from held-out windows with generated anomalies
+//! ([`Weights::fit`]).
 //!
 //! The nets were chosen on the development series of `docs/benchmark.md`. The VAE's error and the
-//! amplitude are not among them: with weights fitted to generated anomalies, they made the mix worse
+//! amplitude are not included: with weights fitted to generated anomalies, they lowered the results
 //! there.
 
 use candle_core::Tensor;
@@ -19,14 +20,14 @@ use crate::error::Result;
 use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
-/// What the nets are trained against.
+/// Negatives of each net.
 const SOURCES: [Negatives; MEMBERS] = [Negatives::Mixed, Negatives::Mixed, Negatives::All];
 
-/// The nets, unweighted: one for each of [`SOURCES`].
+/// The nets, unweighted: one per entry of [`SOURCES`].
 struct Members(Vec<Classifier>);
 
 impl Members {
-    /// Of a trained ensemble, for windows of `features` features.
+    /// Loads a trained ensemble for windows of `features` features.
     fn load(trained: &Trained, features: usize) -> Result<Self> {
         Ok(Self(classifier::load(trained, MEMBERS, features)?))
     }
@@ -94,7 +95,7 @@ impl DetectorSpec for EnsembleSpec {
     }
 }
 
-/// The weights of trained nets, from held-out windows with other anomalies of the same kinds.
+/// Weights of the trained nets, from held-out windows with other anomalies of the same kinds.
 fn weigh(trained: &Trained, normal: &NormalWindows<'_>, control: &dyn Control) -> Result<Weights> {
     let members = Members::load(trained, normal.matrix.features())?;
     let held_out = HeldOut::draw(normal, &SOURCES, trained.config.seed, control)?;

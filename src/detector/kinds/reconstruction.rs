@@ -1,4 +1,4 @@
-//! The VAE's own error as a score.
+//! The VAE's reconstruction error as a score.
 
 use candle_core::{Device, Tensor};
 
@@ -9,8 +9,8 @@ use crate::generator::Generator;
 use crate::kernels::{row_squares, with_slices};
 use crate::vae::Vae;
 
-/// Mean over features of the squared error in z-scores. A feature that was constant in training
-/// counts with its squared distance from that constant, in input units.
+/// Mean squared error over features, in z-scores. A feature that is constant in training counts
+/// with its squared distance from that constant, in input units.
 struct Errors<'a> {
     vae: Option<&'a Vae>,
     live: Vec<usize>,

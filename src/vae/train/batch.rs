@@ -12,7 +12,7 @@ use crate::runtime::rng::{Purpose, Rng};
 use crate::vae::loss::Losses;
 use crate::vae::{Architecture, Dropout, Vae};
 
-/// Held-out windows that the validation loss is taken over, evenly spaced.
+/// Number of evenly spaced held-out windows for the validation loss.
 const VALIDATION_WINDOWS: usize = 256;
 
 /// Windows with their noise: one optimiser step, or the held-out set.
@@ -100,13 +100,13 @@ impl Batch {
     }
 }
 
-/// Features that are zero all through the window at `start`.
+/// Features that are zero throughout the window at `start`.
 fn zero_features(task: &Task<'_>, start: usize) -> Vec<usize> {
     let zero = task.matrix.all_zero(start, task.architecture.window);
     (0..zero.len()).filter(|&d| zero[d]).collect()
 }
 
-/// [B, D]: `weight` where a feature is zero all through a window.
+/// [B, D]: `weight` for features that are zero throughout a window.
 fn zero_weights(task: &Task<'_>, starts: &[usize], weight: f32) -> Result<Tensor> {
     let features = task.architecture.features;
     let mut weights = vec![0f32; starts.len() * features];
@@ -116,7 +116,7 @@ fn zero_weights(task: &Task<'_>, starts: &[usize], weight: f32) -> Result<Tensor
     Ok(Tensor::from_vec(weights, (starts.len(), features), &Device::Cpu)?)
 }
 
-/// The held-out windows, with noise of their own.
+/// The held-out windows, with their own noise.
 pub(super) struct HeldOutBatch(Batch);
 
 impl HeldOutBatch {

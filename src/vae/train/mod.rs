@@ -1,7 +1,7 @@
 //! Seeded Adam with schedule, clipping and early stopping.
 //!
-//! A batch is split into shares of fixed size, one task each; their gradients are added in order.
-//! So the result is the same for any number of threads.
+//! A batch is split into shares of fixed size, one task each, and their gradients are added in
+//! order, so that the result is the same for any number of threads.
 
 mod batch;
 pub(crate) mod resumed;

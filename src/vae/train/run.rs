@@ -1,4 +1,4 @@
-//! The training of a VAE: held-out windows are evaluated every few steps, and decide when to stop.
+//! Training of a VAE: held-out windows are evaluated every few steps and determine when to stop.
 
 use super::batch::{Batch, HeldOutBatch};
 use super::task::{Progress, StopReason, Task, TrainedVae};
@@ -15,7 +15,7 @@ use crate::vae::init::Beginning;
 /// Steps between validations.
 const VALIDATE_EVERY: usize = 25;
 
-/// Trains; a training that diverges starts again at a lower rate.
+/// Trains; a training that diverges restarts at a lower rate.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
@@ -29,7 +29,7 @@ struct VaeTraining<'a> {
     held_out: HeldOutBatch,
 }
 
-/// Validations so far, and the weights of the lowest loss.
+/// Validations so far, and the weights at the lowest loss.
 #[derive(Default)]
 struct Validations {
     history: Vec<Progress>,
@@ -45,8 +45,8 @@ struct Best {
     snapshot: Parameters,
 }
 
-/// Whether training still pays: the last validation loss that was lower by more than `min_gain` than
-/// the one before it, and its step.
+/// Reference for early stopping: the last validation loss that was lower than the previous reference
+/// by more than `min_gain`, and its step.
 struct Plateau {
     loss: f64,
     step: usize,
@@ -55,7 +55,8 @@ struct Plateau {
 }
 
 impl Plateau {
-    /// Whether `patience` steps have gone by without a gain; `loss` is that after `step` steps.
+    /// Whether `patience` steps have passed without a new reference; `loss` is the loss after `step`
+    /// steps.
     fn reached(&mut self, step: usize, loss: f64) -> bool {
         if self.loss - loss > self.min_gain {
             (self.loss, self.step) = (loss, step);
@@ -138,7 +139,7 @@ impl Training for VaeTraining<'_> {
 }
 
 impl Validations {
-    /// One more line of the history.
+    /// Adds a line to the history.
     fn note(&mut self, step: usize, validation_loss: f64, psi: f64) {
         let train_loss = match self.history.last() {
             None => validation_loss,
@@ -171,8 +172,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against the definition: training goes on for as long as some validation less than
-        /// `patience` steps back was lower by more than `min_gain` than the last such one.
+        /// By definition: training continues while a validation less than `patience` steps ago was
+        /// lower by more than `min_gain` than the previous such one.
         #[test]
         fn a_plateau_is_patience_steps_without_a_gain(
             losses in prop::collection::vec(0.0..1.0f64, 1..40),
@@ -197,7 +198,7 @@ mod tests {
             }
         }
 
-        /// Losses that fall by more than is asked for never stop it, however slowly they come by.
+        /// Losses that keep falling by more than `min_gain` never stop it, however slowly.
         #[test]
         fn what_pays_goes_on(gain in 0.001..0.1f64, share in 0.0..0.999f64, every in 1usize..50) {
             let mut rule = plateau(10.0, gain * share, Some(every + 1));

@@ -1,4 +1,4 @@
-//! The input and the outcome of a training.
+//! Input and outcome of a training.
 
 use crate::nn::Parameters;
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,9 @@ pub enum StopReason {
     Steps,
     /// The validation loss did not fall by more than `min_gain` within `patience` steps.
     Plateau,
-    /// No feature moves in training, so there is nothing to learn.
+    /// No feature varies in training.
     NoLiveFeature,
-    /// Nothing was to be generated, so there was no training.
+    /// Nothing is generated, so nothing was trained.
     NotTrained,
 }
 

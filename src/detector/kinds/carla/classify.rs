@@ -1,4 +1,4 @@
-//! Second stage: classes that a window shares with its nearest neighbours and not with its
+//! Second stage: classes that a window shares with its nearest neighbours, and not with its
 //! furthest ones.
 
 use candle_core::{D, Device, Tensor};
@@ -17,9 +17,9 @@ use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Anchors that one task works on.
+/// Anchors per task.
 const SHARE: usize = 8;
-/// Added to a probability before its logarithm is taken.
+/// Added to a probability before its logarithm.
 const EPSILON: f64 = 1e-6;
 
 /// The windows of one step by share, anchors and then a nearest and a furthest neighbour of each
@@ -29,7 +29,7 @@ struct ClassBatch {
     log_mean: Tensor,
 }
 
-/// Trains a head of classes and the encoder of `pretext` with it. A step has two passes: one
+/// Trains a class head together with the encoder of `pretext`. Every step has two passes: one
 /// without gradients over the anchors, for the class distribution of the whole batch, and one with
 /// the neighbours.
 pub(super) fn train(
@@ -83,12 +83,13 @@ fn log_mean(sums: &[Vec<f32>], count: usize) -> Result<Tensor> {
     Ok(Tensor::from_iter(mean, &Device::Cpu)?)
 }
 
-/// The part of one share in the mean over `count` anchors of consistency -log(p_a p_near) and
-/// `inconsistency_weight` times inconsistency -log(1 - p_a p_far), minus `entropy_weight` H(q), with the class
-/// probabilities p [n, classes] of anchors and neighbours, and q the mean of all p_a.
+/// Contribution of one share to the mean over `count` anchors of consistency -log(p_a p_near) plus
+/// `inconsistency_weight` times inconsistency -log(1 - p_a p_far), minus `entropy_weight` H(q),
+/// with the class probabilities p [n, classes] of anchors and neighbours, and q the mean of all
+/// p_a.
 ///
-/// With log q as a constant, -H(q) = sum_a p_a log q / `count` is a sum over shares, and its
-/// gradient is exact: what is missing of it, the sum over classes of dq, is 0.
+/// With log q constant, -H(q) = sum_a p_a log q / `count` is a sum over shares. Its gradient is
+/// exact: the omitted term, the sum over classes of dq, is 0.
 fn class_loss(
     [anchors, near, far]: &[Tensor; 3],
     log_mean: &Tensor,
@@ -122,7 +123,7 @@ mod tests {
     fn class_loss_by_hand() {
         let parts = [[0.9, 0.1, 0.2, 0.8], [0.8, 0.2, 0.5, 0.5], [0.3, 0.7, 1.0, 0.0]];
         let parts = parts.map(|rows| probabilities(&rows));
-        // Of two other anchors in another share.
+        // From two other anchors in another share.
         let log_mean = log_mean(&[vec![1.1, 0.9], vec![0.5, 1.5]], 4).unwrap();
         let loss = class_loss(&parts, &log_mean, &config(), 4).unwrap();
         let consistency = (0.72f64 + 0.02).ln() + (0.1f64 + 0.4).ln();
@@ -132,7 +133,7 @@ mod tests {
         assert!((f64::from(loss.to_scalar::<f32>().unwrap()) - expected).abs() < 1e-5);
     }
 
-    /// Sure of itself and in agreement with the furthest: a large loss, but a finite one.
+    /// Confident, and in agreement with the furthest: a large but finite loss.
     #[test]
     fn extreme_probabilities_stay_finite() {
         let parts = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]].map(|row| probabilities(&row));
@@ -142,8 +143,8 @@ mod tests {
         assert!(loss.is_finite() && loss > 15.0, "{loss}");
     }
 
-    /// The gradient that shares add up to is that of the loss of the whole batch, whose entropy
-    /// candle derives by itself.
+    /// The gradients of the shares add up to that of the whole batch, whose entropy candle
+    /// differentiates.
     #[test]
     fn shares_add_up_to_the_gradient_of_the_batch() {
         let count = 12;

@@ -1,14 +1,14 @@
-//! CARLA (Darban et al., 2025, "CARLA: self-supervised contrastive representation learning for
-//! time series anomaly detection", Pattern Recognition 157, 110874): representations that tell
+//! CARLA (Darban et al., 2025, "CARLA: self-supervised contrastive representation learning for time
+//! series anomaly detection", Pattern Recognition 157, 110874): representations that separate
 //! windows from anomalies made of them, then classes that neighbours agree on.
 //!
 //! ```text
 //! windows, negatives -> pretext (triplets) -> neighbours -> classify -> 1 - P(normal class)
 //! ```
 //!
-//! Where it differs from the publication: the encoder has no normalisation layers and
-//! representations no unit length (`resnet`), there is no projection after the pooling, the margin
-//! stays as it is, and negatives are of any source.
+//! Differences from the publication: the encoder has no normalisation layers and representations no
+//! unit length (`resnet`), there is no projection after the pooling, the margin is constant, and
+//! negatives come from any source.
 
 mod classify;
 mod neighbours;

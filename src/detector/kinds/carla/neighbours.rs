@@ -1,4 +1,4 @@
-//! Nearest and furthest neighbours in representation space, exact, without a matrix of all pairs.
+//! Exact nearest and furthest neighbours in representation space, without a matrix of all pairs.
 
 use crate::error::Result;
 use crate::kernels::{View, matmul};
@@ -6,13 +6,13 @@ use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::stats::centre;
 
-/// Queries that one task takes on.
+/// Queries per task.
 const ROWS: usize = 64;
-/// Candidates that queries are multiplied with at once.
+/// Candidates per block product.
 const COLUMNS: usize = 1024;
 
-/// `k` nearest and `k` furthest neighbours of every point, flat [n, k], itself left out; in order
-/// of distance, equal distances by index.
+/// `k` nearest and `k` furthest neighbours of every point, flat [n, k], without the point itself,
+/// by distance and then by index.
 pub(super) struct Neighbours {
     k: usize,
     nearest: Vec<usize>,
@@ -30,7 +30,7 @@ impl Smallest {
         Self { k, found: Vec::with_capacity(k + 1) }
     }
 
-    /// Takes indices in ascending order, so that of equal keys the lower index stays in front.
+    /// Takes indices in ascending order, so that the lower index wins a tie.
     #[inline]
     fn add(&mut self, key: f32, index: usize) {
         if self.found.len() == self.k && !self.found.last().is_some_and(|(last, _)| key < *last) {
@@ -57,7 +57,7 @@ impl Neighbours {
         k: usize,
         control: &dyn Control,
     ) -> Result<Self> {
-        // Distances stay, and products lose less to rounding.
+        // Distances do not change, and products lose less precision.
         let mut points = points.to_vec();
         centre(&mut points, width);
         let n = points.len() / width;
@@ -88,8 +88,8 @@ impl Neighbours {
     }
 }
 
-/// Nearest and furthest of the points in `rows`. |a|^2, the same for all candidates of a, is left
-/// out of |a - b|^2 = |a|^2 + |b|^2 - 2 a b.
+/// Nearest and furthest neighbours of the points in `rows`. The term |a|^2 of |a - b|^2 = |a|^2 +
+/// |b|^2 - 2 a b is left out: it is the same for all candidates of a.
 fn search(
     points: &[f32],
     squares: &[f32],
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Several blocks of rows and of columns, in f32 that is not exact: the same distances.
+    /// Several blocks of rows and columns, with f32 rounding: the same distances.
     #[test]
     fn many_points_in_blocks() {
         let width = 8;

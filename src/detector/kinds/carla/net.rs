@@ -35,10 +35,10 @@ impl Carla {
         })
     }
 
-    /// With parameters, and the class that is normal.
+    /// Loads parameters, and the class that is normal.
     ///
     /// # Errors
-    /// [`Error::Model`] where a parameter is missing, or there is no class `normal_class`.
+    /// [`Error::Model`] if a parameter is missing, or class `normal_class` does not exist.
     pub(crate) fn new(
         parameters: &Parameters,
         features: usize,
@@ -55,7 +55,7 @@ impl Carla {
 
     /// Windows [B, W, D], z-scores within [`LIMIT`] -> 1 - P(normal class) in [0, 1], [B].
     ///
-    /// It is the sum over the other classes, which keeps small differences near 0.
+    /// Computed as the sum over the other classes, which keeps small differences near 0.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let probabilities = self.probabilities(x)?;
         let classes = probabilities.dim(D::Minus1)?;

@@ -1,4 +1,4 @@
-//! First stage: representations in which a window is nearer to one shortly before it than to any
+//! First stage: representations in which a window is closer to one shortly before it than to any
 //! anomaly of the batch.
 
 use candle_core::{D, Tensor};
@@ -15,12 +15,12 @@ use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 
-/// Triplets that one task works on.
+/// Triplets per task.
 const SHARE: usize = 8;
-/// Most rows from a positive to its anchor.
+/// Maximum number of rows between a positive and its anchor.
 const EARLIER: usize = 10;
 
-/// One share of a step: windows [SHARE, W, D] each, and representations by the weights before the
+/// One share of a step: windows [SHARE, W, D] each, and representations with the weights before the
 /// step.
 struct TripletShare {
     anchors: Tensor,
@@ -30,7 +30,7 @@ struct TripletShare {
     negative_points: Vec<f32>,
 }
 
-/// Trains the encoder on triplets, a step in two passes: one without gradients, in which every
+/// Trains the encoder on triplets. Every step has two passes: one without gradients, in which every
 /// anchor finds the hardest negative of the whole batch, and one over the triplets.
 pub(super) fn train(pool: &Pool<'_>, control: &dyn Control) -> Result<Parameters> {
     let NetTask { matrix, window, config, net, .. } = pool.task;
@@ -94,8 +94,8 @@ impl TripletShare {
     }
 }
 
-/// For every start the first row from which on windows are known to lie in one run with it: windows
-/// that overlap are in the same run. Where the stride is a window or more that is the start itself.
+/// For every start, the first row whose window is known to lie in the same run: overlapping windows
+/// are in the same run. If the stride is a window or more, that is the start itself.
 fn first_of_run(starts: &[usize], window: usize) -> Vec<usize> {
     let mut first: Vec<usize> = Vec::with_capacity(starts.len());
     for (i, &start) in starts.iter().enumerate() {
@@ -108,8 +108,8 @@ fn first_of_run(starts: &[usize], window: usize) -> Vec<usize> {
     first
 }
 
-/// For every anchor of `share` the number of the negative of the batch that is nearest to it, the
-/// first of several.
+/// For every anchor of `share`, the number of the nearest negative of the batch, the first one of
+/// equal distances.
 fn hardest(batch: &[TripletShare], share: usize) -> Vec<usize> {
     let width = batch[share].anchor_points.len() / SHARE;
     let nearest = |anchor: &[f32]| {
@@ -124,10 +124,10 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Mean over `count` of max(0, |a - p|^2 - |a - n|^2 + margin), summed: points of anchors,
-/// positives and negatives, [n, width] each.
+/// Sum of max(0, |a - p|^2 - |a - n|^2 + margin) / `count`: representations of anchors, positives
+/// and negatives, [n, width] each.
 ///
-/// Squared distances, as in the publication; their gradient is also defined where a positive is its
+/// Squared distances, as in the publication; their gradient also exists if a positive is its
 /// anchor, at the start of a run.
 fn triplet_loss(
     [anchors, positives, negatives]: &[Tensor; 3],
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn positives_stay_in_their_run() {
         assert_eq!(first_of_run(&[5, 7, 9, 20, 29], 10), [5, 5, 5, 20, 20]);
-        // Adjacent windows may be on both sides of a gap.
+        // Adjacent windows may lie on both sides of a gap.
         assert_eq!(first_of_run(&[0, 10, 19], 10), [0, 10, 10]);
         assert_eq!(first_of_run(&[], 10), Vec::<usize>::new());
     }

@@ -1,8 +1,8 @@
 //! The encoder: a residual net over time (Wang et al., 2017, "Time series classification from
-//! scratch with deep neural networks"), as narrow as CARLA's.
+//! scratch with deep neural networks"), with the width of CARLA's.
 //!
-//! Unlike theirs it has no normalisation layers, neither before nor after the pooling: they erase
-//! the amplitude, which is what many anomalies are.
+//! Unlike theirs, it has no normalisation layers, before or after the pooling: these would remove
+//! the amplitude, which defines many anomalies.
 
 use candle_core::Tensor;
 
@@ -14,21 +14,22 @@ use crate::nn::parameters::Scope;
 const TAPS: [usize; 3] = [8, 5, 3];
 /// Channels of the blocks.
 const CHANNELS: [usize; 3] = [4, 8, 8];
-/// Values of a representation.
+/// Length of a representation.
 pub(super) const WIDTH: usize = CHANNELS[2];
 
 /// Windows [B, W, D] -> representations [B, 8].
 #[derive(Clone, Debug)]
 pub(super) struct ResNet(Vec<ResidualBlock>);
 
-/// relu(conv3(relu(conv5(relu(conv8(x))))) + skip(x)), x itself where channels stay as they are.
+/// relu(conv3(relu(conv5(relu(conv8(x))))) + skip(x)); the skip is x itself if the number of
+/// channels does not change.
 #[derive(Clone, Debug)]
 struct ResidualBlock {
     convolutions: [Layer; 3],
     skip: Option<Layer>,
 }
 
-/// As many output rows as input rows; an even kernel reads one more row after than before.
+/// As many output rows as input rows; an even kernel reads one more row after a row than before it.
 fn same(kernel: usize) -> Conv {
     let left = (kernel - 1) / 2;
     Conv { kernel, stride: 1, dilation: 1, left, right: kernel - 1 - left, relu: false }
@@ -70,7 +71,7 @@ impl ResNet {
         Ok(Self(blocks))
     }
 
-    /// Mean over time of what the last block gives.
+    /// Mean over time of the last block's output.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut hidden = x.clone();
         for block in &self.0 {
@@ -115,7 +116,7 @@ mod tests {
         x.mean(1).unwrap()
     }
 
-    /// Values and gradients of the fused net are those of plain candle operations.
+    /// The fused net has the values and gradients of plain candle operations.
     #[test]
     fn equals_plain_operations() {
         for (rows, features) in [(20, 3), (8, 8), (9, 1)] {
@@ -141,7 +142,7 @@ mod tests {
         }
     }
 
-    /// Not scaled away: a level twice as high has another representation.
+    /// Amplitude matters: a level twice as high has another representation.
     #[test]
     fn keeps_amplitude() {
         let (encoder, _) = started(1);

@@ -1,4 +1,4 @@
-//! What both stages of training share: windows to draw from, and the steps of the optimiser.
+//! Common parts of both training stages: windows to draw from, and optimiser steps.
 
 use candle_core::{Device, Tensor};
 
@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::nn::descent::Plan;
 use crate::runtime::control::Control;
 
-/// Optimiser steps of both stages together where none are given.
+/// Default optimiser steps of both stages together.
 pub(super) const STEPS: usize = 300;
 /// Learning rate of both stages in units of `detector_learning_rate`, whose default suits the
-/// classifier: with it the 0.01 that the publication's classes are trained at.
+/// classifier; this gives the 0.01 of the publication's second stage.
 const RATE: f64 = 5.0;
 
-/// Windows that training draws from: normal ones at `starts`, then as many negatives. Nothing is
-/// kept: a window is gathered, and a negative made again, when it is used.
+/// Windows to draw from: normal ones at `starts`, then as many negatives. Nothing is stored:
+/// windows are gathered, and negatives regenerated, on use.
 pub(super) struct Pool<'a> {
     pub task: NetTask<'a>,
     pub starts: Vec<usize>,
@@ -34,7 +34,7 @@ impl<'a> Pool<'a> {
         2 * self.starts.len()
     }
 
-    /// The window number `item`, flat [W, D].
+    /// Window number `item`, flat [W, D].
     fn window(&self, item: usize) -> Vec<f32> {
         let NetTask { matrix, window, negatives, net, .. } = self.task;
         match item.checked_sub(self.starts.len()) {
@@ -59,7 +59,7 @@ impl<'a> Pool<'a> {
         Ok(Tensor::from_vec(values, (n, window, features), &Device::Cpu)?)
     }
 
-    /// What `work` gives for the first `n` windows, flat.
+    /// Results of `work` for the first `n` windows, flat.
     pub(super) fn each(
         &self,
         n: usize,
@@ -76,13 +76,13 @@ pub(super) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
-/// The three parts of a batch [3 n, ...] that were concatenated.
+/// The three concatenated parts of a batch [3 n, ...].
 pub(super) fn thirds(batch: &Tensor) -> Result<[Tensor; 3]> {
     let n = batch.dim(0)? / 3;
     Ok([batch.narrow(0, 0, n)?, batch.narrow(0, n, n)?, batch.narrow(0, 2 * n, n)?])
 }
 
-/// Rates, steps and shares of either stage, of `size` windows each.
+/// Rates, steps and shares of a stage; a share has `size` windows.
 pub(super) fn plan(task: &NetTask<'_>, size: usize) -> Plan {
     let NetTask { config, net, .. } = *task;
     Plan {

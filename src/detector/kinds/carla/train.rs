@@ -1,4 +1,4 @@
-//! Training: both stages, one after the other, then the class that is normal.
+//! Training: both stages in turn, then the choice of the normal class.
 
 use super::neighbours::Neighbours;
 use super::net::Carla;
@@ -11,11 +11,11 @@ use crate::nn::Parameters;
 use crate::nn::parameters::Store;
 use crate::runtime::control::{Control, Part};
 
-/// Normal windows that neighbours are looked for among, and as many negatives.
+/// Normal windows among which neighbours are searched; as many negatives are added.
 const CANDIDATES: usize = 2048;
 
-/// Trains both stages on at least one normal window: parameters, and the class that most of the normal
-/// windows fall into. Each stage takes half of `detector_steps`: twice as many did not help.
+/// Trains both stages on at least one normal window; returns the parameters, and the class of most
+/// normal windows. Each stage takes half of `detector_steps`: twice as many did not help.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
@@ -33,7 +33,8 @@ pub(super) fn train(task: &NetTask<'_>, control: &dyn Control) -> Result<(Parame
     Ok((parameters, majority(&normal, config.classes)))
 }
 
-/// The class that most rows of `probabilities` [n, classes] are highest in, the first of several.
+/// The class with the highest probability in most rows of `probabilities` [n, classes], the first
+/// one of equals.
 fn majority(probabilities: &[f32], classes: usize) -> usize {
     let mut counts = vec![0usize; classes];
     for row in probabilities.chunks_exact(classes) {
@@ -42,7 +43,7 @@ fn majority(probabilities: &[f32], classes: usize) -> usize {
     first_largest(&counts)
 }
 
-/// Index of the largest value, the first of several.
+/// Index of the largest value, the first one of equals.
 fn first_largest<T: PartialOrd>(values: &[T]) -> usize {
     (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
@@ -68,7 +69,7 @@ mod tests {
 
     const WINDOW: usize = 32;
 
-    /// A noisy sine, and a model that was hardly trained: its VAE takes no part here.
+    /// A noisy sine, and a barely trained model: its VAE is not used here.
     fn sine(seed: u64) -> (Generator, Matrix) {
         let noise = Rng::new(seed, Purpose::Detector, [9, 9]).normals(1200);
         let values = noise
@@ -97,7 +98,8 @@ mod tests {
         super::train(&task, control)
     }
 
-    /// Share of (shifted, normal) pairs of later windows in which the shifted one scores higher.
+    /// Share of (shifted, normal) pairs of later windows where the shifted one has the higher
+    /// score.
     fn auc(seed: u64) -> f64 {
         let data = sine(seed);
         let starts: Vec<usize> = (0..700).collect();
@@ -129,7 +131,7 @@ mod tests {
         }
     }
 
-    /// The same bytes with any number of threads, also where a pool is shared.
+    /// The same bytes with any number of threads, and in a shared pool.
     #[test]
     fn threads_change_nothing() {
         struct Shared;
@@ -180,7 +182,7 @@ mod tests {
         let carla = Carla::new(&parameters, 1, &config, normal).unwrap();
         let x = Tensor::from_vec(data.1.gather(&[7], WINDOW), (1, WINDOW, 1), &Device::Cpu);
         let score = stage::values(&carla.forward(&x.unwrap()).unwrap()).unwrap();
-        // The only window is of the normal class, so that class is the likelier of two.
+        // The only window is in the normal class, which is then the likelier of two.
         assert!(score[0] <= 0.5, "{score:?}");
         assert!(matches!(train(&data, &[7], &config, &Stop), Err(Error::Interrupted)));
         assert!(Carla::new(&parameters, 1, &config, 2).is_err());
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(majority(&rows[..9], 3), 0);
     }
 
-    /// The first `n` windows of a pool are the normal ones, negatives follow.
+    /// The first `n` windows of a pool are normal, negatives follow.
     #[test]
     fn negatives_have_no_vote() {
         let (model, matrix) = sine(0);

@@ -1,0 +1,116 @@
+//! Which evidence speaks for the score of a row, and where in the training rows its nearest window lies.
+
+use std::ops::Range;
+
+use super::detector::weight;
+use super::fusion;
+use super::member::Member;
+use super::plan::MemberPlan;
+use super::reference::ReferenceRows;
+use super::rows::RowMeans;
+
+/// What speaks most for the score of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Voice {
+    /// How windows are seen, by its name; `None` where nothing is unusual.
+    pub evidence: Option<&'static str>,
+    /// Rows of these windows.
+    pub size: usize,
+    /// Where the nearest window of normal rows begins, in rows of the training series; `None` where a
+    /// model of an older version does not say it.
+    pub nearest: Option<usize>,
+    /// The row of that window that stands where the row does in its own.
+    pub offset: usize,
+}
+
+/// The loudest member of a group at a row.
+#[derive(Clone, Copy, Debug)]
+struct Loudest {
+    said: f32,
+    plan: MemberPlan,
+    /// Where the nearest of the kept windows begins, and the row's place in its own window.
+    reference: u32,
+    offset: u32,
+}
+
+/// The loudest members of every row.
+pub(super) struct Voices {
+    groups: [Vec<Option<Loudest>>; 3],
+    chosen: Vec<usize>,
+}
+
+impl Voices {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { groups: [0; 3].map(|_| vec![None; rows]), chosen: vec![0; rows] }
+    }
+
+    /// Adds what a member says of rows, and the windows of every stretch with the number of the nearest
+    /// of `references` of each.
+    pub(super) fn add(
+        &mut self,
+        member: &Member,
+        rows: &RowMeans,
+        stretches: &[(Range<usize>, Vec<usize>)],
+        (mut nearest, references): (&[usize], &[usize]),
+    ) {
+        let group = &mut self.groups[fusion::position(member.plan.source)];
+        for (stretch, starts) in stretches {
+            let (of_stretch, rest) = nearest.split_at(starts.len());
+            nearest = rest;
+            for t in stretch.clone() {
+                let Some(z) = rows.get(t) else { continue };
+                let said = (weight(member) * fusion::member(z)) as f32;
+                if group[t].is_some_and(|loudest| loudest.said >= said) {
+                    continue;
+                }
+                let i = middlemost(starts, member.plan.size, t);
+                group[t] = Some(Loudest {
+                    said,
+                    plan: member.plan,
+                    reference: references[of_stretch[i]] as u32,
+                    offset: t.saturating_sub(starts[i]).min(member.plan.size - 1) as u32,
+                });
+            }
+        }
+    }
+
+    /// Says from which group the score of a row comes.
+    pub(super) fn choose(&mut self, row: usize, group: usize) {
+        self.chosen[row] = group;
+    }
+
+    /// What speaks most for a row; `None` where nothing was compared.
+    pub(super) fn get(&self, row: usize, reference: &ReferenceRows) -> Option<Voice> {
+        let loudest = self.groups[self.chosen[row]][row]?;
+        Some(Voice {
+            evidence: (loudest.said > 0.0).then(|| loudest.plan.source.name()),
+            size: loudest.plan.size,
+            nearest: reference.origin(loudest.reference as usize),
+            offset: loudest.offset as usize,
+        })
+    }
+}
+
+/// Which of some windows has row `t` nearest to its middle.
+fn middlemost(starts: &[usize], size: usize, t: usize) -> usize {
+    let middle = |i: usize| (starts[i] + size / 2).abs_diff(t);
+    let after = starts.partition_point(|start| start + size / 2 < t);
+    let last = starts.len() - 1;
+    match after {
+        0 => 0,
+        after if after > last || middle(after - 1) <= middle(after) => after - 1,
+        after => after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_with_a_row_in_its_middle() {
+        let starts = [0, 4, 10];
+        let found: Vec<usize> = (0..18).map(|t| middlemost(&starts, 8, t)).collect();
+        assert_eq!(found, [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
+    }
+}
