@@ -95,3 +95,11 @@ def test_reasons_and_expectations_are_measured():
         run = subprocess.run([*command, *seeds], capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         assert "web-03" in run.stdout or "demo" in run.stdout
+
+
+def test_labels_on_normal_data_changes_and_real_series_are_measured():
+    script = ROOT / "examples" / "benchmark" / "alarms.py"
+    run = subprocess.run([sys.executable, script, "--smoke"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for words in ("realised / 0.001", "flagged later", "normal flagged", "mean + 3 sd"):
+        assert words in run.stdout

@@ -129,6 +129,12 @@ def test_in_words(table):
         pg.in_words(pl.DataFrame({"host": ["a"]}))
 
 
+def test_what_is_missed_is_said_with_the_largest_strength(table):
+    missed = table.with_columns(smallest=pl.lit(None, dtype=pl.Float64))
+    for sentence in pg.in_words(missed)["sentence"]:
+        assert " of up to 6.0 deviations that lasts 60 minutes is not caught" in sentence
+
+
 def test_pictures(table):
     pytest.importorskip("altair")
     assert len(plots.plot_sensitivity(table).concat) == 2

@@ -103,7 +103,7 @@ def _heat(cells: pl.DataFrame, name: str, width: int, height: int) -> alt.LayerC
         x=alt.X("strength:N", sort=order, axis=look.axis(title="strength", labelAngle=0)),
         y=alt.Y("row:N", axis=look.axis(title=None)),
     )
-    scale = alt.Scale(domain=[0, 1], range=["#ffffff", look.BLUE])
+    scale = alt.Scale(domain=[0, 1], range=["#f2f6fa", look.BLUE], interpolate="rgb")
     legend = look.legend(title="share caught", format="%")
     tiles = base.mark_rect(stroke="#ffffff").encode(
         color=alt.Color("rate:Q", scale=scale, legend=legend)
