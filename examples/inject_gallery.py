@@ -13,6 +13,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+import polars_genias  # noqa: F401 # registers the namespace
 from polars_genias._table import of_verb
 from polars_genias.plots import _look as look
 from polars_genias.plots import _pairs as windows
@@ -106,7 +107,7 @@ def main(path: Path) -> Path:
     option = next(option for option in of_verb("inject") if option.name == "kind")
     kinds = [word for word in option.words if word not in option.aliases]
     panels = [panel(kind, feature) for kind in kinds for feature in FEATURES]
-    title = "Before (grey) and after (orange): a percentage, a count, a flag, a counter, a temperature"
+    title = "Before (grey) and after (orange), on a feature of each sort"
     chart = alt.concat(*panels, columns=len(FEATURES), spacing=10, title=look.title(title))
     return save(chart, path, scale=1.2)
 

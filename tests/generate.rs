@@ -388,7 +388,7 @@ fn residual_anomalies_are_blended() {
     let series = Series::whole(&columns);
     let model = fitted(&series, &small());
     let edge_to_middle = |form: Form| {
-        let config = GenerateConfig { form, contamination: Some(0.3), ..GenerateConfig::default() };
+        let config = GenerateConfig { form, count: Some(11), ..GenerateConfig::default() };
         let (mut edge, mut middle) = (0.0, 0.0);
         for anomaly in model.generate(&series, &config, RUN).unwrap() {
             for (d, values) in &anomaly.values {
@@ -415,7 +415,7 @@ fn forms_differ_by_the_error_of_the_reconstruction() {
     let model = fitted(&series, &normal());
     let found = |form: Form| {
         let patch = Patch::None;
-        let config = GenerateConfig { form, patch, contamination: Some(0.3), ..Default::default() };
+        let config = GenerateConfig { form, patch, count: Some(11), ..Default::default() };
         model.generate(&series, &config, RUN).unwrap()
     };
     let (mut errors, mut values) = (0.0, 0.0);

@@ -201,7 +201,7 @@ class ScoreOptions(FitOptions, total=False):
 class ExpectOptions(_FitsAModel, total=False):
     """Options of `expect`.
 
-    What is left out, or None, keeps its default.
+    Options that are omitted, or None, keep their defaults.
     """
 
     bounds: float | None
@@ -226,48 +226,12 @@ class LabelOptions(FitOptions, total=False):
     min_change: float | None
 
 
-class SensitivityOptions(TypedDict, total=False):
+class SensitivityOptions(_FitsAModel, total=False):
     """Options of `sensitivity`.
 
-    What is left out, or None, keeps its default.
+    Options that are omitted, or None, keep their defaults.
     """
 
-    preset: Literal["default", "thorough", "paper"]
-    max_gap: float | timedelta | None
-    on_error: Literal["raise", "null"]
-    window: int
-    max_null: float
-    latent: int | None
-    channels: int
-    levels: int | None
-    kernel_size: int
-    dropout: float
-    decimation: int
-    linear_path: bool
-    sigma_prior: float
-    kl: Literal["exact", "printed"]
-    delta_min: float
-    delta_max: float
-    alpha: float
-    beta: float
-    gamma: float | None
-    zeta: float | None
-    perturbation: Literal["variance", "mean"]
-    margin: Literal["reconstruction", "input"]
-    calibrate: bool
-    refit: bool
-    local: bool
-    kinds: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    psi_learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    clip: float | None
-    patience: int | None
-    min_gain: float
-    validation: float
-    seed: int
     detector: Literal[
         "reconstruction",
         "amplitude",
@@ -314,7 +278,7 @@ class SensitivityOptions(TypedDict, total=False):
 class CompareOptions(TypedDict, total=False):
     """Options of `compare`.
 
-    What is left out, or None, keeps its default.
+    Options that are omitted, or None, keep their defaults.
     """
 
     false_alarm_rate: float

@@ -53,7 +53,9 @@ pub(crate) fn fit_scales(series: &Series<'_>, config: &FitConfig) -> Result<(Gen
         health: wild.is_any().then_some(Health::WildValues).into_iter().collect(),
         ..Report::default()
     };
-    Ok((Generator::inert(config.clone(), normaliser(series, config)), report))
+    let domain = FeatureDomain::of_rows(series, |t| !series.is_labelled(t));
+    let inert = Generator::inert(config.clone(), normaliser(series, config));
+    Ok((Generator { domain, ..inert }, report))
 }
 
 /// Statistics of the training rows.

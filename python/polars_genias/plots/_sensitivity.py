@@ -103,16 +103,17 @@ def _heat(cells: pl.DataFrame, name: str, width: int, height: int) -> alt.LayerC
         x=alt.X("strength:N", sort=order, axis=look.axis(title="strength", labelAngle=0)),
         y=alt.Y("row:N", axis=look.axis(title=None)),
     )
-    scale = alt.Scale(domain=[0, 1], range=["#ffffff", look.BLUE])
+    scale = alt.Scale(domain=[0, 1], range=["#f2f6fa", look.BLUE], interpolate="rgb")
     legend = look.legend(title="share caught", format="%")
     tiles = base.mark_rect(stroke="#ffffff").encode(
         color=alt.Color("rate:Q", scale=scale, legend=legend)
     )
     dark = alt.condition("datum.rate > 0.55", alt.value("#ffffff"), alt.value(look.INK))
     text = base.mark_text(fontSize=10).encode(text=alt.Text("rate:Q", format=".0%"), color=dark)
-    return alt.layer(tiles, text).properties(
+    chart: alt.LayerChart = alt.layer(tiles, text).properties(
         width=width, height=height, view=look.NO_FRAME, title=look.panel_title(name)
     )
+    return chart
 
 
 def plot_compare(
@@ -176,4 +177,5 @@ def _points(rows: pl.DataFrame, order: list[str], figure: str, text: str) -> alt
     point = base.mark_point(color=look.BLUE, filled=True, size=70, opacity=1).encode(
         x=f"{figure}:Q"
     )
-    return alt.layer(span, point).properties(view=look.NO_FRAME)
+    chart: alt.LayerChart = alt.layer(span, point).properties(view=look.NO_FRAME)
+    return chart

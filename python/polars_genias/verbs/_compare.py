@@ -88,7 +88,7 @@ def compare(
     >>> scored = hit.with_columns(size=pl.col("cpu").abs(), step=pl.col("cpu").diff().abs())
     >>> table = scored.genias.compare(scores=["size", "step"], label="is_anomaly", order_by="t")
     >>> table.select("detector", "events", "caught").rows()
-    [('size', 8, 8), ('step', 8, 8)]
+    [('size', 8, 8), ('step', 8, 3)]
     """
     if is_frame(data):
         if scores is None:

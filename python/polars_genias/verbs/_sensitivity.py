@@ -100,7 +100,8 @@ def sensitivity(
     --------
     >>> import polars as pl
     >>> import polars_genias as pg
-    >>> wave = pl.DataFrame({"t": range(900)}).with_columns(cpu=(pl.col("t") / 3).sin())
+    >>> t = pl.int_range(900)
+    >>> wave = pl.select(t=t, cpu=(t / 8).sin() + (t * 7919 % 101) / 200)
     >>> model = wave.genias.fit(order_by="t", window=32)
     >>> table = wave.genias.sensitivity(
     ...     order_by="t", models=model, kind="level-shift", strength=[0.1, 3.0], tries=5
@@ -134,13 +135,14 @@ def in_words(table: Any) -> Any:
     --------
     >>> import polars as pl
     >>> import polars_genias as pg
-    >>> wave = pl.DataFrame({"t": range(900)}).with_columns(cpu=(pl.col("t") / 3).sin())
+    >>> t = pl.int_range(900)
+    >>> wave = pl.select(t=t, cpu=(t / 8).sin() + (t * 7919 % 101) / 200)
     >>> model = wave.genias.fit(order_by="t", window=32)
     >>> table = wave.genias.sensitivity(
     ...     order_by="t", models=model, kind="level-shift", strength=[0.1, 3.0], tries=5
     ... )
     >>> pg.in_words(table)["sentence"].item()[:43]
-    'A level shift of 2.0 deviations that lasts '
+    'A level shift of 1.5 deviations that lasts '
     """
     frame = to_polars(table).lazy()
     columns = frame.collect_schema().names()
@@ -153,8 +155,11 @@ def in_words(table: Any) -> Any:
     together = pl.col("feature").is_null()
     of_all = frame.filter(pl.when(together.any().over(group)).then(together).otherwise(True))
     near = (pl.col("strength") / pl.col("smallest")).log().abs()
-    rows = of_all.sort(near, nulls_last=True, maintain_order=True).unique(
-        [*group, "feature"], keep="first", maintain_order=True
+    largest = pl.col("strength").max().over([*group, "feature"])
+    rows = (
+        of_all.with_columns(largest.alias("largest"))
+        .sort(near, nulls_last=True, maintain_order=True)
+        .unique([*group, "feature"], keep="first", maintain_order=True)
     )
     said = rows.select(*group, "feature", sentence=_sentence()).sort(
         [*group, "feature"], nulls_last=True
@@ -170,7 +175,7 @@ def _sentence() -> pl.Expr:
     name = pl.col("kind").str.replace_all("-", " ")
     article = pl.when(name.str.contains("^[aeiou]")).then(pl.lit("An ")).otherwise(pl.lit("A "))
     lasts = _lasting(pl.col("duration"))
-    largest = pl.col("strength").max().over("kind", "duration").round(1)
+    largest = pl.col("largest").round(1)
     smallest = pl.col("smallest").round(1)
     late = pl.format(" within {}", _lasting(pl.col("delay").round(0) + 1))
     late = pl.when(pl.col("delay").is_null()).then(pl.lit("")).otherwise(late)

@@ -68,7 +68,7 @@ struct Surroundings {
 }
 
 /// The normal rows as places to look at, and how well they tell what rows are.
-pub(super) struct Around {
+pub(super) struct Places {
     layout: Layout,
     /// u of every feature; and whether its level is followed.
     units: Vec<f32>,
@@ -83,7 +83,7 @@ pub(super) struct Around {
 }
 
 impl Layout {
-    /// Around blocks of windows of `window` rows, over `size` rows.
+    /// Places blocks of windows of `window` rows, over `size` rows.
     fn new(window: usize, size: usize) -> Self {
         let block = (window / BLOCKS).max(1);
         let lead = (size - block) / 2;
@@ -163,7 +163,7 @@ impl Layout {
     }
 }
 
-impl Around {
+impl Places {
     /// Of the normal rows, of which the largest windows have `window` rows.
     ///
     /// # Errors
@@ -242,11 +242,6 @@ impl Around {
     /// Rows of a block.
     pub(super) fn block_rows(&self) -> usize {
         self.layout.block
-    }
-
-    /// Rows of a window.
-    pub(super) fn size(&self) -> usize {
-        self.layout.size
     }
 
     /// Rows of a window before its block.

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::around::Around;
+use super::around::Places;
 use super::features::{Features, Values};
 use super::fusion::Fusion;
 use super::member::{LeftOut, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
-use super::plan::{MemberPlan, Representation, SMALLEST};
+use super::plan::{MemberPlan, SMALLEST};
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
@@ -34,7 +34,7 @@ pub(crate) struct Evidence {
     /// Largest share of missing values in a window.
     pub(super) max_null: f64,
     /// What rows should have been, once it has been asked for.
-    pub(super) around: OnceLock<Around>,
+    pub(super) around: OnceLock<Places>,
 }
 
 /// Scores of the rows of a series.
@@ -44,6 +44,9 @@ pub(crate) struct ScoredRows {
     /// The share of each row in the distances of the windows that cover it, without an upper bound.
     pub ends: RowShares,
 }
+
+/// Scores of the rows of a series, and what speaks for each.
+pub(crate) type Heard = (Vec<Option<f32>>, Vec<Option<Voice>>);
 
 /// The windows of one size in a series.
 struct Queries {
@@ -95,7 +98,7 @@ impl Evidence {
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
             let windows = (&starts[..], &nearest[..], &z[..]);
-            let adding = vec![shares.adding(weight(member))];
+            let adding = vec![shares.adding(member.weight())];
             member.say(&self.reference.values, &self.reference, windows, adding, control)?;
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
@@ -148,7 +151,7 @@ impl Evidence {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<(Vec<Option<f32>>, Vec<Option<Voice>>)> {
+    ) -> Result<Heard> {
         let mut voices = Voices::new(series.len());
         let scores = self.scored(series, config, (None, Some(&mut voices)), control)?;
         let of_row = |t: usize| voices.get(t, &self.reference).filter(|_| scores[t].is_some());
@@ -243,7 +246,7 @@ impl Evidence {
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
         let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
         let windows = (&all[..], &nearest[..], &z[..]);
-        let adding = shares.iter_mut().map(|shares| shares.adding(weight(member))).collect();
+        let adding = shares.iter_mut().map(|shares| shares.adding(member.weight())).collect();
         member.say(values, &self.reference, windows, adding, control)?;
         let mut means = RowMeans::new(values.rows());
         let mut first = 0;
@@ -343,17 +346,9 @@ pub(super) fn within(references: &[usize], rows: &Range<usize>) -> Range<usize> 
     first..end
 }
 
-pub(super) fn weight(member: &Member) -> f64 {
-    let source = member.plan.source;
-    match source {
-        Representation::Measured(_) => source.weight() * member.scale.steady,
-        _ => 1.0,
-    }
-}
-
 /// Adds the contribution of a member to every row that its windows cover.
 fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
-    let (source, weight) = (member.plan.source, weight(member));
+    let (source, weight) = (member.plan.source, member.weight());
     for row in 0..count {
         if let Some(z) = rows.get(row) {
             fusion.add(source, weight, row, z);

@@ -6,7 +6,7 @@ use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
-use super::plan::MemberPlan;
+use super::plan::{MemberPlan, Representation};
 use super::projection::Projection;
 use super::reference::ReferenceRows;
 use super::share::{Adding, Compared};
@@ -98,6 +98,14 @@ impl Member {
     /// z of a distance, in units of the scale; 0 if there was nothing to compare with.
     pub(super) fn z(&self, distance: f32) -> f64 {
         if distance.is_finite() { self.scale.z(distance) } else { 0.0 }
+    }
+
+    /// What its contribution counts for among those of its group.
+    pub(super) fn weight(&self) -> f64 {
+        match self.plan.source {
+            Representation::Measured(_) => self.plan.source.weight() * self.scale.steady,
+            _ => 1.0,
+        }
     }
 
     /// Windows and their references for a comparison row by row; `None` if they are not compared

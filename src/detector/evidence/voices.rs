@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::detector::weight;
 use super::fusion;
 use super::member::Member;
 use super::plan::MemberPlan;
@@ -59,7 +58,7 @@ impl Voices {
             nearest = rest;
             for t in stretch.clone() {
                 let Some(z) = rows.get(t) else { continue };
-                let said = (weight(member) * fusion::member(z)) as f32;
+                let said = (member.weight() * fusion::member(z)) as f32;
                 if group[t].is_some_and(|loudest| loudest.said >= said) {
                     continue;
                 }
