@@ -173,7 +173,7 @@ def real(folder: Path, dataset: str) -> pl.DataFrame:
     ]
     best = pg.best_f1("score", "label").alias("best")
     rows = flagged(read(folder, dataset)).sort("series", "t")
-    series = rows.group_by("series").agg(of_rule, best, rows=pl.len(), events=starts)
+    series = rows.group_by("series").agg(*of_rule, best, rows=pl.len(), events=starts)
     of = {
         rule: {n: pl.col(f"{rule}: {n}") for n in ("flagged", "found", "false", "f1")}
         for rule in RULES
