@@ -129,6 +129,33 @@ fn the_next_day_goes_on_from_what_the_model_has_seen() {
     assert!(flagged(&find(&model, &tomorrow, &AlarmConfig::default())) > WINDOW);
 }
 
+/// Rows that the reference has followed are context: they have no label, and are not followed again.
+#[test]
+fn rows_that_were_labelled_are_context() {
+    let model = fit(&frame(&[("a", &wave(1500, 1))]));
+    let mut rows = wave(2000, 2);
+    rows[1500..1510].iter_mut().for_each(|x| *x += 4.0);
+    let columns = frame(&[("a", &rows)]);
+    let of = |model: &Model, range: std::ops::Range<usize>| {
+        let part = frame(&[("a", &rows[range.clone()])]);
+        let times = Some(range.map(|t| t as i64).collect());
+        let series = Series::whole(&part).with_times(times);
+        let alarm = AlarmConfig::default();
+        model.alarms(&series, Threshold::Auto, &alarm, &ScoreConfig::default(), RUN).unwrap()
+    };
+    let today = of(&model, 0..1000);
+    let updated = model.with_reference(None, today.reference);
+    let tomorrow = of(&updated, 400..2000);
+    assert_eq!(tomorrow.labels[..600], [None; 600]);
+    let whole = find(&model, &columns, &AlarmConfig::default());
+    assert_eq!(tomorrow.labels[900..], whole.labels[1300..]);
+    assert_eq!(tomorrow.alarms.len(), whole.alarms.len());
+    // The same rows again: nothing new.
+    let again = of(&model.with_reference(None, tomorrow.reference.clone()), 400..2000);
+    assert!(again.labels.iter().all(Option::is_none) && again.alarms.is_empty());
+    assert_eq!(again.reference, tomorrow.reference);
+}
+
 #[test]
 fn small_changes_and_short_alarms_are_dropped_where_asked_for() {
     let model = fit(&frame(&[("a", &wave(1500, 1))]));

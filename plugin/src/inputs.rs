@@ -32,6 +32,8 @@ pub struct Frame {
     places: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
     times: Option<Vec<i64>>,
+    /// Whether models are returned with what they have seen.
+    update: bool,
     /// Length of a day in the units of `times`.
     day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
@@ -116,6 +118,7 @@ impl Frame {
             labels,
             places,
             times,
+            update: call.update,
             day,
             without: Mutex::default(),
         };
@@ -131,7 +134,8 @@ impl Frame {
         let series = TimeSeries::new(&self.columns, group.rows.clone())
             .with_gaps(group.gaps.clone())
             .with_positions(self.positions(&group.rows))
-            .with_rows_per_day(self.rows_per_day(&group.rows));
+            .with_rows_per_day(self.rows_per_day(&group.rows))
+            .with_times(if self.update { self.times_of(&group.rows) } else { None });
         let series = match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -144,8 +148,13 @@ impl Frame {
 
     /// Positions of the windows that score a group, from its times or its values.
     fn positions(&self, rows: &Rows) -> Positions {
-        let own = |times: &Vec<i64>| (0..rows.len()).map(|t| times[rows.at(t)]).collect::<Vec<_>>();
-        Positions::of_times(self.times.as_ref().map(own).as_deref())
+        Positions::of_times(self.times_of(rows).as_deref())
+    }
+
+    /// Time of each row of a group.
+    fn times_of(&self, rows: &Rows) -> Option<Vec<i64>> {
+        let times = self.times.as_ref()?;
+        Some((0..rows.len()).map(|t| times[rows.at(t)]).collect())
     }
 
     /// Rows per day of a group, from the median step of its times.

@@ -108,7 +108,8 @@ def _asked(
 
 def _split(predicate: pl.Expr | None, keys: Sequence[str]) -> tuple[pl.Expr | None, pl.Expr | None]:
     """The part of a condition that only needs the keys, and the rest."""
-    of_keys, others = [], []
+    of_keys: list[pl.Expr] = []
+    others: list[pl.Expr] = []
     for part in _parts(predicate):
         (of_keys if set(part.meta.root_names()) <= set(keys) else others).append(part)
     return _all(of_keys), _all(others)

@@ -12,13 +12,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from polars_genias._genias import check_metric
 from polars_genias._plugin import aggregate
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from polars_genias._types import IntoColumn
+
+_DAY = 24 * 3600 * 10**6
+"""Microseconds."""
 
 
 def _metric(name: str, score: IntoColumn, label: IntoColumn, **options: Any) -> pl.Expr:
@@ -234,6 +237,159 @@ def event_f1(
     0.6667
     """
     return _metric("event_f1", score, label, threshold=threshold, thresholds=thresholds)
+
+
+def event_recall(
+    score: IntoColumn,
+    label: IntoColumn,
+    *,
+    false_alarm_rate: float = 0.01,
+    threshold: float | None = None,
+) -> pl.Expr:
+    """Share of the events that hold a predicted row; null without an anomalous row.
+
+    Parameters
+    ----------
+    score
+        Boolean predictions, or scores.
+    label
+        Which rows are anomalous.
+    false_alarm_rate
+        Of scores without a threshold: those above the lowest line are predicted above which at most
+        this share of the normal rows is, in [0, 1].
+    threshold
+        Rows that score above it are predicted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> df = pl.DataFrame({"score": [1, 5, 2, 3, 1, 4, 0], "label": [0, 1, 1, 0, 0, 0, 1]})
+    >>> df.select(pg.event_recall("score", "label", false_alarm_rate=0.25)).item()
+    0.5
+    """
+    options = {"false_alarm_rate": false_alarm_rate, "threshold": threshold}
+    return _metric("event_recall", score, label, **options)
+
+
+def false_alarms(
+    predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = None
+) -> pl.Expr:
+    """Number of alarms, runs of predicted rows, that hold no anomalous row.
+
+    Parameters
+    ----------
+    predicted
+        Predicted labels; scores, if a threshold is given.
+    label
+        Which rows are anomalous.
+    threshold
+        Rows that score above it are predicted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> df = pl.DataFrame({"predicted": [1, 0, 1, 1, 0, 1], "label": [0, 0, 0, 1, 0, 0]})
+    >>> df.select(pg.false_alarms("predicted", "label")).item()
+    2.0
+    """
+    return _metric("false_alarms", predicted, label, threshold=threshold)
+
+
+def false_alarms_per_day(
+    predicted: IntoColumn,
+    label: IntoColumn,
+    time: IntoColumn,
+    *,
+    threshold: float | None = None,
+) -> pl.Expr:
+    """`false_alarms` over the days from the first row to the end of the last one.
+
+    A row lasts as long as rows do in the mean. Null of fewer than two times.
+
+    Parameters
+    ----------
+    predicted
+        Predicted labels; scores, if a threshold is given.
+    label
+        Which rows are anomalous.
+    time
+        Date or Datetime of every row.
+    threshold
+        Rows that score above it are predicted.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> hours = pl.datetime_range(datetime(2026, 1, 1), datetime(2026, 1, 2, 23), "1h", eager=True)
+    >>> df = pl.DataFrame({"time": hours, "label": False}).with_columns(
+    ...     predicted=pl.col("time").dt.hour() == 3
+    ... )
+    >>> df.select(pg.false_alarms_per_day("predicted", "label", "time")).item()
+    1.0
+    """
+    at = (pl.col(time) if isinstance(time, str) else time).cast(pl.Datetime("us")).drop_nulls()
+    between = (at.max() - at.min()).dt.total_microseconds() / _DAY
+    days = between * at.len() / (at.len() - 1)
+    count = false_alarms(predicted, label, threshold=threshold)
+    return pl.when(between > 0).then(count / days).alias("false_alarms_per_day")
+
+
+def detection_delay(
+    predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = None
+) -> pl.Expr:
+    """Rows from the beginning of an event to its first predicted row.
+
+    The mean over the events that hold one; null where none does.
+
+    Parameters
+    ----------
+    predicted
+        Predicted labels; scores, if a threshold is given.
+    label
+        Which rows are anomalous.
+    threshold
+        Rows that score above it are predicted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> df = pl.DataFrame({"predicted": [0, 0, 1, 1, 0, 0], "label": [1, 1, 1, 0, 0, 1]})
+    >>> df.select(pg.detection_delay("predicted", "label")).item()
+    2.0
+    """
+    return _metric("detection_delay", predicted, label, threshold=threshold)
+
+
+def event_iou(
+    predicted: IntoColumn, label: IntoColumn, *, threshold: float | None = None
+) -> pl.Expr:
+    """Intersection over union of an event and the alarms that touch it, mean over events.
+
+    0 for an event without an alarm; null without an event.
+
+    Parameters
+    ----------
+    predicted
+        Predicted labels; scores, if a threshold is given.
+    label
+        Which rows are anomalous.
+    threshold
+        Rows that score above it are predicted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> df = pl.DataFrame({"predicted": [0, 1, 1, 1, 0], "label": [0, 0, 1, 1, 1]})
+    >>> df.select(pg.event_iou("predicted", "label")).item()
+    0.5
+    """
+    return _metric("event_iou", predicted, label, threshold=threshold)
 
 
 def range_f1(

@@ -45,6 +45,9 @@ pub struct Reference {
     before: Vec<f32>,
     #[serde(default, skip_serializing_if = "is_zero")]
     calm: usize,
+    /// When the last row was that has been followed, where times are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
 }
 
 /// Result of following a stretch of scores.
@@ -53,6 +56,8 @@ pub(crate) struct Followed {
     /// Probability of a score at least as high in a normal row.
     pub p: Vec<Option<f64>>,
     pub runs: Vec<AlarmRun>,
+    /// Number of rows in front that had been followed before.
+    pub seen: usize,
 }
 
 /// Rows of one run.
@@ -66,25 +71,6 @@ pub(crate) struct AlarmRun {
 impl AlarmRun {
     fn new(t: usize) -> Self {
         Self { rows: t..t + 1, open: false }
-    }
-}
-
-/// p-values and thresholds of the current reference.
-struct Lines {
-    tail: Tail,
-    high: f64,
-    low: f64,
-    /// The low threshold of the previous reference.
-    before: Option<f64>,
-}
-
-impl Lines {
-    fn draw(reference: &Reference, rule: &FollowRule) -> Self {
-        let tail = Tail::fit(&reference.scores);
-        let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
-        let before =
-            (!reference.before.is_empty()).then(|| Tail::fit(&reference.before).line(rule.go_on));
-        Self { tail, high, low, before }
     }
 }
 
@@ -128,22 +114,33 @@ impl Reference {
     /// Follows the scores of a series in time order. Following them in parts, each from the state
     /// after the last one, gives the same result.
     pub(crate) fn follow(&mut self, scores: &[Option<f32>], rule: &FollowRule) -> Followed {
-        let mut found = Followed { p: vec![None; scores.len()], runs: Vec::new() };
-        let mut lines = Lines::draw(self, rule);
-        if !self.run.is_empty() {
-            found.runs.push(AlarmRun { rows: 0..0, open: true });
-        }
-        for (t, score) in scores.iter().enumerate() {
-            let Some(score) = *score else { continue };
-            found.p[t] = Some(lines.tail.p(f64::from(score)));
-            self.step(t, score, (&lines, rule), &mut found.runs);
-            if self.draw_again(rule) {
-                lines = Lines::draw(self, rule);
-            }
-        }
-        // Drops a continued run that has no row here of its own.
-        found.runs.retain(|run| !run.rows.is_empty());
-        found
+        let mut follower = Follower::new(self, rule);
+        let mut row = |(t, score): (usize, &Option<f32>)| {
+            let score = (*score)?;
+            let p = follower.tail.p(f64::from(score));
+            follower.step(t, score);
+            Some(p)
+        };
+        let p = scores.iter().enumerate().map(&mut row).collect();
+        Followed { p, runs: follower.into_runs(), seen: 0 }
+    }
+
+    /// [`Reference::follow`] of rows of which it is known when they were: those that have been followed already
+    /// are in no run, and have p-values by the reference as it is.
+    pub(crate) fn follow_new(
+        &mut self,
+        scores: &[Option<f32>],
+        times: &[i64],
+        rule: &FollowRule,
+    ) -> Followed {
+        let seen = self.until.map_or(0, |until| times.partition_point(|time| *time <= until));
+        let mut p = self.p_values(&scores[..seen]);
+        let new = self.follow(&scores[seen..], rule);
+        self.until = times.last().copied().max(self.until);
+        p.extend(new.p);
+        let moved =
+            |run: AlarmRun| AlarmRun { rows: run.rows.start + seen..run.rows.end + seen, ..run };
+        Followed { p, runs: new.runs.into_iter().map(moved).collect(), seen }
     }
 
     /// p-values by the current reference; `None` without one.
@@ -152,94 +149,145 @@ impl Reference {
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
         scores.iter().map(p).collect()
     }
+}
 
-    fn step(
-        &mut self,
-        t: usize,
-        score: f32,
-        (lines, rule): (&Lines, &FollowRule),
-        runs: &mut Vec<AlarmRun>,
-    ) {
-        let value = f64::from(score);
-        self.since += usize::from(rule.memory.is_some());
-        if !self.run.is_empty() {
-            let goes_on = value > lines.low;
-            self.quiet = if goes_on { 0 } else { self.quiet + 1 };
-            if goes_on {
-                self.run.push(score);
-                if let Some(run) = runs.last_mut() {
-                    run.rows = if run.rows.is_empty() { t..t + 1 } else { run.rows.start..t + 1 };
-                }
-            } else {
-                self.accept(score, rule);
-            }
-            if self.quiet > rule.join || self.settles(rule) {
-                self.end(rule, runs);
-            }
-        } else if value > lines.high && self.cooling == 0 {
-            self.run = vec![score];
-            runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
-        } else {
-            self.cooling = self.cooling.saturating_sub(1);
-            self.accept(score, rule);
-        }
-        self.look_back(value, lines, rule);
+/// Goes through the scores of a series row by row.
+struct Follower<'a> {
+    reference: &'a mut Reference,
+    rule: &'a FollowRule,
+    tail: Tail,
+    high: f64,
+    low: f64,
+    /// The low line of the reference before.
+    low_before: Option<f64>,
+    /// Whether another reference has taken the place of the one that the lines are drawn from.
+    replaced: bool,
+    runs: Vec<AlarmRun>,
+}
+
+impl<'a> Follower<'a> {
+    fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
+        let tail = reference.tail();
+        let low_before = low_before(reference, rule);
+        let goes_on = AlarmRun { rows: 0..0, open: true };
+        let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
+        let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
+        Self { reference, rule, tail, high, low, low_before, replaced: false, runs }
     }
 
-    /// Whether the run has become the new normal.
-    fn settles(&mut self, rule: &FollowRule) -> bool {
-        if rule.memory.is_none() || self.run.len() < rule.settle {
-            return false;
+    /// The runs; of one that went on in the first rows only by joining nothing is left.
+    fn into_runs(mut self) -> Vec<AlarmRun> {
+        self.runs.retain(|run| !run.rows.is_empty());
+        self.runs
+    }
+
+    fn follows(&self) -> bool {
+        self.rule.memory.is_some()
+    }
+
+    fn step(&mut self, t: usize, score: f32) {
+        self.reference.since += usize::from(self.follows());
+        if !self.reference.run.is_empty() {
+            self.go_on(t, score);
+        } else if f64::from(score) > self.high && self.reference.cooling == 0 {
+            self.reference.run = vec![score];
+            self.runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
+        } else {
+            self.reference.cooling = self.reference.cooling.saturating_sub(1);
+            self.accept(score);
         }
-        self.before = std::mem::take(&mut self.scores);
-        let run = std::mem::take(&mut self.run);
+        self.look_back(f64::from(score));
+        self.draw_again();
+    }
+
+    /// A row after the first of a run: it belongs to it, is bridged, or ends it.
+    fn go_on(&mut self, t: usize, score: f32) {
+        if f64::from(score) > self.low {
+            self.reference.quiet = 0;
+            self.reference.run.push(score);
+            if let Some(run) = self.runs.last_mut() {
+                run.rows = if run.rows.is_empty() { t..t + 1 } else { run.rows.start..t + 1 };
+            }
+        } else {
+            self.reference.quiet += 1;
+            self.accept(score);
+        }
+        let settled = self.follows() && self.reference.run.len() >= self.rule.settle;
+        if settled {
+            self.settle();
+        }
+        if settled || self.reference.quiet > self.rule.join {
+            self.end();
+        }
+    }
+
+    /// The run is the new normal.
+    fn settle(&mut self) {
+        self.reference.before = std::mem::take(&mut self.reference.scores);
+        let run = std::mem::take(&mut self.reference.run);
         self.replace(run);
-        true
     }
 
     /// Replaces the scores of the reference; thresholds are recomputed after this row.
     fn replace(&mut self, scores: Vec<f32>) {
-        self.scores = scores;
-        self.recent.clear();
-        (self.since, self.calm) = (EVERY, 0);
+        self.reference.scores = scores;
+        self.reference.recent.clear();
+        (self.reference.since, self.reference.calm) = (EVERY, 0);
+        self.replaced = true;
     }
 
-    fn end(&mut self, rule: &FollowRule, runs: &mut [AlarmRun]) {
-        self.run.clear();
-        (self.quiet, self.cooling) = (0, rule.cooldown);
-        if let Some(run) = runs.last_mut() {
+    fn end(&mut self) {
+        self.reference.run.clear();
+        (self.reference.quiet, self.reference.cooling) = (0, self.rule.cooldown);
+        if let Some(run) = self.runs.last_mut() {
             run.open = false;
         }
     }
 
-    fn accept(&mut self, score: f32, rule: &FollowRule) {
-        if rule.memory.is_some() {
-            self.recent.push(score);
+    fn accept(&mut self, score: f32) {
+        if self.follows() {
+            self.reference.recent.push(score);
         }
     }
 
-    /// Restores the reference from before a change once scores are as low as then.
-    fn look_back(&mut self, score: f64, lines: &Lines, rule: &FollowRule) {
-        let Some(low) = lines.before else { return };
-        self.calm = if score <= low { self.calm + 1 } else { 0 };
-        if self.calm >= rule.settle {
-            let before = std::mem::take(&mut self.before);
+    /// Restores the reference from before a change where scores are as they were then.
+    fn look_back(&mut self, score: f64) {
+        let Some(low) = self.low_before else { return };
+        self.reference.calm = if score <= low { self.reference.calm + 1 } else { 0 };
+        if self.reference.calm >= self.rule.settle {
+            let before = std::mem::take(&mut self.reference.before);
             self.replace(before);
         }
     }
 
-    /// Moves recent scores into the reference at intervals.
-    fn draw_again(&mut self, rule: &FollowRule) -> bool {
-        let Some(memory) = rule.memory.filter(|_| self.since >= EVERY) else { return false };
-        self.since = 0;
-        self.scores.append(&mut self.recent);
-        self.scores.drain(..self.scores.len().saturating_sub(memory));
-        true
+    /// Moves what is recent into the reference, every so many rows, and draws the lines from it.
+    fn draw_again(&mut self) {
+        let Some(memory) = self.rule.memory.filter(|_| self.reference.since >= EVERY) else {
+            return;
+        };
+        self.reference.since = 0;
+        let new = std::mem::take(&mut self.reference.recent);
+        let scores = &mut self.reference.scores;
+        scores.extend(&new);
+        let old: Vec<f32> = scores.drain(..scores.len().saturating_sub(memory)).collect();
+        if std::mem::take(&mut self.replaced) {
+            self.tail = self.reference.tail();
+            self.low_before = low_before(self.reference, self.rule);
+        } else {
+            self.tail.slide(&old, &new, &self.reference.scores);
+        }
+        (self.high, self.low) = (self.tail.line(self.rule.start), self.tail.line(self.rule.go_on));
     }
 }
 
-/// Runs of scores above the fixed threshold `line`. Gaps of up to `join` rows are bridged, and no
-/// run starts in the `cooldown` rows after one.
+/// The low line of the reference before the last change that stayed.
+fn low_before(reference: &Reference, rule: &FollowRule) -> Option<f64> {
+    let before = &reference.before;
+    (!before.is_empty()).then(|| Tail::fit(before).line(rule.go_on))
+}
+
+/// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
+/// starts in the `cooldown` rows after one.
 pub(crate) fn runs_above(
     scores: &[Option<f32>],
     line: f64,
@@ -344,6 +392,23 @@ mod tests {
         let rule = FollowRule { memory: Some(500), ..RULE };
         reference.follow(&some(normal(2, 100)), &rule);
         assert!(reference.scores.len() == 500 && reference.is_sound());
+    }
+
+    #[test]
+    fn rows_that_were_followed_are_context() {
+        let mut scores = normal(1, 1000);
+        [150, 600].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
+        let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
+        let (mut whole, start) = (Reference::new(&normal(0, 3000)), 100);
+        let mut parts = whole.clone();
+        let expected = whole.follow_new(&scores, &times, &RULE);
+        parts.follow_new(&scores[..500], &times[..500], &RULE);
+        let found = parts.follow_new(&scores[start..], &times[start..], &RULE);
+        assert_eq!(found.p[500 - start..], expected.p[500..]);
+        assert_eq!((runs(&expected), runs(&found)), (vec![150..170, 600..620], vec![500..520]));
+        assert_eq!(parts, whole);
+        let again = parts.follow_new(&scores, &times, &RULE);
+        assert!(again.runs.is_empty() && parts == whole);
     }
 
     #[test]

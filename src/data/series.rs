@@ -23,6 +23,7 @@ pub struct Series<'a> {
     gaps: Vec<usize>,
     positions: Positions,
     rows_per_day: Option<f64>,
+    times: Option<Vec<i64>>,
 }
 
 impl<'a> Series<'a> {
@@ -37,6 +38,7 @@ impl<'a> Series<'a> {
             gaps: Vec::new(),
             positions: Positions::default(),
             rows_per_day: None,
+            times: None,
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -86,6 +88,18 @@ impl<'a> Series<'a> {
     pub fn with_rows_per_day(mut self, rows: Option<f64>) -> Self {
         self.rows_per_day = rows.filter(|rows| rows.is_finite() && *rows > 0.0);
         self
+    }
+
+    /// Sets the time of each row, ascending. Rows that the reference of a model has followed before are
+    /// then context, and are not followed again.
+    pub fn with_times(mut self, times: Option<Vec<i64>>) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Time of each row, if set.
+    pub(crate) fn times(&self) -> Option<&[i64]> {
+        self.times.as_deref()
     }
 
     /// Rows per day, if times are known.

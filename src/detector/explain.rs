@@ -85,8 +85,10 @@ impl Detectors {
         };
         generator.normaliser.check(series)?;
         let expected = evidence.expect(series, control)?;
-        let of_feature =
-            |d: usize| bounds(&expected, (d, series.len()), generator.domain.get(d), coverage);
+        let of_feature = |d: usize| {
+            let domain = generator.domain.get(d).filter(|domain| holds(domain, series, d));
+            bounds(&expected, (d, series.len()), domain, coverage)
+        };
         Ok((0..series.columns().width()).map(of_feature).collect())
     }
 
@@ -254,6 +256,14 @@ fn bounds(
         .unzip();
     let value = |t: usize| expected.value(d, t).map(possible);
     Bounds { expected: (0..rows).map(value).collect(), lower, upper }
+}
+
+/// Whether no row is outside of what a feature can be: else that says nothing of this series.
+fn holds(domain: &FeatureDomain, series: &Series<'_>, d: usize) -> bool {
+    let (low, high) = (domain.min, domain.max);
+    let inside =
+        |value: f64| low.is_none_or(|low| low <= value) && high.is_none_or(|high| value <= high);
+    (low, high) == (None, None) || (0..series.len()).all(|t| series.value(d, t).is_none_or(inside))
 }
 
 /// A value within what a feature can be, and one of those that it takes where it is as good as that.

@@ -24,7 +24,7 @@ pub struct Found {
     pub scores: Vec<Option<f32>>,
     /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
-    /// Whether every row lies in an alarm; `None` without a score.
+    /// Whether every row lies in an alarm; `None` without a score, and for rows that were labelled before.
     pub labels: Vec<Option<bool>>,
     /// The alarms, in time order.
     pub alarms: Vec<Alarm>,
@@ -50,10 +50,16 @@ impl Detectors {
         let mut reference = labeller.reference();
         let SeriesScores { scores, ends } = labeller.scored(series, control)?;
         let rule = labeller.rule(series)?;
-        let followed = labeller.followed(&scores, rule.as_ref(), &mut reference);
+        let followed = match (&rule, series.times()) {
+            (Some(rule), Some(times)) => {
+                reference.follow_new(&distances(labeller.kind, &scores), times, rule)
+            }
+            _ => labeller.followed(&scores, rule.as_ref(), &mut reference),
+        };
         let end = |t: usize| ends.as_ref().map_or(1.0, |ends| ends.get(t));
         let alarms = labeller.alarms(series, (&scores, &end), &followed)?;
-        let labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        labels[..followed.seen].fill(None);
         Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
 
@@ -173,6 +179,7 @@ impl<'a> Labeller<'a> {
                     self.alarm.join.unwrap_or(0),
                     self.alarm.cooldown,
                 ),
+                seen: 0,
             },
         }
     }
@@ -200,7 +207,7 @@ impl<'a> Labeller<'a> {
             match &scaled {
                 Some(scaled) => {
                     let part = taking_part(scores, end, &run.rows);
-                    last_open(located(scaled, (&run.rows, part), alarm_of))
+                    last_open(located(scaled, &run.rows, part, alarm_of))
                 }
                 None => vec![alarm_of(run.rows.clone())],
             }

@@ -50,7 +50,8 @@ struct Deviations {
 /// scores alone.
 pub(super) fn located(
     series: &Scaled<'_>,
-    (run, part): (&Range<usize>, Range<usize>),
+    run: &Range<usize>,
+    part: Range<usize>,
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
     let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(part)] };

@@ -1,9 +1,9 @@
 //! Metrics of scores, predicted labels and generated anomalies, given true labels.
 //!
-//! Functions over slices: [`ranking`] (over all thresholds), [`range`] (predicted labels by row and
-//! by run), [`affiliation`], [`vus`] (soft labels around events) and [`generation`] (generated
-//! anomalies compared with real ones). [`Scored`] reads two Arrow columns, and a [`Metric`]
-//! evaluates them by name, as the Polars expressions do.
+//! Functions over slices, by kind: [`ranking`] (all thresholds at once), [`range`] (predicted labels
+//! by row and by run), `operation` (alarms as those who receive them see them), [`affiliation`], [`vus`] (soft labels around events) and [`generation`] (a
+//! set of generated anomalies beside real ones). [`Scored`] reads two Arrow columns, and a
+//! [`Metric`] evaluates them by name, as the Polars expressions do.
 //!
 //! An undefined result is `None`, never NaN or an error; nearly always because no row is anomalous.
 //! Rows must be in time order for all metrics except those of [`ranking`] and [`Counts`].
@@ -14,6 +14,7 @@ pub mod affiliation;
 pub mod compare;
 pub mod generation;
 mod input;
+mod operation;
 pub mod range;
 pub mod ranking;
 pub mod vus;
@@ -55,6 +56,15 @@ pub enum Metric {
     AffiliationRecall,
     /// [`Affiliation::f1`].
     AffiliationF1,
+    /// Share of the events with a predicted row; of scores, at [`MetricOptions::false_alarm_rate`].
+    EventRecall,
+    /// Number of alarms that touch no event.
+    FalseAlarms,
+    /// Rows from the beginning of an event to the first predicted one in it: the mean over the events that
+    /// are found.
+    DetectionDelay,
+    /// Mean over the events of intersection over union with the alarms that touch them.
+    EventIou,
     /// [`vus::Volumes::roc`].
     VusRoc,
     /// [`vus::Volumes::pr`].
@@ -75,11 +85,19 @@ pub struct MetricOptions {
     pub buffer: usize,
     /// Weight of existence in range-based recall, 0 to 1.
     pub alpha: f64,
+    /// Share of the normal rows that are predicted at most, 0 to 1, where event recall is given scores.
+    pub false_alarm_rate: f64,
 }
 
 impl Default for MetricOptions {
     fn default() -> Self {
-        Self { threshold: None, thresholds: None, buffer: vus::BUFFER, alpha: 0.2 }
+        Self {
+            threshold: None,
+            thresholds: None,
+            buffer: vus::BUFFER,
+            alpha: 0.2,
+            false_alarm_rate: 0.01,
+        }
     }
 }
 
@@ -94,6 +112,9 @@ impl MetricOptions {
         }
         if !(0.0..=1.0).contains(&self.alpha) {
             return Err(Error::parameter("alpha", self.alpha, "0 to 1"));
+        }
+        if !(0.0..=1.0).contains(&self.false_alarm_rate) {
+            return Err(Error::parameter("false_alarm_rate", self.false_alarm_rate, "0 to 1"));
         }
         let thresholds = self.oracle_thresholds();
         if !(2..=MOST_ORACLE_THRESHOLDS).contains(&thresholds) {
@@ -168,16 +189,44 @@ impl Scored {
         Some(self.scores.iter().map(|score| *score > threshold).collect())
     }
 
-    /// Counts of predicted and true rows; never with an oracle.
+    /// Counts of predicted and true rows.
     fn counts(&self, threshold: Option<f64>) -> Result<Counts> {
+        Counts::new(&self.judged(threshold)?, &self.labels)
+    }
+
+    /// The predicted rows, where there is no oracle: numbers that are all 0 or 1 are predictions, too.
+    fn judged(&self, threshold: Option<f64>) -> Result<Vec<bool>> {
         let zero_or_one = || self.scores.iter().all(|score| *score == 0.0 || *score == 1.0);
         let threshold = threshold.or_else(|| zero_or_one().then_some(0.5));
-        let Some(predicted) = self.predicted(threshold) else {
+        self.predicted(threshold).ok_or_else(|| {
             let allowed =
                 format!("given, since column `{}` holds scores, not labels 0 and 1", self.column);
-            return Err(Error::parameter("threshold", "None", allowed));
-        };
-        Counts::new(&predicted, &self.labels)
+            Error::parameter("threshold", "None", allowed)
+        })
+    }
+
+    fn event_recall(&self, options: &MetricOptions) -> Option<f64> {
+        let rate = options.false_alarm_rate;
+        let predicted = self
+            .predicted(options.threshold)
+            .unwrap_or_else(|| operation::at_false_alarm_rate(&self.scores, &self.labels, rate));
+        let (events, alarms) = operation::both_runs(&self.labels, &predicted);
+        (!events.is_empty()).then(|| operation::event_recall_of(&events, &alarms))
+    }
+
+    fn false_alarms(&self, threshold: Option<f64>) -> Result<f64> {
+        let (events, alarms) = operation::both_runs(&self.labels, &self.judged(threshold)?);
+        Ok(operation::false_alarms_of(&events, &alarms))
+    }
+
+    fn detection_delay(&self, threshold: Option<f64>) -> Result<Option<f64>> {
+        let predicted = self.judged(threshold)?;
+        Ok(operation::detection_delay_of(&runs(self.labels.iter().copied()), &predicted))
+    }
+
+    fn event_iou(&self, threshold: Option<f64>) -> Result<Option<f64>> {
+        let (events, alarms) = operation::both_runs(&self.labels, &self.judged(threshold)?);
+        Ok((!events.is_empty()).then(|| operation::event_iou_of(&events, &alarms)))
     }
 
     /// Evaluates predictions, or the scores at the threshold with the largest `f1`.
@@ -251,6 +300,10 @@ impl Metric {
             Self::AffiliationPrecision => Ok(rows.affiliation(options).and_then(|a| a.precision)),
             Self::AffiliationRecall => Ok(rows.affiliation(options).map(|a| a.recall)),
             Self::AffiliationF1 => Ok(rows.affiliation(options).map(|a| a.f1())),
+            Self::EventRecall => Ok(rows.event_recall(options)),
+            Self::FalseAlarms => Ok(Some(rows.false_alarms(options.threshold)?)),
+            Self::DetectionDelay => rows.detection_delay(options.threshold),
+            Self::EventIou => rows.event_iou(options.threshold),
             Self::VusRoc => Ok(rows.vus(options)?.and_then(|volumes| volumes.roc)),
             Self::VusPr => Ok(rows.vus(options)?.map(|volumes| volumes.pr)),
         }

@@ -183,15 +183,18 @@ fn rows(runs: &[Run]) -> usize {
 }
 
 /// Overlap of a run with the runs of another list.
-struct RunOverlap {
+pub(super) struct RunOverlap {
     /// Rows in both.
     rows: usize,
     /// Runs of the other list that it touches.
-    runs: usize,
+    pub runs: usize,
 }
 
 /// The overlap of each run with `others`.
-fn overlaps<'a>(runs: &'a [Run], others: &'a [Run]) -> impl Iterator<Item = RunOverlap> + 'a {
+pub(super) fn overlaps<'a>(
+    runs: &'a [Run],
+    others: &'a [Run],
+) -> impl Iterator<Item = RunOverlap> + 'a {
     let mut first = 0;
     runs.iter().map(move |run| {
         while others.get(first).is_some_and(|other| other.end <= run.start) {

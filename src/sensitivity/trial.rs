@@ -343,7 +343,8 @@ impl Quiet {
         let shifted =
             |run: AlarmRun| AlarmRun { rows: run.rows.start + start..run.rows.end + start, ..run };
         let overlaps = |run: &AlarmRun| run.rows.start < rows.end && rows.start < run.rows.end;
-        Followed { p, runs: found.runs.into_iter().map(shifted).filter(overlaps).collect() }
+        let runs = found.runs.into_iter().map(shifted).filter(overlaps).collect();
+        Followed { p, runs, seen: 0 }
     }
 }
 

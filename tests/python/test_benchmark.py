@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -61,3 +62,44 @@ def test_benchmarks_run(name):
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout
+
+
+def test_tsb_ad_files_are_converted_and_scored(tmp_path):
+    folder, out = tmp_path / "TSB-AD-U", tmp_path / "scores"
+    folder.mkdir()
+    t = pl.int_range(900)
+    odd = t.is_between(700, 709)
+    rows = pl.select(Data=pl.when(odd).then(3.0).otherwise((t / 4).sin()), Label=odd.cast(pl.Int8))
+    rows.write_csv(folder / "001_Made_id_1_Other_tr_500_1st_700.csv")
+    script = [sys.executable, ROOT / "examples" / "benchmark" / "tsb_ad.py"]
+    for what, output in (("convert", tmp_path / "all.parquet"), ("score", out)):
+        run = subprocess.run([*script, what, folder, output], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    table = pl.read_parquet(tmp_path / "all.parquet")
+    assert table.columns == ["series", "split", "t", "Data", "label"]
+    assert table.group_by("split").agg(pl.len(), pl.col("label").sum()).sort("split").rows() == [
+        ("test", 400, 10),
+        ("train", 500, 0),
+    ]
+    assert table.filter(pl.col("split") == "test")["t"].to_list() == list(range(400))
+    scores = np.load(out / "001_Made_id_1_Other_tr_500_1st_700.npy")
+    assert scores.shape == (900,)
+    assert np.isfinite(scores).all()
+    assert 690 <= scores.argmax() < 720
+
+
+def test_reasons_and_expectations_are_measured():
+    for script, given in (("blame.py", "--features 5 --sources classical"), ("expected.py", "")):
+        command = [sys.executable, ROOT / "examples" / "benchmark" / script, *given.split()]
+        seeds = ["--seeds", "1"] if given else []
+        run = subprocess.run([*command, *seeds], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        assert "web-03" in run.stdout or "demo" in run.stdout
+
+
+def test_labels_on_normal_data_changes_and_real_series_are_measured():
+    script = ROOT / "examples" / "benchmark" / "alarms.py"
+    run = subprocess.run([sys.executable, script, "--smoke"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for words in ("realised / 0.001", "flagged later", "normal flagged", "mean + 3 sd"):
+        assert words in run.stdout

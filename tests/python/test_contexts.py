@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MODEL = {name: FAST[name] for name in ("window", "steps", "channels", "latent", "batch_size")}
 VERSION = tuple(int(part) for part in pl.__version__.split(".")[:2])
-KEEPS_ROWS = ("generate", "inject", "label", "reconstruct", "score", "score_features")
+KEEPS_ROWS = ("expect", "generate", "inject", "label", "reconstruct", "score", "score_features")
 CHANGES_ROWS = ("embed", "events", "inject_events", "pairs", "sensitivity", "windows")
 VERBS = (*KEEPS_ROWS, *CHANGES_ROWS, "describe", "fit")
 COLUMNS: dict[str, Callable[[], pl.Expr]] = {

@@ -39,6 +39,8 @@ VERBS = {
     "label": lambda data, models: pg.label(data, **AT, models=models, update=True),
     "events": lambda data, models: pg.events(data, **AT, models=models),
     "alarms": lambda data, models: pg.alarms(data, **AT, models=models),
+    "explain": lambda data, models: pg.explain(data, **AT, models=models),
+    "expect": lambda data, models: pg.expect(data, **AT, models=models),
     "pairs": lambda data, models: pg.pairs(data, **AT, models=models, window=16),
     "fit": lambda data, _: pg.fit(data, **AT, **FAST),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -28,10 +29,18 @@ OF_SCORES = {
     "affiliation_precision": pg.affiliation_precision,
     "affiliation_recall": pg.affiliation_recall,
     "affiliation_f1": pg.affiliation_f1,
+    "event_recall": pg.event_recall,
     "vus_roc": pg.vus_roc,
     "vus_pr": pg.vus_pr,
 }
-OF_LABELS = {"f1": pg.f1, "precision": pg.precision, "recall": pg.recall}
+OF_LABELS = {
+    "f1": pg.f1,
+    "precision": pg.precision,
+    "recall": pg.recall,
+    "false_alarms": pg.false_alarms,
+    "detection_delay": pg.detection_delay,
+    "event_iou": pg.event_iou,
+}
 
 
 def scored(series: int = 5, rows: int = 300, seed: int = 0) -> pl.DataFrame:
@@ -70,7 +79,7 @@ def test_all_contexts_and_engines_agree():
     assert one_by_one.columns == ["series", *OF_SCORES, *OF_LABELS]
     assert set(one_by_one.dtypes[1:]) == {pl.Float64}
     assert sum(one_by_one.head(-1).null_count().row(0)) == 0
-    assert sum(one_by_one.tail(1).select(*OF_SCORES).null_count().row(0)) == 11
+    assert sum(one_by_one.tail(1).select(*OF_SCORES).null_count().row(0)) == 12
 
     query = frame.lazy().group_by("series", maintain_order=True).agg(every_metric())
     assert query.collect_schema() == one_by_one.schema
@@ -144,7 +153,8 @@ def test_rows_with_a_null_or_nan_are_left_out():
 def test_what_is_undefined_is_null():
     empty = scored().clear().select(every_metric())
     assert empty.height == 1
-    assert empty.null_count().row(0) == (1,) * 14
+    assert empty.drop("false_alarms").null_count().row(0) == (1,) * 17
+    assert empty["false_alarms"].item() == 0
     all_null = pl.DataFrame({"score": [None, None], "label": [True, False]})
     assert all_null.select(pg.auc_pr("score", "label")).item() is None
     anomalous = pl.DataFrame({"score": [1.0, 2.0], "label": [True, True]})
@@ -186,6 +196,7 @@ def test_bad_input_is_named(expr, text):
         (lambda: pg.vus_roc("s", "y", thresholds=1), "thresholds"),
         (lambda: pg.range_f1("s", "y", alpha=2), "alpha"),
         (lambda: pg.event_f1("s", "y", thresholds=1), "thresholds"),
+        (lambda: pg.event_recall("s", "y", false_alarm_rate=1.5), "false_alarm_rate"),
         (lambda: pg.edi("z", "g", regions=0), "regions"),
         (lambda: pg.edi("z", "g", seed=-1), "seed"),
     ],
@@ -233,6 +244,66 @@ def test_proximity_and_diversity():
     assert_frame_equal(wide.select(both), found, check_exact=True)
 
 
+def runs(rows: np.ndarray) -> list[tuple[int, int]]:
+    """First row and end of every run of true rows."""
+    steps = np.diff(np.concatenate([[0], rows.astype(int), [0]]))
+    return list(zip(np.where(steps == 1)[0], np.where(steps == -1)[0], strict=True))
+
+
+def of_operation(predicted: np.ndarray, label: np.ndarray) -> dict[str, float | None]:
+    """The metrics of alarms, by their definitions, row by row."""
+    events = runs(label)
+    delays = [np.argmax(predicted[a:b]) for a, b in events if predicted[a:b].any()]
+    unions = []
+    for a, b in events:
+        event = np.zeros(len(label), dtype=bool)
+        event[a:b] = True
+        alarm = np.zeros(len(label), dtype=bool)
+        for c, d in runs(predicted):
+            alarm[c:d] |= event[c:d].any()
+        unions.append((event & alarm).sum() / (event | alarm).sum())
+    return {
+        "event_recall": np.mean([predicted[a:b].any() for a, b in events]) if events else None,
+        "false_alarms": sum(not label[a:b].any() for a, b in runs(predicted)),
+        "detection_delay": np.mean(delays) if delays else None,
+        "event_iou": np.mean(unions) if unions else None,
+    }
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=60),
+    st.floats(0, 1),
+)
+def test_metrics_of_alarms_are_those_of_their_definitions(rows, rate):
+    frame = pl.DataFrame(rows, schema={"score": pl.Int32, "label": pl.Boolean}, orient="row")
+    score, label = frame["score"].to_numpy(), frame["label"].to_numpy()
+    predicted = pl.col("score") > 1
+    names = ("event_recall", "false_alarms", "detection_delay", "event_iou")
+    found = frame.select(getattr(pg, name)(predicted, "label") for name in names)
+    for name, value in of_operation(score > 1, label).items():
+        assert found[name].item() == (None if value is None else pytest.approx(value)), name
+    # Of all lines above which few enough normal rows are, the lowest one.
+    lines = [x for x in range(-4, 4) if ((score > x) & ~label).sum() <= rate * (~label).sum()]
+    at_rate = frame.select(pg.event_recall("score", "label", false_alarm_rate=rate)).item()
+    expected = of_operation(score > min(lines), label)["event_recall"]
+    assert at_rate == (None if expected is None else pytest.approx(expected))
+
+
+def test_false_alarms_per_day():
+    start = datetime(2026, 1, 1)
+    times = pl.datetime_range(start, start + timedelta(hours=71), "1h", eager=True)
+    frame = pl.DataFrame({"time": times, "label": False, "g": ["a", "b"] * 36}).with_columns(
+        predicted=pl.col("time").dt.hour().is_in([2, 3, 17])
+    )
+    per_day = pg.false_alarms_per_day("predicted", "label", "time")
+    assert frame.select(per_day).item() == pytest.approx(2)
+    daily = frame.filter(pl.col("time").dt.hour() == 2).with_columns(pl.col("time").dt.date())
+    assert daily.select(per_day).item() == pytest.approx(1 / 3)
+    assert frame.head(1).select(per_day).item() is None
+    grouped = frame.lazy().group_by("g", maintain_order=True).agg(per_day).collect()
+    assert grouped["false_alarms_per_day"].to_list() == pytest.approx([1, 2])
+
+
 def test_embeddings_of_a_model():
     series = make_hosts(hosts=1)
     embedded = series.select(pl.col("cpu").genias.embed(window=16, steps=5, latent=4).alias("z"))
@@ -269,3 +340,4 @@ def test_every_metric_is_documented():
     text = (ROOT / "docs" / "metrics.md").read_text()
     for name in (*OF_SCORES, *OF_LABELS, "arp", "edi"):
         assert f"`{name}`" in text
+    assert "`false_alarms_per_day`" in text

@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "list the features to blame for each alarm, one row each",
     "expect": "add what every row should have been, with bounds",
     "sensitivity": "what label would catch: how small, how late, at how many false alarms",
+    "nightly": "label the partitions that have no labels yet, with stored models",
     "evaluate": "compute metrics of scored or labelled rows per group",
     "describe": "describe a table of models",
     "plot": "draw rows, scores, pairs or models",
@@ -47,12 +48,13 @@ _MODULES = dict.fromkeys(
         "sensitivity",
     ),
     "_verbs",
-) | {name: f"_{name}" for name in ("demo", "evaluate", "describe", "plot")}
+) | {name: f"_{name}" for name in ("demo", "nightly", "evaluate", "describe", "plot")}
 
 _EPILOG = """\
 genias COMMAND --help shows the options. Exit codes: 0 success; 1 error in the data or the work;
-2 error in the command line; 130 interrupted; 143 and 129 ended by SIGTERM and SIGHUP. An output is
-replaced when the new one is complete: until then, and after an error, the old one stays.
+2 error in the command line; 3 as many alarms as nightly --fail-if-alarms; 130 interrupted; 143 and
+129 ended by SIGTERM and SIGHUP. An output is replaced when the new one is complete: until then, and
+after an error, the old one stays.
 """
 
 

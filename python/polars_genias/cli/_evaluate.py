@@ -15,19 +15,23 @@ from polars_genias.cli._errors import UsageError
 
 OF_SCORES = ("vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1")
 """Metrics of scores."""
-OF_LABELS = ("f1", "precision", "recall")
+OF_LABELS = ("f1", "precision", "recall", "false_alarms", "detection_delay", "event_iou")
 """Metrics of predicted labels."""
 OF_EITHER = (
     "affiliation_f1",
     "affiliation_precision",
     "affiliation_recall",
     "event_f1",
+    "event_recall",
     "range_f1",
     "point_adjusted_f1",
 )
 """Metrics of predicted labels, and of scores at their best threshold."""
 METRICS = (*OF_SCORES, *OF_LABELS, *OF_EITHER)
-USUAL = ("vus_pr", "auc_pr", "auc_roc", "best_f1", *OF_LABELS, "affiliation_f1", "event_f1")
+USUAL = (
+    *("vus_pr", "auc_pr", "auc_roc", "best_f1", "f1", "precision", "recall"),
+    *("affiliation_f1", "event_f1"),
+)
 
 _EPILOG = f"""\
 metrics: {", ".join(METRICS)}, or all.
@@ -182,7 +186,7 @@ def _expressions(
             needs = "--score" if of_scores else "--predicted, or --threshold"
             msg = f"parameter `metrics` = {name!r}: needs {needs}"
             raise UsageError(msg)
-        oracle = name == "best_f1" or (of_scores and name in OF_EITHER)
+        oracle = name == "best_f1" or (of_scores and name in OF_EITHER and name != "event_recall")
         given = options if name.startswith("vus_") else {}
         metric: Any = getattr(pg, name)
         made[f"{name}_oracle" if oracle else name] = metric(column, label, **given)

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]) -> int:
+def guarded(parser: Parser, run: Callable[[Any], int | None], arguments: Sequence[str]) -> int:
     """Parse and run a command, and return its exit code."""
     given = parser.parse_intermixed_args(_arguments.normalised(arguments))
     given.command = parser.prog.split()[-1]
@@ -65,11 +65,15 @@ def guarded(parser: Parser, run: Callable[[Any], None], arguments: Sequence[str]
 
 
 def _run(
-    parser: Parser, run: Callable[[Any], None], given: argparse.Namespace, ended: _signals.Ended
+    parser: Parser,
+    run: Callable[[Any], int | None],
+    given: argparse.Namespace,
+    ended: _signals.Ended,
 ) -> int:
+    code: int | None = 0
     try:
         with _inputs.spooling():
-            run(given)
+            code = run(given)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,7 +86,7 @@ def _run(
         if ended.number is not None:
             return _interrupted(parser, given, error, ended)
         return _failed(parser, given, error, FAILED)
-    return 0
+    return code or 0
 
 
 def _interrupted(

@@ -386,7 +386,7 @@ def _band(rows: pl.DataFrame, name: str, x: alt.X, y: alt.Y, width: int) -> list
     bounds = rows.select(_X, value=drawable(lower), upper=drawable(upper))
     binned = (
         bounds.lazy()
-        .group_by(pixel(_X, min(width, MOST_BINS)), maintain_order=True)
+        .group_by(pixel(_X, min(width, MOST_BINS)).alias("bin"), maintain_order=True)
         .agg(pl.col(_X).first(), pl.col("value").min(), pl.col("upper").max())
         .select(_X, "value", "upper")
         .collect()

@@ -98,7 +98,7 @@ impl Evidence {
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
             let windows = (&starts[..], &nearest[..], &z[..]);
-            let adding = shares.adding(member.weight());
+            let adding = vec![shares.adding(member.weight())];
             member.say(&self.reference.values, &self.reference, windows, adding, control)?;
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
@@ -246,10 +246,8 @@ impl Evidence {
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
         let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
         let windows = (&all[..], &nearest[..], &z[..]);
-        for shares in shares {
-            let adding = shares.adding(member.weight());
-            member.say(values, &self.reference, windows, adding, control)?;
-        }
+        let adding = shares.iter_mut().map(|shares| shares.adding(member.weight())).collect();
+        member.say(values, &self.reference, windows, adding, control)?;
         let mut means = RowMeans::new(values.rows());
         let mut first = 0;
         for (stretch, starts) in &queries.stretches {

@@ -117,10 +117,9 @@ impl Expected<'_> {
         let (low, high) = (low.min(-LEAST), high.max(LEAST));
         let actual = self.values.window(d, 0, self.values.rows());
         let off = actual.iter().zip(&self.expected[d]).map(|(x, e)| x - e);
-        let ratio = |off: f32| off / if off < 0.0 { low } else { high };
-        let widths = widths(off.map(ratio), coverage, HALF * self.around.block_rows());
-        let band = |(t, width): (usize, f32)| {
-            Some((self.moved(d, t, width * low)?, self.moved(d, t, width * high)?))
+        let widths = widths(off, (low, high), coverage, HALF * self.around.block_rows());
+        let band = |(t, [below, above]): (usize, [f32; 2])| {
+            Some((self.moved(d, t, below * low)?, self.moved(d, t, above * high)?))
         };
         widths.into_iter().enumerate().map(band).collect()
     }
@@ -139,49 +138,61 @@ impl Expected<'_> {
     }
 }
 
-/// By what factor the bounds of each row are wider than those of training: they follow the rows so that a
-/// share `coverage` of them lies between (quantile tracking; Angelopoulos, Candes & Tibshirani,
-/// NeurIPS 2023). `ratios` are deviations in units of the bounds of training, NaN where there is none; what
-/// is far beyond its bounds is no normal row, unless more than half of the last `late` rows are.
-fn widths(ratios: impl Iterator<Item = f32>, coverage: f64, late: usize) -> Vec<f32> {
+/// By what factors the lower and the upper bound of each row are farther away than those of training: each
+/// follows the rows on its side, so that a share `coverage` of them lies within (quantile tracking;
+/// Angelopoulos, Candes & Tibshirani, NeurIPS 2023). `off` is how far rows are from what is expected, NaN
+/// where nothing is.
+fn widths(
+    off: impl Iterator<Item = f32>,
+    (low, high): (f32, f32),
+    coverage: f64,
+    late: usize,
+) -> Vec<[f32; 2]> {
     let outside = (1.0 - coverage) as f32;
-    let mut recent =
-        Recent { ratios: vec![0.0; late.max(ANEW)], far: vec![false; late.max(ANEW)], rows: 0 };
-    let (mut width, mut largest) = (1f32, 0f32);
-    let next = |ratio: f32| {
-        let of_row = width;
-        if ratio.is_nan() {
-            return of_row;
+    let mut sides = [Side::new(late), Side::new(late)];
+    let next = |off: f32| {
+        let widths = [sides[0].width, sides[1].width];
+        match off < 0.0 {
+            _ if off.is_nan() => {}
+            true => sides[0].follow(off / low, outside),
+            false => sides[1].follow(off / high, outside),
         }
-        recent.add(ratio, ratio > FAR * width);
-        if recent.rows.is_multiple_of(ANEW) {
-            largest = recent.quantile(LARGEST);
-        }
-        if ratio <= FAR * width || recent.are_far() {
-            let missed = if ratio > width { 1.0 } else { 0.0 };
-            width = (width + STEP * largest.max(width) * (missed - outside)).max(NARROWEST);
-        }
-        of_row
+        widths
     };
-    ratios.map(next).collect()
+    off.map(next).collect()
 }
 
-/// The last rows.
-struct Recent {
+/// A bound that follows the rows on its side. What is far beyond it is no normal row, unless more than half
+/// of the last ones are.
+struct Side {
+    width: f32,
+    /// The last deviations in units of the bound of training, whether they were far, and how many there
+    /// were.
     ratios: Vec<f32>,
     far: Vec<bool>,
     rows: usize,
+    largest: f32,
 }
 
-impl Recent {
-    fn add(&mut self, ratio: f32, far: bool) {
-        let at = self.rows % self.ratios.len();
-        (self.ratios[at], self.far[at]) = (ratio, far);
-        self.rows += 1;
+impl Side {
+    fn new(late: usize) -> Self {
+        let late = late.max(ANEW);
+        Self { width: 1.0, ratios: vec![0.0; late], far: vec![false; late], rows: 0, largest: 0.0 }
     }
 
-    fn are_far(&self) -> bool {
-        2 * self.far.iter().filter(|far| **far).count() > self.far.len()
+    fn follow(&mut self, ratio: f32, outside: f32) {
+        let (at, is_far) = (self.rows % self.ratios.len(), ratio > FAR * self.width);
+        (self.ratios[at], self.far[at]) = (ratio, is_far);
+        self.rows += 1;
+        if self.rows.is_multiple_of(ANEW) {
+            self.largest = self.quantile(LARGEST);
+        }
+        let are_far = || 2 * self.far.iter().filter(|far| **far).count() > self.far.len();
+        if !is_far || are_far() {
+            let missed = if ratio > self.width { 1.0 } else { 0.0 };
+            let step = STEP * self.largest.max(self.width);
+            self.width = (self.width + step * (missed - outside)).max(NARROWEST);
+        }
     }
 
     fn quantile(&self, q: f32) -> f32 {
@@ -196,23 +207,33 @@ mod tests {
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    fn share_inside(ratios: &[f32], widths: &[f32]) -> f64 {
-        let inside = ratios.iter().zip(widths).filter(|(ratio, width)| ratio <= width).count();
-        inside as f64 / ratios.len() as f64
+    fn share_inside(off: &[f32], widths: &[[f32; 2]]) -> f64 {
+        let inside =
+            |(off, [below, above]): &(&f32, &[f32; 2])| -*below <= **off && **off <= *above;
+        off.iter().zip(widths).filter(inside).count() as f64 / off.len() as f64
     }
 
     #[test]
     fn bounds_follow_rows_but_no_short_anomaly() {
         let normals = Rng::new(3, Purpose::Detector, [0, 0]).normals(6000);
         for scale in [0.2, 1.0, 40.0] {
-            let ratios: Vec<f32> = normals.iter().map(|x| scale * x.abs() / 1.96).collect();
-            let widths = widths(ratios.iter().copied(), 0.95, 128);
-            let share = share_inside(&ratios, &widths);
+            let off: Vec<f32> = normals.iter().map(|x| scale * x / 1.96).collect();
+            let widths = widths(off.iter().copied(), (-1.0, 1.0), 0.95, 128);
+            let share = share_inside(&off, &widths);
             assert!((0.93..=0.97).contains(&share), "{scale}: {share}");
         }
-        let mut ratios: Vec<f32> = normals[..2000].iter().map(|x| x.abs() / 1.96).collect();
-        ratios[1000..1050].fill(20.0);
-        let widths = widths(ratios.iter().copied(), 0.95, 128);
-        assert!(widths.iter().all(|width| *width < 2.5), "{widths:?}");
+        let mut off: Vec<f32> = normals[..2000].iter().map(|x| x / 1.96).collect();
+        off[1000..1050].fill(20.0);
+        let widths = widths(off.iter().copied(), (-1.0, 1.0), 0.95, 128);
+        assert!(widths.iter().flatten().all(|width| *width < 2.5), "{widths:?}");
+    }
+
+    #[test]
+    fn one_side_does_not_move_the_other() {
+        let normals = Rng::new(4, Purpose::Detector, [0, 0]).normals(3000);
+        let off: Vec<f32> = normals.iter().map(|x| 500.0 * x.abs()).collect();
+        let widths = widths(off.iter().copied(), (-1.0, 1.0), 0.95, 128);
+        assert!(widths.iter().all(|[below, _]| *below == 1.0));
+        assert!((0.93..=0.97).contains(&share_inside(&off[500..], &widths[500..])));
     }
 }

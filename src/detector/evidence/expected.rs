@@ -17,6 +17,10 @@ const OVERLAP: usize = 8;
 const MOST: f32 = 2.0;
 /// Maximum number of values that are compared per window.
 const COMPARED: usize = 2048;
+/// Values between two looks at whether a window is still nearer than the nearest so far.
+const BLOCK: usize = 64;
+/// Sums side by side.
+const LANES: usize = 8;
 
 /// A series in the scale of the evidence, and the stretches that windows may lie in.
 pub(crate) struct Scaled<'a> {
@@ -72,8 +76,11 @@ impl Scaled<'_> {
         let end = rows.end.saturating_sub(size / OVERLAP).clamp(first, last);
         let step = (size / OVERLAP).max(1);
         let starts = (first..end).step_by(step).chain([end]);
-        let found: Vec<(usize, usize)> =
-            starts.filter_map(|start| Some((start, self.nearest(start, size)?))).collect();
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        for start in starts {
+            let next = found.last().map(|(before, nearest)| nearest + start - before);
+            found.extend(self.nearest(start, size, next).map(|nearest| (start, nearest)));
+        }
         let features = 0..self.evidence.features.len();
         features.map(|d| self.medians(d, rows, size, &found)).collect()
     }
@@ -97,46 +104,92 @@ impl Scaled<'_> {
         rows.clone().map(expected).collect()
     }
 
-    /// Start of the nearest reference window.
-    fn nearest(&self, start: usize, size: usize) -> Option<usize> {
+    /// Where the nearest reference window begins; near `guess`, as a rule.
+    fn nearest(&self, start: usize, size: usize, guess: Option<usize>) -> Option<usize> {
         let reference = &self.evidence.reference;
         let starts = reference.starts(size);
         let step = match starts[..] {
             [first, second, ..] => second - first,
             _ => 1,
         };
-        let near = self.least(start, size, starts.into_iter())?;
+        let guess = starts.partition_point(|start| guess.is_some_and(|guess| *start <= guess));
+        let first = starts.get(guess.saturating_sub(1)).copied();
+        let query = self.query(start, size);
+        let near = self.least(&query, size, first.into_iter().chain(starts))?;
         let run = reference.runs.iter().find(|run| run.contains(&near))?;
         let low = near.saturating_sub(step - 1).max(run.start);
         let high = (near + step).min(run.end + 1 - size);
-        self.least(start, size, low..high)
+        self.least(&query, size, low..high)
     }
 
-    /// The nearest of some reference windows to the window at `start`.
+    /// The values of a window that are compared, feature after feature.
+    fn query(&self, start: usize, size: usize) -> Vec<f32> {
+        let width = self.evidence.features.len();
+        let compared = |d| self.values.window(d, start, size).iter().step_by(step(width, size));
+        (0..width).flat_map(compared).copied().collect()
+    }
+
+    /// Which of some windows of the reference is the nearest to a query; of equals the first in the reference.
     fn least(
         &self,
-        start: usize,
+        query: &[f32],
         size: usize,
         references: impl Iterator<Item = usize>,
     ) -> Option<usize> {
-        let width = self.evidence.features.len();
-        let step = (size * width).div_ceil(COMPARED);
-        let mut best = (None, f32::INFINITY);
+        let mut best: Option<(f32, usize)> = None;
         for reference in references {
-            let mut sum = 0.0;
-            for d in 0..width {
-                let ours = self.values.window(d, start, size).iter().step_by(step);
-                let theirs = self.evidence.reference.values.window(d, reference, size);
-                let difference = |(a, b): (&f32, &f32)| (a - b).abs().min(MOST);
-                sum += ours.zip(theirs.iter().step_by(step)).map(difference).sum::<f32>();
-                if sum >= best.1 {
-                    break;
-                }
-            }
-            if sum < best.1 {
-                best = (Some(reference), sum);
+            let most = best.map_or(f32::INFINITY, |best| best.0);
+            let Some(sum) = self.distance(query, reference, size, most) else { continue };
+            if best.is_none_or(|best| (sum, reference) < best) {
+                best = Some((sum, reference));
             }
         }
-        best.0
+        best.map(|best| best.1)
     }
+
+    /// The distance of a window of the reference from a query, unless it is more than `most`.
+    fn distance(&self, query: &[f32], reference: usize, size: usize, most: f32) -> Option<f32> {
+        let width = self.evidence.features.len();
+        let step = step(width, size);
+        let (mut sum, mut thinned) = (0.0, [0.0; BLOCK]);
+        for (d, ours) in query.chunks(size.div_ceil(step)).enumerate() {
+            let theirs = self.evidence.reference.values.window(d, reference, size);
+            for (ours, theirs) in ours.chunks(BLOCK).zip(theirs.chunks(BLOCK * step)) {
+                sum += match step {
+                    1 => difference(ours, theirs),
+                    _ => {
+                        let kept = theirs.iter().step_by(step);
+                        thinned.iter_mut().zip(kept).for_each(|(slot, x)| *slot = *x);
+                        difference(ours, &thinned[..ours.len()])
+                    }
+                };
+                if sum > most {
+                    return None;
+                }
+            }
+        }
+        Some(sum)
+    }
+}
+
+/// Rows from one that is compared to the next.
+fn step(width: usize, size: usize) -> usize {
+    (size * width).div_ceil(COMPARED)
+}
+
+/// Sum of the absolute differences of two sequences of one length, each at most [`MOST`].
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let of = |a: f32, b: f32| {
+        let size = (a - b).abs();
+        if size < MOST { size } else { MOST }
+    };
+    let mut sums = [0.0; LANES];
+    let (whole, rest) = (a.chunks_exact(LANES), a.chunks_exact(LANES).remainder());
+    for (a, b) in whole.zip(b.chunks_exact(LANES)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += of(*a, *b);
+        }
+    }
+    let rest = rest.iter().zip(&b[a.len() - rest.len()..]).map(|(a, b)| of(*a, *b)).sum::<f32>();
+    sums.iter().sum::<f32>() + rest
 }

@@ -68,7 +68,7 @@ impl Member {
         let held = to_others(&references, &every, apart)?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
-        if let Some(compared) = member.compared(&reference.values, reference, f32::INFINITY) {
+        if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
             member.units = compared.units(&pairs);
@@ -114,11 +114,10 @@ impl Member {
         &'a self,
         values: &'a Values,
         reference: &'a ReferenceRows,
-        most: f32,
     ) -> Option<Compared<'a>> {
         let level_free = self.plan.source.level_free()?;
         let (chosen, size) = (&self.chosen, self.plan.size);
-        Some(Compared { values, reference: &reference.values, chosen, size, level_free, most })
+        Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
     /// Passes to `shares` the contributions of windows to the rows that they cover: the windows at
@@ -128,12 +127,11 @@ impl Member {
         values: &Values,
         reference: &ReferenceRows,
         (starts, nearest, z): (&[usize], &[usize], &[f64]),
-        mut shares: Adding<'_>,
+        mut shares: Vec<Adding<'_>>,
         control: &dyn Control,
     ) -> Result<()> {
-        let Some(compared) = self.compared(values, reference, shares.most()) else {
-            return Ok(());
-        };
+        let Some(compared) = self.compared(values, reference) else { return Ok(()) };
+        let most: Vec<f32> = shares.iter().map(Adding::most).collect();
         let references = reference.starts(self.plan.size);
         let blocks: Vec<_> = (0..starts.len()).step_by(QUERIES).collect();
         for group in blocks.chunks(BLOCKS) {
@@ -141,11 +139,13 @@ impl Member {
                 let block = group[i]..starts.len().min(group[i] + QUERIES);
                 let pair = |i: usize| (starts[i], references[nearest[i]]);
                 let pairs: Vec<_> = block.clone().map(pair).collect();
-                Ok(compared.add(&pairs, &z[block], &self.units))
+                Ok(compared.add(&pairs, &z[block], &self.units, &most))
             })?;
-            said.into_iter().for_each(|said| shares.add(said));
+            for said in said {
+                shares.iter_mut().zip(said).for_each(|(shares, said)| shares.add(said));
+            }
         }
-        shares.finish();
+        shares.into_iter().for_each(Adding::finish);
         Ok(())
     }
 

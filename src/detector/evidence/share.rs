@@ -40,8 +40,6 @@ pub(super) struct Compared<'a> {
     pub size: usize,
     /// Whether windows are compared without their level, relative to the median difference.
     pub level_free: bool,
-    /// Maximum squared difference, in units of u.
-    pub most: f32,
 }
 
 impl Compared<'_> {
@@ -60,21 +58,25 @@ impl Compared<'_> {
         self.chosen.iter().map(&mut unit).collect()
     }
 
-    /// The share of each row of a window in its distance to the nearest reference, in [0, 1].
-    pub(super) fn shares(&self, pair: (usize, usize), units: &[f32]) -> Vec<f32> {
-        let (mut energy, mut differences) = (vec![0f32; self.size], vec![0f32; self.size]);
+    /// The share of each row of a window in its distance to the nearest reference, in [0, 1]; once per
+    /// bound `most` of squared differences, in units of u.
+    pub(super) fn shares(
+        &self,
+        pair: (usize, usize),
+        units: &[f32],
+        most: &[f32],
+    ) -> Vec<Vec<f32>> {
+        let mut energies = vec![vec![0f32; self.size]; most.len()];
+        let mut differences = vec![0f32; self.size];
         for (&d, unit) in self.chosen.iter().zip(units) {
             self.differ(d, pair, &mut differences);
-            let rows = energy.iter_mut().zip(&differences);
-            rows.for_each(|(sum, x)| *sum += (x / unit).powi(2).min(self.most));
+            differences.iter_mut().for_each(|x| *x = (*x / unit).powi(2));
+            for (energy, most) in energies.iter_mut().zip(most) {
+                let rows = energy.iter_mut().zip(&differences);
+                rows.for_each(|(sum, square)| *sum += square.min(*most));
+            }
         }
-        let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
-        let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
-        if squares <= 0.0 {
-            return vec![1.0; self.size];
-        }
-        let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
-        envelope(&energy.iter().map(part).collect::<Vec<f32>>())
+        energies.iter().map(|energy| of_energy(energy)).collect()
     }
 
     /// The difference x - y of feature `d`.
@@ -91,25 +93,45 @@ impl Compared<'_> {
 
     /// Contributions of windows with these z to the rows that they cover; each window comes with
     /// its nearest reference.
-    pub(super) fn add(&self, pairs: &[(usize, usize)], z: &[f64], units: &[f32]) -> Said {
+    pub(super) fn add(
+        &self,
+        pairs: &[(usize, usize)],
+        z: &[f64],
+        units: &[f32],
+        most: &[f32],
+    ) -> Vec<Said> {
         let first = pairs.iter().map(|pair| pair.0).min().unwrap_or(0);
         let end = pairs.iter().map(|pair| pair.0 + self.size).max().unwrap_or(0);
-        let mut said = Said { rows: first..end, sums: vec![Sums::default(); end - first] };
+        let nothing = || Said { rows: first..end, sums: vec![Sums::default(); end - first] };
+        let mut said: Vec<Said> = most.iter().map(|_| nothing()).collect();
         for (&pair, z) in pairs.iter().zip(z) {
             let z = z.clamp(0.0, MOST) * STEP;
-            let sums = said.sums[pair.0 - first..].iter_mut().take(self.size);
-            if z == 0.0 {
-                sums.for_each(|sum| sum.windows += 1);
-                continue;
-            }
-            for (sum, share) in sums.zip(self.shares(pair, units)) {
-                sum.windows += 1;
-                sum.all += z as i64;
-                sum.own += (z * f64::from(share)) as i64;
+            let shares = match z > 0.0 {
+                true => self.shares(pair, units, most),
+                false => vec![vec![0.0; self.size]; most.len()],
+            };
+            for (said, shares) in said.iter_mut().zip(shares) {
+                let sums = said.sums[pair.0 - first..].iter_mut();
+                for (sum, share) in sums.zip(shares) {
+                    sum.windows += 1;
+                    sum.all += z as i64;
+                    sum.own += (z * f64::from(share)) as i64;
+                }
             }
         }
         said
     }
+}
+
+/// The share of each row in a distance, from its squared differences.
+fn of_energy(energy: &[f32]) -> Vec<f32> {
+    let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
+    let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+    if squares <= 0.0 {
+        return vec![1.0; energy.len()];
+    }
+    let part = |e: &f32| (f64::from(*e) * sum / squares).min(1.0) as f32;
+    envelope(&energy.iter().map(part).collect::<Vec<f32>>())
 }
 
 /// For every value, the smaller one of the maxima up to it and from it.
@@ -257,9 +279,8 @@ mod tests {
                 chosen: &[0],
                 size: 10,
                 level_free,
-                most: f32::INFINITY,
             };
-            compared.shares((2, 0), &[0.01])
+            compared.shares((2, 0), &[0.01], &[f32::INFINITY]).concat()
         };
         for (start, level_free) in [(4, false), (5, true)] {
             let shares = of(start..start + 3, level_free);
