@@ -135,6 +135,7 @@ fn any_generate() -> impl Strategy<Value = GenerateConfig> {
             noise: if flags[2] { Noise::Independent } else { Noise::Stratified },
             window_stride: flags[5].then_some(stride),
             seed,
+            ..GenerateConfig::default()
         }
     })
 }

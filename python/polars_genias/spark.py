@@ -52,7 +52,7 @@ Anomalies:
 40
 >>> gs.events(waves, of="inject", **at, **trends).select("length", "kind").first()
 Row(length=20, kind='trend')
->>> gs.events(waves, models=models, length=8, **at).select("length", "features").first()
+>>> gs.events(waves, models=models, count=1, length=8, **at).select("length", "features").first()
 Row(length=8, features=['cpu'])
 >>> wave = waves.where("host = 0")
 >>> pairs = gs.pairs(wave, order_by="t", features="cpu", window_stride=8, **quick)

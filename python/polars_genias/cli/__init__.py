@@ -86,7 +86,7 @@ def _no_command(given: list[str]) -> None:
     """Handles ``--help`` and ``--version``, and rejects everything else; raises SystemExit."""
     from polars_genias import __version__
 
-    commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="genias",
         usage="genias COMMAND ...",
