@@ -179,7 +179,7 @@ mod tests {
             (options.generate.form, options.generate.distance),
             (Form::Residual, Distance::L2)
         );
-        assert_eq!(options.generate.length_bounds(200), (5, 9));
+        assert_eq!(options.generate.length.map(|length| length.bounds()), Some((5, 9)));
     }
 
     #[test]

@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::runtime::rng::Purpose;
 
-    fn rng(seed: u64) -> Rng {
-        Rng::new(seed, Purpose::Sensitivity, [0, 0])
+    fn rng(seed: u64) -> crate::runtime::rng::Rng {
+        crate::runtime::rng::Rng::new(seed, Purpose::Sensitivity, [0, 0])
     }
 
     #[test]
