@@ -294,8 +294,8 @@ mod tests {
         let ok = GenerateConfig::default();
         assert!(ok.validate(200).is_ok());
         for bad in [
-            GenerateConfig { contamination: 0.0, ..ok.clone() },
-            GenerateConfig { contamination: 1.5, ..ok.clone() },
+            GenerateConfig { contamination: Some(0.0), ..ok.clone() },
+            GenerateConfig { contamination: Some(1.5), ..ok.clone() },
             GenerateConfig { length: Some(OneOrRange::One(201)), ..ok.clone() },
             GenerateConfig { length: Some(OneOrRange::Range(9, 3)), ..ok.clone() },
             GenerateConfig { tau: Some(-0.1), ..ok.clone() },
