@@ -525,7 +525,7 @@ fn other_features_are_named_by_every_verb() {
             model.embed(&series, None, run).unwrap_err(),
         ];
         let expected =
-            format!("fitted on features [\"a\", \"b\"], but is given {:?}", columns.names());
+            format!("fitted on features [\"a\", \"b\"], but the input has {:?}", columns.names());
         for error in errors {
             assert!(error.to_string().contains(&expected), "{error}");
         }

@@ -173,10 +173,10 @@ fn trained_detectors_find_shifts_and_spikes() {
             let model = with_detector(&model, &series, &config);
             let auc = auc_roc(&full(scores(&model, &test, &by(kind))), &labels).unwrap().unwrap();
             assert!(auc > least, "{kind:?}, {negatives:?}, seed {seed}: {auc}");
-            // Alarms on normal rows are few.
+            // At most one alarm, which may be as long as a window.
             let labels = model.label(&series, Threshold::Auto, RUN).unwrap();
             let alarms = labels.iter().filter(|label| **label == Some(true)).count();
-            assert!(alarms < 20, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
+            assert!(alarms <= 32, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
         }
     }
 }

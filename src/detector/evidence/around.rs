@@ -5,7 +5,9 @@
 //! are pieces of 1, 1, 2, 2, 4, 4, ... rows, of which the means x are compared with those around places of
 //! the normal rows, y:
 //!
-//!     sum_p w_p sum_d min(|x_pd - y_pd - l_d|, 2 u_d) / u_d / sum_p w_p + sum_d min(|l_d|, 2 u_d) / u_d / 12
+//! ```text
+//! sum_p w_p sum_d min(|x_pd - y_pd - l_d|, 2 u_d) / u_d / sum_p w_p + sum_d min(|l_d|, 2 u_d) / u_d / 12
+//! ```
 //!
 //! with w_p the root of a piece's rows, u_d what rows usually differ by over so many rows, and l_d the
 //! difference of the levels, which are medians over pieces weighted by their rows. A level is followed (l_d
