@@ -42,7 +42,7 @@ def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.Dat
     most = _most_rows(at)
     groups = _groups(at, most) if at.by and _length(at.frame) > most else None
     if groups is None or groups[_BATCH].n_unique() == 1:
-        yield asked(at).collect()
+        yield collected(asked(at))
         return
     one_after_another = groups.select((_last_row() == pl.col(_LAST)).all()).item()
     parts = [
@@ -52,7 +52,12 @@ def in_batches(at: Inputs, asked: Asked, *, keeps_rows: bool) -> Iterator[pl.Dat
         yield from _merged(at, parts, asked, most)
         return
     for part in parts:
-        yield asked(only(at, part)).collect()
+        yield collected(asked(only(at, part)))
+
+
+def collected(query: pl.LazyFrame) -> pl.DataFrame:
+    """The rows of a query, by the engine that does not copy columns."""
+    return query.collect(engine="in-memory")
 
 
 def only(at: Inputs, keys: pl.DataFrame) -> Inputs:

@@ -17,7 +17,7 @@ import polars as pl
 import polars.selectors as cs
 from polars.io.plugins import register_io_source
 
-from polars_genias._batches import in_batches, only, safe_keys
+from polars_genias._batches import collected, in_batches, only, safe_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,10 +60,11 @@ class _Source:
     ) -> Iterator[pl.DataFrame]:
         """Yield the columns `with_columns` of the first `n_rows` rows, if `predicate` holds."""
         if not self._is_asked_for(with_columns, predicate):
-            return iter([_asked(self.at.frame, with_columns, predicate, n_rows).collect()])
+            rows = _asked(self.at.frame, with_columns, predicate, n_rows)
+            return iter([collected(rows)])
         if n_rows is not None:
             query = self.build(self._first_groups(n_rows))
-            return iter([_asked(query, with_columns, predicate, n_rows).collect()])
+            return iter([collected(_asked(query, with_columns, predicate, n_rows))])
         of_keys, others = _split(predicate, self.at.by)
         at = self.at if of_keys is None else replace(self.at, frame=self.at.frame.filter(of_keys))
         return self._in_batches(at, with_columns, others)

@@ -163,7 +163,7 @@ def test_recipes():
     assert scope["quality"].columns == ["host", "auc_pr", "vus_pr"]
     assert scope["quality"].height == 2
     assert scope["training"].collect()["normal"].to_numpy().shape[1:] == (64, 2)
-    assert scope["blame"].collect()["memory_score"].max() > 0
+    assert scope["reasons"].collect().columns[:3] == ["host", "id", "start"]
     assert scope["kinds"].collect()["anomaly_kind"].n_unique() > 2
     assert scope["visible"].collect()["is_anomaly"].any()
     shifted = scope["shifted"].collect()

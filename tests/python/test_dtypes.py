@@ -265,7 +265,7 @@ ROLES = {
     "`by`": as_key,
     "`order_by`": as_order,
     "`max_gap`": with_gap,
-    "beside": beside,
+    "additional": beside,
 }
 
 

@@ -88,7 +88,7 @@ def explain(
     ... )
     >>> table = odd.tail(300).genias.explain(order_by="t", models=model)
     >>> table.select("t_start", "t_end", "feature", pl.col("share").round(2)).row(0)
-    (700, 709, 'mem', 1.0)
+    (700, 709, 'mem', 0.99)
     """
     model = either(model, models)
     if is_frame(data):
