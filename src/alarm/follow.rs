@@ -314,6 +314,8 @@ fn is_zero(n: &usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
+
     use proptest::prelude::*;
 
     use super::*;

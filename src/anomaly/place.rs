@@ -201,6 +201,8 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
+
     use proptest::prelude::*;
 
     use super::*;

@@ -64,6 +64,8 @@ impl TryRoom<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
+
     use proptest::prelude::*;
 
     use super::*;
