@@ -81,9 +81,15 @@ def parser(command: str) -> _run.Parser:
         if name == "units":
             given["metavar"] = "NAME=UNIT"
         _arguments.add_names(group, name, text, **given)
-    group.add_argument("--models", type=Path, metavar="FILE", help="latent: the model")
+    group.add_argument(
+        "--models",
+        type=Path,
+        metavar="FILE",
+        help="latent: the model; series: those of the scores, for their threshold",
+    )
     threshold = "series, scores: threshold, drawn as a dashed line"
     group.add_argument("--threshold", type=float, metavar="X", help=threshold)
+    group.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
     log = "scores, latent: on a log scale"
     group.add_argument("--log", action="store_true", default=None, help=log)
     for name, text in _TEXTS.items():
@@ -121,7 +127,7 @@ def run(given: argparse.Namespace) -> None:
         rows, options["models"] = _of_one_series(rows, options["models"], given)
     chart = draw(rows, **options)
     with replacing(target.path, ending, target.seen) as beside:
-        plots.save(chart, beside)
+        plots.save(chart, beside, theme=given.theme)
     line = f"drawn to {given.output}"
     summary = {"command": "plot", "kind": given.kind, "output": str(target.path)}
     _run.finished(given, line, summary)
