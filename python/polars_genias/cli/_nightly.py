@@ -100,6 +100,9 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _job(given: argparse.Namespace) -> Job:
+    if not given.metrics.is_dir():
+        msg = f"no such folder: {given.metrics}"
+        raise ValueError(msg)
     if not given.by or len(given.order_by) != 1:
         msg = "give --by, and one column with --order-by"
         raise UsageError(msg)
