@@ -130,6 +130,20 @@ def test_page_on_sensitivity():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("metrics")
+def test_page_of_questions():
+    pytest.importorskip("altair")
+    scope = run(DOCS / "questions.md")
+    assert scope["worst"] == "web-03"
+    assert scope["events"].height == 30
+    assert scope["events"]["timestamp_start"].dt.hour().is_between(7, 10).all()
+    assert scope["found"]["detector"].to_list() == ["median", "evidence"]
+    assert scope["reasons"].filter(host="web-03")["share"].sum() == pytest.approx(
+        scope["alarms"].filter(host="web-03").height
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("metrics")
 def test_page_on_the_command_line(capsys):
     """Its commands, one after another; but for the demo, which has tests of its own."""
     pytest.importorskip("altair")
