@@ -76,8 +76,8 @@ def briefly(checked):
     moment = {"steps": 10, "channels": 4}
 
     def options(given, ordered_by=0, verb=""):
-        of_inject = verb.startswith("inject")
-        return checked(given if of_inject else moment | given, ordered_by, verb)
+        fits_nothing = verb.startswith(("inject", "compare"))
+        return checked(given if fits_nothing else moment | given, ordered_by, verb)
 
     return options
 

@@ -158,8 +158,7 @@ def _of_one_series(
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
     """The options on the command line, as arguments of the function."""
     names = ("features", "by", "order_by", "label", "units", "models", "threshold", "log")
-    values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
-    options = {name: value for name, value in values.items() if value is not None}
+    options = _arguments.given_of(given, (*names, *_TEXTS, *_INTEGERS))
     if given.kind == "latent" and given.models is None:
         msg = "`plot latent` needs --models"
         raise UsageError(msg)
