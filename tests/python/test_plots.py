@@ -848,7 +848,6 @@ def test_short_names():
     for names, short, note in (
         ([f"{long}/cpu:s", f"{long}/mem:s"], ["cpu", "mem"], f"{long}/*:s"),
         ([f"{long}.cpu", f"{long}.cpu.p95"], ["cpu", "cpu.p95"], f"{long}.*"),
-        ([f"{long}.cpu", f"{long}.cpu"], [f"{long}.cpu"] * 2, None),
         (["cpu_a", "cpu_b"], ["cpu_a", "cpu_b"], None),
         ([long], [long], None),
         ([], [], None),
