@@ -103,13 +103,21 @@ impl<'a> Grounds<'a> {
     }
 }
 
-/// The rows of `runs` that are also among `others`; both ascending.
+/// The rows of `runs` that are also among `others`; both are ascending and do not overlap.
 pub(crate) fn common(runs: &[Range<usize>], others: &[Range<usize>]) -> Vec<Range<usize>> {
-    let within = |run: &Range<usize>| {
-        let both = |other: &Range<usize>| run.start.max(other.start)..run.end.min(other.end);
-        others.iter().map(both).filter(|rows| !rows.is_empty()).collect::<Vec<_>>()
-    };
-    runs.iter().flat_map(within).collect()
+    let (mut found, mut i, mut j) = (Vec::new(), 0, 0);
+    while let (Some(run), Some(other)) = (runs.get(i), others.get(j)) {
+        let both = run.start.max(other.start)..run.end.min(other.end);
+        if !both.is_empty() {
+            found.push(both);
+        }
+        if run.end <= other.end {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    found
 }
 
 /// Places segments of these lengths in `runs` without overlap, with at least one row between two of

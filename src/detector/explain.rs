@@ -5,8 +5,8 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use super::collection::{Detectors, overlap, window_scores};
-use super::evidence::{Evidence, Expected, Voice};
-use super::labels::Found;
+use super::evidence::{Expected, Voice};
+use super::labels::{Found, Labeller, SeriesScores};
 use super::score_rows::blame;
 use super::spec::Loaded;
 use crate::alarm::Alarm;
@@ -33,6 +33,8 @@ pub struct Reasons {
     pub blame: Vec<Vec<Option<f32>>>,
     /// What speaks for the score of every row; none at all from detectors that are no evidence.
     pub voices: Vec<Option<Voice>>,
+    /// What every feature should have been, where the options ask for bounds; else empty.
+    pub bounds: Vec<Bounds>,
 }
 
 /// Why there is an alarm.
@@ -84,12 +86,7 @@ impl Detectors {
             return Err(self.missing(DetectorKind::Evidence));
         };
         generator.normaliser.check(series)?;
-        let expected = evidence.expect(series, control)?;
-        let of_feature = |d: usize| {
-            let domain = generator.domain.get(d).filter(|domain| holds(domain, series, d));
-            bounds(&expected, (d, series.len()), domain, coverage)
-        };
-        Ok((0..series.columns().width()).map(of_feature).collect())
+        Ok(all_bounds(&evidence.expect(series, control)?, generator, series, coverage))
     }
 
     /// Scores, and why they are what they are.
@@ -111,7 +108,10 @@ impl Detectors {
                 let expected = evidence.expect(series, control)?;
                 let energy = energies(&expected, series);
                 let blame = blame_of_rows(&smoothed(energy, expected.block()), &scores);
-                Ok(Reasons { scores, blame, voices })
+                let bounds = config.bounds.map_or_else(Vec::new, |coverage| {
+                    all_bounds(&expected, generator, series, coverage)
+                });
+                Ok(Reasons { scores, blame, voices, bounds })
             }
             Loaded::Windows(detector) => {
                 let scores = window_scores(&*detector, generator, series, config, control)?;
@@ -124,7 +124,9 @@ impl Detectors {
                 };
                 let added: Vec<Vec<f64>> = (0..width).map(added).collect();
                 let blame = blame_of_rows(&added, &scores);
-                Ok(Reasons { scores, blame, voices: Vec::new() })
+                let expect = |coverage| self.expect(generator, series, coverage, control);
+                let bounds = config.bounds.map(expect).transpose()?.unwrap_or_default();
+                Ok(Reasons { scores, blame, voices: Vec::new(), bounds })
             }
         }
     }
@@ -141,20 +143,30 @@ impl Detectors {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Explained>> {
-        let Found { alarms, .. } = self.alarms(generator, series, drawn, config, control)?;
-        if alarms.is_empty() {
-            return Ok(Vec::new());
-        }
-        let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        match self.load(kind, generator)? {
+        let labeller = Labeller::new(self, generator, drawn, config)?;
+        match &labeller.loaded {
             Loaded::Series(evidence) => {
-                explained(evidence, (generator, series), alarms, config, control)
+                generator.normaliser.check(series)?;
+                let (scored, voices) =
+                    evidence.score_with_ends_and_voices(series, config, control)?;
+                let scored = SeriesScores { scores: scored.scores, ends: Some(scored.ends) };
+                let Found { alarms, .. } = labeller.found(series, scored)?;
+                if alarms.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let expected = evidence.expect(series, control)?;
+                Ok(explained(&expected, &voices, alarms, generator, series))
             }
             Loaded::Windows(detector) => {
+                let scored = labeller.scored(series, control)?;
+                let Found { alarms, .. } = labeller.found(series, scored)?;
+                if alarms.is_empty() {
+                    return Ok(Vec::new());
+                }
                 let width = series.columns().width();
                 let parts: Vec<Range<usize>> =
                     alarms.iter().map(|alarm| alarm.rows.clone()).collect();
-                let work = |x: &Tensor| blame(&*detector, x);
+                let work = |x: &Tensor| blame(&**detector, x);
                 let rows = overlap(generator, series, config, (width, &parts), control, work)?;
                 let sum = |alarm: &Alarm, d: usize| -> f64 {
                     let of_row = |t| f64::from(rows.get(t, d).unwrap_or(0.0));
@@ -172,15 +184,13 @@ impl Detectors {
 
 /// The alarms of the evidence.
 fn explained(
-    evidence: &Evidence,
-    (generator, series): (&Generator, &Series<'_>),
+    expected: &Expected<'_>,
+    voices: &[Option<Voice>],
     alarms: Vec<Alarm>,
-    config: &ScoreConfig,
-    control: &dyn Control,
-) -> Result<Vec<Explained>> {
-    let (_, voices) = evidence.score_with_voices(series, config, control)?;
-    let expected = evidence.expect(series, control)?;
-    let energies = energies(&expected, series);
+    generator: &Generator,
+    series: &Series<'_>,
+) -> Vec<Explained> {
+    let energies = energies(expected, series);
     let explain = |alarm: Alarm| {
         let energy = energies.iter().map(|of_rows| of_rows[alarm.rows.clone()].iter().sum());
         let value =
@@ -188,7 +198,7 @@ fn explained(
         let blame = shared(energy.collect(), value);
         Explained { blame, voice: voices[alarm.peak], alarm }
     };
-    Ok(alarms.into_iter().map(explain).collect())
+    alarms.into_iter().map(explain).collect()
 }
 
 /// Squared deviation of every feature and row from what it should have been, beyond the usual one.
@@ -240,6 +250,20 @@ fn shared(energy: Vec<f64>, expected: impl Fn(usize) -> Option<f64>) -> Vec<Blam
     let named = blame.iter().filter(|blame| blame.share > 0.0).count();
     blame.truncate(named.max(1));
     blame
+}
+
+/// What every feature should have been, within what it can be.
+fn all_bounds(
+    expected: &Expected<'_>,
+    generator: &Generator,
+    series: &Series<'_>,
+    coverage: f64,
+) -> Vec<Bounds> {
+    let of_feature = |d: usize| {
+        let domain = generator.domain.get(d).filter(|domain| holds(domain, series, d));
+        bounds(expected, (d, series.len()), domain, coverage)
+    };
+    (0..series.columns().width()).map(of_feature).collect()
 }
 
 fn bounds(

@@ -323,6 +323,20 @@ impl Model {
         self.detectors.p_values(&self.generator, series, alarm, config, control)
     }
 
+    /// [`Model::p_values`] of rows whose scores are known.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a detector without scores of normal rows.
+    pub fn p_values_of(
+        &self,
+        series: &Series<'_>,
+        scores: &[Option<f32>],
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+    ) -> Result<Vec<Option<f64>>> {
+        self.detectors.p_values_of(&self.generator, series, scores, alarm, config)
+    }
+
     /// This model with other reference scores for a detector (the default one if `kind` is `None`):
     /// those after following a series.
     pub fn with_reference(&self, kind: Option<DetectorKind>, reference: Reference) -> Self {

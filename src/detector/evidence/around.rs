@@ -26,6 +26,7 @@ use super::share::LEAST_UNIT;
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
+use crate::stats::{median, rms};
 
 /// Blocks of a window, and hidden rows on both sides of a block per window.
 const BLOCKS: usize = 16;
@@ -194,24 +195,32 @@ impl Places {
         around.chosen(control)
     }
 
-    /// With the levels followed for which that pays.
+    /// With the levels followed for which that pays, and the errors then.
     fn chosen(mut self, control: &dyn Control) -> Result<Self> {
-        let all = self.follows.clone();
-        self = self.measured(control)?;
-        let followed = self.usual.clone();
-        self.follows.fill(false);
-        self = self.measured(control)?;
-        let usual = self.usual.iter().zip(&followed);
-        let pays: Vec<bool> = usual.map(|(still, follow)| *follow < FOLLOWED * still).collect();
-        if !all.iter().zip(&pays).any(|(may, pays)| *may && *pays) {
-            return Ok(self);
-        }
-        self.follows = all.iter().zip(pays).map(|(may, pays)| *may && pays).collect();
-        self.measured(control)
+        let may = self.follows.clone();
+        let followed = self.measured(control)?;
+        self.errors = if may.contains(&true) {
+            self.follows.fill(false);
+            let still = self.measured(control)?;
+            let pays = |(d, may): (usize, &bool)| {
+                *may && usual(&followed[d]) < FOLLOWED * usual(&still[d])
+            };
+            self.follows = may.iter().enumerate().map(pays).collect();
+            match self.follows.contains(&true) {
+                false => still,
+                true if self.follows == may => followed,
+                true => self.measured(control)?,
+            }
+        } else {
+            followed
+        };
+        self.usual = self.errors.iter().map(|errors| usual(errors)).collect();
+        Ok(self)
     }
 
-    /// With its errors on normal rows, each expected from places that do not share rows with its window.
-    fn measured(mut self, control: &dyn Control) -> Result<Self> {
+    /// Errors of every feature on normal rows, ascending, each expected from places that do not share rows
+    /// with its window.
+    fn measured(&self, control: &dyn Control) -> Result<Vec<Vec<f32>>> {
         let Layout { size, block, lead, .. } = self.layout;
         let runs = self.reference.runs.iter().filter(|run| run.len() >= block);
         let blocks: Vec<(&Range<usize>, usize)> = runs
@@ -236,9 +245,7 @@ impl Places {
             errors.sort_by(f32::total_cmp);
             errors
         };
-        self.errors = (0..self.units.len()).map(of_feature).collect();
-        self.usual = self.errors.iter().map(|errors| usual(errors)).collect();
-        Ok(self)
+        Ok((0..self.units.len()).map(of_feature).collect())
     }
 
     /// Rows of a block.
@@ -296,9 +303,9 @@ impl Places {
             let row = |t: usize| {
                 let place = |(i, moves): (&usize, &Vec<f32>)| {
                     let row = self.starts[*i] + self.layout.lead + t;
-                    self.reference.values.window(d, row, 1)[0] + moves[d] * self.units[d]
+                    f64::from(self.reference.values.window(d, row, 1)[0] + moves[d] * self.units[d])
                 };
-                middle(nearest.iter().zip(&moves).map(place).collect())
+                median(nearest.iter().zip(&moves).map(place).collect()) as f32
             };
             (0..self.layout.block).map(row).collect()
         };
@@ -321,9 +328,10 @@ impl Places {
     fn nearest(&self, around: &Surroundings, excluded: &Excluded) -> Vec<usize> {
         let allowed = |i: &usize| !excluded.iter().any(|range| range.contains(i));
         let mut moves = vec![0.0; self.units.len()];
+        let weights: f32 = around.weights.iter().sum();
         let mut found: Vec<(f32, usize)> = (0..self.places.len())
             .filter(allowed)
-            .map(|i| (self.distance(around, i, &mut moves), i))
+            .map(|i| (self.distance(around, i, weights, &mut moves), i))
             .collect();
         let nearer = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         if found.len() > NEAREST {
@@ -333,9 +341,9 @@ impl Places {
         found.into_iter().map(|(_, i)| i).collect()
     }
 
-    fn distance(&self, around: &Surroundings, i: usize, moves: &mut [f32]) -> f32 {
+    /// From place `i`; `weights` is the sum of those around.
+    fn distance(&self, around: &Surroundings, i: usize, weights: f32, moves: &mut [f32]) -> f32 {
         self.moves(around, i, moves);
-        let weights: f32 = around.weights.iter().sum();
         let ours = self.layout.features(&around.means);
         let theirs = self.layout.features(&self.places[i].means);
         let shapes: f32 = ours
@@ -373,8 +381,7 @@ fn unit(reference: &ReferenceRows, d: usize, moved: usize) -> f32 {
     if sizes.is_empty() {
         return 1.0;
     }
-    let squares: f64 = sizes.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let rms = (squares / sizes.len() as f64).sqrt() as f32;
+    let rms = rms(&sizes);
     let half = sizes.len() / 2;
     let median = *sizes.select_nth_unstable_by(half, f32::total_cmp).1;
     (1.4826 * median).max(0.25 * rms).max(LEAST_UNIT)
@@ -385,18 +392,6 @@ fn unit(reference: &ReferenceRows, d: usize, moved: usize) -> f32 {
 fn usual(errors: &[f32]) -> f32 {
     let mut sizes: Vec<f32> = errors.iter().map(|x| x.abs()).collect();
     sizes.sort_by(f32::total_cmp);
-    let squares: f64 = sizes.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let rms = (squares / sizes.len().max(1) as f64).sqrt() as f32;
     let high = sizes.get((USUAL.0 * sizes.len() as f64) as usize).copied().unwrap_or(0.0);
-    (high / USUAL.1 as f32).max(0.5 * rms).max(LEAST_UNIT)
-}
-
-/// The median of a few numbers.
-fn middle(mut values: Vec<f32>) -> f32 {
-    values.sort_by(f32::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[half],
-        _ => 0.5 * (values[half - 1] + values[half]),
-    }
+    (high / USUAL.1 as f32).max(0.5 * rms(&sizes)).max(LEAST_UNIT)
 }

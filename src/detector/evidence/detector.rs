@@ -154,9 +154,31 @@ impl Evidence {
     ) -> Result<Heard> {
         let mut voices = Voices::new(series.len());
         let scores = self.scored(series, config, (None, Some(&mut voices)), control)?;
-        let of_row = |t: usize| voices.get(t, &self.reference).filter(|_| scores[t].is_some());
-        let voices = (0..series.len()).map(of_row).collect();
+        let voices = self.heard(&voices, &scores);
         Ok((scores, voices))
+    }
+
+    /// [`Evidence::score_with_ends`], and what speaks for the score of each row.
+    ///
+    /// # Errors
+    /// As [`Evidence::score`].
+    pub(crate) fn score_with_ends_and_voices(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<(ScoredRows, Vec<Option<Voice>>)> {
+        let (mut ends, mut voices) = (RowShares::of_ends(series.len()), Voices::new(series.len()));
+        let scores = self.scored(series, config, (Some(&mut ends), Some(&mut voices)), control)?;
+        let voices = self.heard(&voices, &scores);
+        Ok((ScoredRows { scores, ends }, voices))
+    }
+
+    fn heard(&self, voices: &Voices, scores: &[Option<f32>]) -> Vec<Option<Voice>> {
+        let of_row = |(t, score): (usize, &Option<f32>)| {
+            voices.get(t, &self.reference).filter(|_| score.is_some())
+        };
+        scores.iter().enumerate().map(of_row).collect()
     }
 
     fn scored(
@@ -184,7 +206,7 @@ impl Evidence {
         }
         for member in members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
-            for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
+            for queries in of_size.into_iter().filter(|queries| !queries.is_empty()) {
                 let (rows, nearest) =
                     self.row_means(member, &values, queries, &mut all, control)?;
                 add(&mut fusion, member, &rows, series.len());
