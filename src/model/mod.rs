@@ -210,7 +210,7 @@ impl Model {
     }
 
     /// Scores as [`Model::score_with`] gives them, and why they are what they are: what each feature has to
-    /// do with it, which evidence speaks for it, and where the nearest normal rows lie. Of the evidence, a
+    /// do with it, its strongest evidence, and where the nearest normal rows lie. Of the evidence, a
     /// feature is to blame by how far it is from what it should have been ([`Model::expect`]); of
     /// `Reconstruction` and `Amplitude`, by its own score; of a net, by how much the score falls where it
     /// is at its training mean.

@@ -243,10 +243,10 @@ impl<'a> Trial<'a> {
         let one = |(number, start): (usize, &usize)| {
             let site = InjectionSite { kind: cell.kind, rows: *start..start + cell.duration };
             let around = context(&site, &self.clean);
-            injector.anomaly((&site, &around), first + number, &[cell.feature])
+            injector.anomaly(&site, &around, first + number, &[cell.feature])
         };
-        let made = rounds[round].iter().enumerate().map(one);
-        Ok(made.filter(|anomaly| anomaly.is_any() && anomaly.unable.is_empty()).collect())
+        let anomalies = rounds[round].iter().enumerate().map(one);
+        Ok(anomalies.filter(|anomaly| anomaly.is_any() && anomaly.unable.is_empty()).collect())
     }
 
     /// Rows from the first of an anomaly to the first of them in an alarm, in a series whose scores are
@@ -264,8 +264,8 @@ impl<'a> Trial<'a> {
         scores[changed.clone()].copy_from_slice(&scored.scores[changed.clone()]);
         let followed = self.followed(&scores, rows, &changed);
         let end = |t: usize| {
-            let of = if changed.contains(&t) { scored } else { &quiet.scored };
-            of.end(t)
+            let source = if changed.contains(&t) { scored } else { &quiet.scored };
+            source.end(t)
         };
         let alarms = self.labeller.alarms(series, (&scores, &end), &followed)?;
         let first = |alarm: &Alarm| {

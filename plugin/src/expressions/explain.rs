@@ -1,6 +1,6 @@
 //! `explain(...)`: one row per alarm and feature to blame; with group keys, after the keys.
 
-use genias::detector::{Blame, Explained, Voice};
+use genias::detector::{Blame, Explained, StrongestEvidence};
 use genias::Series as TimeSeries;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
@@ -42,7 +42,7 @@ struct Line {
     /// Start, length and peak in the series.
     place: [u32; 3],
     blame: Blame,
-    voice: Option<Voice>,
+    evidence: Option<StrongestEvidence>,
     /// Rows of the frame: first, last, peak.
     rows: [usize; 3],
     actual: Option<f64>,
@@ -59,14 +59,14 @@ impl Table {
     fn add(&mut self, series: &TimeSeries<'_>, alarms: Option<Vec<Explained>>) {
         let before = self.lines.len();
         for (id, explained) in (1..).zip(alarms.unwrap_or_default()) {
-            let Explained { alarm, blame, voice } = explained;
+            let Explained { alarm, blame, evidence } = explained;
             let place = [alarm.rows.start, alarm.rows.len(), alarm.peak].map(|n| n as u32);
             let rows = [alarm.rows.start, alarm.rows.end - 1, alarm.peak].map(|t| series.row(t));
             let line = |blame: Blame| Line {
                 id,
                 place,
                 blame,
-                voice,
+                evidence,
                 rows,
                 actual: series.value(blame.feature, alarm.peak),
             };
@@ -91,9 +91,9 @@ impl Table {
         columns.push(self.column("share", |line| Some(line.blame.share)));
         columns.push(self.column("expected", |line| line.blame.expected));
         columns.push(self.column("actual", |line| line.actual));
-        columns.push(self.column("evidence", |line| line.voice?.evidence));
-        columns.push(self.column("nearest_start", |line| Some(line.voice?.nearest? as u32)));
-        columns.push(self.column("nearest_length", |line| Some(line.voice?.size as u32)));
+        columns.push(self.column("evidence", |line| line.evidence?.name));
+        columns.push(self.column("nearest_start", |line| Some(line.evidence?.nearest? as u32)));
+        columns.push(self.column("nearest_length", |line| Some(line.evidence?.size as u32)));
         Ok(StructChunked::from_series(frame.name, rows, columns.iter())?.into_series())
     }
 

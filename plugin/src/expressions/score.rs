@@ -115,10 +115,11 @@ impl Table {
         self.bounds.add(series, scored.bounds);
         let Some(reasons) = scored.reasons else { return };
         place(series, &mut self.blame, reasons.blame);
-        for (t, voice) in reasons.voices.into_iter().enumerate() {
-            let Some(voice) = voice else { continue };
-            self.evidence[series.row(t)] = voice.evidence;
-            self.nearest[series.row(t)] = voice.nearest.map(|row| (row + voice.offset) as u32);
+        for (t, evidence) in reasons.strongest.into_iter().enumerate() {
+            let Some(evidence) = evidence else { continue };
+            self.evidence[series.row(t)] = evidence.name;
+            self.nearest[series.row(t)] =
+                evidence.nearest.map(|row| (row + evidence.offset) as u32);
         }
     }
 

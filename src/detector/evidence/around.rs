@@ -109,7 +109,8 @@ impl Layout {
     fn describe(
         &self,
         values: &Values,
-        (part, start): (&Range<usize>, usize),
+        part: &Range<usize>,
+        start: usize,
         units: &[f32],
     ) -> Surroundings {
         let inside = |piece: &Range<usize>| {
@@ -128,8 +129,8 @@ impl Layout {
             self.pieces.iter().zip(&firsts).map(mean).collect::<Vec<f32>>()
         };
         let means: Vec<f32> = units.iter().enumerate().flat_map(of_feature).collect();
-        let there = |(weight, first): (&f32, &Option<usize>)| first.map_or(0.0, |_| *weight);
-        let weights: Vec<f32> = self.weights.iter().zip(&firsts).map(there).collect();
+        let weight = |(weight, first): (&f32, &Option<usize>)| first.map_or(0.0, |_| *weight);
+        let weights: Vec<f32> = self.weights.iter().zip(&firsts).map(weight).collect();
         let complete = firsts.iter().all(Option::is_some);
         let levels = match complete {
             true => self.features(&means).map(|means| self.median(means)).collect(),
@@ -159,10 +160,10 @@ impl Layout {
 
     /// Its mean over the pieces that are there.
     fn mean(&self, means: &[f32], weights: &[f32]) -> f32 {
-        let there =
+        let rows_present =
             || self.rows.iter().zip(weights).map(|(rows, w)| if *w > 0.0 { *rows } else { 0.0 });
-        let sum: f32 = means.iter().zip(there()).map(|(mean, rows)| mean * rows).sum();
-        sum / there().sum::<f32>().max(1.0)
+        let sum: f32 = means.iter().zip(rows_present()).map(|(mean, rows)| mean * rows).sum();
+        sum / rows_present().sum::<f32>().max(1.0)
     }
 }
 
@@ -181,14 +182,13 @@ impl Places {
         let room: usize = reference.all(wide).iter().map(Range::len).sum();
         let layout = Layout::new(window, if room >= ROOM * window { wide } else { window });
         let moved = layout.block + 2 * (layout.pieces.first().map_or(1, |p| layout.lead - p.end));
-        let of = 0..features.len();
-        let units: Vec<f32> = of.clone().map(|d| unit(reference, d, moved)).collect();
+        let indices = 0..features.len();
+        let units: Vec<f32> = indices.clone().map(|d| unit(reference, d, moved)).collect();
         let measured = features.of(|kind| kind == FeatureKind::Measurement);
-        let follows = of.map(|d| measured.contains(&d)).collect();
+        let follows = indices.map(|d| measured.contains(&d)).collect();
         let starts = reference.starts(layout.size);
         let whole = 0..reference.rows();
-        let place =
-            |w: &usize| layout.describe(&reference.values, (&whole, w + layout.lead), &units);
+        let place = |w: &usize| layout.describe(&reference.values, &whole, w + layout.lead, &units);
         let places = starts.iter().map(place).collect();
         let (reference, errors, usual) = (reference.clone(), Vec::new(), Vec::new());
         let around = Self { layout, units, follows, starts, places, reference, errors, usual };
@@ -232,7 +232,7 @@ impl Places {
             let first = self.starts.partition_point(|w| w + lead + size <= start);
             let end = self.starts.partition_point(|w| w + lead < start + size);
             let values = &self.reference.values;
-            let expected = self.block(values, (run, start), &[first..end, 0..0]);
+            let expected = self.block(values, run, start, &[first..end, 0..0]);
             let error = |(d, expected): (usize, Vec<f32>)| {
                 let actual = values.window(d, start, block).iter();
                 actual.zip(expected).map(|(x, e)| x - e).collect::<Vec<f32>>()
@@ -282,10 +282,11 @@ impl Places {
     pub(super) fn block(
         &self,
         values: &Values,
-        at: (&Range<usize>, usize),
+        part: &Range<usize>,
+        start: usize,
         excluded: &Excluded,
     ) -> Option<Vec<Vec<f32>>> {
-        let around = self.layout.describe(values, at, &self.units);
+        let around = self.layout.describe(values, part, start, &self.units);
         if around.weights.iter().all(|weight| *weight == 0.0) {
             return None;
         }
