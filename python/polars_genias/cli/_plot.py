@@ -83,7 +83,6 @@ def parser(command: str) -> _run.Parser:
         _arguments.add_names(group, name, text, **given)
     group.add_argument(
         "--models",
-        type=Path,
         metavar="FILE",
         help="latent: the model; series: those of the scores, for their threshold",
     )
@@ -106,7 +105,7 @@ def run(given: argparse.Namespace) -> None:
         msg = f"OUTPUT {given.output!r} must end in one of {', '.join(ENDINGS)}"
         raise UsageError(msg)
     sources, models = _inputs.find(given.input), _models.find(given)
-    target = _output.output(
+    target = _output.local(
         _output.Request(
             "plot",
             given.output,
