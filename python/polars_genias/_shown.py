@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -169,6 +168,8 @@ def _text(value: Any) -> str:
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     """A table in HTML."""
+    import html
+
     lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in row)}</tr>" for row in rows]
     return f"<table>{''.join(lines)}</table>"

@@ -103,7 +103,7 @@ def _pointed(
         rows.lazy()
         .select(bin=pixel(_X, bins), row=row, marked=marked.fill_null(value=False))
         .group_by("bin")
-        .agg(pl.col("row").get(pl.col("marked").arg_max(), null_on_oob=True))
+        .agg(pl.col("row").get(pl.col("marked").arg_max()))
         .sort("row")
         .collect()["row"]
     )

@@ -52,8 +52,8 @@ def thin(rows: pl.DataFrame, x: str, bins: int, keep: pl.Series | None = None) -
         .select("value", bin=pixel(x, bins), row=pl.int_range(pl.len(), dtype=pl.UInt32))
         .group_by("bin")
         .agg(
-            row.get(value.arg_min(), null_on_oob=True).alias("lowest"),
-            row.get(value.arg_max(), null_on_oob=True).alias("highest"),
+            row.get(value.arg_min()).alias("lowest"),
+            row.get(value.arg_max()).alias("highest"),
             pl.when(value.count() == 0).then(row.first()).alias("gap"),
         )
         .select("lowest", "highest", "gap")
