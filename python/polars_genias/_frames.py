@@ -144,14 +144,15 @@ def _with_places(
     return frame.with_columns(where.alias(PLACE))
 
 
-def _drawn_over_all(
+def _over_groups(
     at: Inputs,
     build: Build,
     options: Mapping[str, Any],
     adds: Sequence[str] | None = None,
 ) -> pl.LazyFrame:
-    """What `build` makes of a frame: of all groups at once if `total` is given."""
-    return build(at) if options.get("total") is not None else sourced(at, build, adds)
+    """The result of `build`, for all groups at once if they share a total or a budget."""
+    of_all = options.get("total") is not None or options.get("budget") == "fleet"
+    return build(at) if of_all else sourced(at, build, adds)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -212,7 +213,7 @@ def beside(
         frame = context.after(frame, at)
         return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
-    return _drawn_over_all(at, build, options, adds)
+    return _over_groups(at, build, options, adds)
 
 
 @dataclass(frozen=True)
@@ -342,7 +343,7 @@ def _renamed_beside(
         frame = context.after(frame, at)
         return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
 
-    return sourced(at, build, list(adds))
+    return _over_groups(at, build, options, list(adds))
 
 
 def alarms_frame(
@@ -376,7 +377,7 @@ def _alarm_table(
         table = per_group(verb, at, options, models=models, strict=strict)
         return _keyed(at, _unnested(at, table), copies)
 
-    return sourced(at, build)
+    return _over_groups(at, build, options)
 
 
 def sensitivity_frame(
@@ -503,7 +504,7 @@ def events_frame(
         table = per_group(verb, at, options, models=models, strict=strict)
         return _keyed(at, _unnested(at, table), copies)
 
-    return _drawn_over_all(at, build, options)
+    return _over_groups(at, build, options)
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:
