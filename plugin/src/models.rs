@@ -190,7 +190,7 @@ fn fit_each(
     plan: &Plan,
     phase: Phase,
 ) -> genias::Result<Vec<Fitted>> {
-    let made = |position: usize, control: &dyn Control| {
+    let fit = |position: usize, control: &dyn Control| {
         let fitted = make(position, control);
         if fitted.is_ok() {
             cache::count_fit();
@@ -198,7 +198,7 @@ fn fit_each(
         frame.settled(&series[position], fitted, strict)
     };
     parts.push(vec![u8::from(strict), u8::from(frame.is_lenient())]);
-    let models = each_once(series, |_| Ok(parts.clone()), made, plan, phase)?;
+    let models = each_once(series, |_| Ok(parts.clone()), fit, plan, phase)?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
     Ok(models)
@@ -213,7 +213,7 @@ fn add_detectors(
     plan: &Plan,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.detect;
-    let made = |position: usize, control: &dyn Control| match &models[position] {
+    let fit = |position: usize, control: &dyn Control| match &models[position] {
         Some(model) => {
             let fitted = model.fit_detector(&series[position], config, control);
             frame.settled(&series[position], fitted, strict)
@@ -234,7 +234,7 @@ fn add_detectors(
         };
         Ok(vec![own.clone(), base, vec![u8::from(strict), u8::from(frame.is_lenient())]])
     };
-    each_once(series, parts, made, plan, Phase::Detector)
+    each_once(series, parts, fit, plan, Phase::Detector)
 }
 
 fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
@@ -263,9 +263,9 @@ fn each_once(
     let one = |&position: &usize| {
         let _busy = Busy::new();
         let training = plan.begin(phase);
-        let made = make(position, &training)?.map(Arc::new);
+        let fitted = make(position, &training)?.map(Arc::new);
         training.finish();
-        Ok(made)
+        Ok(fitted)
     };
     let make = |positions: &[usize]| {
         pool.install(|| positions.par_iter().map(one).collect::<genias::Result<Vec<Fitted>>>())

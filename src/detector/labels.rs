@@ -52,22 +52,8 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Found> {
         let labeller = Labeller::new(self, generator, (threshold, alarm), config)?;
-        let mut reference = labeller.reference();
-        let SeriesScores { scores, ends } = labeller.scored(series, control)?;
-        let rule = labeller.rule(series)?;
-        let followed = match (&rule, series.times()) {
-            (Some(rule), Some(times)) => {
-                reference.follow_new(&distances(labeller.kind, &scores), times, rule)
-            }
-            _ => labeller.followed(&scores, rule.as_ref(), &mut reference),
-        };
-        let end = |t: usize| ends.as_ref().map_or(1.0, |ends| ends.get(t));
-        let alarms = labeller.alarms(series, (&scores, &end), &followed)?;
-        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
-        labels[..followed.seen].fill(None);
-        let rows = scores[followed.seen..].iter().flatten().count();
-        let p_of_any = labeller.p_of_any(&alarms, rows);
-        Ok(Found { scores, p: followed.p, labels, alarms, p_of_any, reference })
+        let scored = labeller.scored(series, control)?;
+        labeller.found(series, scored)
     }
 
     /// The p-values of [`Detectors::alarms`] only.
@@ -80,13 +66,32 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Vec<Option<f64>>> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        if self.reference(kind).is_none() {
+            return Err(self.without_thresholds(kind));
+        }
+        let scores = self.score(generator, series, config, control)?;
+        self.p_values_of(generator, series, &scores, alarm, config)
+    }
+
+    /// [`Detectors::p_values`] of rows whose scores are known.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a detector without scores of normal rows.
+    pub(crate) fn p_values_of(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        scores: &[Option<f32>],
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+    ) -> Result<Vec<Option<f64>>> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
         let Some(mut reference) = self.reference(kind).cloned() else {
             return Err(self.without_thresholds(kind));
         };
-        let scores = self.score(generator, series, config, control)?;
         let rule =
             FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
-        Ok(reference.follow(&distances(kind, &scores), &rule).p)
+        Ok(reference.follow(&distances(kind, scores), &rule).p)
     }
 
     /// Reference scores of normal rows for a detector.
@@ -102,11 +107,18 @@ pub(crate) struct SeriesScores {
     pub ends: Option<RowShares>,
 }
 
+impl SeriesScores {
+    /// How much row `t` takes part in what its windows differ by.
+    pub(crate) fn end(&self, t: usize) -> f64 {
+        self.ends.as_ref().map_or(1.0, |ends| ends.get(t))
+    }
+}
+
 /// Makes labels of the scores of a detector.
 pub(crate) struct Labeller<'a> {
     generator: &'a Generator,
     kind: DetectorKind,
-    loaded: Loaded<'a>,
+    pub(super) loaded: Loaded<'a>,
     known: Option<&'a Reference>,
     /// Median distance of normal rows.
     median: f64,
@@ -132,6 +144,29 @@ impl<'a> Labeller<'a> {
         let loaded = detectors.load(kind, generator)?;
         let median = known.map_or(0.0, Reference::median);
         Ok(Self { generator, kind, loaded, known, median, threshold, line, alarm, config })
+    }
+
+    /// Alarms, labels and p-values from the scores of a series.
+    ///
+    /// # Errors
+    /// As [`Detectors::alarms`].
+    pub(super) fn found(&self, series: &Series<'_>, scored: SeriesScores) -> Result<Found> {
+        let mut reference = self.reference();
+        let rule = self.rule(series)?;
+        let followed = match (&rule, series.times()) {
+            (Some(rule), Some(times)) => {
+                reference.follow_new(&distances(self.kind, &scored.scores), times, rule)
+            }
+            _ => self.followed(&scored.scores, rule.as_ref(), &mut reference),
+        };
+        let end = |t: usize| scored.end(t);
+        let alarms = self.alarms(series, (&scored.scores, &end), &followed)?;
+        let scores = scored.scores;
+        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        labels[..followed.seen].fill(None);
+        let rows = scores[followed.seen..].iter().flatten().count();
+        let p_of_any = self.p_of_any(&alarms, rows);
+        Ok(Found { scores, p: followed.p, labels, alarms, p_of_any, reference })
     }
 
     /// Scores of normal rows, before any of a series.

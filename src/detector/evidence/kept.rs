@@ -179,8 +179,8 @@ impl KeptEvidence {
             };
             let mean = take(&format!("{i}.mean"))?;
             let projection = Projection { mean, directions, rank: entry.rank };
-            let known = (projection, entry.scale, entry.units.clone());
-            Member::restore(entry.plan, known, &reference, &self.features)
+            let units = entry.units.clone();
+            Member::restore(entry.plan, projection, entry.scale, units, &reference, &self.features)
         };
         let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
         let (features, max_null) = (self.features.clone(), self.max_null);
