@@ -183,11 +183,14 @@ fn alarms_per_day_need_a_day() {
     assert!(matches!(error, Error::Parameter { name: "alarms_per_day", .. }), "{error}");
     let with = |rows: f64| {
         let series = Series::whole(&columns).with_rows_per_day(Some(rows));
-        ask(&series).unwrap().alarms.len()
+        let found = ask(&series).unwrap();
+        (found.alarms.len(), flagged(&found))
     };
-    // 3,000 rows are about one day, or thirty.
-    assert!(with(3000.0) <= 4, "{}", with(3000.0));
-    assert!((5..=60).contains(&with(100.0)), "{}", with(100.0));
+    // 3,000 rows are about one day, or thirty. An alarm in 100 rows, with windows of 64 rows, could cover
+    // most of them: the share of rows in alarms is accepted up to 2 %.
+    assert!(with(3000.0).0 <= 4, "{:?}", with(3000.0));
+    let (alarms, rows) = with(100.0);
+    assert!(alarms >= with(3000.0).0 && rows <= 150, "{alarms} {rows}");
 }
 
 #[test]

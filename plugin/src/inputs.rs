@@ -275,6 +275,11 @@ impl Frame {
         self.by.iter().map(|key| key.take(&rows)).collect()
     }
 
+    /// Whether the call has group keys.
+    pub fn has_keys(&self) -> bool {
+        !self.by.is_empty()
+    }
+
     /// The columns that order the rows, at some rows of the frame, with `suffix` after their names.
     pub fn order_at(&self, rows: &[usize], suffix: &str) -> PolarsResult<Vec<Series>> {
         let rows = rows.iter().map(|row| *row as IdxSize).collect();

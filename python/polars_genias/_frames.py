@@ -144,14 +144,15 @@ def _with_places(
     return frame.with_columns(where.alias(PLACE))
 
 
-def _drawn_over_all(
+def _over_groups(
     at: Inputs,
     build: Build,
     options: Mapping[str, Any],
     adds: Sequence[str] | None = None,
 ) -> pl.LazyFrame:
-    """What `build` makes of a frame: of all groups at once if `total` is given."""
-    return build(at) if options.get("total") is not None else sourced(at, build, adds)
+    """The result of `build`, for all groups at once if they share a total or a budget."""
+    of_all = options.get("total") is not None or options.get("budget") == "fleet"
+    return build(at) if of_all else sourced(at, build, adds)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -219,7 +220,7 @@ def beside(
         frame = context.after(frame, at)
         return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
-    return _drawn_over_all(at, build, options, list(adds))
+    return _over_groups(at, build, options, list(adds))
 
 
 @dataclass(frozen=True)
@@ -375,7 +376,7 @@ class _Table:
             table = per_group(self.verb, at, options, models=models, strict=strict)
             return _keyed(at, _unnested(at, table), copies)
 
-        return _drawn_over_all(at, build, options)
+        return _over_groups(at, build, options)
 
 
 def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:

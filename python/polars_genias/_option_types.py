@@ -221,6 +221,8 @@ class LabelOptions(FitOptions, total=False):
     quantile: float | None
     false_alarm_rate: float | None
     alarms_per_day: float | None
+    budget: Literal["group", "fleet"]
+    false_groups: float
     adapt: Literal["off", "slow", "fast"]
     join: int | None
     min_rows: int | None

@@ -442,6 +442,9 @@ def _refuse_what_needs_all(where: Any, options: Mapping[str, Any]) -> None:
         total = options["total"]
         msg = f"parameter `total` = {total!r}: Spark sees one series at a time: use `count`"
         raise ValueError(msg)
+    if options.get("budget") == "fleet":
+        msg = "parameter `budget` = 'fleet': Spark sees one series at a time: use 'group'"
+        raise ValueError(msg)
 
 
 def _grouped(data: DataFrame, by: list[str]) -> GroupedData:

@@ -2,7 +2,9 @@
 //! that is kept up to date.
 //!
 //! A run starts above a high threshold and continues above a low one. Rows outside of runs join the
-//! reference, which drops its oldest scores. A run that lasts for `settle` rows ends: from then on,
+//! reference, which drops its oldest scores. Rows of runs are left out, but without them the reference would
+//! lose its tail, and thresholds would fall with every update. As many rows of runs as normal rows are
+//! expected to have above the low threshold therefore join it as scores at the high one. A run that lasts for `settle` rows ends: from then on,
 //! its scores are the reference. If scores then stay as low as before the run for `settle` rows,
 //! the reference from before the run is restored.
 
@@ -30,6 +32,9 @@ pub struct Reference {
     /// Rows since the thresholds were computed.
     #[serde(default, skip_serializing_if = "is_zero")]
     since: usize,
+    /// Expected number of normal rows in runs, without those that have joined the reference.
+    #[serde(default, skip_serializing_if = "is_zero_rows")]
+    expected: f64,
     /// Scores of the current run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     run: Vec<f32>,
@@ -69,7 +74,7 @@ pub(crate) struct AlarmRun {
 }
 
 impl AlarmRun {
-    fn new(t: usize) -> Self {
+    pub(super) fn new(t: usize) -> Self {
         Self { rows: t..t + 1, open: false }
     }
 }
@@ -79,6 +84,11 @@ impl Reference {
     pub(crate) fn new(scores: &[f32]) -> Self {
         let scores = scores[scores.len().saturating_sub(MEMORY)..].to_vec();
         Self { scores, ..Self::default() }
+    }
+
+    /// Median of the scores; 0 without any.
+    pub(crate) fn median(&self) -> f64 {
+        self.tail().quantile(0.5)
     }
 
     /// p-values and thresholds of the current reference.
@@ -107,8 +117,9 @@ impl Reference {
         all.iter().all(|part| part.iter().all(|score| score.is_finite()))
             && self.scores.len() <= MEMORY
             && self.before.len() <= MEMORY
-            && self.recent.len() <= EVERY
+            && self.recent.len() <= MEMORY
             && self.since <= EVERY
+            && (0.0..=MEMORY as f64).contains(&self.expected)
     }
 
     /// Follows the scores of a series in time order. Following them in parts, each from the state
@@ -187,6 +198,7 @@ impl<'a> Follower<'a> {
 
     fn step(&mut self, t: usize, score: f32) {
         self.reference.since += usize::from(self.follows());
+        self.expect_rows();
         if !self.reference.run.is_empty() {
             self.go_on(t, score);
         } else if f64::from(score) > self.high && self.reference.cooling == 0 {
@@ -216,9 +228,27 @@ impl<'a> Follower<'a> {
         if settled {
             self.settle();
         }
+        if self.reference.quiet > self.rule.join && !settled {
+            self.accept_expected();
+        }
         if settled || self.reference.quiet > self.rule.join {
             self.end();
         }
+    }
+
+    /// Adds what is expected of one row, up to the size of the reference.
+    fn expect_rows(&mut self) {
+        if let Some(memory) = self.rule.memory {
+            let expected = self.reference.expected + self.rule.go_on;
+            self.reference.expected = expected.min(memory as f64);
+        }
+    }
+
+    /// The expected number of rows of a run joins the reference, as scores at the high threshold.
+    fn accept_expected(&mut self) {
+        let rows = self.reference.run.len().min(self.reference.expected as usize);
+        self.reference.expected -= rows as f64;
+        self.reference.recent.extend(std::iter::repeat_n(self.high as f32, rows));
     }
 
     /// The run is the new normal.
@@ -233,6 +263,7 @@ impl<'a> Follower<'a> {
         self.reference.scores = scores;
         self.reference.recent.clear();
         (self.reference.since, self.reference.calm) = (EVERY, 0);
+        self.reference.expected = 0.0;
         self.replaced = true;
     }
 
@@ -286,30 +317,12 @@ fn low_before(reference: &Reference, rule: &FollowRule) -> Option<f64> {
     (!before.is_empty()).then(|| Tail::fit(before).line(rule.go_on))
 }
 
-/// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
-/// starts in the `cooldown` rows after one.
-pub(crate) fn runs_above(
-    scores: &[Option<f32>],
-    line: f64,
-    join: usize,
-    cooldown: usize,
-) -> Vec<AlarmRun> {
-    let mut runs: Vec<AlarmRun> = Vec::new();
-    let above = (0..scores.len()).filter(|&t| scores[t].is_some_and(|s| f64::from(s) > line));
-    for t in above {
-        match runs.last_mut() {
-            Some(run) if t <= run.rows.end + join => run.rows.end = t + 1,
-            Some(run) if t < run.rows.end + join + cooldown => {}
-            _ => runs.push(AlarmRun::new(t)),
-        }
-    }
-    let last = runs.last_mut().filter(|run| run.rows.end + join >= scores.len());
-    last.into_iter().for_each(|run| run.open = true);
-    runs
-}
-
 fn is_zero(n: &usize) -> bool {
     *n == 0
+}
+
+fn is_zero_rows(rows: &f64) -> bool {
+    *rows == 0.0
 }
 
 #[cfg(test)]
@@ -355,7 +368,9 @@ mod tests {
         assert_eq!((runs(&found).len(), &found.runs[0].rows), (1, &(500..540)));
         assert!(!found.runs[0].open && found.p[510].unwrap() < 1e-3 && found.p[521].unwrap() > 0.1);
         assert!(reference.is_sound() && reference.scores.iter().all(|score| *score < 30.0));
-        assert_eq!(reference.scores.len() + reference.recent.len(), 3000 + 2000 - 38);
+        let expected = (540.0 * RULE.go_on) as usize;
+        let joined = reference.scores.len() + reference.recent.len();
+        assert_eq!(joined, 3000 + 2000 - 38 + expected);
     }
 
     #[test]
@@ -413,6 +428,24 @@ mod tests {
         assert!(again.runs.is_empty() && parts == whole);
     }
 
+    /// Rows of runs leave the reference, but thresholds do not fall because of that: after forty times the
+    /// memory, normal rows are in as few runs as at first.
+    #[test]
+    fn the_share_of_normal_rows_in_runs_stays() {
+        let rule = FollowRule { start: 4e-3, go_on: 0.02, memory: Some(2000), ..RULE };
+        let mut shares = [0.0; 2];
+        for seed in 0..6 {
+            let mut reference = Reference::new(&normal(seed, 4000));
+            for (part, share) in shares.iter_mut().enumerate() {
+                let scores = some(normal(100 + 10 * part as u64 + seed, 40_000));
+                let found = reference.follow(&scores, &rule);
+                let rows: usize = runs(&found).iter().map(Range::len).sum();
+                *share += rows as f64 / 240_000.0;
+            }
+        }
+        assert!(shares[1] < 1.3 * shares[0] && shares[1] < 0.01, "{shares:?}");
+    }
+
     #[test]
     fn nothing_starts_while_it_cools_down() {
         let mut scores = normal(1, 1000);
@@ -423,19 +456,6 @@ mod tests {
         };
         assert_eq!(follow(0), [100..105, 150..155, 400..405]);
         assert_eq!(follow(100), [100..105, 400..405]);
-    }
-
-    #[test]
-    fn above_is_rows_above_a_line() {
-        let scores = [0.0, 2.0, 0.0, 3.0, 0.0, 0.0, 2.0, 2.0].map(Some);
-        let runs_of = |join, cooldown| {
-            let found = runs_above(&scores, 1.0, join, cooldown);
-            let rows: Vec<_> = found.iter().map(|run| run.rows.clone()).collect();
-            (rows, found.last().unwrap().open)
-        };
-        assert_eq!(runs_of(0, 0), (vec![1..2, 3..4, 6..8], true));
-        assert_eq!(runs_of(1, 0), (vec![1..4, 6..8], true));
-        assert_eq!(runs_of(0, 2), (vec![1..2, 6..8], true));
     }
 
     proptest! {

@@ -4,13 +4,18 @@
 //! probability of a score as high (`tail`), and the accepted rate of false alarms sets the
 //! thresholds (`promise`).
 
+mod above;
+mod fleet;
 mod follow;
 mod found;
 mod promise;
 mod rule;
 mod tail;
 
+pub(crate) use above::runs_above;
+pub use fleet::kept_of_fleet;
+pub(crate) use fleet::p_of_any;
 pub use follow::Reference;
-pub(crate) use follow::{AlarmRun, Followed, runs_above};
+pub(crate) use follow::{AlarmRun, Followed};
 pub use found::{Alarm, Direction};
 pub(crate) use rule::FollowRule;

@@ -13,6 +13,8 @@ const FAST: usize = 2048;
 /// p of the high threshold at which the length of runs is measured: enough scores of normal rows
 /// exceed it.
 const TRIED: f64 = 0.02;
+/// Largest share of normal rows in alarms, if a number of alarms is accepted.
+const MOST_ROWS: f64 = 0.02;
 /// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
@@ -39,14 +41,14 @@ impl FollowRule {
     }
 }
 
-/// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate.
+/// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate. An
+/// accepted number of long alarms could cover most rows, so it also comes with a rate.
 fn start(config: &AlarmConfig, reference: &Reference, rows_per_day: Option<f64>) -> Result<f64> {
-    let Some(count) = config.alarms_per_day else {
-        return Ok(config.rate() / reference.rows_per_high_row(TRIED, LOWER));
-    };
+    let of_rows = |rate: f64| rate / reference.rows_per_high_row(TRIED, LOWER);
+    let Some(count) = config.alarms_per_day else { return Ok(of_rows(config.rate())) };
     let Some(rows) = rows_per_day else {
         let allowed = "given together with one temporal `order_by` column";
         return Err(Error::parameter("alarms_per_day", count, allowed));
     };
-    Ok((count / rows * reference.tail().cluster()).min(MOST))
+    Ok((count / rows * reference.tail().cluster()).min(of_rows(MOST_ROWS)))
 }

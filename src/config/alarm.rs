@@ -23,6 +23,19 @@ words! {
     }
 }
 
+words! {
+    /// What an accepted number of false alarms is shared by.
+    pub enum Budget {
+        /// Each group has its own.
+        Group = "group",
+        /// All groups of a call share one.
+        Fleet = "fleet",
+    }
+}
+
+/// Budgets of all groups together.
+const FLEET: &[&str] = &["fleet"];
+
 options! {
     /// When a row belongs to an alarm.
     #[derive(Copy)]
@@ -34,6 +47,15 @@ options! {
         .auto("0.003, unless `alarms_per_day` is given");
     /// Accepted number of false alarms per day; needs one temporal `order_by` column.
     alarms_per_day: Option<f64> = None => above(0.0);
+    /// Whether each group has its own budget of false alarms, or all groups of a call share one:
+    /// `alarms_per_day` is then that of all groups, and `false_groups` applies.
+    budget: Budget = Budget::Group => any().verbs(&["label", "alarms"]);
+    /// Accepted share of groups with false alarms only, among all groups with alarms.
+    false_groups: f64 = 0.1 => between(0.0, 1.0)
+        .above_low()
+        .below_high()
+        .verbs(&["label", "alarms"])
+        .when("budget", FLEET);
     /// How fast the reference scores follow new rows.
     adapt: Adapt = Adapt::Slow => any();
     /// Rows below the low threshold that are bridged inside an alarm.
@@ -53,9 +75,21 @@ impl AlarmConfig {
         self.false_alarm_rate.unwrap_or(QUIET)
     }
 
+    /// The options of each of `groups` groups.
+    #[must_use]
+    pub fn of_each(&self, groups: usize) -> Self {
+        let share = match self.budget {
+            Budget::Group => 1.0,
+            Budget::Fleet => groups.max(1) as f64,
+        };
+        Self { alarms_per_day: self.alarms_per_day.map(|count| count / share), ..*self }
+    }
+
     /// Whether the user has set an accepted rate.
     pub fn asks(&self) -> bool {
-        self.false_alarm_rate.is_some() || self.alarms_per_day.is_some()
+        self.false_alarm_rate.is_some()
+            || self.alarms_per_day.is_some()
+            || self.budget == Budget::Fleet
     }
 
     /// Checks every range.

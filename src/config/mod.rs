@@ -21,7 +21,7 @@ mod score;
 mod sensitivity;
 mod table;
 
-pub use alarm::{Adapt, AlarmConfig};
+pub use alarm::{Adapt, AlarmConfig, Budget};
 pub use catalogue::option_table;
 pub use compare::CompareConfig;
 pub(crate) use declare::names;

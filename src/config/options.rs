@@ -63,6 +63,7 @@ impl Options {
         }
         options.validate()?;
         refuse_unused(DetectConfig::OPTIONS, given, &to_map(&options.detect)?)?;
+        refuse_unused(AlarmConfig::OPTIONS, given, &to_map(&options.alarm)?)?;
         Ok(options)
     }
 

@@ -118,8 +118,11 @@ impl Threshold {
         if self == Self::Auto || !alarm.asks() {
             return Ok(());
         }
-        let given =
-            if alarm.alarms_per_day.is_some() { "alarms_per_day" } else { "false_alarm_rate" };
+        let given = match (alarm.alarms_per_day, alarm.false_alarm_rate) {
+            (Some(_), _) => "alarms_per_day",
+            (None, Some(_)) => "false_alarm_rate",
+            (None, None) => "budget",
+        };
         let value = match self {
             Self::Number(number) => number.to_string(),
             Self::Quantile(q) => format!("quantile {q}"),

@@ -7,7 +7,7 @@ use super::evidence::RowShares;
 use super::kinds::spec;
 use super::locate::located;
 use super::spec::Loaded;
-use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, runs_above};
+use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, p_of_any, runs_above};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
 use crate::data::series::Series;
 use crate::error::Result;
@@ -16,6 +16,9 @@ use crate::runtime::control::Control;
 
 /// Minimum share of a row in an alarm, in units of the largest share in its run.
 const PART: f64 = 0.6;
+/// Minimum score of the first and the last row of an alarm, above the median of normal rows and in
+/// units of the highest score of its run.
+const HALF: f64 = 0.5;
 
 /// Results of `label` and `alarms` for a series.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Found {
     pub labels: Vec<Option<bool>>,
     /// The alarms, in time order.
     pub alarms: Vec<Alarm>,
+    /// Probability that as many normal rows contain an alarm as improbable; 1 without alarms.
+    pub p_of_any: f64,
     /// The reference for the next rows of the series.
     pub reference: Reference,
 }
@@ -115,6 +120,8 @@ pub(crate) struct Labeller<'a> {
     kind: DetectorKind,
     pub(super) loaded: Loaded<'a>,
     known: Option<&'a Reference>,
+    /// Median distance of normal rows.
+    median: f64,
     threshold: Threshold,
     /// The threshold as a score.
     line: f64,
@@ -135,7 +142,8 @@ impl<'a> Labeller<'a> {
         let line = detectors.threshold(threshold, config.detector)?;
         let known = detectors.reference(kind);
         let loaded = detectors.load(kind, generator)?;
-        Ok(Self { generator, kind, loaded, known, threshold, line, alarm, config })
+        let median = known.map_or(0.0, Reference::median);
+        Ok(Self { generator, kind, loaded, known, median, threshold, line, alarm, config })
     }
 
     /// Alarms, labels and p-values from the scores of a series.
@@ -156,7 +164,9 @@ impl<'a> Labeller<'a> {
         let scores = scored.scores;
         let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
         labels[..followed.seen].fill(None);
-        Ok(Found { scores, p: followed.p, labels, alarms, reference })
+        let rows = scores[followed.seen..].iter().flatten().count();
+        let p_of_any = self.p_of_any(&alarms, rows);
+        Ok(Found { scores, p: followed.p, labels, alarms, p_of_any, reference })
     }
 
     /// Scores of normal rows, before any of a series.
@@ -241,8 +251,11 @@ impl<'a> Labeller<'a> {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
             match &scaled {
                 Some(scaled) => {
-                    let part = taking_part(scores, end, &run.rows);
-                    last_open(located(scaled, &run.rows, part, alarm_of))
+                    let parts = (taking_part(scores, end, &run.rows), self.high(scores, &run.rows));
+                    last_open(located(scaled, &run.rows, parts, alarm_of))
+                }
+                None if self.threshold == Threshold::Auto => {
+                    vec![alarm_of(self.high(scores, &run.rows))]
                 }
                 None => vec![alarm_of(run.rows.clone())],
             }
@@ -253,6 +266,34 @@ impl<'a> Labeller<'a> {
         };
         Ok(followed.runs.iter().flat_map(make).filter(kept).collect())
     }
+}
+
+impl Labeller<'_> {
+    /// Probability that `rows` normal rows contain an alarm as improbable as the most improbable of
+    /// `alarms`.
+    fn p_of_any(&self, alarms: &[Alarm], rows: usize) -> f64 {
+        let Some(p) = alarms.iter().map(|alarm| alarm.p).reduce(f64::min) else { return 1.0 };
+        let excursions = self.known.map_or(1.0, |known| rows as f64 / known.tail().cluster());
+        p_of_any(p, excursions)
+    }
+
+    /// The rows of `run` with high scores.
+    fn high(&self, scores: &[Option<f32>], run: &Range<usize>) -> Range<usize> {
+        let high = high_part(&distances(self.kind, &scores[run.clone()]), self.median);
+        run.start + high.start..run.start + high.end
+    }
+}
+
+/// From the first to the last row with at least half of the largest distance, above the `median` of normal
+/// rows. A score is a mean over the windows that cover a row, so half of it is where half of the windows
+/// reach what the run is about.
+fn high_part(distances: &[Option<f32>], median: f64) -> Range<usize> {
+    let rows = 0..distances.len();
+    let above = |t: usize| distances[t].map_or(0.0, f64::from) - median;
+    let most = rows.clone().map(above).fold(0.0, f64::max);
+    let is_high = |t: &usize| above(*t) >= HALF * most;
+    let ends = rows.clone().find(is_high).zip(rows.clone().rfind(is_high));
+    ends.map_or(rows, |(first, last)| first..last + 1)
 }
 
 /// Distances of rows from normal rows, from their scores.
@@ -303,4 +344,18 @@ fn labels(scores: &[Option<f32>], alarms: impl Iterator<Item = Range<usize>>) ->
     let rows = alarms.flatten();
     rows.for_each(|t| labels[t] = labels[t].map(|_| true));
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn high_rows_have_half_of_the_largest_distance() {
+        let distances = [0.5, 2.4, 2.6, 1.0, 4.0, 2.5, 2.0].map(Some);
+        assert_eq!(high_part(&distances, 1.0), 2..6);
+        assert_eq!(high_part(&distances, 0.0), 1..7);
+        assert_eq!(high_part(&[None, Some(3.0), None], 0.0), 1..2);
+        assert_eq!(high_part(&[Some(1.0); 3], 2.0), 0..3);
+    }
 }

@@ -16,6 +16,8 @@ const ODD_OF_HIGH: f32 = 0.2;
 const QUANTILE: f32 = 0.9;
 /// Maximum deviation that counts, in units of the minimum deviation.
 const MOST: f32 = 3.0;
+/// Maximum deviation that counts in the shares of features, in units of the usual deviation.
+const MOST_BLAME: f32 = 10.0;
 /// Minimum number of rows for the usual deviation.
 const FEWEST: usize = 16;
 /// Quantiles of absolute deviations, and the same of a standard normal variable.
@@ -23,6 +25,11 @@ const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)
 /// Minimum share of the squared deviations, without those of noise, in the anomalous rows;
 /// otherwise the alarm is the whole part.
 const CAPTURED: f32 = 0.5;
+/// Maximum share of the rows with high scores that are too far from the anomalous rows to be high
+/// because of them, unless the anomalous rows are more than [`FEW`] of them. Otherwise the alarm is all rows
+/// with high scores.
+const BEYOND: f32 = 0.1;
+const FEW: f32 = 1.0 / 3.0;
 /// In that sum, deviations up to [`NOISE`] count 0, and larger ones count at most [`LARGEST`].
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
@@ -45,24 +52,25 @@ struct Deviations {
     reach: usize,
 }
 
-/// The alarms within `run`, with their rows, features and expected values: its anomalous rows, else
-/// the `part` of it with a share in the distances. `alarm_of` gives the alarm of some rows from the
-/// scores alone.
+/// The alarms within `run`, with their rows, features and expected values: its anomalous rows, if they
+/// have most of the deviation in the `part` of it with a share in the distances, else its rows with
+/// `high` scores. `alarm_of` gives the alarm of some rows from the scores alone.
 pub(super) fn located(
     series: &Scaled<'_>,
     run: &Range<usize>,
-    part: Range<usize>,
+    (part, high): (Range<usize>, Range<usize>),
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
-    let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(part)] };
+    let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(high)] };
     let odd = deviations.odd_rows(run, &part);
+    let odd = if deviations.explain(&odd, &high) { odd } else { Vec::new() };
     let located = odd.into_iter().map(|rows| {
         let peak = deviations.oddest(&rows);
         deviations.explained(series, Alarm { peak, ..alarm_of(rows) })
     });
     let located: Vec<Alarm> = located.collect();
     match located.is_empty() {
-        true => vec![deviations.explained(series, alarm_of(part))],
+        true => vec![deviations.explained(series, alarm_of(high))],
         false => located,
     }
 }
@@ -122,6 +130,19 @@ impl Deviations {
         if captured >= CAPTURED * energy(part.clone()) { kept } else { Vec::new() }
     }
 
+    /// Whether the windows that contain `odd` rows are what raises the scores of the `high` rows. A
+    /// window of the largest size reaches half of its size beyond them on each side, but the mean over
+    /// windows of all sizes is high for about half of that.
+    fn explain(&self, odd: &[Range<usize>], high: &Range<usize>) -> bool {
+        let near = |t: usize| {
+            let reach = self.reach / 2;
+            odd.iter().any(|rows| t + reach >= rows.start && t < rows.end + reach)
+        };
+        let beyond = high.clone().filter(|t| !near(*t)).count();
+        let found: usize = odd.iter().map(Range::len).sum();
+        found as f32 > FEW * high.len() as f32 || beyond as f32 <= BEYOND * high.len() as f32
+    }
+
     /// The minimum deviation of an anomalous row; larger than usual if `part` is extreme.
     fn least_odd(&self, part: &Range<usize>) -> f32 {
         let deviations = sorted(part.clone().map(|t| self.of_row(t)));
@@ -135,10 +156,12 @@ impl Deviations {
         rows.clone().fold(first, larger).0
     }
 
-    /// Share of each feature in the squared deviations beyond 1, in descending order.
+    /// Share of each feature in the squared deviations beyond 1, in descending order. As in `explain`,
+    /// no deviation counts for more than [`MOST_BLAME`].
     fn shares(&self, rows: &Range<usize>) -> Vec<(usize, f64)> {
         let energy = |d: usize| -> f64 {
-            let of_row = |t| f64::from((self.deviation(d, t).min(1e6).powi(2) - 1.0).max(0.0));
+            let of_row =
+                |t| f64::from((self.deviation(d, t).min(MOST_BLAME).powi(2) - 1.0).max(0.0));
             rows.clone().map(of_row).sum()
         };
         let mut shares: Vec<(usize, f64)> =
@@ -263,6 +286,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Windows of 80 rows make scores high for about 20 rows beyond what is odd.
+    #[test]
+    fn odd_rows_are_the_reason_for_high_scores_near_them() {
+        let (expected, differences, units) = (Vec::new(), Vec::new(), Vec::new());
+        let of = Deviations { rows: 0..400, expected, differences, units, reach: 40 };
+        // One row, and the scores that its windows raise.
+        assert!(of.explain(&[200..201], &(182..219)));
+        // One row in the middle of 200 high ones, or at their end: something else is there, too.
+        assert!(!of.explain(&[200..201], &(100..300)) && !of.explain(&[290..300], &(100..300)));
+        // More than a third of them.
+        assert!(of.explain(&[150..220], &(100..300)));
+        assert!(of.explain(&[110..150, 250..290], &(100..300)));
+    }
 
     #[test]
     fn stretches_are_joined_where_that_pays() {

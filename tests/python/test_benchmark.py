@@ -1,5 +1,6 @@
 """The benchmark of detectors on a file of its layout."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def test_detectors_are_compared_and_not_run_twice(tmp_path):
 
 
 SMALL = {
+    "evidence.py": "--smoke",
     "memory.py": "--rows 3000 --groups 2 --verb score",
     "whole_job.py": "--only genias --groups 2 --rows 400 --steps 5",
 }
@@ -94,6 +96,48 @@ def test_reasons_and_expectations_are_measured():
         run = subprocess.run([*command, *seeds], capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         assert "web-03" in run.stdout or "demo" in run.stdout
+
+
+def test_peers_are_compared_where_both_have_a_result(tmp_path, monkeypatch):
+    """Without TSB-AD: a module with a peer that works and one that fails takes its place."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "benchmark")
+    package = tmp_path / "TSB_AD"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    settings = "{'KMeansAD_U': {'k': 1}, 'POLY': {}}"
+    (package / "HP_list.py").write_text(f"Optimal_Uni_algo_HP_dict = {settings}\n")
+    (package / "model_wrapper.py").write_text(
+        "Semisupervise_AD_Pool = []\n"
+        "def run_KMeansAD_U(data, k):\n    return abs(data)\n"
+        "def run_POLY(data):\n    raise ValueError('no period')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    peers = importlib.import_module("peers")
+    t = np.arange(900)
+    odd = (t >= 700) & (t < 720)
+    values = np.sin(t / 4) + 3 * odd
+    data = pl.DataFrame({"t": t, "value": values, "label": odd}).with_columns(
+        split=pl.when(pl.col("t") < 500).then(pl.lit("train")).otherwise(pl.lit("test"))
+    )
+    data = pl.concat([data.with_columns(series=pl.lit(name)) for name in ("s0", "s1")])
+    methods = ["evidence", "KMeansAD", "POLY", "CBLOF"]
+    in_process = peers.Worker(60)
+
+    def run(_, peer, train, test):
+        return peers.answer(peer, train, test)
+
+    monkeypatch.setattr(peers.Worker, "run", run)
+    results = pl.DataFrame(list(peers.lines(data, "ucr", methods, set(), 60)), schema=peers.SCHEMA)
+    assert in_process.process is None
+    # CBLOF is one for several features.
+    assert sorted(set(results["method"])) == ["KMeansAD", "POLY", "evidence"]
+    assert results.filter(method="POLY")["error"].to_list() == ["ValueError: no period"] * 2
+    assert results.filter(pl.col("method") != "POLY")["auc_pr"].min() > 0.9
+    table = peers.compared(results, "auc_pr").row(0, named=True)
+    assert (table["peer"], table["series"]) == ("KMeansAD", 2)
+    assert table["ours"] == results.filter(method="evidence")["auc_pr"].mean()
+    done = set(results.select(peers.KEYS).iter_rows())
+    assert not list(peers.lines(data, "ucr", methods, done, 60))
 
 
 def test_labels_on_normal_data_changes_and_real_series_are_measured():

@@ -5,6 +5,7 @@ use genias::Series as TimeSeries;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
+use super::fleet::Fleet;
 use super::stretches::{column, output, END, START};
 use crate::call::Call;
 use crate::inputs::Frame;
@@ -55,8 +56,7 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, series: &TimeSeries<'_>, alarms: Option<Vec<Alarm>>) {
-        let alarms = alarms.unwrap_or_default();
+    fn add(&mut self, series: &TimeSeries<'_>, alarms: Vec<Alarm>) {
         self.counts.push(alarms.len());
         self.ids.extend(1..=alarms.len() as u32);
         self.first.extend(alarms.iter().map(|alarm| series.row(alarm.rows.start)));
@@ -65,6 +65,19 @@ impl Table {
         let actual = |alarm: &Alarm| series.value(alarm.features.first()?.0, alarm.peak);
         self.actual.extend(alarms.iter().map(actual));
         self.alarms.extend(alarms);
+    }
+
+    /// Keeps the alarms of these groups only.
+    fn retain(&mut self, groups: &[bool]) {
+        let of_group = |(kept, count): (&bool, &usize)| std::iter::repeat_n(*kept, *count);
+        let kept: Vec<bool> = groups.iter().zip(&self.counts).flat_map(of_group).collect();
+        only(&mut self.ids, &kept);
+        only(&mut self.alarms, &kept);
+        only(&mut self.first, &kept);
+        only(&mut self.last, &kept);
+        only(&mut self.peak, &kept);
+        only(&mut self.actual, &kept);
+        self.counts.iter_mut().zip(groups).for_each(|(count, kept)| *count *= usize::from(*kept));
     }
 
     fn finish(self, frame: Frame) -> PolarsResult<Series> {
@@ -122,6 +135,11 @@ impl Table {
     }
 }
 
+fn only<T>(values: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    values.retain(|_| kept.next().copied().unwrap_or(true));
+}
+
 /// The features that are listed.
 fn blamed(alarm: &Alarm) -> &[(usize, f64)] {
     let others = alarm.features.iter().skip(1).take_while(|(_, share)| *share >= NAMED).count();
@@ -136,17 +154,24 @@ fn expected(alarm: &Alarm) -> Option<f64> {
 #[polars_expr(output_type_func_with_kwargs=alarms_output)]
 fn alarms(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let options = &frame.options;
+    let (options, alarm) = (&frame.options, Fleet::options(&frame));
+    let mut fleet = Fleet::new(&frame)?;
     let mut table = Table::default();
     for_each_group(
         &frame,
         kwargs.strict,
         Detector::Trained,
         |model, series, control| {
-            let (threshold, alarm) = (options.threshold, &options.alarm);
-            Ok(model.alarms(series, threshold, alarm, &options.score, control)?.alarms)
+            let threshold = options.threshold;
+            let found = model.alarms(series, threshold, &alarm, &options.score, control)?;
+            Ok((found.p_of_any, found.alarms))
         },
-        |series, alarms| table.add(series, alarms),
+        |series, found| {
+            let (p, alarms) = found.unwrap_or((1.0, Vec::new()));
+            fleet.add(p);
+            table.add(series, alarms);
+        },
     )?;
+    table.retain(&fleet.kept());
     table.finish(frame)
 }

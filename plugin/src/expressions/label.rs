@@ -4,6 +4,7 @@ use genias::Model;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 
+use super::fleet::Fleet;
 use super::{feature_fields, values_field};
 use crate::call::Call;
 use crate::inputs::Frame;
@@ -28,7 +29,10 @@ fn label_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 #[polars_expr(output_type_func_with_kwargs=label_output)]
 fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
-    let options = &frame.options;
+    let (options, alarm) = (&frame.options, Fleet::options(&frame));
+    let mut fleet = Fleet::new(&frame)?;
+    // The labelled rows of each group.
+    let mut hits: Vec<Vec<usize>> = Vec::new();
     let (score, rows) = (&options.score, frame.columns.rows());
     let mut labels: Vec<Option<bool>> = vec![None; rows];
     // The model of a group goes into its last row.
@@ -38,22 +42,27 @@ fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         kwargs.strict,
         Detector::Trained,
         |model, series, control| {
-            let found = model.alarms(series, options.threshold, &options.alarm, score, control)?;
+            let found = model.alarms(series, options.threshold, &alarm, score, control)?;
             let updated = match kwargs.update {
                 true => Some(updated(model, score.detector, found.reference)?),
                 false => None,
             };
-            Ok((found.labels, updated))
+            Ok((found.p_of_any, found.labels, updated))
         },
         |series, answer| {
-            let (found, updated) = answer.unwrap_or_default();
-            for (t, label) in found.into_iter().enumerate() {
-                labels[series.row(t)] = label;
+            let (p, found, updated) = answer.unwrap_or((1.0, Vec::new(), None));
+            for (t, label) in found.iter().enumerate() {
+                labels[series.row(t)] = *label;
             }
+            fleet.add(p);
+            let hit = (0..found.len()).filter(|t| found[*t] == Some(true));
+            hits.push(hit.map(|t| series.row(t)).collect());
             let last = series.len().checked_sub(1).map(|t| series.row(t));
             models.extend(last.zip(updated));
         },
     )?;
+    let dropped = hits.iter().zip(fleet.kept()).filter(|(_, kept)| !kept);
+    dropped.flat_map(|(rows, _)| rows).for_each(|row| labels[*row] = Some(false));
     let labels = BooleanChunked::from_iter_options(LABEL.into(), labels.into_iter()).into_series();
     if !kwargs.update {
         return Ok(labels.with_name(frame.name));

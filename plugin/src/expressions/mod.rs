@@ -8,6 +8,7 @@ mod events;
 mod expect;
 mod explain;
 mod fit;
+mod fleet;
 mod generate;
 mod inject;
 mod label;

@@ -84,7 +84,9 @@ def label(
     **options
         See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: accepted share
         of normal rows in alarms, by default 0.003, that is 30 in 10,000. Alternatively
-        ``alarms_per_day``, with a temporal `order_by`. ``adapt``: how fast the reference follows
+        ``alarms_per_day``, with a temporal `order_by`. ``budget="fleet"``: all groups of the
+        frame share one budget; ``false_groups`` is the accepted share of groups with false alarms
+        only, among the groups with alarms. ``adapt``: how fast the reference follows
         the rows. ``join``, ``min_rows``, ``cooldown``, ``min_change``: the extent of an alarm.
         A fixed threshold replaces the rate: ``threshold``, a score or ``"pot"`` (the score that
         one normal row in a thousand exceeds, by peaks over threshold), or ``quantile`` of the
