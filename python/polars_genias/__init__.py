@@ -73,6 +73,7 @@ from polars_genias.verbs import (
     sensitivity,
     windows,
 )
+from polars_genias.verbs._describe import standalone
 from polars_genias.verbs._sensitivity import in_words
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ __all__ = [
     "score",
     "sensitivity",
     "sink_parquet",
+    "standalone",
     "vus_pr",
     "vus_roc",
     "windows",

@@ -33,6 +33,31 @@ pub struct Report {
     pub health: Vec<Health>,
     /// Validations during training.
     pub history: Vec<Progress>,
+    /// Where the VAE comes from.
+    pub origin: Origin,
+}
+
+names! {
+    /// Where the VAE of a model comes from.
+    pub enum Origin {
+        /// It was trained on the series.
+        Own = "own",
+        /// It was trained on several series, and fits this one.
+        Shared = "shared",
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::Own
+    }
+}
+
+impl Origin {
+    /// Whether it is the default, which is not stored.
+    pub(crate) fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 names! {

@@ -1,11 +1,11 @@
 //! Fits models to columns.
 
 use super::Model;
-use crate::config::{DetectConfig, FitConfig};
+use crate::config::{DetectConfig, DetectorKind, FitConfig};
 use crate::data::series::Series;
-use crate::detector::{Detectors, needs_vae};
+use crate::detector::{Detectors, needs_vae, pooled};
 use crate::error::Result;
-use crate::generator;
+use crate::generator::{self, Backbones};
 use crate::runtime::control::Control;
 
 /// Fits a model that generates anomalies to the clean rows of a series. A detector is trained and
@@ -18,6 +18,43 @@ use crate::runtime::control::Control;
 pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
     let started = std::time::Instant::now();
     let (generator, report) = generator::fit::fit(series, config, control)?;
+    let seconds = Some(started.elapsed().as_secs_f64());
+    Ok(Model { generator, detectors: Detectors::default(), report, seconds })
+}
+
+/// Adds backbones for `count` series where the given ones do not fit, for models with a detector;
+/// `series` returns number i. A series that cannot be used is passed over.
+///
+/// # Errors
+/// [`crate::Error::Parameter`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
+pub fn fit_backbones<'a>(
+    given: Backbones,
+    count: usize,
+    series: impl Fn(usize) -> Series<'a> + Sync,
+    config: &FitConfig,
+    detect: &DetectConfig,
+    control: &dyn Control,
+) -> Result<Backbones> {
+    let found = given.train(count, &series, config, control)?;
+    if detect.detector != DetectorKind::Evidence {
+        return Ok(found);
+    }
+    found.embedded(|members| pooled(members.len(), |i| series(members[i]), config, control))
+}
+
+/// As [`fit`], on the one of some backbones that fits the series, without training; on its own if
+/// none does.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_on(
+    series: &Series<'_>,
+    config: &FitConfig,
+    backbones: &Backbones,
+    control: &dyn Control,
+) -> Result<Model> {
+    let started = std::time::Instant::now();
+    let (generator, report) = generator::shared::fit_on(series, config, backbones, control)?;
     let seconds = Some(started.elapsed().as_secs_f64());
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
 }
@@ -38,7 +75,8 @@ pub fn fit_scorer(
     }
     let started = std::time::Instant::now();
     let (generator, report) = generator::fit::fit_scales(series, config)?;
-    let model = Model { generator, detectors: Detectors::default(), report, seconds: None };
+    let detectors = Detectors::default();
+    let model = Model { generator, detectors, report, seconds: None };
     let model = model.fit_detector(series, detect, control)?;
     Ok(Model { seconds: Some(started.elapsed().as_secs_f64()), ..model })
 }

@@ -16,6 +16,7 @@ mod pairs;
 mod reconstruct;
 mod score;
 mod sensitivity;
+mod standalone;
 mod stretches;
 mod synthetic;
 mod windows;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::DistanceScale;
 use super::detector::Evidence;
 use super::features::{Features, Values};
-use super::member::Member;
+use super::member::{KeptProjection, Member, flat};
 use super::plan::MemberPlan;
 use super::projection::{COMPONENTS, Projection};
 use super::reference::ReferenceRows;
@@ -43,6 +43,9 @@ struct Entry {
     plan: MemberPlan,
     /// Number of principal components.
     rank: usize,
+    /// Whether several series share them; its mean is then not stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
     scale: DistanceScale,
     /// Usual difference of rows, per feature; empty if windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +89,7 @@ impl Evidence {
         let entry = |member: &Member| Entry {
             plan: member.plan,
             rank: member.projection.rank,
+            shared: member.shared,
             scale: member.scale,
             units: member.units.clone(),
         };
@@ -96,8 +100,10 @@ impl Evidence {
             max_null: self.max_null,
             members: self.members.iter().map(entry).collect(),
         };
-        let projections = self.members.iter().map(|member| &member.projection);
-        let of_members = projections.flat_map(|p| [p.mean.clone(), p.directions.clone()]);
+        let of_members = self.members.iter().flat_map(|member| {
+            let Projection { mean, directions, .. } = member.projection.clone();
+            [if member.shared { Vec::new() } else { mean }, directions]
+        });
         let mut values = [self.reference.values.flat()].into_iter().chain(of_members);
         let mut tensors = Parameters::new();
         for (name, shape) in kept.all_shapes() {
@@ -115,9 +121,9 @@ impl KeptEvidence {
     fn all_shapes(&self) -> Shapes {
         let rows = self.runs.last().map_or(0, |run| run.end);
         let mut shapes = vec![(ROWS.to_string(), vec![self.features.len(), rows])];
-        for (i, Entry { plan, rank, .. }) in self.members.iter().enumerate() {
+        for (i, Entry { plan, rank, shared, .. }) in self.members.iter().enumerate() {
             let width = plan.width(&self.features);
-            shapes.push((format!("{i}.mean"), vec![width]));
+            shapes.push((format!("{i}.mean"), vec![if *shared { 0 } else { width }]));
             shapes.push((format!("{i}.directions"), vec![width, *rank]));
         }
         shapes
@@ -126,6 +132,14 @@ impl KeptEvidence {
     /// Name and shape of the tensors; empty ones are not stored.
     pub(crate) fn shapes(&self) -> Shapes {
         self.all_shapes().into_iter().filter(|(_, shape)| !shape.contains(&0)).collect()
+    }
+
+    /// Tensors with directions that several series share, and the names of the directions.
+    pub(crate) fn shared(&self) -> Vec<(String, String)> {
+        let members = self.members.iter().enumerate().filter(|(_, entry)| entry.shared);
+        members
+            .map(|(i, entry)| (format!("{i}.directions"), entry.plan.name(&self.features)))
+            .collect()
     }
 
     /// Whether a fit to `features` features can have written this.
@@ -165,7 +179,7 @@ impl KeptEvidence {
     fn restore(&self, parameters: &Parameters) -> Result<Evidence> {
         let take = |name: &str| -> Result<Vec<f32>> {
             let missing = || Error::Model(format!("tensor `{name}` is missing"));
-            Ok(parameters.get(name).ok_or_else(missing)?.flatten_all()?.to_vec1()?)
+            flat(parameters.get(name).ok_or_else(missing)?)
         };
         let rows = take(ROWS)?;
         let length = (rows.len() / self.features.len().max(1)).max(1);
@@ -177,8 +191,14 @@ impl KeptEvidence {
                 0 => Vec::new(),
                 _ => take(&format!("{i}.directions"))?,
             };
-            let mean = take(&format!("{i}.mean"))?;
-            let projection = Projection { mean, directions, rank: entry.rank };
+            let rank = entry.rank;
+            let projection = match entry.shared {
+                true => KeptProjection::Shared { directions, rank },
+                false => {
+                    let mean = take(&format!("{i}.mean"))?;
+                    KeptProjection::Own(Projection { mean, directions, rank })
+                }
+            };
             let known = (projection, entry.scale, entry.units.clone());
             Member::restore(entry.plan, known, &reference, &self.features)
         };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::FitConfig;
 use crate::data::normalise::Matrix;
 use crate::stats::pca::Pca;
-use crate::vae::Architecture;
+use crate::vae::{Architecture, Vae};
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,4 +64,6 @@ pub(crate) struct Task<'a> {
     pub architecture: &'a Architecture,
     pub config: &'a FitConfig,
     pub pca: Option<&'a Pca>,
+    /// The net from which training continues, in place of initial values.
+    pub from: Option<&'a Vae>,
 }
