@@ -69,8 +69,7 @@ fn neither_order_nor_threads_change_a_model() {
     assert_eq!(others[3].names(), columns[2].names());
     for threads in [1, 3] {
         for (all, control) in [(&others, &RunToEnd as &dyn Control), (&columns, &OneThread)] {
-            let found =
-                in_pool(threads, || stored(&model(&columns[2], &backbones(all, control))));
+            let found = in_pool(threads, || stored(&model(&columns[2], &backbones(all, control))));
             assert!(found == expected, "{threads} threads");
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use genias::config::Share;
 use genias::{
     Backbones, Columns, Error, FitConfig, Options, Positions, Rows, Series as TimeSeries,
 };
@@ -116,6 +117,9 @@ impl Frame {
             [key] => (times(key)?, day(key.dtype())),
             _ => (None, None),
         };
+        if options.fleet.share == Share::Fleet && start.all().is_empty() {
+            options.fit = options.fit.for_fleet(columns.width());
+        }
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
         let frame = Self {

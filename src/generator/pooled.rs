@@ -42,7 +42,6 @@ pub(super) fn train_backbone(
         architecture,
         config,
         pca: config.linear_path.then_some(&pca),
-        from: None,
     };
     let (vae, _) = learn(&task, control)?;
     Backbone::new(config.clone(), features.to_vec(), vae, Parameters::new())

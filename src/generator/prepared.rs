@@ -94,7 +94,6 @@ impl<'a> Prepared<'a> {
             architecture,
             config: self.config,
             pca: pca.filter(|_| self.config.linear_path),
-            from: None,
         }
     }
 

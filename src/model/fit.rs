@@ -23,7 +23,8 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
 }
 
 /// Adds backbones for `count` series where the given ones do not fit, for models with a detector;
-/// `series` returns number i. A series that cannot be used is passed over.
+/// `series` returns number i. A series that cannot be used is passed over. For new backbones, use
+/// [`FitConfig::for_fleet`].
 ///
 /// # Errors
 /// [`crate::Error::Parameter`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].

@@ -83,5 +83,5 @@ fn task<'a>(
     architecture: &'a Architecture,
     config: &'a FitConfig,
 ) -> Task<'a> {
-    Task { matrix, train, validation: &[], architecture, config, pca: None, from: None }
+    Task { matrix, train, validation: &[], architecture, config, pca: None }
 }

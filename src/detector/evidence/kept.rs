@@ -12,7 +12,7 @@ use super::detector::Evidence;
 use super::features::{Features, Values};
 use super::member::{KeptProjection, Member, flat};
 use super::plan::MemberPlan;
-use super::projection::{COMPONENTS, Projection};
+use super::projection::{COMPONENTS, Projection, SHARED_COMPONENTS};
 use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, Shapes};
@@ -148,7 +148,7 @@ impl KeptEvidence {
         let from = [0].into_iter().chain(self.runs.iter().map(|run| run.end));
         let sound = |entry: &Entry| {
             (2..=longest).contains(&entry.plan.size)
-                && entry.rank <= COMPONENTS
+                && entry.rank <= if entry.shared { SHARED_COMPONENTS } else { COMPONENTS }
                 && entry.scale.is_sound()
                 && entry.units.len() == self.compared(entry.plan)
                 && entry.units.iter().all(|unit| unit.is_finite() && *unit > 0.0)

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::detector::NormalRows;
 use super::embedding::Windows;
-use super::projection::{COMPONENTS, directions};
+use super::projection::{COMPONENTS, SHARED_COMPONENTS, directions};
 use crate::config::FitConfig;
 use crate::data::series::Series;
 use crate::data::wild::Wild;
@@ -54,7 +54,7 @@ pub(crate) fn pooled<'a>(
         pools.into_iter().filter(|(_, pool)| pool.series >= FEWEST).collect();
     let found = spread_over_pool(pools.len(), control, |i| {
         let (name, Pool { width, rows, .. }) = &pools[i];
-        let (values, rank) = directions(rows, *width)?;
+        let (values, rank) = directions(rows, *width, SHARED_COMPONENTS)?;
         if rank == 0 {
             return Ok(None);
         }

@@ -7,6 +7,8 @@ use crate::stats::pca::Pca;
 
 /// Maximum number of principal components; a shorter embedding is only centred.
 pub(super) const COMPONENTS: usize = 32;
+/// The same for components that several series share.
+pub(super) const SHARED_COMPONENTS: usize = 48;
 /// Minimum number of training windows for the components, if there are as many.
 const ROWS: usize = 1200;
 
@@ -28,7 +30,7 @@ impl Projection {
         }
         let some = embedded.chunks_exact(width).step_by((n / ROWS).max(1));
         let some: Vec<f32> = some.flatten().copied().collect();
-        let (directions, rank) = directions(&some, width)?;
+        let (directions, rank) = directions(&some, width, COMPONENTS)?;
         Ok(Self { mean, directions, rank })
     }
 
@@ -77,9 +79,9 @@ impl Projection {
     }
 }
 
-/// Principal components of embedded windows [n, width], [width, rank], and the rank.
-pub(super) fn directions(embedded: &[f32], width: usize) -> Result<(Vec<f32>, usize)> {
-    let pca = Pca::fit(embedded, embedded.len() / width, width, COMPONENTS)?;
+/// At most `most` principal components of embedded windows [n, width], [width, rank], and the rank.
+pub(super) fn directions(embedded: &[f32], width: usize, most: usize) -> Result<(Vec<f32>, usize)> {
+    let pca = Pca::fit(embedded, embedded.len() / width, width, most)?;
     let rank = pca.components.len();
     let entry = |i: usize| pca.components[i % rank][i / rank] as f32;
     Ok(((0..rank * width).map(entry).collect(), rank))

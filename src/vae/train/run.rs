@@ -85,9 +85,6 @@ impl Training for VaeTraining<'_> {
     }
 
     fn start(&self) -> Result<(Vae, Vec<Declared>)> {
-        if let Some(vae) = self.task.from {
-            return vae.resume();
-        }
         let config = self.task.config;
         let beginning = Beginning::new(self.task.architecture, self.task.pca, config);
         Vae::start(self.task.architecture, &beginning, config.seed)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::FitConfig;
 use crate::data::normalise::Matrix;
 use crate::stats::pca::Pca;
-use crate::vae::{Architecture, Vae};
+use crate::vae::Architecture;
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,4 @@ pub(crate) struct Task<'a> {
     pub architecture: &'a Architecture,
     pub config: &'a FitConfig,
     pub pca: Option<&'a Pca>,
-    /// The net from which training continues, in place of initial values.
-    pub from: Option<&'a Vae>,
 }
