@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use common::{OneThread, frame, in_pool, wave};
 use genias::{
-    Backbones, Columns, Control, DetectConfig, Error, FitConfig, GenerateConfig, Model, Origin,
-    RunToEnd, Series, apart, backbone_of, fit, fit_backbones, fit_on,
+    Backbones, Columns, Control, DetectConfig, Error, FitConfig, GenerateConfig, Model, RunToEnd,
+    Series, VaeOrigin, apart, backbone_of, fit, fit_backbones, fit_on,
 };
 
 fn config() -> FitConfig {
@@ -83,12 +83,12 @@ fn alike_series_share_a_backbone_and_others_do_not() {
     let models: Vec<Model> = columns.iter().map(|columns| model(columns, &found)).collect();
     let id = |model: &Model| model.backbone().unwrap().id();
     for alike in &models[..4] {
-        assert_eq!((alike.report.origin, alike.report.steps), (Origin::Shared, 0));
+        assert_eq!((alike.report.origin, alike.report.steps), (VaeOrigin::Shared, 0));
         assert_eq!(id(alike), id(&models[0]));
         let single = fit(&Series::whole(&columns[0]), &config(), &RunToEnd).unwrap();
         assert!(alike.report.r2.unwrap() > single.report.r2.unwrap() - 0.05);
     }
-    assert_eq!(models[4].report.origin, Origin::Own);
+    assert_eq!(models[4].report.origin, VaeOrigin::Own);
     assert!(models[4].report.steps > 0);
     assert_ne!(id(&models[4]), id(&models[0]));
 }
@@ -145,9 +145,9 @@ fn a_new_series_starts_from_a_backbone_without_training() {
     let known = backbones(&columns[..4], &RunToEnd);
     let given = Backbones::new(known.all().to_vec());
     let new = model(&columns[4], &given);
-    assert_eq!((new.report.origin, new.report.steps), (Origin::Shared, 0));
+    assert_eq!((new.report.origin, new.report.steps), (VaeOrigin::Shared, 0));
     assert_eq!(new.backbone().unwrap().id(), known.all()[0].id());
-    assert_eq!(model(&unlike(), &given).report.origin, Origin::Own);
+    assert_eq!(model(&unlike(), &given).report.origin, VaeOrigin::Own);
     let other = frame(&[("x", &wave(500, 1)), ("y", &wave(500, 2))]);
     let names = other.names().to_vec();
     assert!(matches!(given.check(&names, &config()), Err(Error::ModelFeatures { .. })));

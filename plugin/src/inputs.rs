@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use genias::config::Share;
+use genias::config::Sharing;
 use genias::{
     Backbones, Columns, Error, FitConfig, Options, Positions, Rows, Series as TimeSeries,
 };
@@ -117,7 +117,7 @@ impl Frame {
             [key] => (times(key)?, day(key.dtype())),
             _ => (None, None),
         };
-        if options.fleet.share == Share::Fleet && start.all().is_empty() {
+        if options.fleet.share == Sharing::Fleet && start.all().is_empty() {
             options.fit = options.fit.for_fleet(columns.width());
         }
         let name = values.name().clone();

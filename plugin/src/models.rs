@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use genias::config::Share;
+use genias::config::Sharing;
 use genias::detector::{is_trained, needs_vae};
 use genias::{Backbones, Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
@@ -144,7 +144,7 @@ pub fn backbones(frame: &Frame, plan: &Plan) -> PolarsResult<Option<Backbones>> 
         return Ok(None);
     }
     let given = frame.start.clone();
-    if fleet.share != Share::Fleet {
+    if fleet.share != Sharing::Fleet {
         return Ok(Some(given));
     }
     let series = |i: usize| frame.series(&frame.groups[i]);

@@ -170,8 +170,9 @@ def _call(
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
     """The frame with its models, and one call of the expression `verb` over all groups."""
+    frame, model = at.shielded, None
     if options.get("warm"):
-        frame, model = at.shielded, starts(models)
+        model = starts(models)
     else:
         frame, model = with_models(at.shielded, models, at.by, at.shields)
     result = plugin(

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 words! {
     /// What the models of the groups share.
-    pub enum Share {
+    pub enum Sharing {
         /// Nothing.
         None = "none",
         /// A VAE for all groups that are alike.
@@ -20,7 +20,7 @@ options! {
 
     /// Whether groups share a VAE, which is trained on windows of all of them; a group that it does
     /// not fit is trained on its own.
-    share: Share = Share::None => any();
+    share: Sharing = Sharing::None => any();
     /// Whether the VAEs of `models` are used for new models: without training where one fits.
     warm: bool = false => any();
 }
@@ -33,6 +33,6 @@ impl FleetConfig {
 
     /// Whether models are stored without their VAEs.
     pub fn is_apart(&self) -> bool {
-        self.warm || self.share == Share::Fleet
+        self.warm || self.share == Sharing::Fleet
     }
 }

@@ -64,12 +64,12 @@ pub(crate) struct Samples<'a> {
     trained: Sample,
     task: &'a Task<'a>,
     series: &'a Series<'a>,
-    linear: Linear<'a>,
+    linear: PcaReference<'a>,
 }
 
 /// The PCA that a net is compared with.
 #[derive(Clone, Copy)]
-pub(crate) enum Linear<'a> {
+pub(crate) enum PcaReference<'a> {
     /// Components.
     Fitted(&'a Pca),
     /// Its R2 on the held-out windows.
@@ -112,7 +112,7 @@ impl<'a> Samples<'a> {
     pub(crate) fn draw(
         task: &'a Task<'a>,
         series: &'a Series<'a>,
-        linear: Linear<'a>,
+        linear: PcaReference<'a>,
     ) -> Result<Self> {
         Ok(Self {
             held_out: Sample::draw(task, task.validation, 1)?,
@@ -241,10 +241,15 @@ pub(crate) fn explained(
     pca: &Pca,
     control: &dyn Control,
 ) -> Result<(f64, f64)> {
-    r2(vae, &Sample::draw(task, task.validation, 1)?, Linear::Fitted(pca), control)
+    r2(vae, &Sample::draw(task, task.validation, 1)?, PcaReference::Fitted(pca), control)
 }
 
-fn r2(vae: &Vae, sample: &Sample, linear: Linear<'_>, control: &dyn Control) -> Result<(f64, f64)> {
+fn r2(
+    vae: &Vae,
+    sample: &Sample,
+    linear: PcaReference<'_>,
+    control: &dyn Control,
+) -> Result<(f64, f64)> {
     let decoded = sample.decode(vae, control)?;
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
@@ -254,8 +259,8 @@ fn r2(vae: &Vae, sample: &Sample, linear: Linear<'_>, control: &dyn Control) -> 
     let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
     let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
     let r2_pca = match linear {
-        Linear::Known(r2) => r2,
-        Linear::Fitted(pca) => {
+        PcaReference::Known(r2) => r2,
+        PcaReference::Fitted(pca) => {
             let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
             let errors =
                 spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?;

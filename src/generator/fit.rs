@@ -1,9 +1,9 @@
 //! Fits a generator: windows, normalisation, PCA, training and calibration.
 
-use super::calibrate::Linear;
+use super::calibrate::PcaReference;
 use super::fitted::Generator;
 use super::prepared::{Prepared, normaliser, principal_components, with_prepared};
-use super::report::{Health, Origin, Report};
+use super::report::{Health, Report, VaeOrigin};
 use crate::anomaly::domain::FeatureDomain;
 use crate::config::FitConfig;
 use crate::data::series::Series;
@@ -40,7 +40,7 @@ pub(super) fn fit_prepared(
     let Prepared { matrix, train, .. } = prepared;
     let pca = principal_components(matrix, train, &architecture, PCA_WINDOWS)?;
     let (vae, trained) = learn(&prepared.task(&architecture, Some(&pca)), control)?;
-    prepared.calibrated(&vae, Linear::Fitted(&pca), trained, control)
+    prepared.calibrated(&vae, PcaReference::Fitted(&pca), trained, control)
 }
 
 /// The scales of a series without a VAE, for a model that only scores.
@@ -76,7 +76,7 @@ pub(super) fn learn(task: &Task<'_>, control: &dyn Control) -> Result<(Vae, Repo
         steps: trained.steps,
         stop_reason: Some(trained.stop_reason),
         history: trained.history,
-        origin: Origin::Own,
+        origin: VaeOrigin::Own,
         ..Report::default()
     };
     Ok((Vae::new(task.architecture, parameters)?, report))

@@ -18,5 +18,5 @@ mod site;
 pub use backbone::Backbone;
 pub use fitted::Generator;
 pub use reconstruct::Reconstruction;
-pub use report::{Health, Origin, Report};
+pub use report::{Health, Report, VaeOrigin};
 pub use shared::{Backbones, backbone_of};

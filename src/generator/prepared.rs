@@ -1,6 +1,6 @@
 //! What training and calibration read of a series: its scales, its z-scores and its windows.
 
-use super::calibrate::{Calibrated, Linear, Samples, calibrate};
+use super::calibrate::{Calibrated, PcaReference, Samples, calibrate};
 use super::fitted::Generator;
 use super::report::{Health, Report};
 use crate::anomaly::domain::FeatureDomain;
@@ -119,7 +119,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn calibrated(
         &self,
         vae: &Vae,
-        linear: Linear<'_>,
+        linear: PcaReference<'_>,
         trained: Report,
         control: &dyn Control,
     ) -> Result<(Generator, Report)> {

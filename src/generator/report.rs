@@ -34,12 +34,12 @@ pub struct Report {
     /// Validations during training.
     pub history: Vec<Progress>,
     /// Where the VAE comes from.
-    pub origin: Origin,
+    pub origin: VaeOrigin,
 }
 
 names! {
     /// Where the VAE of a model comes from.
-    pub enum Origin {
+    pub enum VaeOrigin {
         /// It was trained on the series.
         Own = "own",
         /// It was trained on several series, and fits this one.
@@ -47,13 +47,13 @@ names! {
     }
 }
 
-impl Default for Origin {
+impl Default for VaeOrigin {
     fn default() -> Self {
         Self::Own
     }
 }
 
-impl Origin {
+impl VaeOrigin {
     /// Whether it is the default, which is not stored.
     pub(crate) fn is_own(&self) -> bool {
         *self == Self::Own

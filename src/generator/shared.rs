@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backbone::Backbone;
-use super::calibrate::{Linear, explained};
+use super::calibrate::{PcaReference, explained};
 use super::fit::fit_prepared;
 use super::fitted::Generator;
 use super::pooled::{Excerpt, train_backbone};
 use super::prepared::{Prepared, principal_components, with_prepared};
-use super::report::{Origin, Report};
+use super::report::{Report, VaeOrigin};
 use crate::config::FitConfig;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ impl Match {
 
 /// A series of a fleet.
 #[derive(Clone)]
-struct Placed {
+struct FleetSeries {
     index: usize,
     /// Hash of its content, which determines the order: results do not depend on that of the rows.
     key: u128,
@@ -94,8 +94,8 @@ impl Backbones {
         control: &dyn Control,
     ) -> Result<Self> {
         config.validate()?;
-        let place = |i: usize| usable(Placed::new(i, &series(i), config, control));
-        let mut left: Vec<Placed> =
+        let place = |i: usize| usable(FleetSeries::new(i, &series(i), config, control));
+        let mut left: Vec<FleetSeries> =
             spread_over_pool(count, control, place)?.into_iter().flatten().collect();
         left.sort_by_key(|placed| placed.key);
         left.dedup_by_key(|placed| placed.key);
@@ -171,7 +171,7 @@ impl Backbones {
     /// Trains a backbone on a class of series.
     fn add<'a>(
         &mut self,
-        class: &[&Placed],
+        class: &[&FleetSeries],
         series: &(impl Fn(usize) -> Series<'a> + Sync),
         config: &FitConfig,
         control: &dyn Control,
@@ -192,7 +192,7 @@ impl Backbones {
     /// Compares series with the backbones, and keeps those that none fits.
     fn compare<'a>(
         &mut self,
-        some: &mut Vec<Placed>,
+        some: &mut Vec<FleetSeries>,
         series: &(impl Fn(usize) -> Series<'a> + Sync),
         config: &FitConfig,
         control: &dyn Control,
@@ -232,7 +232,7 @@ impl Backbones {
     }
 }
 
-impl Placed {
+impl FleetSeries {
     fn new(
         index: usize,
         series: &Series<'_>,
@@ -247,8 +247,8 @@ impl Placed {
 }
 
 /// Series with the same features that vary, in order.
-fn classes(placed: &[Placed]) -> Vec<Vec<&Placed>> {
-    let mut classes: BTreeMap<&[String], Vec<&Placed>> = BTreeMap::new();
+fn classes(placed: &[FleetSeries]) -> Vec<Vec<&FleetSeries>> {
+    let mut classes: BTreeMap<&[String], Vec<&FleetSeries>> = BTreeMap::new();
     for one in placed {
         classes.entry(&one.features).or_default().push(one);
     }
@@ -287,8 +287,8 @@ pub(crate) fn fit_on(
             let backbone = backbone_of(&generator)?.map(Arc::new);
             return Ok((Generator { backbone, ..generator }, report));
         };
-        let report = Report { origin: Origin::Shared, ..Report::default() };
-        let linear = Linear::Known(r2_pca);
+        let report = Report { origin: VaeOrigin::Shared, ..Report::default() };
+        let linear = PcaReference::Known(r2_pca);
         let (generator, report) = own.calibrated(&backbone.vae, linear, report, control)?;
         Ok((Generator { backbone: Some(backbone.clone()), ..generator }, report))
     })

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::artifact::{Packed, broken, entry_of, file, opened, pack, parameters, taken, tensors};
+use super::container::{Packed, broken, entry_of, file, opened, pack, parameters, taken, tensors};
 use crate::config::FitConfig;
 use crate::error::{Error, Result};
 use crate::generator::Backbone;
@@ -12,7 +12,7 @@ use crate::vae::{Architecture, Vae};
 const ENTRY: &str = "genias_backbone";
 
 #[derive(Serialize, Deserialize)]
-struct Metadata {
+struct BackboneEntry {
     id: String,
     features: Vec<String>,
     config: FitConfig,
@@ -32,7 +32,7 @@ pub fn write(backbone: &Backbone) -> Result<Vec<u8>> {
     let Backbone { config, features, .. } = backbone.clone();
     let shape = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.dims().to_vec());
     let embeddings = backbone.embeddings.iter().map(shape).collect();
-    let metadata = Metadata { id: backbone.id(), features, config, embeddings };
+    let metadata = BackboneEntry { id: backbone.id(), features, config, embeddings };
     let of_vae = backbone.vae.parameters().iter().map(|(name, tensor)| pack(name.clone(), tensor));
     let others = backbone.embeddings.iter();
     let others = others.map(|(name, tensor)| pack(format!("{EMBEDDING}{name}"), tensor));
@@ -46,8 +46,9 @@ pub fn write(backbone: &Backbone) -> Result<Vec<u8>> {
 /// [`Error::Model`] for bytes that are not a backbone, or were changed.
 pub fn read(bytes: &[u8]) -> Result<Backbone> {
     let (header, data) = opened(bytes)?;
-    let metadata: Metadata = serde_json::from_str(entry_of(&header, ENTRY)?).map_err(broken)?;
-    let Metadata { id, features, config, embeddings } = metadata;
+    let metadata: BackboneEntry =
+        serde_json::from_str(entry_of(&header, ENTRY)?).map_err(broken)?;
+    let BackboneEntry { id, features, config, embeddings } = metadata;
     config.validate()?;
     if features.is_empty() {
         return Err(Error::Model("a backbone without features".into()));

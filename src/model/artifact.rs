@@ -4,17 +4,17 @@
 //! configuration, report and a checksum over the metadata and the tensors. Reading does not trust
 //! the bytes: sizes are checked against the available bytes before anything is allocated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use safetensors::tensor::{
-    Dtype, Metadata as Header, SafeTensorError, SafeTensors, TensorInfo, TensorView,
-};
+use candle_core::Tensor;
+use safetensors::tensor::Metadata as Header;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::header;
+use super::container::{
+    Packed, broken, bytes, entry_of, file, opened, pack, parameters, taken, tensors,
+};
 use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
@@ -23,8 +23,7 @@ use crate::config::{DetectConfig, DetectorKind, Distance, FitConfig};
 use crate::data::normalise::Normaliser;
 use crate::detector::{Calibration, Detectors, Learned, Trained, is_trained, spec};
 use crate::error::{Error, Result};
-use crate::generator::{Backbone, Generator, Health, Origin, Report};
-use crate::kernels::with_slices;
+use crate::generator::{Backbone, Generator, Health, Report, VaeOrigin};
 use crate::nn::{Parameters, Shapes};
 use crate::vae::train::{Progress, StopReason};
 use crate::vae::{Architecture, Vae};
@@ -72,8 +71,8 @@ struct Findings {
     stop_reason: Option<StopReason>,
     health: Vec<Health>,
     history: Vec<Progress>,
-    #[serde(default, skip_serializing_if = "Origin::is_own")]
-    origin: Origin,
+    #[serde(default, skip_serializing_if = "VaeOrigin::is_own")]
+    origin: VaeOrigin,
 }
 
 /// One trained detector without its tensors.
@@ -89,12 +88,6 @@ struct DetectorEntry {
 struct VersionOnly {
     format_version: u32,
 }
-
-/// A tensor to be written: name, shape and values.
-pub(super) type Packed = (String, Vec<usize>, Vec<u8>);
-
-/// The tensors of a file by name.
-pub(super) type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
 impl Findings {
     fn new(generator: &Generator, detectors: &Detectors, report: &Report) -> Result<Self> {
@@ -159,28 +152,6 @@ pub(super) fn write(
     let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
     metadata.checksum = checksum(&metadata, views)?;
     file(ENTRY, to_json(&metadata)?, &tensors)
-}
-
-/// Tensors as safetensors, with one entry of metadata.
-pub(super) fn file(entry: &str, metadata: String, tensors: &[Packed]) -> Result<Vec<u8>> {
-    let info = HashMap::from([(entry.to_string(), metadata)]);
-    let views = tensors.iter().map(view).collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, Some(info)).map_err(broken)
-}
-
-fn view((name, shape, bytes): &Packed) -> Result<(&str, TensorView<'_>)> {
-    let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?;
-    Ok((name.as_str(), view))
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// A tensor to be written.
-pub(super) fn pack(name: String, tensor: &Tensor) -> Result<Packed> {
-    let values = with_slices([tensor], |[values]| Ok(bytes(values)))?;
-    Ok((name, tensor.dims().to_vec(), values))
 }
 
 /// Every tensor by its name in the file.
@@ -255,13 +226,6 @@ pub(super) fn read(
     Ok((generator, detectors, report))
 }
 
-/// The header of a file, and the bytes after it.
-pub(super) fn opened(bytes: &[u8]) -> Result<(Header, &[u8])> {
-    header::check(bytes).map_err(broken)?;
-    let (length, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    Ok((header, bytes.get(header::LENGTH + length..).unwrap_or_default()))
-}
-
 /// The backbone that a model refers to.
 fn referred<'a>(metadata: &Metadata, apart: Option<&'a Backbone>) -> Result<Option<&'a Backbone>> {
     let Some(id) = &metadata.backbone else { return Ok(None) };
@@ -322,14 +286,6 @@ fn unpacked(bytes: &[u8], apart: Option<&Backbone>) -> Result<(Metadata, Paramet
     Ok((metadata, parameters))
 }
 
-/// An entry of the metadata.
-pub(super) fn entry_of<'a>(header: &'a Header, entry: &str) -> Result<&'a str> {
-    let entries = header.metadata().as_ref();
-    let json = entries.and_then(|entries| entries.get(entry));
-    json.map(String::as_str)
-        .ok_or_else(|| Error::Model(format!("safetensors without a `{entry}` entry")))
-}
-
 /// The metadata, if it has this version.
 fn metadata_of(header: &Header) -> Result<Metadata> {
     let json = entry_of(header, ENTRY)?;
@@ -341,30 +297,6 @@ fn metadata_of(header: &Header) -> Result<Metadata> {
         )));
     }
     serde_json::from_str(json).map_err(broken)
-}
-
-/// The tensors of a header, from the bytes after it.
-pub(super) fn tensors<'a>(header: &Header, data: &'a [u8]) -> Result<Tensors<'a>> {
-    let view = |(name, info): (String, &TensorInfo)| {
-        let (start, end) = info.data_offsets;
-        let data = data.get(start..end).unwrap_or_default();
-        let view = TensorView::new(info.dtype, info.shape.clone(), data).map_err(broken)?;
-        Ok((name, view))
-    };
-    header.tensors().into_iter().map(view).collect()
-}
-
-/// Removes and returns the tensors whose names begin with `prefix`, without the prefix.
-pub(super) fn taken(parameters: &mut Parameters, prefix: &str) -> Parameters {
-    let mut taken = Parameters::new();
-    parameters.retain(|name, tensor| match name.strip_prefix(prefix) {
-        None => true,
-        Some(name) => {
-            taken.insert(name.to_string(), tensor.clone());
-            false
-        }
-    });
-    taken
 }
 
 /// Removes and returns the tensors of the correlation.
@@ -451,38 +383,8 @@ fn shapes(metadata: &Metadata) -> Result<Shapes> {
     Ok(shapes)
 }
 
-/// The tensors, which must be exactly those of `shapes`.
-pub(super) fn parameters(shapes: Shapes, tensors: &Tensors<'_>) -> Result<Parameters> {
-    if tensors.len() != shapes.len() {
-        let found = tensors.len();
-        return Err(Error::Model(format!("{found} tensors, {} expected", shapes.len())));
-    }
-    let mut parameters = Parameters::new();
-    for (name, shape) in shapes {
-        let missing = || broken(SafeTensorError::TensorNotFound(name.clone()));
-        let view = tensors.get(&name).ok_or_else(missing)?;
-        if view.dtype() != Dtype::F32 || view.shape() != shape {
-            return Err(Error::Model(format!("tensor `{name}` is not f32 of shape {shape:?}")));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Error::Model(format!("tensor `{name}` holds a value that is not finite")));
-        }
-        parameters.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
-    }
-    Ok(parameters)
-}
-
 fn to_json(metadata: &Metadata) -> Result<String> {
     serde_json::to_string(metadata).map_err(broken)
-}
-
-pub(super) fn broken(error: impl std::fmt::Display) -> Error {
-    Error::Model(format!("not a readable model: {error}"))
 }
 
 /// Hash of the metadata (with an empty checksum) as JSON and of every tensor's name and bytes, by name.

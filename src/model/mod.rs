@@ -2,6 +2,7 @@
 
 pub mod apart;
 pub mod artifact;
+mod container;
 pub mod fit;
 mod header;
 pub(crate) mod trainer;
@@ -20,7 +21,7 @@ use crate::data::series::Series;
 use crate::detector::training::fit_detector;
 use crate::detector::{Bounds, Calibration, Detectors, Explained, Found, Reasons};
 use crate::error::Result;
-pub use crate::generator::{Backbone, Backbones, Health, Origin, Report, backbone_of};
+pub use crate::generator::{Backbone, Backbones, Health, Report, VaeOrigin, backbone_of};
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 use crate::runtime::control::Control;
 

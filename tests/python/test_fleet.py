@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import polars_genias as pg
 import pytest
+
+import polars_genias as pg
 
 SMALL = {"window": 24, "latent": 6, "channels": 4, "steps": 25}
 AT = {"by": "host", "order_by": "t"}
@@ -113,9 +114,7 @@ def test_verbs_read_such_models_in_every_form(hosts, models, tmp_path):
     one_host = hosts.filter(pl.col("host") == "h1")
     kept = models.filter(pl.col("host") == "h1").select("model", "model_backbone")
     alone = pg.score(one_host, models=kept, order_by="t", features=["a", "b"])
-    assert alone["anomaly_score"].equals(
-        expected.filter(pl.col("host") == "h1")["anomaly_score"]
-    )
+    assert alone["anomaly_score"].equals(expected.filter(pl.col("host") == "h1")["anomaly_score"])
 
 
 def test_models_are_updated_and_get_other_detectors(hosts, models):
@@ -130,7 +129,9 @@ def test_models_are_updated_and_get_other_detectors(hosts, models):
 
 
 def test_parquet_stores_a_backbone_once(tmp_path):
-    many = pl.concat([one(f"h{i:02}", i % 7).with_columns(a=pl.col("a") * (i + 1)) for i in range(24)])
+    many = pl.concat(
+        [one(f"h{i:02}", i % 7).with_columns(a=pl.col("a") * (i + 1)) for i in range(24)]
+    )
     models = pg.fit(many, **AT, **SMALL | {"latent": 40, "channels": 32}, share="fleet")
     assert models["model_backbone"].n_unique() == 1
     path = tmp_path / "models.parquet"
@@ -191,13 +192,13 @@ def test_bad_input_is_an_error(hosts, models):
     other = hosts.rename({"a": "x", "b": "y"})
     with pytest.raises(pl.exceptions.ComputeError, match="features"):
         pg.fit(other, models=models, features=["x", "y"], warm=True, **AT)
-    with pytest.raises(pl.exceptions.ComputeError, match="`share`.*`by`"):
+    with pytest.raises(pl.exceptions.ComputeError, match=r"`share`.*`by`"):
         hosts.select(pg.fit("a", share="fleet", **SMALL))
     with pytest.raises(ValueError, match="`warm`"):
         pg.fit("a", warm=True)
     with pytest.raises(ValueError, match="option of `fit`"):
         pg.score(hosts, share="fleet", **AT)
-    with pytest.raises(pl.exceptions.ComputeError, match="backbone .* is missing"):
+    with pytest.raises(pl.exceptions.ComputeError, match=r"backbone .* is missing"):
         pg.score(hosts, models=models.drop("model_backbone"), **AT)
     swapped = models.with_columns(pl.col("model_backbone").reverse())
     with pytest.raises(pl.exceptions.ComputeError, match="its backbone is"):

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use genias::{apart, Error, Model, Origin};
+use genias::{apart, Error, Model, VaeOrigin};
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
 use xxhash_rust::xxh3::xxh3_128;
@@ -66,7 +66,7 @@ fn fit(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
 /// Rejects `share` for a single series.
 fn refuse_one_series(frame: &Frame, kwargs: &Call) -> PolarsResult<()> {
     let share = frame.options.fleet.share;
-    if kwargs.inputs.by > 0 || share == genias::config::Share::None {
+    if kwargs.inputs.by > 0 || share == genias::config::Sharing::None {
         return Ok(());
     }
     let allowed = "left out for a single series; give `by`";
@@ -75,7 +75,7 @@ fn refuse_one_series(frame: &Frame, kwargs: &Call) -> PolarsResult<()> {
 
 /// Whether a model has a VAE that was trained on its series.
 fn is_alone(model: &Model) -> bool {
-    model.backbone().is_some() && model.report.origin == Origin::Own
+    model.backbone().is_some() && model.report.origin == VaeOrigin::Own
 }
 
 /// The models, and their backbones if these are stored apart.

@@ -41,8 +41,9 @@ def describe(data: Any) -> Any:
         clusters, in nats), ``correlation`` (the largest between two features, for ``patch``; null
         if fewer than two vary), ``kl``, ``patch_rate``, ``in_band``, ``threshold``, ``steps``,
         ``seconds`` (null unless fitted in this process), ``stop_reason``, ``origin`` (whether the
-        VAE is its ``"own"`` or ``"shared"``), ``backbone`` (name of the VAE that it shares), ``health`` (a list of
-        warnings, explained in ``docs/diagnostics.md``), ``history``, ``config`` and more.
+        VAE is its ``"own"`` or ``"shared"``), ``backbone`` (name of the VAE that it shares),
+        ``health`` (a list of warnings, explained in ``docs/diagnostics.md``), ``history``,
+        ``config`` and more.
 
     Examples
     --------

@@ -24,7 +24,7 @@ const FEWEST: usize = 2;
 
 /// Embedded windows of some series.
 #[derive(Default)]
-struct Pool {
+struct PooledWindows {
     series: usize,
     width: usize,
     /// [n, width].
@@ -43,17 +43,17 @@ pub(crate) fn pooled<'a>(
 ) -> Result<Parameters> {
     let share = WINDOWS.div_ceil(count.max(1));
     let parts = spread_over_pool(count, control, |i| Ok(embedded(&series(i), config, share).ok()))?;
-    let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
+    let mut pools: BTreeMap<String, PooledWindows> = BTreeMap::new();
     for (name, width, rows) in parts.into_iter().flatten().flatten() {
         let pool = pools.entry(name).or_default();
         pool.series += 1;
         pool.width = width;
         pool.rows.extend(rows);
     }
-    let pools: Vec<(String, Pool)> =
+    let pools: Vec<(String, PooledWindows)> =
         pools.into_iter().filter(|(_, pool)| pool.series >= FEWEST).collect();
     let found = spread_over_pool(pools.len(), control, |i| {
-        let (name, Pool { width, rows, .. }) = &pools[i];
+        let (name, PooledWindows { width, rows, .. }) = &pools[i];
         let (values, rank) = directions(rows, *width, SHARED_COMPONENTS)?;
         if rank == 0 {
             return Ok(None);
