@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{OneThread, frame, in_pool, wave};
 use genias::{
     Backbones, Columns, Control, DetectConfig, Error, FitConfig, GenerateConfig, Model, RunToEnd,
-    Series, VaeOrigin, apart, backbone_of, fit, fit_backbones, fit_on,
+    Series, VaeOrigin, apart, backbone_of, fit, fit_on,
 };
 
 fn config() -> FitConfig {
@@ -43,9 +43,7 @@ fn unlike() -> Columns {
 
 fn backbones(columns: &[Columns], control: &dyn Control) -> Backbones {
     let series = |i: usize| Series::whole(&columns[i]);
-    let given = Backbones::default();
-    let detect = DetectConfig::default();
-    fit_backbones(given, columns.len(), series, &config(), &detect, control).unwrap()
+    Backbones::default().train(columns.len(), series, &config(), control).unwrap()
 }
 
 fn model(columns: &Columns, backbones: &Backbones) -> Model {

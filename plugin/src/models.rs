@@ -150,9 +150,7 @@ pub fn backbones(frame: &Frame, plan: &Plan) -> PolarsResult<Option<Backbones>> 
     let series = |i: usize| frame.series(&frame.groups[i]);
     let (count, config) = (frame.groups.len(), &frame.options.fit);
     let training = plan.begin(Phase::Vae);
-    let trained = pool()?.install(|| {
-        genias::fit_backbones(given, count, series, config, &frame.options.detect, &training)
-    });
+    let trained = pool()?.install(|| given.train(count, series, config, &training));
     trained.map(Some).map_err(to_polars)
 }
 

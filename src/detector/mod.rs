@@ -23,7 +23,6 @@ mod weights;
 
 pub use collection::Detectors;
 pub use evidence::Voice;
-pub(crate) use evidence::pooled;
 pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};

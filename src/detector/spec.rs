@@ -74,12 +74,6 @@ pub(crate) trait DetectorSpec: Sync {
         Ok(Shapes::new())
     }
 
-    /// Names of the tensors that it shares with the detectors of other series, and of the tensors of
-    /// the backbone that hold them.
-    fn shared(&self, _learned: &Learned) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
     /// The detector, ready to score.
     ///
     /// # Errors

@@ -8,13 +8,12 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::config::FitConfig;
 use crate::error::Result;
 use crate::kernels::with_slices;
-use crate::nn::Parameters;
 use crate::vae::Vae;
 
 /// The parameter that is calibrated for every series.
 const PSI: &str = "psi";
 
-/// A VAE that several series share, and the directions of their embeddings.
+/// A VAE that several series share.
 #[derive(Clone, Debug)]
 pub struct Backbone {
     /// Options of its training.
@@ -22,8 +21,6 @@ pub struct Backbone {
     /// Names of its features, all of which vary.
     pub features: Vec<String>,
     pub(crate) vae: Vae,
-    /// Directions of embeddings, [width, rank] each, by name.
-    pub(crate) embeddings: Parameters,
     id: u128,
 }
 
@@ -32,23 +29,9 @@ impl Backbone {
     ///
     /// # Errors
     /// If a tensor cannot be read.
-    pub(crate) fn new(
-        config: FitConfig,
-        features: Vec<String>,
-        vae: Vae,
-        embeddings: Parameters,
-    ) -> Result<Self> {
-        let id = fingerprint(&features, vae.parameters().iter().chain(&embeddings))?;
-        Ok(Self { config, features, vae, embeddings, id })
-    }
-
-    /// The same with directions of embeddings.
-    ///
-    /// # Errors
-    /// If a tensor cannot be read.
-    pub(crate) fn with_embeddings(&self, embeddings: Parameters) -> Result<Self> {
-        let Self { config, features, vae, .. } = self.clone();
-        Self::new(config, features, vae, embeddings)
+    pub(crate) fn new(config: FitConfig, features: Vec<String>, vae: Vae) -> Result<Self> {
+        let id = fingerprint(&features, &vae)?;
+        Ok(Self { config, features, vae, id })
     }
 
     /// Its name: a hash of features and weights, in hexadecimal digits.
@@ -65,16 +48,13 @@ impl Backbone {
 }
 
 /// Hash of features and weights.
-fn fingerprint<'a>(
-    features: &[String],
-    tensors: impl Iterator<Item = (&'a String, &'a Tensor)>,
-) -> Result<u128> {
+fn fingerprint(features: &[String], vae: &Vae) -> Result<u128> {
     let mut hash = Xxh3::new();
     for feature in features {
         hash.update(feature.as_bytes());
         hash.update(&[0]);
     }
-    for (name, tensor) in tensors {
+    for (name, tensor) in vae.parameters() {
         hash.update(name.as_bytes());
         add(&mut hash, tensor)?;
     }

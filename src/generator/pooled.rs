@@ -7,7 +7,6 @@ use crate::config::FitConfig;
 use crate::data::normalise::Matrix;
 use crate::data::windows::spread;
 use crate::error::Result;
-use crate::nn::Parameters;
 use crate::runtime::control::Control;
 use crate::vae::Architecture;
 use crate::vae::train::Task;
@@ -44,7 +43,7 @@ pub(super) fn train_backbone(
         pca: config.linear_path.then_some(&pca),
     };
     let (vae, _) = learn(&task, control)?;
-    Backbone::new(config.clone(), features.to_vec(), vae, Parameters::new())
+    Backbone::new(config.clone(), features.to_vec(), vae)
 }
 
 /// Some windows of a series, in its own scale.

@@ -47,6 +47,8 @@ names! {
     }
 }
 
+// `names!` cannot mark the default.
+#[allow(clippy::derivable_impls)]
 impl Default for VaeOrigin {
     fn default() -> Self {
         Self::Own

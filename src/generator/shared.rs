@@ -18,7 +18,6 @@ use super::report::{Report, VaeOrigin};
 use crate::config::FitConfig;
 use crate::data::series::Series;
 use crate::error::{Error, Result};
-use crate::nn::Parameters;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 use crate::vae::{Architecture, Vae};
@@ -38,10 +37,6 @@ pub struct Backbones {
     all: Vec<Arc<Backbone>>,
     /// By the content of a series.
     known: BTreeMap<u128, Match>,
-    /// Numbers of the series that each fits, in the order of their content.
-    members: BTreeMap<usize, Vec<usize>>,
-    /// Number of backbones that were given.
-    given: usize,
 }
 
 /// How well a series is reconstructed.
@@ -73,7 +68,7 @@ struct FleetSeries {
 impl Backbones {
     /// Given backbones.
     pub fn new(all: Vec<Arc<Backbone>>) -> Self {
-        Self { given: all.len(), all, ..Self::default() }
+        Self { all, known: BTreeMap::new() }
     }
 
     /// The backbones.
@@ -82,7 +77,8 @@ impl Backbones {
     }
 
     /// Adds backbones for `count` series where the given ones do not fit; `series` returns number i.
-    /// A series that cannot be used is passed over.
+    /// A series that cannot be used is passed over. For new backbones, use
+    /// [`FitConfig::for_fleet`].
     ///
     /// # Errors
     /// [`Error::Parameter`], [`Error::Diverged`], [`Error::Interrupted`].
@@ -111,26 +107,6 @@ impl Backbones {
             self.compare(&mut left, &series, config, control)?;
             if left.len() < FEWEST || (left.len(), self.all.len()) == before {
                 break;
-            }
-        }
-        Ok(self)
-    }
-
-    /// Adds to the new backbones the directions of embeddings; `embed` finds those of some series, by
-    /// their numbers.
-    ///
-    /// # Errors
-    /// Those of `embed`.
-    pub(crate) fn embedded(
-        mut self,
-        embed: impl Fn(&[usize]) -> Result<Parameters>,
-    ) -> Result<Self> {
-        for (i, members) in &self.members {
-            if *i < self.given || members.len() < FEWEST {
-                continue;
-            }
-            if let Some(backbone) = self.all.get_mut(*i) {
-                *backbone = Arc::new(backbone.with_embeddings(embed(members)?)?);
             }
         }
         Ok(self)
@@ -203,12 +179,7 @@ impl Backbones {
         })?;
         let keys = some.iter().map(|placed| placed.key);
         self.known.extend(keys.zip(found).filter_map(|(key, found)| Some((key, found?))));
-        some.retain(|placed| {
-            let found = self.known.get(&placed.key).filter(|found| found.fits());
-            let Some(best) = found.and_then(|found| found.best) else { return true };
-            self.members.entry(best).or_default().push(placed.index);
-            false
-        });
+        some.retain(|one| !self.known.get(&one.key).is_some_and(|found| found.fits()));
         Ok(())
     }
 
@@ -302,7 +273,6 @@ pub fn backbone_of(generator: &Generator) -> Result<Option<Backbone>> {
     let Generator { config, normaliser, vae, .. } = generator;
     let name = |d: usize| normaliser.features[d].clone();
     let features = normaliser.live_features().into_iter().map(name).collect();
-    let backbone =
-        |vae: &Vae| Backbone::new(config.clone(), features, vae.clone(), Parameters::new());
+    let backbone = |vae: &Vae| Backbone::new(config.clone(), features, vae.clone());
     vae.as_ref().map(backbone).transpose()
 }

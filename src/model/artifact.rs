@@ -4,10 +4,9 @@
 //! configuration, report and a checksum over the metadata and the tensors. Reading does not trust
 //! the bytes: sizes are checked against the available bytes before anything is allocated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use safetensors::tensor::Metadata as Header;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -130,11 +129,9 @@ pub(super) fn write(
 ) -> Result<Vec<u8>> {
     let backbone = generator.backbone.as_deref().filter(|_| apart);
     let mut tensors = packed(generator, detectors)?;
-    if let Some(backbone) = backbone {
-        let learned = detectors.trained.iter().map(|(kind, trained)| (*kind, &trained.learned));
-        let shared = shared(backbone, learned)?;
-        tensors.retain(|(name, ..)| !shared.contains_key(name));
-    }
+    let shared: BTreeSet<&String> =
+        backbone.into_iter().flat_map(Backbone::shared).map(|(name, _)| name).collect();
+    tensors.retain(|(name, ..)| !shared.contains(name));
     let entry = |(kind, trained): (&DetectorKind, &Trained)| {
         let Trained { config, learned, .. } = trained.clone();
         (*kind, DetectorEntry { config, learned })
@@ -241,23 +238,6 @@ fn referred<'a>(metadata: &Metadata, apart: Option<&'a Backbone>) -> Result<Opti
     }
 }
 
-/// The tensors of a model that are in its backbone, by their names in the model.
-fn shared<'a>(
-    backbone: &Backbone,
-    learned: impl Iterator<Item = (DetectorKind, &'a Learned)>,
-) -> Result<Parameters> {
-    let named = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.clone());
-    let mut found: Parameters = backbone.shared().map(named).collect();
-    for (kind, learned) in learned {
-        for (name, here) in spec(kind).shared(learned) {
-            let missing = || Error::Model(format!("its backbone has no embedding `{here}`"));
-            let tensor = backbone.embeddings.get(&here).ok_or_else(missing)?;
-            found.insert(tensor_name(kind, &name), tensor.clone());
-        }
-    }
-    Ok(found)
-}
-
 /// Checked metadata and tensors.
 fn unpacked(bytes: &[u8], apart: Option<&Backbone>) -> Result<(Metadata, Parameters)> {
     let (header, data) = opened(bytes)?;
@@ -270,18 +250,14 @@ fn unpacked(bytes: &[u8], apart: Option<&Backbone>) -> Result<(Metadata, Paramet
     }
     check(&metadata)?;
     let backbone = referred(&metadata, apart)?;
-    let learned = metadata.detectors.iter().map(|(kind, entry)| (*kind, &entry.learned));
-    let shared = match backbone {
-        Some(backbone) => shared(backbone, learned)?,
-        None => Parameters::new(),
-    };
+    let shared: BTreeMap<_, _> = backbone.into_iter().flat_map(Backbone::shared).collect();
     let (elsewhere, here): (Shapes, Shapes) =
         shapes(&metadata)?.into_iter().partition(|(name, _)| shared.contains_key(name));
     let mut parameters = parameters(here, &tensors)?;
     for (name, shape) in elsewhere {
         let tensor = shared.get(&name).filter(|tensor| tensor.dims() == shape);
         let other = || Error::Model(format!("tensor `{name}` of its backbone has another shape"));
-        parameters.insert(name.clone(), tensor.ok_or_else(other)?.clone());
+        parameters.insert(name.clone(), (*tensor.ok_or_else(other)?).clone());
     }
     Ok((metadata, parameters))
 }

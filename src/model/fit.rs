@@ -1,9 +1,9 @@
 //! Fits models to columns.
 
 use super::Model;
-use crate::config::{DetectConfig, DetectorKind, FitConfig};
+use crate::config::{DetectConfig, FitConfig};
 use crate::data::series::Series;
-use crate::detector::{Detectors, needs_vae, pooled};
+use crate::detector::{Detectors, needs_vae};
 use crate::error::Result;
 use crate::generator::{self, Backbones};
 use crate::runtime::control::Control;
@@ -20,27 +20,6 @@ pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Re
     let (generator, report) = generator::fit::fit(series, config, control)?;
     let seconds = Some(started.elapsed().as_secs_f64());
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
-}
-
-/// Adds backbones for `count` series where the given ones do not fit, for models with a detector;
-/// `series` returns number i. A series that cannot be used is passed over. For new backbones, use
-/// [`FitConfig::for_fleet`].
-///
-/// # Errors
-/// [`crate::Error::Parameter`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
-pub fn fit_backbones<'a>(
-    given: Backbones,
-    count: usize,
-    series: impl Fn(usize) -> Series<'a> + Sync,
-    config: &FitConfig,
-    detect: &DetectConfig,
-    control: &dyn Control,
-) -> Result<Backbones> {
-    let found = given.train(count, &series, config, control)?;
-    if detect.detector != DetectorKind::Evidence {
-        return Ok(found);
-    }
-    found.embedded(|members| pooled(members.len(), |i| series(members[i]), config, control))
 }
 
 /// As [`fit`], on the one of some backbones that fits the series, without training; on its own if

@@ -18,7 +18,6 @@ use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
 use crate::error::{Error, Result};
-use crate::nn::Parameters;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
@@ -59,19 +58,17 @@ struct Queries {
     excluded: Vec<Excluded>,
 }
 
-/// The normal rows of a series, and the members for them.
-pub(super) struct NormalRows {
-    pub features: Features,
-    pub reference: ReferenceRows,
-    pub plan: Vec<MemberPlan>,
-}
-
-impl NormalRows {
-    /// The rows that are not known anomalies.
+impl Evidence {
+    /// Fits to the rows of a series that are not known anomalies. Also returns the scores of these
+    /// rows, each from reference windows that are far from it in time.
     ///
     /// # Errors
-    /// [`Error::TooShort`], [`Error::NoWindow`].
-    pub(super) fn of(series: &Series<'_>, config: &FitConfig) -> Result<Self> {
+    /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
+    pub(crate) fn fit(
+        series: &Series<'_>,
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<(Self, Vec<f32>)> {
         let features = Features::fit(series, |t| !series.is_labelled(t));
         let values = features.apply(series)?;
         let keep = |t: usize| !series.is_labelled(t);
@@ -83,26 +80,8 @@ impl NormalRows {
             windows => windows + size - 1,
         };
         let plan = MemberPlan::all(&features, config.window, room);
-        Ok(Self { features, reference, plan })
-    }
-}
-
-impl Evidence {
-    /// Fits to the rows of a series that are not known anomalies, along directions in `known` where
-    /// these are there. Also returns the scores of these
-    /// rows, each from reference windows that are far from it in time.
-    ///
-    /// # Errors
-    /// [`Error::TooShort`], [`Error::NoWindow`], [`Error::Interrupted`].
-    pub(crate) fn fit(
-        series: &Series<'_>,
-        config: &FitConfig,
-        known: &Parameters,
-        control: &dyn Control,
-    ) -> Result<(Self, Vec<f32>)> {
-        let NormalRows { features, reference, plan } = NormalRows::of(series, config)?;
-        let fit = |i: usize| Member::fit(plan[i], &reference, &features, known);
-        let fitted = spread_over_pool(plan.len(), control, fit)?;
+        let fitted =
+            spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
         let (members, held_out): (Vec<Member>, Vec<LeftOut>) = fitted.into_iter().unzip();
         let (max_null, around) = (config.max_null, OnceLock::new());
         let evidence = Self { features, reference, members, max_null, around };
@@ -250,8 +229,7 @@ impl Evidence {
         let mut plan: Vec<MemberPlan> =
             self.members.iter().map(|member| MemberPlan { size, ..member.plan }).collect();
         plan.dedup();
-        let none = Parameters::new();
-        let fit = |i: usize| Ok(Member::fit(plan[i], &self.reference, &self.features, &none)?.0);
+        let fit = |i: usize| Ok(Member::fit(plan[i], &self.reference, &self.features)?.0);
         spread_over_pool(plan.len(), control, fit)
     }
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::calibration::DistanceScale;
 use super::detector::Evidence;
 use super::features::{Features, Values};
-use super::member::{KeptProjection, Member, flat};
+use super::member::Member;
 use super::plan::MemberPlan;
-use super::projection::{COMPONENTS, Projection, SHARED_COMPONENTS};
+use super::projection::{COMPONENTS, Projection};
 use super::reference::ReferenceRows;
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, Shapes};
@@ -33,6 +33,9 @@ pub(crate) struct KeptEvidence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     origins: Vec<usize>,
     max_null: f64,
+    /// Whether projections are not stored, but fitted again to the rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    small: bool,
     members: Vec<Entry>,
 }
 
@@ -43,9 +46,6 @@ struct Entry {
     plan: MemberPlan,
     /// Number of principal components.
     rank: usize,
-    /// Whether several series share them; its mean is then not stored.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    shared: bool,
     scale: DistanceScale,
     /// Usual difference of rows, per feature; empty if windows are not compared row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,15 +81,14 @@ impl Built {
 }
 
 impl Evidence {
-    /// The stored form.
+    /// The stored form; if `small`, without projections.
     ///
     /// # Errors
     /// If a tensor cannot be created.
-    pub(crate) fn keep(&self) -> Result<(KeptEvidence, Parameters)> {
+    pub(crate) fn keep(&self, small: bool) -> Result<(KeptEvidence, Parameters)> {
         let entry = |member: &Member| Entry {
             plan: member.plan,
             rank: member.projection.rank,
-            shared: member.shared,
             scale: member.scale,
             units: member.units.clone(),
         };
@@ -98,12 +97,11 @@ impl Evidence {
             runs: self.reference.runs.clone(),
             origins: self.reference.origins.clone(),
             max_null: self.max_null,
+            small,
             members: self.members.iter().map(entry).collect(),
         };
-        let of_members = self.members.iter().flat_map(|member| {
-            let Projection { mean, directions, .. } = member.projection.clone();
-            [if member.shared { Vec::new() } else { mean }, directions]
-        });
+        let projections = self.members.iter().map(|member| &member.projection);
+        let of_members = projections.flat_map(|p| [p.mean.clone(), p.directions.clone()]);
         let mut values = [self.reference.values.flat()].into_iter().chain(of_members);
         let mut tensors = Parameters::new();
         for (name, shape) in kept.all_shapes() {
@@ -121,9 +119,10 @@ impl KeptEvidence {
     fn all_shapes(&self) -> Shapes {
         let rows = self.runs.last().map_or(0, |run| run.end);
         let mut shapes = vec![(ROWS.to_string(), vec![self.features.len(), rows])];
-        for (i, Entry { plan, rank, shared, .. }) in self.members.iter().enumerate() {
+        let stored = self.members.iter().enumerate().filter(|_| !self.small);
+        for (i, Entry { plan, rank, .. }) in stored {
             let width = plan.width(&self.features);
-            shapes.push((format!("{i}.mean"), vec![if *shared { 0 } else { width }]));
+            shapes.push((format!("{i}.mean"), vec![width]));
             shapes.push((format!("{i}.directions"), vec![width, *rank]));
         }
         shapes
@@ -134,21 +133,13 @@ impl KeptEvidence {
         self.all_shapes().into_iter().filter(|(_, shape)| !shape.contains(&0)).collect()
     }
 
-    /// Tensors with directions that several series share, and the names of the directions.
-    pub(crate) fn shared(&self) -> Vec<(String, String)> {
-        let members = self.members.iter().enumerate().filter(|(_, entry)| entry.shared);
-        members
-            .map(|(i, entry)| (format!("{i}.directions"), entry.plan.name(&self.features)))
-            .collect()
-    }
-
     /// Whether a fit to `features` features can have written this.
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         let longest = self.runs.iter().map(Range::len).max().unwrap_or(0);
         let from = [0].into_iter().chain(self.runs.iter().map(|run| run.end));
         let sound = |entry: &Entry| {
             (2..=longest).contains(&entry.plan.size)
-                && entry.rank <= if entry.shared { SHARED_COMPONENTS } else { COMPONENTS }
+                && entry.rank <= COMPONENTS
                 && entry.scale.is_sound()
                 && entry.units.len() == self.compared(entry.plan)
                 && entry.units.iter().all(|unit| unit.is_finite() && *unit > 0.0)
@@ -179,7 +170,7 @@ impl KeptEvidence {
     fn restore(&self, parameters: &Parameters) -> Result<Evidence> {
         let take = |name: &str| -> Result<Vec<f32>> {
             let missing = || Error::Model(format!("tensor `{name}` is missing"));
-            flat(parameters.get(name).ok_or_else(missing)?)
+            Ok(parameters.get(name).ok_or_else(missing)?.flatten_all()?.to_vec1()?)
         };
         let rows = take(ROWS)?;
         let length = (rows.len() / self.features.len().max(1)).max(1);
@@ -187,17 +178,9 @@ impl KeptEvidence {
         let (runs, origins) = (self.runs.clone(), self.origins.clone());
         let reference = ReferenceRows { values: values.into(), runs, origins };
         let member = |(i, entry): (usize, &Entry)| {
-            let directions = match entry.rank {
-                0 => Vec::new(),
-                _ => take(&format!("{i}.directions"))?,
-            };
-            let rank = entry.rank;
-            let projection = match entry.shared {
-                true => KeptProjection::Shared { directions, rank },
-                false => {
-                    let mean = take(&format!("{i}.mean"))?;
-                    KeptProjection::Own(Projection { mean, directions, rank })
-                }
+            let projection = match self.small {
+                true => None,
+                false => Some(projection(i, entry.rank, &take)?),
             };
             let known = (projection, entry.scale, entry.units.clone());
             Member::restore(entry.plan, known, &reference, &self.features)
@@ -206,4 +189,17 @@ impl KeptEvidence {
         let (features, max_null) = (self.features.clone(), self.max_null);
         Ok(Evidence { features, reference, members, max_null, around: OnceLock::new() })
     }
+}
+
+/// The stored projection of member `i`; `take` reads a tensor.
+fn projection(
+    i: usize,
+    rank: usize,
+    take: &impl Fn(&str) -> Result<Vec<f32>>,
+) -> Result<Projection> {
+    let directions = match rank {
+        0 => Vec::new(),
+        _ => take(&format!("{i}.directions"))?,
+    };
+    Ok(Projection { mean: take(&format!("{i}.mean"))?, directions, rank })
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use candle_core::Tensor;
-
 use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
@@ -13,7 +11,6 @@ use super::projection::Projection;
 use super::reference::ReferenceRows;
 use super::share::{Adding, Compared};
 use crate::error::Result;
-use crate::nn::Parameters;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
 
@@ -27,24 +24,12 @@ const BLOCKS: usize = 64;
 pub(super) struct Member {
     pub plan: MemberPlan,
     pub projection: Projection,
-    /// Whether several series share the directions of its projection.
-    pub shared: bool,
     pub scale: DistanceScale,
     /// Usual difference of rows of normal windows, per feature; empty if windows are not compared
     /// row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
     references: References,
-}
-
-/// A projection in its stored form.
-pub(super) enum KeptProjection {
-    Own(Projection),
-    /// Its mean is that of the reference windows.
-    Shared {
-        directions: Vec<f32>,
-        rank: usize,
-    },
 }
 
 /// By-product of a member's fit: the start of every reference, and its nearest reference that is
@@ -55,13 +40,11 @@ pub(super) struct LeftOut {
 }
 
 impl Member {
-    /// Fits the scale to distances between windows of normal rows, along directions in `known` if
-    /// these are there.
+    /// Fits the scale to distances between windows of normal rows.
     pub(super) fn fit(
         plan: MemberPlan,
         reference: &ReferenceRows,
         features: &Features,
-        known: &Parameters,
     ) -> Result<(Self, LeftOut)> {
         let starts = reference.starts(plan.size);
         let chosen = plan.source.chosen(features);
@@ -69,13 +52,7 @@ impl Member {
             Windows { values: &reference.values, features, chosen: &chosen, size: plan.size };
         let embedded = plan.source.embedding().embed(windows, &starts);
         let width = plan.source.embedding().width(plan.size, chosen.len());
-        let known =
-            known.get(&plan.name(features)).filter(|known| known.dims().first() == Some(&width));
-        let projection = match known {
-            Some(known) => Projection::along(&embedded, flat(known)?, known.dims2()?),
-            None => Projection::fit(&embedded, width)?,
-        };
-        let shared = known.is_some();
+        let projection = Projection::fit(&embedded, width)?;
         let coordinates = projection.coordinates();
         let references = References::new(projection.apply(embedded)?, coordinates);
         let overlapping = |i: usize| overlapping(&starts, i, plan.size);
@@ -90,8 +67,7 @@ impl Member {
         };
         let held = to_others(&references, &every, apart)?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
-        let units = Vec::new();
-        let mut member = Self { plan, projection, shared, scale, units, chosen, references };
+        let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
@@ -100,31 +76,26 @@ impl Member {
         Ok((member, LeftOut { starts, found: held }))
     }
 
-    /// From the stored form.
+    /// From the stored form; a projection that is not stored is fitted again.
     pub(super) fn restore(
         plan: MemberPlan,
-        (projection, scale, units): (KeptProjection, DistanceScale, Vec<f32>),
+        (projection, scale, units): (Option<Projection>, DistanceScale, Vec<f32>),
         reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
         let starts = reference.starts(plan.size);
-        let shared = matches!(projection, KeptProjection::Shared { .. });
         let projection = match projection {
-            KeptProjection::Own(projection) => projection,
-            KeptProjection::Shared { directions, rank } => {
-                let windows = Windows {
-                    values: &reference.values,
-                    features,
-                    chosen: &chosen,
-                    size: plan.size,
-                };
+            Some(projection) => projection,
+            None => {
+                let values = &reference.values;
+                let windows = Windows { values, features, chosen: &chosen, size: plan.size };
                 let embedded = plan.source.embedding().embed(windows, &starts);
-                Projection::along(&embedded, directions, (plan.width(features), rank))
+                Projection::fit(&embedded, plan.width(features))?
             }
         };
         let references = References::new(Vec::new(), projection.coordinates());
-        let mut member = Self { plan, projection, shared, scale, units, chosen, references };
+        let mut member = Self { plan, projection, scale, units, chosen, references };
         let mut rows = Vec::new();
         for block in starts.chunks(QUERIES) {
             rows.extend(member.coordinates(&reference.values, features, block)?);
@@ -213,11 +184,6 @@ impl Member {
         })?;
         Ok(found.into_iter().flatten().collect())
     }
-}
-
-/// Values of a tensor.
-pub(super) fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
 fn distances(found: &[Neighbour]) -> Vec<f32> {

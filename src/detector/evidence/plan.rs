@@ -102,13 +102,6 @@ impl Representation {
 }
 
 impl MemberPlan {
-    /// Name of the directions of its embedding, for series with the same kinds of features.
-    pub(super) fn name(self, features: &Features) -> String {
-        let chosen = self.source.chosen(features);
-        let chosen: Vec<String> = chosen.iter().map(ToString::to_string).collect();
-        format!("{}.{}.{}", self.source.name(), self.size, chosen.join("-"))
-    }
-
     /// Length of an embedded window.
     pub(super) fn width(self, features: &Features) -> usize {
         self.source.embedding().width(self.size, self.source.chosen(features).len())

@@ -7,8 +7,6 @@ use crate::stats::pca::Pca;
 
 /// Maximum number of principal components; a shorter embedding is only centred.
 pub(super) const COMPONENTS: usize = 32;
-/// The same for components that several series share.
-pub(super) const SHARED_COMPONENTS: usize = 48;
 /// Minimum number of training windows for the components, if there are as many.
 const ROWS: usize = 1200;
 
@@ -24,23 +22,21 @@ pub(super) struct Projection {
 impl Projection {
     /// Fits embedded windows [n, width].
     pub(super) fn fit(embedded: &[f32], width: usize) -> Result<Self> {
-        let (n, mean) = (embedded.len() / width.max(1), mean_of(embedded, width));
+        let n = embedded.len() / width.max(1);
+        let mut mean = vec![0f64; width];
+        for row in embedded.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        let mean = mean.into_iter().map(|sum| (sum / n.max(1) as f64) as f32).collect();
         if width <= COMPONENTS {
             return Ok(Self { mean, directions: Vec::new(), rank: 0 });
         }
         let some = embedded.chunks_exact(width).step_by((n / ROWS).max(1));
         let some: Vec<f32> = some.flatten().copied().collect();
-        let (directions, rank) = directions(&some, width, COMPONENTS)?;
-        Ok(Self { mean, directions, rank })
-    }
-
-    /// With given directions, [width, rank].
-    pub(super) fn along(
-        embedded: &[f32],
-        directions: Vec<f32>,
-        (width, rank): (usize, usize),
-    ) -> Self {
-        Self { mean: mean_of(embedded, width), directions, rank }
+        let pca = Pca::fit(&some, some.len() / width, width, COMPONENTS)?;
+        let rank = pca.components.len();
+        let entry = |i: usize| pca.components[i % rank][i / rank] as f32;
+        Ok(Self { mean, directions: (0..rank * width).map(entry).collect(), rank })
     }
 
     /// Number of coordinates of a projected window.
@@ -77,24 +73,6 @@ impl Projection {
         }
         Ok(projected)
     }
-}
-
-/// At most `most` principal components of embedded windows [n, width], [width, rank], and the rank.
-pub(super) fn directions(embedded: &[f32], width: usize, most: usize) -> Result<(Vec<f32>, usize)> {
-    let pca = Pca::fit(embedded, embedded.len() / width, width, most)?;
-    let rank = pca.components.len();
-    let entry = |i: usize| pca.components[i % rank][i / rank] as f32;
-    Ok(((0..rank * width).map(entry).collect(), rank))
-}
-
-/// Mean of embedded windows [n, width].
-fn mean_of(embedded: &[f32], width: usize) -> Vec<f32> {
-    let n = embedded.len() / width.max(1);
-    let mut mean = vec![0f64; width];
-    for row in embedded.chunks_exact(width) {
-        mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    mean.into_iter().map(|sum| (sum / n.max(1) as f64) as f32).collect()
 }
 
 fn norm(values: &[f32]) -> f32 {

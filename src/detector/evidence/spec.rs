@@ -8,7 +8,7 @@ use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
 use crate::detector::threshold::Calibration;
 use crate::detector::trained::{Learned, Trained};
 use crate::error::{Error, Result};
-use crate::nn::{Parameters, Shapes};
+use crate::nn::Shapes;
 use crate::runtime::control::Control;
 
 /// The detector `evidence`. Its thresholds only use normal rows.
@@ -36,11 +36,9 @@ impl DetectorSpec for EvidenceSpec {
         control: &dyn Control,
     ) -> Result<Option<Fit>> {
         data.generator.normaliser.check(data.series)?;
-        let none = Parameters::new();
-        let known = data.generator.backbone.as_ref().map_or(&none, |backbone| &backbone.embeddings);
-        let (evidence, scores) =
-            Evidence::fit(data.series, &data.generator.config, known, control)?;
-        let (kept, parameters) = evidence.keep()?;
+        let (evidence, scores) = Evidence::fit(data.series, &data.generator.config, control)?;
+        // With a backbone, projections would be most of what a model stores.
+        let (kept, parameters) = evidence.keep(data.generator.backbone.is_some())?;
         let learned = Learned { evidence: Some(kept), ..Learned::default() };
         let trained = Trained::new(config.clone(), learned, parameters);
         let trained = Trained { built: Built::new(evidence), ..trained };
@@ -57,10 +55,6 @@ impl DetectorSpec for EvidenceSpec {
 
     fn shapes(&self, learned: &Learned, _: &DetectConfig, _: usize) -> Result<Shapes> {
         Ok(learned.evidence.iter().flat_map(|kept| kept.shapes()).collect())
-    }
-
-    fn shared(&self, learned: &Learned) -> Vec<(String, String)> {
-        learned.evidence.iter().flat_map(|kept| kept.shared()).collect()
     }
 
     fn load<'a>(&self, stored: Stored<'a>) -> Result<Loaded<'a>> {
