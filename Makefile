@@ -85,7 +85,7 @@ define install
 endef
 
 $(VENV)/ready: $(DIST)/built
-	$(call install,$(VENV),plot$(comma)test$(comma)lint$(comma)docs$(comma)spark$(comma)etl,polars)
+	$(call install,$(VENV),plot$(comma)test$(comma)lint$(comma)docs$(comma)spark$(comma)etl$(comma)store,polars)
 
 $(VENV1)/ready: $(DIST)/built
 	$(call install,$(VENV1),test,polars<2)

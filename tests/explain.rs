@@ -84,15 +84,15 @@ fn rows_say_what_speaks_and_where_to_look() {
     let reasons = model.reasons(&series, &ScoreConfig::default(), RUN).unwrap();
     assert_eq!(reasons.scores, model.score(&series, RUN).unwrap());
     assert!(reasons.blame[3][402..408].iter().all(|share| share.unwrap() > 0.9));
-    assert!(reasons.voices[404].unwrap().evidence.is_some());
+    assert!(reasons.strongest[404].unwrap().name.is_some());
     // Compared row by row, the nearest normal window has the phase of the row's own.
     let normal = (100..700).filter(|t| !(250..550).contains(t));
     let phases: Vec<bool> = normal
         .filter_map(|t| {
-            let voice = reasons.voices[t].unwrap();
-            let near = voice.nearest.unwrap() + voice.offset;
+            let strongest = reasons.strongest[t].unwrap();
+            let near = strongest.nearest.unwrap() + strongest.offset;
             let moved = (near + 10 * 2 * PERIOD - t) % (2 * PERIOD);
-            let by_row = matches!(voice.evidence?, "values" | "movement" | "shape" | "all");
+            let by_row = matches!(strongest.name?, "values" | "movement" | "shape" | "all");
             by_row.then_some(moved <= 4 || moved >= 2 * PERIOD - 4)
         })
         .collect();
@@ -190,5 +190,5 @@ fn expectations_need_the_evidence() {
     let config = ScoreConfig { detector: Some(DetectorKind::Amplitude), ..ScoreConfig::default() };
     let reasons = model.reasons(&Series::whole(&train), &config, RUN).unwrap();
     let sum: f32 = reasons.blame.iter().map(|of_rows| of_rows[20].unwrap()).sum();
-    assert!((sum - 1.0).abs() < 1e-5 && reasons.voices.is_empty());
+    assert!((sum - 1.0).abs() < 1e-5 && reasons.strongest.is_empty());
 }

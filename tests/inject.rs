@@ -97,6 +97,21 @@ fn mirrored_features_change_the_sign_of_their_correlation() {
 }
 
 #[test]
+fn missing_stretches_are_null_and_nothing_else_changes() {
+    let columns = waves(2000);
+    let series = Series::whole(&columns);
+    let found = inject(&series, &of(&[Kind::Missing]), RUN).unwrap();
+    assert!(found.iter().all(|anomaly| anomaly.values.is_empty() && !anomaly.missing.is_empty()));
+    let mut synthetic = Synthetic::new(&columns);
+    synthetic.add(&series, &found);
+    let out = synthetic.finish();
+    for (d, (values, mask)) in out.values.iter().zip(&out.masks).enumerate() {
+        let hit = |t: usize| found.iter().any(|of| of.missing.contains(&d) && of.rows.contains(&t));
+        assert!((0..2000).all(|t| (values.is_null(t), mask.value(t)) == (hit(t), hit(t))));
+    }
+}
+
+#[test]
 fn every_kind_gets_its_share_of_the_count() {
     let columns = waves(20_000);
     let config = InjectConfig { count: Some(30), ..of(KINDS) };

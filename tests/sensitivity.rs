@@ -153,6 +153,25 @@ fn only_what_is_asked_for_is_tried() {
 }
 
 #[test]
+fn durations_of_as_many_rows_have_places_of_their_own() {
+    let columns = columns(6);
+    let twice = SensitivityConfig {
+        kind: Kinds::from(&[Kind::Mean][..]),
+        strength: Many(vec![2.0]),
+        duration: Many(vec![Span::Rows(24); 2]),
+        hit: Some(Names(vec!["cpu".into()])),
+        ..config()
+    };
+    let (alarm, score) = (AlarmConfig::default(), ScoreConfig::default());
+    let labelling = Labelling { threshold: Threshold::Auto, alarm: &alarm, score: &score };
+    let series = Series::whole(&columns).with_positions(clock());
+    let found = tried(&fit(&columns), &series, &twice, labelling, RUN).unwrap();
+    let first: Vec<usize> = found.iter().map(|of| of.anomaly.rows.start).collect();
+    assert_eq!(first.len(), 14);
+    assert_ne!(first[..7], first[7..]);
+}
+
+#[test]
 fn threads_do_not_matter() {
     let columns = columns(5);
     let small = SensitivityConfig { tries: 3, strength: Many(vec![2.0]), ..config() };

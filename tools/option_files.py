@@ -142,17 +142,17 @@ def values(option: _table.Option) -> str:
     """Return the allowed values of an option."""
     words = " or ".join(f'`"{word}"`' for word in option.words)
     numbers = option.range + (", or (min, max)" if option.pair else "")
-    if option.of == "domain":
+    if option.value_type == "domain":
         return '`"learned"` or `"none"`, or a mapping from features to their domains'
-    if option.of == "step":
+    if option.value_type == "step":
         return f"{numbers}, or a `timedelta`"
-    if option.of == "names":
+    if option.value_type == "names":
         return "a name, or a list of names"
-    if option.of == "span":
+    if option.value_type == "span":
         pair = ", or (min, max)" if option.pair else ""
         return f'rows >= 1, or a time such as `"2h"` or a `timedelta`{pair}'
 
-    if option.of == "wordornumber":
+    if option.value_type == "wordornumber":
         return f"{words}, or a number"
     return words or numbers
 

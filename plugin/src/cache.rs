@@ -161,11 +161,11 @@ pub fn fits(
     taken: impl Fn(usize),
 ) -> Result<Vec<Fitted>, Error> {
     let mut found: HashMap<u128, Fitted> = HashMap::new();
-    let mut there = 0;
+    let mut cached = 0;
     let mut count = |found: &HashMap<u128, Fitted>, made: usize| {
         let now = keys.iter().filter(|key| found.contains_key(key)).count();
-        taken(now - there - made);
-        there = now;
+        taken(now - cached - made);
+        cached = now;
     };
     loop {
         let (mine, mut claims) = claim(keys, &mut found);

@@ -337,11 +337,11 @@ impl Frame {
 
 /// Text for the first [`NAMED`] groups, and the number of the others.
 fn some_of<T>(groups: &[T], say: impl Fn(&T) -> PolarsResult<String>) -> PolarsResult<String> {
-    let mut said = groups.iter().take(NAMED).map(say).collect::<PolarsResult<Vec<_>>>()?;
+    let mut descriptions = groups.iter().take(NAMED).map(say).collect::<PolarsResult<Vec<_>>>()?;
     if groups.len() > NAMED {
-        said.push(format!("and {} more", groups.len() - NAMED));
+        descriptions.push(format!("and {} more", groups.len() - NAMED));
     }
-    Ok(said.join("; "))
+    Ok(descriptions.join("; "))
 }
 
 /// Groups with infinite values. In such a group, all values of the affected feature become null.

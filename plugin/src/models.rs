@@ -220,7 +220,7 @@ fn fit_each(
     plan: &Plan,
     phase: Phase,
 ) -> genias::Result<Vec<Fitted>> {
-    let made = |position: usize, control: &dyn Control| {
+    let fit = |position: usize, control: &dyn Control| {
         let fitted = make(position, control);
         if fitted.is_ok() {
             cache::count_fit();
@@ -229,7 +229,7 @@ fn fit_each(
     };
     let how = vec![u8::from(strict), u8::from(frame.is_lenient())];
     let parts = |position: usize| Ok([parts(position), vec![how.clone()]].concat());
-    let models = each_once(series, parts, made, plan, phase)?;
+    let models = each_once(series, parts, fit, plan, phase)?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
     Ok(models)
@@ -245,7 +245,7 @@ fn add_detectors(
     shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.detect;
-    let made = |position: usize, control: &dyn Control| match &models[position] {
+    let fit = |position: usize, control: &dyn Control| match &models[position] {
         Some(model) => {
             let fitted = model.fit_detector(&series[position], config, control);
             frame.settled(&series[position], fitted, strict)
@@ -267,7 +267,7 @@ fn add_detectors(
         let how = vec![u8::from(strict), u8::from(frame.is_lenient())];
         Ok(vec![own.clone(), base, key_of(shared, &series[position]), how])
     };
-    each_once(series, parts, made, plan, Phase::Detector)
+    each_once(series, parts, fit, plan, Phase::Detector)
 }
 
 fn settings(config: &impl serde::Serialize) -> genias::Result<Vec<u8>> {
@@ -296,9 +296,9 @@ fn each_once(
     let one = |&position: &usize| {
         let _busy = Busy::new();
         let training = plan.begin(phase);
-        let made = make(position, &training)?.map(Arc::new);
+        let fitted = make(position, &training)?.map(Arc::new);
         training.finish();
-        Ok(made)
+        Ok(fitted)
     };
     let make = |positions: &[usize]| {
         pool.install(|| positions.par_iter().map(one).collect::<genias::Result<Vec<Fitted>>>())

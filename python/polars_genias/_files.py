@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from polars_genias._replace import replacing
 
@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
+@overload
+def sink_parquet(frame: pl.LazyFrame, path: Path, **options: Any) -> Path: ...
+
+
+@overload
+def sink_parquet(frame: pl.LazyFrame, path: str, **options: Any) -> str | Path: ...
+
+
+def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> str | Path:
     """Write a query to one Parquet file; an existing file stays until the new one is complete.
 
     The query writes to a temporary file next to `path`, which is then renamed. An error or an
@@ -22,14 +30,15 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     frame
         The query.
     path
-        The file to write or to replace; its folder is created if it does not exist.
+        The file to write or to replace; its folder is created if it does not exist. At an address
+        such as ``s3://bucket/key.parquet``, the store shows the file when its upload is complete.
     **options
         As for ``LazyFrame.sink_parquet``.
 
     Returns
     -------
     Path
-        `path`.
+        `path`; the text of an address.
 
     Raises
     ------
@@ -47,6 +56,9 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> Path:
     ...     pl.read_parquet(path)["x"].item()
     1.0
     """
+    if "://" in str(path):
+        frame.sink_parquet(path, **options)
+        return path
     path = Path(path)
     with replacing(path) as beside:
         frame.sink_parquet(beside, **options)

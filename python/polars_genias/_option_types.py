@@ -38,6 +38,8 @@ InjectKind = Literal[
     "other-window",
     "reset",
     "counter-reset",
+    "missing",
+    "missing-stretch",
 ]
 """Kinds of classical anomalies."""
 

@@ -41,7 +41,7 @@ class Option:
     verbs: tuple[str, ...]
     when: tuple[str, tuple[str, ...]] | None
     """Another option, and its values for which this option is used."""
-    of: str
+    value_type: str
     """``integer``, ``number``, ``flag``, ``step``, ``span``, ``domain``, ``names``, ``words`` or
     ``wordornumber``."""
     words: tuple[str, ...]
@@ -65,7 +65,7 @@ class Option:
             "span": "int | str | timedelta",
             "words": literal,
             "wordornumber": f"float | {literal}",
-        }[self.of]
+        }[self.value_type]
         kinds = [one]
         if self.pair:
             kinds.append(f"tuple[{one}, {one}]")
@@ -104,15 +104,17 @@ class Detector:
 def _option(row: dict[str, Any]) -> Option:
     shape = row.pop("type")
     found: list[dict[str, Any]] = []
-    of = shape.pop("of")
-    if isinstance(of, dict):
-        ((of, found),) = of.items()
+    value_type = shape.pop("value_type")
+    if isinstance(value_type, dict):
+        ((value_type, found),) = value_type.items()
     words = tuple(name for word in found for name in (word["name"], *word["aliases"]))
     aliases = {alias: word["name"] for word in found for alias in word["aliases"]}
     when = row.pop("when")
     when = None if when is None else (when[0], tuple(when[1]))
     verbs = tuple(row.pop("verbs"))
-    return Option(**row, **shape, verbs=verbs, when=when, of=of, words=words, aliases=aliases)
+    return Option(
+        **row, **shape, verbs=verbs, when=when, value_type=value_type, words=words, aliases=aliases
+    )
 
 
 @cache

@@ -145,7 +145,7 @@ impl Reference {
 
     /// p-values by the current reference; `None` without one.
     pub(crate) fn p_values(&self, scores: &[Option<f32>]) -> Vec<Option<f64>> {
-        let tail = (!self.scores.is_empty()).then(|| self.tail());
+        let tail = (!scores.is_empty() && !self.scores.is_empty()).then(|| self.tail());
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
         scores.iter().map(p).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::config::Quota;
 use crate::error::Error;
 use crate::runtime::rng::Rng;
 
@@ -93,23 +94,27 @@ impl<'a> Grounds<'a> {
     }
 
     /// The error for anomalies that do not all fit.
-    pub(crate) fn too_many(
-        &self,
-        (parameter, value): (&'static str, f64),
-        asked: usize,
-        fits: usize,
-    ) -> Error {
+    pub(crate) fn too_many(&self, quota: Quota, asked: usize, fits: usize) -> Error {
+        let (parameter, value) = quota.option();
         Error::DoesNotFit { parameter, value, asked, rows: self.rows(), fits }
     }
 }
 
-/// The rows of `runs` that are also among `others`; both ascending.
+/// The rows of `runs` that are also among `others`; both are ascending and do not overlap.
 pub(crate) fn common(runs: &[Range<usize>], others: &[Range<usize>]) -> Vec<Range<usize>> {
-    let within = |run: &Range<usize>| {
-        let both = |other: &Range<usize>| run.start.max(other.start)..run.end.min(other.end);
-        others.iter().map(both).filter(|rows| !rows.is_empty()).collect::<Vec<_>>()
-    };
-    runs.iter().flat_map(within).collect()
+    let (mut found, mut i, mut j) = (Vec::new(), 0, 0);
+    while let (Some(run), Some(other)) = (runs.get(i), others.get(j)) {
+        let both = run.start.max(other.start)..run.end.min(other.end);
+        if !both.is_empty() {
+            found.push(both);
+        }
+        if run.end <= other.end {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    found
 }
 
 /// Places segments of these lengths in `runs` without overlap, with at least one row between two of
@@ -226,12 +231,12 @@ mod tests {
 
     #[test]
     fn the_share_is_met_by_a_shorter_last_one() {
-        let of = |target: f64, length: usize| draw_lengths(target, || length);
-        assert_eq!(of(60.0, 200), [60]);
-        assert_eq!(of(45.0, 20), [20, 20, 5]);
-        assert_eq!(of(43.0, 20), [20, 20]);
-        assert_eq!(of(0.01, 20), [1]);
-        assert_eq!(of(5.0, 1), [1; 5]);
+        let lengths = |target: f64, length: usize| draw_lengths(target, || length);
+        assert_eq!(lengths(60.0, 200), [60]);
+        assert_eq!(lengths(45.0, 20), [20, 20, 5]);
+        assert_eq!(lengths(43.0, 20), [20, 20]);
+        assert_eq!(lengths(0.01, 20), [1]);
+        assert_eq!(lengths(5.0, 1), [1; 5]);
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub struct Anomaly {
     /// the domain of the feature ([`super::domain::FeatureDomain`]), and at least one differs from
     /// the input. NaN where the input has no value, which stays missing.
     pub values: Vec<(usize, Vec<f64>)>,
+    /// Positions of the features whose values are missing.
+    pub missing: Vec<usize>,
     /// RMS of the change over the rows and hit features, in training standard deviations of each
-    /// feature (in input units for a feature that is constant in training).
+    /// feature (in input units for a feature that is constant in training); 0 for missing values.
     pub strength: f64,
     /// The requested strength, if any.
     pub asked: Option<f64>,
@@ -35,9 +37,30 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
+    /// An anomaly that changes nothing yet.
+    pub(crate) fn without_change(kind: AnomalyKind, rows: Range<usize>) -> Self {
+        Self {
+            kind,
+            rows,
+            values: Vec::new(),
+            missing: Vec::new(),
+            strength: 0.0,
+            asked: None,
+            unable: Vec::new(),
+            cluster: None,
+            origin: None,
+        }
+    }
+
     /// Whether it changes a value; an anomaly on nulls alone does not.
     pub(crate) fn is_any(&self) -> bool {
-        self.values.iter().any(|(_, values)| values.iter().any(|value| !value.is_nan()))
+        let changes = |values: &Vec<f64>| values.iter().any(|value| !value.is_nan());
+        !self.missing.is_empty() || self.values.iter().any(|(_, values)| changes(values))
+    }
+
+    /// Positions of the features that it changes.
+    pub fn features(&self) -> impl Iterator<Item = usize> {
+        self.values.iter().map(|(d, _)| *d).chain(self.missing.iter().copied())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::domain::{FeatureDomain, HitFeature, Realised, Wish, one_step, realise};
+use super::domain::{Adaptation, FeatureDomain, HitFeature, Realised, one_step, realise};
 use crate::data::series::Series;
 use crate::runtime::rng::Rng;
 
@@ -21,7 +21,7 @@ pub(crate) struct Wanted {
     pub feature: usize,
     /// New values.
     pub values: Vec<f64>,
-    pub wish: Wish,
+    pub adaptation: Adaptation,
     /// Whether the feature is of another sort than the anomaly.
     pub barred: bool,
 }
@@ -74,7 +74,7 @@ impl Possible<'_> {
         if wanted.barred {
             return Realised { values: before, strength: 0.0, shown: false };
         }
-        realise(self.feature(wanted.feature, &before), &wanted.values, wanted.wish, rng)
+        realise(self.feature(wanted.feature, &before), &wanted.values, wanted.adaptation, rng)
     }
 
     fn feature<'b>(&'b self, d: usize, before: &'b [f64]) -> HitFeature<'b> {
@@ -143,15 +143,16 @@ mod tests {
     fn outcome(
         columns: &Columns,
         domains: &[FeatureDomain],
-        (std, rows): (&[f64], Range<usize>),
+        std: &[f64],
+        rows: Range<usize>,
         wanted: Vec<(usize, Vec<f64>)>,
     ) -> Outcome {
         let possible = Possible { series: &Series::whole(columns), domains, std, rows };
-        let wish = Wish::default();
+        let adaptation = Adaptation::default();
         let wanted = wanted.into_iter().map(|(feature, values)| Wanted {
             feature,
             values,
-            wish,
+            adaptation,
             barred: false,
         });
         possible.outcome(wanted.collect(), [], &mut Rng::new(0, Purpose::Dither, [0, 0]))
@@ -163,21 +164,21 @@ mod tests {
         let bytes: ArrayRef = Arc::new(Int8Array::from(vec![1, 127, 127, 4]));
         let columns = Columns::new(vec![("b".into(), flags), ("i".into(), bytes)]).unwrap();
         let any = [FeatureDomain::default(), FeatureDomain::default()];
-        let made = |wanted| outcome(&columns, &any, (&[0.5, 50.0], 1..3), wanted);
+        let outcome_of = |wanted| outcome(&columns, &any, &[0.5, 50.0], 1..3, wanted);
         // A feature whose change is rounded away is left out and reported.
         assert_eq!(
-            made(vec![(0, vec![1.2, 0.9]), (1, vec![100.4, 127.2])]),
+            outcome_of(vec![(0, vec![1.2, 0.9]), (1, vec![100.4, 127.2])]),
             Outcome { hits: vec![(1, vec![100.0, 127.0])], unable: vec![0] }
         );
         // If all are, the largest change becomes one step; at the end of the range, in the other
         // direction.
-        let hits = |wanted| made(wanted).hits;
+        let hits = |wanted| outcome_of(wanted).hits;
         assert_eq!(hits(vec![(0, vec![0.9, 0.8]), (1, vec![127.4, 127.0])]), [(0, vec![1.0, 0.0])]);
         assert_eq!(hits(vec![(1, vec![127.4, 127.0])]), [(1, vec![126.0, 127.0])]);
-        assert_eq!(made(vec![]), Outcome::default());
+        assert_eq!(outcome_of(vec![]), Outcome::default());
         let small: ArrayRef = Arc::new(Float32Array::from(vec![1e8, 0.0]));
         let columns = Columns::new(vec![("x".into(), small)]).unwrap();
-        let found = outcome(&columns, &any, (&[1e7], 0..1), vec![(0, vec![1e8 + 1.0])]);
+        let found = outcome(&columns, &any, &[1e7], 0..1, vec![(0, vec![1e8 + 1.0])]);
         assert_eq!(found.hits, [(0, vec![1e8 + 8.0])]);
     }
 
@@ -191,14 +192,14 @@ mod tests {
             values: Some(vec![1.0, 2.0, 3.0]),
             ..FeatureDomain::default()
         }];
-        let made = |rows: Range<usize>| {
+        let hits = |rows: Range<usize>| {
             let wanted = vec![(0, vec![0.9; rows.len()])];
-            outcome(&columns, &domains, (&[1.0], rows), wanted).hits
+            outcome(&columns, &domains, &[1.0], rows, wanted).hits
         };
-        assert_eq!(made(1..3), []);
+        assert_eq!(hits(1..3), []);
         // The requested step down is blocked, the step up is not.
-        assert_eq!(made(3..4), [(0, vec![2.0])]);
-        assert_eq!(made(4..5), [(0, vec![1.0])]);
+        assert_eq!(hits(3..4), [(0, vec![2.0])]);
+        assert_eq!(hits(4..5), [(0, vec![1.0])]);
     }
 
     #[test]
@@ -208,7 +209,7 @@ mod tests {
             Columns::new(vec![("a".into(), values.clone()), ("b".into(), values)]).unwrap();
         let states = FeatureDomain { values: Some(vec![0.0, 3.0]), ..FeatureDomain::default() };
         let domains = [states, FeatureDomain::default()];
-        let found = outcome(&columns, &domains, (&[1.0; 2], 0..2), vec![(0, vec![3.2, 0.1])]);
+        let found = outcome(&columns, &domains, &[1.0; 2], 0..2, vec![(0, vec![3.2, 0.1])]);
         assert_eq!(found.hits, [(0, vec![0.0, 0.0])]);
         let possible = Possible {
             series: &Series::whole(&columns),
@@ -219,7 +220,7 @@ mod tests {
         let wanted = |feature| Wanted {
             feature,
             values: vec![3.2, 0.1],
-            wish: Wish::default(),
+            adaptation: Adaptation::default(),
             barred: false,
         };
         let rng = &mut Rng::new(0, Purpose::Dither, [0, 0]);

@@ -61,6 +61,10 @@ impl Synthetic {
                 let rows = anomaly.rows.clone().map(|t| series.row(t));
                 rows.zip(values).for_each(|(row, value)| self.features[*d].set(row, *value));
             }
+            for d in &anomaly.missing {
+                let rows = anomaly.rows.clone().map(|t| series.row(t));
+                rows.for_each(|row| self.features[*d].clear(row));
+            }
         }
     }
 
@@ -97,6 +101,8 @@ pub struct Pairs {
     rows: Vec<u32>,
     /// Feature, position in `rows`, new value.
     changes: Vec<(usize, usize, f64)>,
+    /// Feature and position in `rows` of missing values.
+    missing: Vec<(usize, usize)>,
 }
 
 /// One feature of all pairs, window by window.
@@ -118,6 +124,9 @@ impl Pairs {
             for (d, values) in &anomaly.values {
                 self.changes.extend((first..).zip(values).map(|(at, value)| (*d, at, *value)));
             }
+            for d in &anomaly.missing {
+                self.missing.extend((first..).take(anomaly.rows.len()).map(|at| (*d, at)));
+            }
         }
     }
 
@@ -132,6 +141,8 @@ impl Pairs {
             let (normal, _) = copy.clone().finish();
             let own = self.changes.iter().filter(|change| change.0 == d);
             own.for_each(|&(_, at, value)| copy.set(at, value));
+            let missing = self.missing.iter().filter(|missing| missing.0 == d);
+            missing.for_each(|&(_, at)| copy.clear(at));
             let (anomalous, changed) = copy.finish();
             Ok(PairColumns { normal, anomalous, mask: BooleanArray::new(changed, None) })
         };

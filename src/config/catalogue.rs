@@ -17,7 +17,7 @@ use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD};
 use super::sensitivity::{SENSITIVITY, SensitivityConfig};
 use super::table::{
-    ALL, Config, FITS, Of, OptionRow, OptionSpec, Shape, Shaped, above, any, nearest, plain,
+    ALL, Config, FITS, OptionRow, OptionSpec, Shape, Shaped, ValueType, above, any, nearest, plain,
 };
 use crate::error::{Error, Result};
 
@@ -37,7 +37,7 @@ pub(super) const CALL: &[OptionSpec] = &[
         "Largest step of `order_by` inside a window.",
         "model and training",
         ALL,
-        Shape { optional: true, ..plain(Of::Step) },
+        Shape { optional: true, ..plain(ValueType::Step) },
         above(0.0),
     ),
     OptionSpec::new(

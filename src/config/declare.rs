@@ -118,7 +118,7 @@ macro_rules! words {
 
         impl $crate::config::table::Shaped for $type {
             const SHAPE: $crate::config::table::Shape =
-                $crate::config::table::plain($crate::config::table::Of::Words(Self::WORDS));
+                $crate::config::table::plain($crate::config::table::ValueType::Words(Self::WORDS));
         }
 
         impl $crate::config::table::Ranged for $type {

@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::table::{Of, OptionSpec, Ranged, Shape, Shaped, plain};
+use super::table::{OptionSpec, Ranged, Shape, Shaped, ValueType, plain};
 use crate::error::Result;
 
 const LEARNED: &str = "learned";
@@ -81,11 +81,12 @@ impl GivenLimits {
 
 impl<'de> Deserialize<'de> for Domains {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let of = |(name, value): (&String, &Value)| Some((name.clone(), GivenDomain::read(value)?));
+        let entry =
+            |(name, value): (&String, &Value)| Some((name.clone(), GivenDomain::read(value)?));
         let read = |value: &Value| match (value.as_str(), value.as_object()) {
             (Some(LEARNED), _) => Some(Self::Learned),
             (Some(NONE), _) => Some(Self::None),
-            (_, Some(all)) => all.iter().map(of).collect::<Option<_>>().map(Self::Given),
+            (_, Some(all)) => all.iter().map(entry).collect::<Option<_>>().map(Self::Given),
             _ => None,
         };
         let value = Value::deserialize(deserializer)?;
@@ -99,15 +100,15 @@ impl Serialize for Domains {
             Self::Learned => LEARNED.serialize(serializer),
             Self::None => NONE.serialize(serializer),
             Self::Given(given) => {
-                let of = |(name, given): (&String, &GivenDomain)| (name.clone(), given.write());
-                given.iter().map(of).collect::<Map<String, Value>>().serialize(serializer)
+                let entry = |(name, given): (&String, &GivenDomain)| (name.clone(), given.write());
+                given.iter().map(entry).collect::<Map<String, Value>>().serialize(serializer)
             }
         }
     }
 }
 
 impl Shaped for Domains {
-    const SHAPE: Shape = plain(Of::Domain);
+    const SHAPE: Shape = plain(ValueType::Domain);
 }
 
 impl Ranged for Domains {

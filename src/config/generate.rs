@@ -2,14 +2,12 @@
 
 use super::declare::{options, words};
 use super::domain::Domains;
-use super::placement::{Names, Span, Way, one_of};
+use super::placement::{Names, Quota, Span, Way, one_of};
 use super::preset::Preset;
 use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
-/// Share of the rows that is hit where no number of anomalies is asked for.
-const CONTAMINATION: f64 = 0.1;
 /// Threshold of the deviation patch in the paper.
 pub const PAPER_TAU: f64 = 0.1;
 
@@ -192,18 +190,9 @@ impl GenerateConfig {
         Ok(())
     }
 
-    /// What asks for the number of anomalies: the option and its value.
-    pub(crate) fn asked(&self) -> (&'static str, f64) {
-        match (self.count, self.total) {
-            (Some(count), _) => ("count", count as f64),
-            (_, Some(total)) => ("total", total as f64),
-            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
-        }
-    }
-
-    /// Number of anomalies, where one is asked for.
-    pub(crate) fn number(&self) -> Option<usize> {
-        self.count.or(self.total)
+    /// How many anomalies are asked for.
+    pub(crate) fn quota(&self) -> Quota {
+        Quota::new(self.count, self.total, self.contamination)
     }
 
     /// Rows of slow onset of a segment of `length` rows.

@@ -7,16 +7,14 @@ use serde_json::Value;
 use super::declare::{options, words};
 use super::domain::Domains;
 use super::fit::MAX_WINDOW;
-use super::parse::{refuse_unused, to_map};
-use super::placement::{Names, Span, Way, one_of};
+use super::parse::{listed, refuse_unused, to_map};
+use super::placement::{Names, Quota, Span, Way, one_of};
 use super::table::{
     Config, INJECTS, OptionSpec, Ranged, Shape, Shaped, above, any, at_least, between,
 };
 use crate::config::OneOrRange;
 use crate::error::{Error, Result};
 
-/// Share of the rows in anomalies if neither `contamination` nor `count` is given.
-const CONTAMINATION: f64 = 0.1;
 /// Name of the group of its options.
 pub(super) const INJECT: &str = "inject";
 /// Largest factor; its inverse is the smallest.
@@ -66,6 +64,8 @@ words! {
         OtherWindow = "other-window",
         /// A counter starts again from 0, and has its count back behind the segment.
         Reset = "reset" | "counter-reset",
+        /// The values of the segment are missing.
+        Missing = "missing" | "missing-stretch",
     }
 }
 
@@ -198,14 +198,9 @@ impl Kinds {
 
 impl<'de> Deserialize<'de> for Kinds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let names = match Value::deserialize(deserializer)? {
-            Value::Array(names) => names,
-            name => vec![name],
-        };
         let kind = |name: Value| NamedKind::read(name.as_str()?);
-        let kinds: Option<Vec<NamedKind>> = names.into_iter().map(kind).collect();
-        let allowed = || D::Error::custom("a list of kinds");
-        kinds.filter(|kinds| !kinds.is_empty()).map(Self).ok_or_else(allowed)
+        let kinds = listed(Value::deserialize(deserializer)?, kind);
+        kinds.map(Self).ok_or_else(|| D::Error::custom("a list of kinds"))
     }
 }
 
@@ -302,18 +297,9 @@ impl InjectConfig {
         refuse_unused(Self::OPTIONS, &given, &chosen)
     }
 
-    /// The option that sets the number of anomalies, and its value.
-    pub(crate) fn asked(&self) -> (&'static str, f64) {
-        match (self.count, self.total) {
-            (Some(count), _) => ("count", count as f64),
-            (_, Some(total)) => ("total", total as f64),
-            _ => ("contamination", self.contamination.unwrap_or(CONTAMINATION)),
-        }
-    }
-
-    /// Number of anomalies, where one is asked for.
-    pub(crate) fn number(&self) -> Option<usize> {
-        self.count.or(self.total)
+    /// How many anomalies are asked for.
+    pub(crate) fn quota(&self) -> Quota {
+        Quota::new(self.count, self.total, self.contamination)
     }
 
     /// Ranges of the amounts.
@@ -344,8 +330,8 @@ mod tests {
         let all: Vec<&str> = Kind::ALL.map(Kind::name).to_vec();
         assert_eq!(parse(&json!({"kind": all})).unwrap().kind, Kinds::from(&Kind::ALL[..]));
         let plain = parse(&json!({"kind": ["level-shift", "mean"], "duration": "2h"})).unwrap();
-        let of = |name| NamedKind { kind: Kind::Mean, name };
-        assert_eq!(plain.kind.0, ["level-shift", "mean"].map(of));
+        let shift = |name| NamedKind { kind: Kind::Mean, name };
+        assert_eq!(plain.kind.0, ["level-shift", "mean"].map(shift));
         assert_eq!(plain.duration, Some(OneOrRange::One(Span::Time(7200e6))));
         let both = parse(&json!({"duration": ["1h", "2h"], "hit": "a"})).unwrap();
         assert!(matches!(both.duration, Some(OneOrRange::Range(..))));

@@ -115,10 +115,10 @@ fn own_of_verb(verb: &str, given: &Map<String, Value>) -> (Map<String, Value>, M
     let own = |name: &str| {
         TRIES.contains(&verb) && SensitivityConfig::OPTIONS.iter().any(|option| option.name == name)
     };
-    let some = |keep: &dyn Fn(&str) -> bool| {
+    let chosen = |keep: &dyn Fn(&str) -> bool| {
         given.clone().into_iter().filter(|(name, _)| keep(name)).collect()
     };
-    (some(&own), some(&|name| !own(name) || name == "seed"))
+    (chosen(&own), chosen(&|name| !own(name) || name == "seed"))
 }
 
 impl CompareConfig {

@@ -32,6 +32,16 @@ pub(super) fn to_map<T: Serialize>(config: &T) -> Result<Map<String, Value>> {
     }
 }
 
+/// The values of a list, or of one value; `None` for an empty list, and for one that `read` refuses.
+pub(super) fn listed<T>(value: Value, read: impl Fn(Value) -> Option<T>) -> Option<Vec<T>> {
+    let values = match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    let values: Option<Vec<T>> = values.into_iter().map(read).collect();
+    values.filter(|values| !values.is_empty())
+}
+
 /// Rejects given options that have no effect, given the value of another option in `chosen`.
 ///
 /// # Errors

@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::declare::words;
+use super::parse::listed;
 use super::range::OneOrRange;
-use super::table::{Of, OptionSpec, Ranged, Shape, Shaped, plain};
+use super::table::{OptionSpec, Ranged, Shape, Shaped, ValueType, plain};
 use crate::error::{Error, Result};
 
 /// Microseconds of a day.
@@ -34,6 +35,52 @@ words! {
         Down = "down",
         /// Either, by chance.
         Both = "both",
+    }
+}
+
+/// Share of the rows that is hit where no number of anomalies is asked for.
+const CONTAMINATION: f64 = 0.1;
+
+/// How many anomalies a verb is to place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Quota {
+    /// Anomalies of every series: `count`.
+    Count(usize),
+    /// Anomalies of all series together: `total`.
+    Total(usize),
+    /// Share of the rows: `contamination`.
+    Share(f64),
+}
+
+impl Quota {
+    /// From the options of a verb, of which at most one is given.
+    pub(super) fn new(
+        count: Option<usize>,
+        total: Option<usize>,
+        contamination: Option<f64>,
+    ) -> Self {
+        match (count, total) {
+            (Some(count), _) => Self::Count(count),
+            (_, Some(total)) => Self::Total(total),
+            _ => Self::Share(contamination.unwrap_or(CONTAMINATION)),
+        }
+    }
+
+    /// Number of anomalies, where one is asked for.
+    pub(crate) fn number(self) -> Option<usize> {
+        match self {
+            Self::Count(number) | Self::Total(number) => Some(number),
+            Self::Share(_) => None,
+        }
+    }
+
+    /// The option that asks, and its value.
+    pub(crate) fn option(self) -> (&'static str, f64) {
+        match self {
+            Self::Count(count) => ("count", count as f64),
+            Self::Total(total) => ("total", total as f64),
+            Self::Share(share) => ("contamination", share),
+        }
     }
 }
 
@@ -63,19 +110,14 @@ impl Names {
 
 impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let names = match Value::deserialize(deserializer)? {
-            Value::Array(names) => names,
-            name => vec![name],
-        };
         let text = |name: Value| name.as_str().map(str::to_string);
-        let names: Option<Vec<String>> = names.into_iter().map(text).collect();
-        let some = names.filter(|names| !names.is_empty());
-        some.map(Self).ok_or_else(|| D::Error::custom("names of features"))
+        let names = listed(Value::deserialize(deserializer)?, text);
+        names.map(Self).ok_or_else(|| D::Error::custom("names of features"))
     }
 }
 
 impl Shaped for Names {
-    const SHAPE: Shape = plain(Of::Names);
+    const SHAPE: Shape = plain(ValueType::Names);
 }
 
 impl Ranged for Names {
@@ -154,7 +196,7 @@ impl Serialize for Span {
 }
 
 impl Shaped for Span {
-    const SHAPE: Shape = plain(Of::Span);
+    const SHAPE: Shape = plain(ValueType::Span);
 }
 
 impl Ranged for OneOrRange<Span> {
@@ -211,7 +253,7 @@ mod tests {
 
     #[test]
     fn durations_are_rows_or_times() {
-        let of = |value: Value| Span::deserialize(&value).ok();
+        let span = |value: Value| Span::deserialize(&value).ok();
         for (value, expected) in [
             (json!(12), Some(Span::Rows(12))),
             (json!("2h"), Some(Span::Time(7200e6))),
@@ -229,7 +271,7 @@ mod tests {
             (json!("0s"), None),
             (json!(-3), None),
         ] {
-            assert_eq!(of(value.clone()), expected, "{value}");
+            assert_eq!(span(value.clone()), expected, "{value}");
         }
         assert_eq!(Span::Time(7200e6).rows(Some(288.0)), Some(24));
         assert_eq!(Span::Time(1.0).rows(Some(288.0)), Some(1));

@@ -3,7 +3,7 @@
 use super::alarm::AlarmConfig;
 use super::declare::{options, words};
 use super::detect::DetectorKind;
-use super::table::{LABELS, Of, OptionSpec, SCORES, Shape, any, at_least, between, plain};
+use super::table::{LABELS, OptionSpec, SCORES, Shape, ValueType, any, at_least, between, plain};
 use crate::error::{Error, Result};
 
 words! {
@@ -65,7 +65,7 @@ options! {
     /// Form of the score: in the detector's units, or as the probability of a score as high in a
     /// normal row.
     as_: Scale = Scale::Score => any().verbs(&["score"]);
-    /// Whether rows come with the features to blame, the evidence that speaks, and the nearest normal row.
+    /// Whether rows come with the features to blame, the strongest evidence, and the nearest normal row.
     explain: bool = false => any().verbs(&["score"]);
     /// Share of normal rows between the bounds of what a feature should have been.
     bounds: Option<f64> = None => between(0.0, 1.0)
@@ -96,7 +96,10 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
         "Score above which a row is anomalous; replaces the accepted rate of false alarms.",
         "scores",
         LABELS,
-        Shape { of: Of::WordOrNumber(NamedThreshold::WORDS), ..plain(Of::Number) },
+        Shape {
+            value_type: ValueType::WordOrNumber(NamedThreshold::WORDS),
+            ..plain(ValueType::Number)
+        },
         any(),
     ),
     OptionSpec::new(
@@ -104,7 +107,7 @@ pub(super) const THRESHOLD: &[OptionSpec] = &[
         "Quantile of the scores of held-out normal rows above which a row is anomalous; replaces `threshold`.",
         "scores",
         LABELS,
-        Shape { optional: true, ..plain(Of::Number) },
+        Shape { optional: true, ..plain(ValueType::Number) },
         between(0.0, 1.0),
     ),
 ];

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::declare::options;
 use super::domain::Domains;
 use super::inject::{Kind, Kinds};
+use super::parse::listed;
 use super::placement::{Names, Span, Way};
 use super::table::{OptionSpec, Ranged, Shape, Shaped, TRIES, above, any, at_least, between};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The topic of its options.
 pub(super) const SENSITIVITY: &str = "sensitivity";
@@ -25,14 +26,8 @@ pub struct Many<T>(pub Vec<T>);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let values = match Value::deserialize(deserializer)? {
-            Value::Array(values) => values,
-            value => vec![value],
-        };
-        let read = |value: Value| T::deserialize(value).ok();
-        let values: Option<Vec<T>> = values.into_iter().map(read).collect();
-        let some = values.filter(|values| !values.is_empty());
-        some.map(Self).ok_or_else(|| D::Error::custom("one value or a list of values"))
+        let values = listed(Value::deserialize(deserializer)?, |value| T::deserialize(value).ok());
+        values.map(Self).ok_or_else(|| D::Error::custom("one value or a list of values"))
     }
 }
 
@@ -78,8 +73,12 @@ impl SensitivityConfig {
     /// Checks every range.
     ///
     /// # Errors
-    /// [`crate::Error::Parameter`].
+    /// [`Error::Parameter`], also for the kind "missing": rows without values have no scores.
     pub fn validate(&self) -> Result<()> {
+        if self.kind.holds(Kind::Missing) {
+            let allowed = "kinds with values: rows without them have no scores";
+            return Err(Error::parameter("kind", Kind::Missing.name(), allowed));
+        }
         self.check_ranges()
     }
 }

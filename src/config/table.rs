@@ -82,7 +82,7 @@ pub struct OptionSpec {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Shape {
     /// Type of one value.
-    pub of: Of,
+    pub value_type: ValueType,
     /// Whether the default depends on other values; `None` stands for it.
     pub optional: bool,
     /// Whether a pair (min, max) is allowed.
@@ -94,7 +94,7 @@ pub struct Shape {
 /// Type of one value of an option.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Of {
+pub enum ValueType {
     /// A whole number.
     Integer,
     /// A number.
@@ -258,19 +258,19 @@ impl OptionSpec {
     /// The allowed values, as in an error message after "must be".
     pub fn allowed(&self) -> String {
         let range = self.rule.text();
-        let one = match self.shape.of {
-            Of::Integer if self.rule.high.at.is_finite() => {
+        let one = match self.shape.value_type {
+            ValueType::Integer if self.rule.high.at.is_finite() => {
                 format!("an integer from {} to {}", self.rule.low.at, self.rule.high.at)
             }
-            Of::Integer => format!("an integer {range}"),
-            Of::Number => format!("a number {range}"),
-            Of::Flag => "true or false".into(),
-            Of::Step => "a number > 0 or a positive duration".into(),
-            Of::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
-            Of::Names => "a name of a feature, or a list of them".into(),
-            Of::Span => "rows >= 1, or a duration such as \"2h\"".into(),
-            Of::Words(words) => or(words),
-            Of::WordOrNumber(words) => {
+            ValueType::Integer => format!("an integer {range}"),
+            ValueType::Number => format!("a number {range}"),
+            ValueType::Flag => "true or false".into(),
+            ValueType::Step => "a number > 0 or a positive duration".into(),
+            ValueType::Domain => "\"learned\", \"none\", or for some features \"none\" or {\"min\", \"max\", \"step\", \"values\", \"monotone\"} with min <= max and step > 0".into(),
+            ValueType::Names => "a name of a feature, or a list of them".into(),
+            ValueType::Span => "rows >= 1, or a duration such as \"2h\"".into(),
+            ValueType::Words(words) => or(words),
+            ValueType::WordOrNumber(words) => {
                 let quoted = words.iter().map(|word| format!("{:?}", word.name));
                 format!("{} or a number {range}", quoted.collect::<Vec<_>>().join(", "))
             }
@@ -290,7 +290,8 @@ impl OptionSpec {
 
     /// The same for a value as given by the user, with the nearest word.
     pub(super) fn refuse_given(&self, value: &Value) -> Error {
-        let (Of::Words(words) | Of::WordOrNumber(words)) = self.shape.of else {
+        let (ValueType::Words(words) | ValueType::WordOrNumber(words)) = self.shape.value_type
+        else {
             return self.refuse(value);
         };
         let given = match value {
@@ -314,18 +315,22 @@ impl OptionSpec {
 
     /// Whether a value is one of its words; true if it takes other values.
     pub(super) fn knows(&self, value: &Value) -> bool {
-        let Of::Words(words) = self.shape.of else { return true };
+        let ValueType::Words(words) = self.shape.value_type else { return true };
         let known = |word: &Word| Some(word.name) == value.as_str();
         words.iter().any(known)
     }
 
     /// The range as a table shows it.
     fn range(&self) -> String {
-        match self.shape.of {
-            Of::Flag | Of::Domain | Of::Names | Of::Words(_) | Of::WordOrNumber(_) => String::new(),
-            Of::Span => ">= 1".into(),
-            Of::Step => "> 0".into(),
-            Of::Integer if self.rule.high.at.is_finite() => {
+        match self.shape.value_type {
+            ValueType::Flag
+            | ValueType::Domain
+            | ValueType::Names
+            | ValueType::Words(_)
+            | ValueType::WordOrNumber(_) => String::new(),
+            ValueType::Span => ">= 1".into(),
+            ValueType::Step => "> 0".into(),
+            ValueType::Integer if self.rule.high.at.is_finite() => {
                 format!("{} to {}", self.rule.low.at, self.rule.high.at)
             }
             _ => self.rule.text().trim_start_matches("in ").into(),
@@ -366,8 +371,8 @@ pub(super) trait Ranged {
     fn check(&self, spec: &OptionSpec) -> Result<()>;
 }
 
-pub(super) const fn plain(of: Of) -> Shape {
-    Shape { of, optional: false, pair: false, list: false }
+pub(super) const fn plain(value_type: ValueType) -> Shape {
+    Shape { value_type, optional: false, pair: false, list: false }
 }
 
 macro_rules! numeric {
@@ -394,10 +399,10 @@ macro_rules! numeric {
     )+};
 }
 
-numeric!(usize => Of::Integer, u64 => Of::Integer, f64 => Of::Number);
+numeric!(usize => ValueType::Integer, u64 => ValueType::Integer, f64 => ValueType::Number);
 
 impl Shaped for bool {
-    const SHAPE: Shape = plain(Of::Flag);
+    const SHAPE: Shape = plain(ValueType::Flag);
 }
 
 impl Ranged for bool {

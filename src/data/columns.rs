@@ -128,7 +128,7 @@ impl Columns {
 
     /// A copy of feature `d` whose values can be set.
     pub fn copy(&self, d: usize) -> Copied {
-        Copied { feature: self.features[d].clone(), changes: Vec::new() }
+        Copied { feature: self.features[d].clone(), changes: Vec::new(), cleared: Vec::new() }
     }
 
     /// A copy of the values of feature `d` at `rows`, in this order.
@@ -136,7 +136,11 @@ impl Columns {
     /// # Errors
     /// If the frame lacks a row.
     pub fn copy_rows(&self, d: usize, rows: &UInt32Array) -> Result<Copied> {
-        Ok(Copied { feature: self.features[d].take(rows)?, changes: Vec::new() })
+        Ok(Copied {
+            feature: self.features[d].take(rows)?,
+            changes: Vec::new(),
+            cleared: Vec::new(),
+        })
     }
 }
 

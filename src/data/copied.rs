@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, make_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
     DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type,
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -18,6 +20,8 @@ use super::feature::FeatureColumn;
 pub struct Copied {
     pub(super) feature: FeatureColumn,
     pub(super) changes: Vec<(usize, f64)>,
+    /// Rows whose value is removed.
+    pub(super) cleared: Vec<usize>,
 }
 
 impl Copied {
@@ -30,9 +34,34 @@ impl Copied {
         }
     }
 
+    /// Removes the value at `row`: it is null afterwards.
+    pub fn clear(&mut self, row: usize) {
+        if self.feature.floats.value(row).is_some() {
+            self.cleared.push(row);
+        }
+    }
+
     /// The Arrow array in the dtype of the feature, and which values changed.
     pub fn finish(self) -> (ArrayRef, BooleanBuffer) {
-        changed(&self.feature.source, &self.changes)
+        let (array, changed) = changed(&self.feature.source, &self.changes);
+        if self.cleared.is_empty() {
+            return (array, changed);
+        }
+        let (mut kept, mut differs) = (vec![true; array.len()], changed.iter().collect::<Vec<_>>());
+        for row in self.cleared {
+            (kept[row], differs[row]) = (false, true);
+        }
+        (with_nulls(&array, NullBuffer::from(kept)), differs.into())
+    }
+}
+
+/// An array that also has the nulls of `kept`.
+fn with_nulls(array: &ArrayRef, kept: NullBuffer) -> ArrayRef {
+    let nulls = NullBuffer::union(array.nulls(), Some(&kept));
+    match array.to_data().into_builder().nulls(nulls).build() {
+        Ok(data) => make_array(data),
+        // Only a wrong length fails.
+        Err(_) => array.clone(),
     }
 }
 

@@ -22,6 +22,9 @@ enum Grid {
     Parts(f64),
 }
 
+/// Up to here a number of parts survives the way through a value and back.
+const EXACT_PARTS: f64 = (1u64 << 51) as f64;
+
 impl Domain {
     /// The values of an Arrow dtype; those of Float64 if it is not numeric.
     pub(crate) fn of(dtype: &DataType) -> Self {
@@ -67,7 +70,11 @@ impl Domain {
             Grid::F16 => F16::from_f64(value).to_f64(),
             Grid::F32 => f64::from(value as f32),
             Grid::F64 => value,
-            Grid::Parts(parts) => (value * parts).round() / parts,
+            Grid::Parts(parts) if parts == 1.0 || (value * parts).abs() < EXACT_PARTS => {
+                (value * parts).round() / parts
+            }
+            // Neighbours of `value` in 64 bits are about a part away from it.
+            Grid::Parts(_) => value,
         }
     }
 
@@ -127,6 +134,13 @@ mod tests {
         assert_eq!(nearest(DataType::Float32, 0.1), f64::from(0.1f32));
         assert_eq!(nearest(DataType::Float32, 1e300), f64::from(f32::MAX));
         assert_eq!(nearest(DataType::Float16, 1e9), 65504.0);
+    }
+
+    #[test]
+    fn large_decimals_stay_as_they_are() {
+        let domain = Domain::of(&DataType::Decimal128(38, 6));
+        let value = domain.nearest(40769164986097.836);
+        assert_eq!(domain.nearest(value), value);
     }
 
     proptest! {

@@ -272,8 +272,8 @@ impl Matrix {
     /// `None` if none is missing.
     pub fn observed(&self, starts: &[usize], size: usize) -> Option<Vec<f32>> {
         let missing = || starts.iter().flat_map(|&start| self.missing(start, size));
-        let some = missing().any(|missing| *missing);
-        some.then(|| missing().map(|missing| f32::from(u8::from(!missing))).collect())
+        let any_missing = missing().any(|missing| *missing);
+        any_missing.then(|| missing().map(|missing| f32::from(u8::from(!missing))).collect())
     }
 
     /// Rows of a window with a missing value, [size]; empty if the series has none.

@@ -122,7 +122,7 @@ impl Detectors {
         };
         let width = series.columns().width();
         let work = |x: &Tensor| detector.features(x)?.ok_or_else(|| per_feature_error(kind));
-        let rows = overlap(generator, series, config, (width, &[]), control, work)?;
+        let rows = overlap(generator, series, config, width, &[], control, work)?;
         let feature = |d: usize| (0..series.len()).map(|t| rows.score(series, t, d)).collect();
         Ok((0..width).map(feature).collect())
     }
@@ -159,7 +159,7 @@ pub(super) fn window_scores(
     control: &dyn Control,
 ) -> Result<Vec<Option<f32>>> {
     let work = |x: &Tensor| detector.rows(x);
-    let rows = overlap(generator, series, config, (1, &[]), control, work)?;
+    let rows = overlap(generator, series, config, 1, &[], control, work)?;
     Ok((0..series.len()).map(|t| rows.score(series, t, 0)).collect())
 }
 
@@ -169,7 +169,8 @@ pub(super) fn overlap(
     generator: &Generator,
     series: &Series<'_>,
     config: &ScoreConfig,
-    (width, parts): (usize, &[Range<usize>]),
+    width: usize,
+    parts: &[Range<usize>],
     control: &dyn Control,
     work: impl Fn(&Tensor) -> Result<Vec<f32>> + Sync + Send,
 ) -> Result<Overlap> {

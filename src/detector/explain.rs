@@ -5,8 +5,8 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use super::collection::{Detectors, overlap, window_scores};
-use super::evidence::{Evidence, Expected, Voice};
-use super::labels::Found;
+use super::evidence::{Expected, StrongestEvidence};
+use super::labels::{Found, Labeller, SeriesScores};
 use super::score_rows::blame;
 use super::spec::Loaded;
 use crate::alarm::Alarm;
@@ -31,8 +31,10 @@ pub struct Reasons {
     /// Share of every feature in what is unusual, [D][T], from 0 to 1; those of a row add up to 1, or
     /// are all 0 where nothing is unusual. `None` where there is no score.
     pub blame: Vec<Vec<Option<f32>>>,
-    /// What speaks for the score of every row; none at all from detectors that are no evidence.
-    pub voices: Vec<Option<Voice>>,
+    /// The strongest evidence of every row; empty for other detectors.
+    pub strongest: Vec<Option<StrongestEvidence>>,
+    /// What every feature should have been, where the options ask for bounds; else empty.
+    pub bounds: Vec<Bounds>,
 }
 
 /// Why there is an alarm.
@@ -42,8 +44,8 @@ pub struct Explained {
     pub alarm: Alarm,
     /// The features to blame, the main one first.
     pub blame: Vec<Blame>,
-    /// What speaks for it at its peak.
-    pub voice: Option<Voice>,
+    /// The strongest evidence at its peak.
+    pub evidence: Option<StrongestEvidence>,
 }
 
 /// What one feature has to do with an alarm.
@@ -84,12 +86,7 @@ impl Detectors {
             return Err(self.missing(DetectorKind::Evidence));
         };
         generator.normaliser.check(series)?;
-        let expected = evidence.expect(series, control)?;
-        let of_feature = |d: usize| {
-            let domain = generator.domain.get(d).filter(|domain| holds(domain, series, d));
-            bounds(&expected, (d, series.len()), domain, coverage)
-        };
-        Ok((0..series.columns().width()).map(of_feature).collect())
+        Ok(all_bounds(&evidence.expect(series, control)?, generator, series, coverage))
     }
 
     /// Scores, and why they are what they are.
@@ -107,24 +104,29 @@ impl Detectors {
         match self.load(kind, generator)? {
             Loaded::Series(evidence) => {
                 generator.normaliser.check(series)?;
-                let (scores, voices) = evidence.score_with_voices(series, config, control)?;
+                let (scores, strongest) = evidence.score_with_evidence(series, config, control)?;
                 let expected = evidence.expect(series, control)?;
                 let energy = energies(&expected, series);
                 let blame = blame_of_rows(&smoothed(energy, expected.block()), &scores);
-                Ok(Reasons { scores, blame, voices })
+                let bounds = config.bounds.map_or_else(Vec::new, |coverage| {
+                    all_bounds(&expected, generator, series, coverage)
+                });
+                Ok(Reasons { scores, blame, strongest, bounds })
             }
             Loaded::Windows(detector) => {
                 let scores = window_scores(&*detector, generator, series, config, control)?;
                 let width = series.columns().width();
                 let work = |x: &Tensor| blame(&*detector, x);
-                let rows = overlap(generator, series, config, (width, &[]), control, work)?;
+                let rows = overlap(generator, series, config, width, &[], control, work)?;
                 let added = |d: usize| {
                     let of_row = |t| f64::from(rows.get(t, d).unwrap_or(0.0));
                     (0..series.len()).map(of_row).collect()
                 };
                 let added: Vec<Vec<f64>> = (0..width).map(added).collect();
                 let blame = blame_of_rows(&added, &scores);
-                Ok(Reasons { scores, blame, voices: Vec::new() })
+                let expect = |coverage| self.expect(generator, series, coverage, control);
+                let bounds = config.bounds.map(expect).transpose()?.unwrap_or_default();
+                Ok(Reasons { scores, blame, strongest: Vec::new(), bounds })
             }
         }
     }
@@ -141,28 +143,38 @@ impl Detectors {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Explained>> {
-        let Found { alarms, .. } = self.alarms(generator, series, drawn, config, control)?;
-        if alarms.is_empty() {
-            return Ok(Vec::new());
-        }
-        let kind = config.detector.unwrap_or_else(|| self.default_kind());
-        match self.load(kind, generator)? {
+        let labeller = Labeller::new(self, generator, drawn, config)?;
+        match &labeller.loaded {
             Loaded::Series(evidence) => {
-                explained(evidence, (generator, series), alarms, config, control)
+                generator.normaliser.check(series)?;
+                let (scored, strongest) =
+                    evidence.score_with_ends_and_evidence(series, config, control)?;
+                let scored = SeriesScores { scores: scored.scores, ends: Some(scored.ends) };
+                let Found { alarms, .. } = labeller.found(series, scored)?;
+                if alarms.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let expected = evidence.expect(series, control)?;
+                Ok(explained(&expected, &strongest, alarms, generator, series))
             }
             Loaded::Windows(detector) => {
+                let scored = labeller.scored(series, control)?;
+                let Found { alarms, .. } = labeller.found(series, scored)?;
+                if alarms.is_empty() {
+                    return Ok(Vec::new());
+                }
                 let width = series.columns().width();
                 let parts: Vec<Range<usize>> =
                     alarms.iter().map(|alarm| alarm.rows.clone()).collect();
-                let work = |x: &Tensor| blame(&*detector, x);
-                let rows = overlap(generator, series, config, (width, &parts), control, work)?;
+                let work = |x: &Tensor| blame(&**detector, x);
+                let rows = overlap(generator, series, config, width, &parts, control, work)?;
                 let sum = |alarm: &Alarm, d: usize| -> f64 {
                     let of_row = |t| f64::from(rows.get(t, d).unwrap_or(0.0));
                     alarm.rows.clone().map(of_row).sum()
                 };
                 let explain = |alarm: Alarm| {
                     let energy = (0..width).map(|d| sum(&alarm, d)).collect();
-                    Explained { blame: shared(energy, |_| None), voice: None, alarm }
+                    Explained { blame: shared(energy, |_| None), evidence: None, alarm }
                 };
                 Ok(alarms.into_iter().map(explain).collect())
             }
@@ -172,23 +184,21 @@ impl Detectors {
 
 /// The alarms of the evidence.
 fn explained(
-    evidence: &Evidence,
-    (generator, series): (&Generator, &Series<'_>),
+    expected: &Expected<'_>,
+    strongest: &[Option<StrongestEvidence>],
     alarms: Vec<Alarm>,
-    config: &ScoreConfig,
-    control: &dyn Control,
-) -> Result<Vec<Explained>> {
-    let (_, voices) = evidence.score_with_voices(series, config, control)?;
-    let expected = evidence.expect(series, control)?;
-    let energies = energies(&expected, series);
+    generator: &Generator,
+    series: &Series<'_>,
+) -> Vec<Explained> {
+    let energies = energies(expected, series);
     let explain = |alarm: Alarm| {
         let energy = energies.iter().map(|of_rows| of_rows[alarm.rows.clone()].iter().sum());
         let value =
             |d: usize| Some(possible(generator.domain.get(d), expected.value(d, alarm.peak)?));
         let blame = shared(energy.collect(), value);
-        Explained { blame, voice: voices[alarm.peak], alarm }
+        Explained { blame, evidence: strongest[alarm.peak], alarm }
     };
-    Ok(alarms.into_iter().map(explain).collect())
+    alarms.into_iter().map(explain).collect()
 }
 
 /// Squared deviation of every feature and row from what it should have been, beyond the usual one.
@@ -242,9 +252,24 @@ fn shared(energy: Vec<f64>, expected: impl Fn(usize) -> Option<f64>) -> Vec<Blam
     blame
 }
 
+/// What every feature should have been, within what it can be.
+fn all_bounds(
+    expected: &Expected<'_>,
+    generator: &Generator,
+    series: &Series<'_>,
+    coverage: f64,
+) -> Vec<Bounds> {
+    let of_feature = |d: usize| {
+        let domain = generator.domain.get(d).filter(|domain| holds(domain, series, d));
+        bounds(expected, d, series.len(), domain, coverage)
+    };
+    (0..series.columns().width()).map(of_feature).collect()
+}
+
 fn bounds(
     expected: &Expected<'_>,
-    (d, rows): (usize, usize),
+    d: usize,
+    rows: usize,
     domain: Option<&FeatureDomain>,
     coverage: f64,
 ) -> Bounds {

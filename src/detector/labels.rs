@@ -47,20 +47,8 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Found> {
         let labeller = Labeller::new(self, generator, (threshold, alarm), config)?;
-        let mut reference = labeller.reference();
-        let SeriesScores { scores, ends } = labeller.scored(series, control)?;
-        let rule = labeller.rule(series)?;
-        let followed = match (&rule, series.times()) {
-            (Some(rule), Some(times)) => {
-                reference.follow_new(&distances(labeller.kind, &scores), times, rule)
-            }
-            _ => labeller.followed(&scores, rule.as_ref(), &mut reference),
-        };
-        let end = |t: usize| ends.as_ref().map_or(1.0, |ends| ends.get(t));
-        let alarms = labeller.alarms(series, (&scores, &end), &followed)?;
-        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
-        labels[..followed.seen].fill(None);
-        Ok(Found { scores, p: followed.p, labels, alarms, reference })
+        let scored = labeller.scored(series, control)?;
+        labeller.found(series, scored)
     }
 
     /// The p-values of [`Detectors::alarms`] only.
@@ -73,13 +61,32 @@ impl Detectors {
         control: &dyn Control,
     ) -> Result<Vec<Option<f64>>> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
+        if self.reference(kind).is_none() {
+            return Err(self.without_thresholds(kind));
+        }
+        let scores = self.score(generator, series, config, control)?;
+        self.p_values_of(generator, series, &scores, alarm, config)
+    }
+
+    /// [`Detectors::p_values`] of rows whose scores are known.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a detector without scores of normal rows.
+    pub(crate) fn p_values_of(
+        &self,
+        generator: &Generator,
+        series: &Series<'_>,
+        scores: &[Option<f32>],
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+    ) -> Result<Vec<Option<f64>>> {
+        let kind = config.detector.unwrap_or_else(|| self.default_kind());
         let Some(mut reference) = self.reference(kind).cloned() else {
             return Err(self.without_thresholds(kind));
         };
-        let scores = self.score(generator, series, config, control)?;
         let rule =
             FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
-        Ok(reference.follow(&distances(kind, &scores), &rule).p)
+        Ok(reference.follow(&distances(kind, scores), &rule).p)
     }
 
     /// Reference scores of normal rows for a detector.
@@ -95,11 +102,18 @@ pub(crate) struct SeriesScores {
     pub ends: Option<RowShares>,
 }
 
+impl SeriesScores {
+    /// How much row `t` takes part in what its windows differ by.
+    pub(crate) fn end(&self, t: usize) -> f64 {
+        self.ends.as_ref().map_or(1.0, |ends| ends.get(t))
+    }
+}
+
 /// Makes labels of the scores of a detector.
 pub(crate) struct Labeller<'a> {
     generator: &'a Generator,
     kind: DetectorKind,
-    loaded: Loaded<'a>,
+    pub(super) loaded: Loaded<'a>,
     known: Option<&'a Reference>,
     threshold: Threshold,
     /// The threshold as a score.
@@ -122,6 +136,27 @@ impl<'a> Labeller<'a> {
         let known = detectors.reference(kind);
         let loaded = detectors.load(kind, generator)?;
         Ok(Self { generator, kind, loaded, known, threshold, line, alarm, config })
+    }
+
+    /// Alarms, labels and p-values from the scores of a series.
+    ///
+    /// # Errors
+    /// As [`Detectors::alarms`].
+    pub(super) fn found(&self, series: &Series<'_>, scored: SeriesScores) -> Result<Found> {
+        let mut reference = self.reference();
+        let rule = self.rule(series)?;
+        let followed = match (&rule, series.times()) {
+            (Some(rule), Some(times)) => {
+                reference.follow_new(&distances(self.kind, &scored.scores), times, rule)
+            }
+            _ => self.followed(&scored.scores, rule.as_ref(), &mut reference),
+        };
+        let end = |t: usize| scored.end(t);
+        let alarms = self.alarms(series, (&scored.scores, &end), &followed)?;
+        let scores = scored.scores;
+        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        labels[..followed.seen].fill(None);
+        Ok(Found { scores, p: followed.p, labels, alarms, reference })
     }
 
     /// Scores of normal rows, before any of a series.

@@ -160,11 +160,11 @@ impl Deviations {
     }
 
     fn change(&self, series: &Scaled<'_>, rows: &Range<usize>) -> Option<f64> {
-        let of = |d: usize| {
+        let largest = |d: usize| {
             let moved = rows.clone().map(|t| self.differences[d][t - self.rows.start].abs());
             series.change(d, moved.fold(0.0, f32::max))
         };
-        (0..self.units.len()).map(of).reduce(f64::max)
+        (0..self.units.len()).map(largest).reduce(f64::max)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod training;
 mod weights;
 
 pub use collection::Detectors;
-pub use evidence::Voice;
+pub use evidence::StrongestEvidence;
 pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};

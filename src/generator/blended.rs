@@ -17,7 +17,7 @@ impl Drawer<'_> {
     pub(super) fn blended(
         &self,
         segment: &Range<usize>,
-        (feature, mut delta): (usize, Vec<f32>),
+        Change { feature, mut delta }: Change,
         weights: &[f32],
         size: &Size,
     ) -> Change {
@@ -53,7 +53,7 @@ impl Drawer<'_> {
             let delta = self.directed(decoded.delta(d, site.rows(), self.config.form));
             let creep = self.config.creep_rows(site.segment.len());
             let weights = weights(site.segment.len(), rms(&delta), self.step(d), creep);
-            self.blended(&site.segment, (d, delta), &weights, size)
+            self.blended(&site.segment, Change { feature: d, delta }, &weights, size)
         };
         others.into_iter().map(change).collect()
     }
@@ -69,8 +69,8 @@ impl Drawer<'_> {
         let bounded = self.config.form != Form::Decoded;
         let beside = |t: usize, behind: usize| {
             let jump = self.series.gaps().binary_search(&behind).is_ok();
-            let there = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
-            there.then(|| self.matrix.rows(t, 1)[d])
+            let inside = bounded && t < self.series.len() && self.series.is_usable(t) && !jump;
+            inside.then(|| self.matrix.rows(t, 1)[d])
         };
         Around {
             input,

@@ -136,8 +136,8 @@ impl<'a> Samples<'a> {
         }
         let clean: Vec<usize> = (0..series.len()).filter(|t| series.is_clean(*t)).collect();
         let rows = |d: usize| clean.iter().map(|t| matrix.rows(*t, 1)[d]).collect();
-        let sizes = (self.config().window, matrix.features());
-        Correlation::fit(&self.trained.windows, decoded, sizes, rows).map(Some)
+        let (window, features) = (self.config().window, matrix.features());
+        Correlation::fit(&self.trained.windows, decoded, window, features, rows).map(Some)
     }
 }
 

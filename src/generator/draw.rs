@@ -89,9 +89,9 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Largest deviation of the hit features; of all features if none is hit.
     fn distance(&self) -> f32 {
-        let of = |d: &usize| self.deviations[*d];
-        let hit = self.features.iter().map(of).fold(f32::NEG_INFINITY, f32::max);
-        if self.features.is_empty() { of(&most_deviating(&self.deviations)) } else { hit }
+        let deviation = |d: &usize| self.deviations[*d];
+        let hit = self.features.iter().map(deviation).fold(f32::NEG_INFINITY, f32::max);
+        if self.features.is_empty() { deviation(&most_deviating(&self.deviations)) } else { hit }
     }
 }
 
@@ -118,8 +118,7 @@ impl Drawer<'_> {
         {
             let groups = correlation.groups();
             let sites = sites.iter().zip(windows.chunks_exact(windows.len() / sites.len()));
-            let one =
-                |((site, window), rng)| self.breach(correlation, &groups, (site, window), rng);
+            let one = |((site, window), rng)| self.breach(correlation, &groups, site, window, rng);
             return Ok(sites.zip(streams).map(one).collect());
         }
         let posterior =
@@ -252,7 +251,7 @@ impl Drawer<'_> {
             let own = at * values..(at + 1) * values;
             let (plain, mut perturbed) = (plain[own.clone()].to_vec(), perturbed[own].to_vec());
             let deformation =
-                deform.then(|| self.deform(share, i, (&plain, &mut perturbed), &mut streams[i]));
+                deform.then(|| self.deform(share, i, &plain, &mut perturbed, &mut streams[i]));
             let decoded = share.decoded(i, &plain, &perturbed, self.matrix.features());
             let rows = share.sites[i].rows();
             let deviations = rule.deviations(decoded, rows, self.config.form);
@@ -284,7 +283,8 @@ impl Drawer<'_> {
         &self,
         share: &Share<'_>,
         i: usize,
-        (plain, perturbed): (&[f32], &mut [f32]),
+        plain: &[f32],
+        perturbed: &mut [f32],
         rng: &mut Rng,
     ) -> Deformation {
         let (window, features) = (self.generator.config.window, self.matrix.features());
@@ -366,10 +366,11 @@ impl Drawer<'_> {
             .zip(sizes)
             .enumerate()
             .map(|(i, (attempt, size))| {
-                let of = |decoded: &[f32]| size.of(&self.deltas(share, i, attempt, decoded)).into();
+                let strength =
+                    |decoded: &[f32]| size.of(&self.deltas(share, i, attempt, decoded)).into();
                 let target = size.target.filter(|_| has_noise(attempt.deformation))?;
-                let mut search = Search::new(target.into(), of(&attempt.plain));
-                search.tell(attempt.psi, of(&attempt.perturbed));
+                let mut search = Search::new(target.into(), strength(&attempt.plain));
+                search.tell(attempt.psi, strength(&attempt.perturbed));
                 Some(search)
             })
             .collect();
@@ -420,7 +421,7 @@ impl Drawer<'_> {
             .zip(deltas)
             .zip(&size.weights)
             .map(|((&feature, delta), weights)| {
-                self.blended(segment, (feature, delta), weights, size)
+                self.blended(segment, Change { feature, delta }, weights, size)
             })
             .collect();
         let asked = self.config.size.or(self.config.strength).and(size.target).map(f64::from);
@@ -445,7 +446,8 @@ impl Drawer<'_> {
         &self,
         correlation: &Correlation,
         groups: &[Group],
-        (site, window): (&Site, &[f32]),
+        site: &Site,
+        window: &[f32],
         rng: &mut Rng,
     ) -> Drawn {
         let length = site.segment.len();

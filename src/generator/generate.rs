@@ -8,13 +8,13 @@ use super::site::{Site, decodings};
 use crate::anomaly::blend::blend_weights;
 use crate::anomaly::change::Change;
 use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
-use crate::anomaly::domain::{FeatureDomain, Wish, domains};
+use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
 use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
 use crate::anomaly::latent::descriptor::descriptor;
 use crate::anomaly::place::{Ground, Grounds, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
-use crate::config::{Form, GenerateConfig, OneOrRange, Patch, WINDOW_BUDGET, Way, rows_of};
+use crate::config::{Form, GenerateConfig, OneOrRange, Patch, Quota, WINDOW_BUDGET, Way, rows_of};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::data::wild::Wild;
@@ -30,7 +30,7 @@ const SHARES: usize = 8;
 
 /// The changes of one anomaly, and how the model generated it.
 #[derive(Default)]
-struct Made {
+struct GeneratedChanges {
     hits: Vec<Hit>,
     kind: GeneratedKind,
     /// Number of the most similar cluster.
@@ -44,7 +44,7 @@ struct Made {
 
 /// A change in z-scores of a live feature, or a pulse of `height` on a constant one.
 enum Hit {
-    Live { change: Change, wish: Wish },
+    Live { change: Change, adaptation: Adaptation },
     Constant { feature: usize, delta: Vec<f32>, height: f64 },
 }
 
@@ -110,13 +110,15 @@ pub(crate) fn share_out(
     let rng = &mut Rng::new(config.seed, Purpose::Place, grounds.key());
     let (low, high) = lengths(config, grounds.longest(), grounds.per_day())?;
     let mut draw = || low + rng.below(high - low + 1);
-    let lengths = match config.number() {
-        Some(count) => (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect(),
-        None => draw_lengths(config.asked().1 * grounds.rows() as f64, draw),
+    let lengths = match config.quota() {
+        Quota::Count(count) | Quota::Total(count) => {
+            (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect()
+        }
+        Quota::Share(share) => draw_lengths(share * grounds.rows() as f64, draw),
     };
-    let asked = config.number().unwrap_or(lengths.len());
+    let asked = config.quota().number().unwrap_or(lengths.len());
     let placed = grounds.place(&lengths, rng);
-    let placed = placed.map_err(|fits| grounds.too_many(config.asked(), asked, fits))?;
+    let placed = placed.map_err(|fits| grounds.too_many(config.quota(), asked, fits))?;
     let rows = |own: Vec<(Range<usize>, usize)>| own.into_iter().map(|(rows, _)| rows).collect();
     Ok(placed.into_iter().map(rows).collect())
 }
@@ -142,10 +144,10 @@ pub(crate) fn generate_at(
     let rng = &mut Rng::new(config.seed, Purpose::Window, key);
     let sites = segments.iter().filter_map(|segment| site(segment.clone(), &runs, size, rng));
     let sites: Vec<Site> = sites.collect();
-    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
-    let made = maker.made(&sites, control)?;
+    let maker = Maker::new(generator, series, &matrix, &runs, config, control)?;
+    let changes = maker.changes(&sites, control)?;
     let anomalies = spread_over_pool(sites.len(), control, |i| {
-        Ok(maker.anomaly(sites[i].segment.clone(), &made[i], i))
+        Ok(maker.anomaly(sites[i].segment.clone(), &changes[i], i))
     })?;
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
@@ -182,13 +184,13 @@ pub(crate) fn pairs(
             Site { window, segment: start..start + length }
         })
         .collect();
-    let maker = Maker::new(generator, (series, &matrix, &runs), config, control)?;
-    let made = maker.made(&sites, control)?;
-    let pair = |(i, (site, made)): (usize, (Site, Made))| Pair {
+    let maker = Maker::new(generator, series, &matrix, &runs, config, control)?;
+    let changes = maker.changes(&sites, control)?;
+    let pair = |(i, (site, changes)): (usize, (Site, GeneratedChanges))| Pair {
         rows: site.window..site.window + size,
-        anomaly: maker.anomaly(site.segment, &made, i),
+        anomaly: maker.anomaly(site.segment, &changes, i),
     };
-    Ok(sites.into_iter().zip(made).enumerate().map(pair).collect())
+    Ok(sites.into_iter().zip(changes).enumerate().map(pair).collect())
 }
 
 /// Checks that the features have a correlation to break.
@@ -223,7 +225,9 @@ struct Maker<'a> {
 impl<'a> Maker<'a> {
     fn new(
         generator: &'a Generator,
-        (series, matrix, runs): (&'a Series<'a>, &'a Matrix, &'a [Range<usize>]),
+        series: &'a Series<'a>,
+        matrix: &'a Matrix,
+        runs: &'a [Range<usize>],
         config: &'a GenerateConfig,
         control: &dyn Control,
     ) -> Result<Self> {
@@ -248,7 +252,7 @@ impl<'a> Maker<'a> {
                     Vec::new()
                 };
                 let std = live.iter().map(|d| normaliser.std[*d]).collect();
-                let of = Drawer {
+                let drawer = Drawer {
                     generator,
                     psi,
                     vae,
@@ -261,7 +265,7 @@ impl<'a> Maker<'a> {
                     std,
                     decoded,
                 };
-                Some(of)
+                Some(drawer)
             }
             _ => None,
         };
@@ -270,9 +274,9 @@ impl<'a> Maker<'a> {
     }
 
     /// The changes of the anomaly at each site.
-    fn made(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<Made>> {
+    fn changes(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<GeneratedChanges>> {
         let [key, _] = self.series.stream_key();
-        let mut made = Vec::with_capacity(sites.len());
+        let mut changes = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
             if control.cancelled() {
                 return Err(Error::Interrupted);
@@ -287,15 +291,20 @@ impl<'a> Maker<'a> {
                     .collect();
                 self.share(shares[i], first as u64, &mut streams)
             })?;
-            made.extend(done.into_iter().flatten());
+            changes.extend(done.into_iter().flatten());
         }
-        Ok(made)
+        Ok(changes)
     }
 
     /// The changes at one share of sites.
-    fn share(&self, sites: &[Site], first: u64, streams: &mut [Rng]) -> Result<Vec<Made>> {
-        let mut made: Vec<Made> = match &self.drawer {
-            None => sites.iter().map(|_| Made::default()).collect(),
+    fn share(
+        &self,
+        sites: &[Site],
+        first: u64,
+        streams: &mut [Rng],
+    ) -> Result<Vec<GeneratedChanges>> {
+        let mut made: Vec<GeneratedChanges> = match &self.drawer {
+            None => sites.iter().map(|_| GeneratedChanges::default()).collect(),
             Some(drawer) => {
                 let drawn = drawer.draw(sites, first, streams)?;
                 drawn.into_iter().map(|drawn| self.named(drawn)).collect()
@@ -312,9 +321,9 @@ impl<'a> Maker<'a> {
     }
 
     /// An anomaly with its kind, and with its cluster unless it is deformed.
-    fn named(&self, drawn: Drawn) -> Made {
+    fn named(&self, drawn: Drawn) -> GeneratedChanges {
         if let Some(deformation) = drawn.deformation {
-            return Made { kind: deformation.kind(), ..Made::from(drawn) };
+            return GeneratedChanges { kind: deformation.kind(), ..GeneratedChanges::from(drawn) };
         }
         let kind = match (self.config.patch, self.config.form) {
             (Patch::Correlation, _) => GeneratedKind::Correlation,
@@ -323,7 +332,11 @@ impl<'a> Maker<'a> {
         };
         let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
         let found = descriptor(&deltas, self.live.len());
-        Made { kind, cluster: Some(self.generator.kinds.of(&found)), ..Made::from(drawn) }
+        GeneratedChanges {
+            kind,
+            cluster: Some(self.generator.kinds.of(&found)),
+            ..GeneratedChanges::from(drawn)
+        }
     }
 
     /// A pulse on one to three of the features that are constant in training.
@@ -341,7 +354,7 @@ impl<'a> Maker<'a> {
     }
 
     /// The new values of an anomaly, in input units; `number` keys its random stream.
-    fn anomaly(&self, rows: Range<usize>, made: &Made, number: usize) -> Anomaly {
+    fn anomaly(&self, rows: Range<usize>, made: &GeneratedChanges, number: usize) -> Anomaly {
         let [key, _] = self.series.stream_key();
         let rng = &mut Rng::new(self.config.seed, Purpose::Dither, [key, number as u64]);
         let normaliser = &self.generator.normaliser;
@@ -352,28 +365,40 @@ impl<'a> Maker<'a> {
         let Outcome { hits: values, unable } = possible.outcome(wanted, spare, rng);
         let strength = strength(self.series, normaliser, &rows, &values);
         let kind = AnomalyKind::Generated(made.kind);
-        let Made { asked, cluster, origin, .. } = *made;
-        Anomaly { kind, rows, values, strength, asked, unable, cluster, origin }
+        let GeneratedChanges { asked, cluster, origin, .. } = *made;
+        Anomaly {
+            kind,
+            rows,
+            values,
+            missing: Vec::new(),
+            strength,
+            asked,
+            unable,
+            cluster,
+            origin,
+        }
     }
 
     /// The new values of one feature.
     fn wanted(&self, rows: &Range<usize>, hit: &Hit) -> Wanted {
-        let (feature, delta, unit, wish) = match hit {
-            Hit::Live { change, wish } => {
+        let (feature, delta, unit, adaptation) = match hit {
+            Hit::Live { change, adaptation } => {
                 let feature = self.live[change.feature];
-                (feature, &change.delta, self.generator.normaliser.std[feature], *wish)
+                (feature, &change.delta, self.generator.normaliser.std[feature], *adaptation)
             }
-            Hit::Constant { feature, delta, height } => (*feature, delta, *height, Wish::default()),
+            Hit::Constant { feature, delta, height } => {
+                (*feature, delta, *height, Adaptation::default())
+            }
         };
         let changed = rows.clone().zip(delta).map(|(t, delta)| {
             let value = self.series.value(feature, t).unwrap_or(f64::NAN);
             value + f64::from(*delta) * unit
         });
-        Wanted { feature, values: changed.collect(), wish, barred: false }
+        Wanted { feature, values: changed.collect(), adaptation, barred: false }
     }
 }
 
-impl From<Drawn> for Made {
+impl From<Drawn> for GeneratedChanges {
     fn from(drawn: Drawn) -> Self {
         let Drawn { changes, spare, asked, meets, flips, psi, distance, redraws, fallback, .. } =
             drawn;
@@ -381,7 +406,7 @@ impl From<Drawn> for Made {
             let target = meets.then(|| f64::from(rms(&change.delta)));
             Hit::Live {
                 change,
-                wish: Wish { target, asked, dither: meets, flip: flips, resets: false },
+                adaptation: Adaptation { target, asked, dither: meets, flip: flips, resets: false },
             }
         };
         let origin = Some(Origin { psi, distance, redraws, fallback });

@@ -36,12 +36,12 @@ const PCA_WINDOWS: usize = 250;
 pub struct Backbones {
     all: Vec<Arc<Backbone>>,
     /// By the content of a series.
-    known: BTreeMap<u128, Match>,
+    known: BTreeMap<u128, BackboneMatch>,
 }
 
 /// How well a series is reconstructed.
 #[derive(Clone, Copy, Debug)]
-struct Match {
+struct BackboneMatch {
     /// The backbone with the highest R2.
     best: Option<usize>,
     r2: f64,
@@ -49,7 +49,7 @@ struct Match {
     r2_pca: f64,
 }
 
-impl Match {
+impl BackboneMatch {
     fn fits(self) -> bool {
         self.best.is_some() && self.r2 >= self.r2_pca - TOLERANCE
     }
@@ -137,7 +137,7 @@ impl Backbones {
     /// What the fit of a series depends on, besides the series and its options.
     pub fn key(&self, content: u128) -> Vec<u8> {
         let mut key: Vec<u8> = self.all.iter().flat_map(|one| one.id().into_bytes()).collect();
-        if let Some(Match { best, r2_pca, .. }) = self.known.get(&content) {
+        if let Some(BackboneMatch { best, r2_pca, .. }) = self.known.get(&content) {
             key.extend(best.map_or(0, |best| best as u64 + 1).to_le_bytes());
             key.extend(r2_pca.to_le_bytes());
         }
@@ -184,19 +184,19 @@ impl Backbones {
     }
 
     /// The backbone that reconstructs a series best; `None` if no feature varies.
-    fn matched(&self, own: &Prepared<'_>, control: &dyn Control) -> Result<Option<Match>> {
+    fn matched(&self, own: &Prepared<'_>, control: &dyn Control) -> Result<Option<BackboneMatch>> {
         let Some(architecture) = own.architecture() else { return Ok(None) };
         let task = own.task(&architecture, None);
         let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
         let features = own.live_names();
-        let mut found = Match { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
+        let mut found = BackboneMatch { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
         for (i, backbone) in self.all.iter().enumerate() {
             if backbone.features != features || *backbone.vae.architecture() != architecture {
                 continue;
             }
             let (r2, r2_pca) = explained(&backbone.vae, &task, &pca, control)?;
             if r2 > found.r2 {
-                found = Match { best: Some(i), r2, r2_pca };
+                found = BackboneMatch { best: Some(i), r2, r2_pca };
             }
         }
         Ok(Some(found))

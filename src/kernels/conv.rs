@@ -134,7 +134,7 @@ impl Conv {
         let reads = self.reads(size.batch, size.rows);
         let (x, g) =
             (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
-        outer(x, g, &reads, (&self.taps(size), outputs), &mut dw)?;
+        outer(x, g, &reads, &self.taps(size), outputs, &mut dw)?;
         Ok(dw)
     }
 }

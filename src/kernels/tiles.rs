@@ -239,7 +239,8 @@ pub(super) fn outer(
     x: RowBlock<'_>,
     g: RowBlock<'_>,
     reads: &Reads,
-    (taps, step): (&[usize], usize),
+    taps: &[usize],
+    step: usize,
     gradient: &mut [f32],
 ) -> Result<()> {
     reads.check(x, g.width, g.values.len())?;
@@ -604,7 +605,7 @@ impl Outer<'_> {
                 for c in (0..self.x.width).step_by(R) {
                     for panel in 0..panels {
                         // SAFETY: `outer` checked every row against its buffer.
-                        unsafe { self.tile::<S, V, R>(simd, &pairs, (k, c, panel)) };
+                        unsafe { self.tile::<S, V, R>(simd, &pairs, k, c, panel) };
                     }
                 }
             }
@@ -617,7 +618,9 @@ impl Outer<'_> {
         &mut self,
         simd: S,
         pairs: &[RowPair],
-        (k, c, panel): (usize, usize, usize),
+        k: usize,
+        c: usize,
+        panel: usize,
     ) {
         let columns = V * S::F32_LANES;
         let channels = self.x.width;
@@ -761,8 +764,8 @@ mod tests {
         let gate = Finish { gate: Some(&w), ..Finish::default() };
         assert!(correlate(rows(8), weight, &reads, gate).is_err());
         let g = RowBlock { values: &[0.0; 12], width: 3 };
-        assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 6]).is_ok());
-        assert!(outer(rows(8), g, &reads, (&[0], 3), &mut [0.0; 5]).is_err());
-        assert!(outer(rows(8), g, &reads, (&[0, 0], 3), &mut [0.0; 6]).is_err());
+        assert!(outer(rows(8), g, &reads, &[0], 3, &mut [0.0; 6]).is_ok());
+        assert!(outer(rows(8), g, &reads, &[0], 3, &mut [0.0; 5]).is_err());
+        assert!(outer(rows(8), g, &reads, &[0, 0], 3, &mut [0.0; 6]).is_err());
     }
 }

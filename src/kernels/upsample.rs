@@ -54,7 +54,7 @@ fn backward(x: &[f32], weight: &[f32], g: &[f32], size: ConvSize) -> Result<(Vec
     let (x, g) = (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
     let taps = taps(size);
     let mut dw = vec![0f32; weight.len()];
-    outer(x, g, &reads(size), (&taps, TAPS * outputs), &mut dw)?;
+    outer(x, g, &reads(size), &taps, TAPS * outputs, &mut dw)?;
     let weight = weight_of(weight, size, &taps).transposed();
     Ok((correlate(g, weight, &receives(size), Finish::default())?, dw))
 }

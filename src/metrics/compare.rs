@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::operation::line;
 use super::range::runs;
 use crate::config::CompareConfig;
 use crate::error::{Error, Result};
@@ -93,7 +94,7 @@ pub fn compare(series: &[ScoredSeries], config: &CompareConfig) -> Result<Vec<Co
             events: own.len(),
             caught: delays.len(),
             recall: estimate(own.len(), recall, &draws),
-            difference: estimate(own.len(), difference, &draws).filter(|_| detector > 0),
+            difference: (detector > 0).then(|| estimate(own.len(), difference, &draws)).flatten(),
             p: (detector > 0 && !own.is_empty()).then(|| mcnemar(own, first)),
             delay: (!delays.is_empty()).then(|| median(delays)),
             false_alarm_rate: found.flagged as f64 / found.normal.max(1) as f64,
@@ -111,11 +112,10 @@ impl FoundEvents {
         rate: f64,
     ) {
         let normal = scores.iter().zip(&of.labels).filter(|(_, label)| !**label);
-        let normal: Vec<f64> = normal.filter_map(|(score, _)| *score).collect();
-        let (allowed, n) = ((rate * normal.len() as f64).floor() as usize, normal.len());
-        let line = line(normal.clone(), allowed);
+        let mut normal: Vec<f64> = normal.filter_map(|(score, _)| *score).collect();
+        let line = line(&mut normal, rate);
         self.flagged += normal.iter().filter(|score| **score > line).count();
-        self.normal += n;
+        self.normal += normal.len();
         let delay = |event: &Range<usize>| {
             event.clone().position(|t| scores[t].is_some_and(|score| score > line))
         };
@@ -125,15 +125,6 @@ impl FoundEvents {
     fn caught(&self) -> Vec<bool> {
         self.delays.iter().map(Option::is_some).collect()
     }
-}
-
-/// The least score that at most `allowed` of some scores pass.
-fn line(mut scores: Vec<f64>, allowed: usize) -> f64 {
-    if scores.len() <= allowed {
-        return f64::NEG_INFINITY;
-    }
-    let at = scores.len() - 1 - allowed;
-    *scores.select_nth_unstable_by(at, f64::total_cmp).1
 }
 
 /// Events drawn with replacement.

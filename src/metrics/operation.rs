@@ -6,11 +6,17 @@ use super::range::{Run, overlaps, runs};
 /// The rows that score above a line: the lowest one above which at most a share `rate` of the normal rows is.
 pub(crate) fn at_false_alarm_rate(scores: &[f64], labels: &[bool], rate: f64) -> Vec<bool> {
     let normal = scores.iter().zip(labels).filter(|(_, label)| !**label);
-    let mut normal: Vec<f64> = normal.map(|(score, _)| *score).collect();
-    normal.sort_by(|a, b| b.total_cmp(a));
-    let allowed = (rate * normal.len() as f64).floor() as usize;
-    let line = normal.get(allowed).copied().unwrap_or(f64::NEG_INFINITY);
+    let line = line(&mut normal.map(|(score, _)| *score).collect::<Vec<f64>>(), rate);
     scores.iter().map(|score| *score > line).collect()
+}
+
+/// The lowest line above which at most a share `rate` of the scores of normal rows is; reorders them.
+pub(super) fn line(normal: &mut [f64], rate: f64) -> f64 {
+    let allowed = (rate * normal.len() as f64).floor() as usize;
+    match normal.len().checked_sub(allowed + 1) {
+        Some(at) => *normal.select_nth_unstable_by(at, f64::total_cmp).1,
+        None => f64::NEG_INFINITY,
+    }
 }
 
 /// Share of the events (at least one) that hold a predicted row.

@@ -234,7 +234,7 @@ impl Model {
     }
 
     /// Scores as [`Model::score_with`] gives them, and why they are what they are: what each feature has to
-    /// do with it, which evidence speaks for it, and where the nearest normal rows lie. Of the evidence, a
+    /// do with it, its strongest evidence, and where the nearest normal rows lie. Of the evidence, a
     /// feature is to blame by how far it is from what it should have been ([`Model::expect`]); of
     /// `Reconstruction` and `Amplitude`, by its own score; of a net, by how much the score falls where it
     /// is at its training mean.
@@ -345,6 +345,20 @@ impl Model {
         control: &dyn Control,
     ) -> Result<Vec<Option<f64>>> {
         self.detectors.p_values(&self.generator, series, alarm, config, control)
+    }
+
+    /// [`Model::p_values`] of rows whose scores are known.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a detector without scores of normal rows.
+    pub fn p_values_of(
+        &self,
+        series: &Series<'_>,
+        scores: &[Option<f32>],
+        alarm: &AlarmConfig,
+        config: &ScoreConfig,
+    ) -> Result<Vec<Option<f64>>> {
+        self.detectors.p_values_of(&self.generator, series, scores, alarm, config)
     }
 
     /// This model with other reference scores for a detector (the default one if `kind` is `None`):

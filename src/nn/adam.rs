@@ -188,9 +188,20 @@ impl InplaceOp1 for AdamStep<'_> {
 
 impl AdamStep<'_> {
     fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let rates = (self.scale, self.rate, self.epsilon, self.floor);
-        adam(values, gradient, first, second, rates);
+        let (scale, rate, epsilon, floor) = (self.scale, self.rate, self.epsilon, self.floor);
+        adam(values, gradient, first, second, AdamFactors { scale, rate, epsilon, floor });
     }
+}
+
+/// Numbers that all values of a step share.
+#[derive(Clone, Copy)]
+struct AdamFactors {
+    /// Factor of the gradient.
+    scale: f32,
+    rate: f32,
+    epsilon: f32,
+    /// Minimum value.
+    floor: f32,
 }
 
 /// One step of Adam, compiled for the vector instructions of the machine.
@@ -202,8 +213,9 @@ fn adam_loop<'a, S: Simd>(
     gradient: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
-    (scale, rate, epsilon, floor): (f32, f32, f32, f32),
+    factors: AdamFactors,
 ) {
+    let AdamFactors { scale, rate, epsilon, floor } = factors;
     let (beta1, beta2) = (BETA1 as f32, BETA2 as f32);
     let moments = first.iter_mut().zip(second);
     for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {

@@ -207,7 +207,8 @@ impl<'a> Scope<'_, 'a> {
     pub(crate) fn conv(
         &mut self,
         name: &str,
-        (inputs, outputs): (usize, usize),
+        inputs: usize,
+        outputs: usize,
         geometry: Conv,
     ) -> Result<Layer> {
         let fan_in = geometry.kernel * inputs;

@@ -65,9 +65,9 @@ fn detections(cells: &[Cell], tries: &[Vec<Try>], seed: u64) -> Vec<Detection> {
     let together = (features.len() > 1).then_some(None);
     let sorts = cells.last().map_or(0, |cell| cell.sort + 1);
     let of_feature = |feature: Option<usize>| {
-        let of = |cell: &Cell| feature.is_none_or(|feature| cell.feature == feature);
+        let is_own = |cell: &Cell| feature.is_none_or(|feature| cell.feature == feature);
         let of_sort = |sort: usize| {
-            let own = all.iter().filter(|(cell, _)| of(cell) && cell.sort == sort);
+            let own = all.iter().filter(|(cell, _)| is_own(cell) && cell.sort == sort);
             of_sort(feature, &own.copied().collect::<Vec<_>>(), seed)
         };
         (0..sorts).flat_map(of_sort).collect::<Vec<_>>()

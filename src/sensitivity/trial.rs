@@ -36,7 +36,8 @@ pub(super) struct Cell {
     pub kind: NamedKind,
     pub strength: Option<f64>,
     pub duration: usize,
-    rounds: usize,
+    /// Number of its duration among those that were asked for, of which two may have as many rows.
+    span: usize,
 }
 
 /// An anomaly, and what became of it.
@@ -164,8 +165,9 @@ impl<'a> Trial<'a> {
         };
         let mut cells = Vec::new();
         let kinds = || self.config.kind.0.iter();
-        let sorts = self.durations.iter().flat_map(|of| kinds().map(move |kind| (of, *kind)));
-        for (sort, ((duration, rounds), kind)) in sorts.enumerate() {
+        let durations = self.durations.iter().enumerate();
+        let sorts = durations.flat_map(|of| kinds().map(move |kind| (of, *kind)));
+        for (sort, ((span, (duration, _)), kind)) in sorts.enumerate() {
             let strengths: Vec<Option<f64>> = match kind.kind.has_strength() {
                 true => self.config.strength.0.iter().copied().map(Some).collect(),
                 false => vec![None],
@@ -177,7 +179,7 @@ impl<'a> Trial<'a> {
                     kind,
                     strength,
                     duration: *duration,
-                    rounds: rounds.len(),
+                    span,
                 }));
             }
         }
@@ -189,7 +191,7 @@ impl<'a> Trial<'a> {
         let rounds: Vec<(usize, usize)> = cells
             .iter()
             .enumerate()
-            .flat_map(|(cell, of)| (0..of.rounds).map(move |round| (cell, round)))
+            .flat_map(|(cell, of)| (0..self.rounds(of).len()).map(move |round| (cell, round)))
             .collect();
         let found = spread_over_pool(rounds.len(), control, |i| {
             let (cell, round) = rounds[i];
@@ -198,6 +200,11 @@ impl<'a> Trial<'a> {
         let mut tries: Vec<Vec<Try>> = cells.iter().map(|_| Vec::new()).collect();
         rounds.iter().zip(found).for_each(|((cell, _), found)| tries[*cell].extend(found));
         Ok(tries)
+    }
+
+    /// Where the anomalies of a cell are tried.
+    fn rounds(&self, cell: &Cell) -> &Rounds {
+        &self.durations[cell.span].1
     }
 
     /// One round: its anomalies are put into the series together.
@@ -222,8 +229,7 @@ impl<'a> Trial<'a> {
 
     /// The anomalies of a round, but for those that the feature cannot show.
     fn anomalies(&self, cell: &Cell, round: usize) -> Result<Vec<Anomaly>> {
-        let rounds = self.durations.iter().find(|(duration, _)| *duration == cell.duration);
-        let Some((_, rounds)) = rounds else { return Ok(Vec::new()) };
+        let rounds = self.rounds(cell);
         let config = InjectConfig {
             kind: Kinds(vec![cell.kind]),
             strength: cell.strength.map(OneOrRange::One),
@@ -237,10 +243,10 @@ impl<'a> Trial<'a> {
         let one = |(number, start): (usize, &usize)| {
             let site = InjectionSite { kind: cell.kind, rows: *start..start + cell.duration };
             let around = context(&site, &self.clean);
-            injector.anomaly((&site, &around), first + number, &[cell.feature])
+            injector.anomaly(&site, &around, first + number, &[cell.feature])
         };
-        let made = rounds[round].iter().enumerate().map(one);
-        Ok(made.filter(|anomaly| anomaly.is_any() && anomaly.unable.is_empty()).collect())
+        let anomalies = rounds[round].iter().enumerate().map(one);
+        Ok(anomalies.filter(|anomaly| anomaly.is_any() && anomaly.unable.is_empty()).collect())
     }
 
     /// Rows from the first of an anomaly to the first of them in an alarm, in a series whose scores are
@@ -258,8 +264,8 @@ impl<'a> Trial<'a> {
         scores[changed.clone()].copy_from_slice(&scored.scores[changed.clone()]);
         let followed = self.followed(&scores, rows, &changed);
         let end = |t: usize| {
-            let of = if changed.contains(&t) { scored } else { &quiet.scored };
-            of.ends.as_ref().map_or(1.0, |ends| ends.get(t))
+            let source = if changed.contains(&t) { scored } else { &quiet.scored };
+            source.end(t)
         };
         let alarms = self.labeller.alarms(series, (&scores, &end), &followed)?;
         let first = |alarm: &Alarm| {
@@ -319,7 +325,7 @@ impl Quiet {
         let rule = labeller.rule(series)?;
         let mut reference: Reference = labeller.reference();
         let followed = labeller.followed(&scored.scores, rule.as_ref(), &mut reference);
-        let end = |t: usize| scored.ends.as_ref().map_or(1.0, |ends| ends.get(t));
+        let end = |t: usize| scored.end(t);
         let alarms = labeller.alarms(series, (&scored.scores, &end), &followed)?;
         Ok(Self { scored, followed, alarms, rule })
     }

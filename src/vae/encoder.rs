@@ -36,7 +36,7 @@ impl Encoder {
         // Without decimation, the flattened encoding would have W * C values.
         let (reduced, pointwise) = (REDUCED_CHANNELS, Conv::causal(1, 1, 1));
         let reduce = (architecture.decimation == 0)
-            .then(|| scope.conv("reduce", (architecture.channels, reduced), pointwise))
+            .then(|| scope.conv("reduce", architecture.channels, reduced, pointwise))
             .transpose()?;
         let channels = if reduce.is_some() { reduced } else { architecture.channels };
         let hidden = architecture.encoded_rows() * channels;

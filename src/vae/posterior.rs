@@ -171,11 +171,11 @@ impl<'a> Posterior<'a> {
             let pairs = self.sigma[row(*window)].iter().zip(*eps);
             noise.extend(pairs.map(|(sigma, eps)| sigma * eps));
         }
-        let of = |values: Vec<f32>, width: usize| {
+        let tensor = |values: Vec<f32>, width: usize| {
             Tensor::from_vec(values, (latents.len(), width), &Device::Cpu)
         };
-        let psi = of(latents.iter().map(|latent| latent.psi as f32).collect(), 1)?;
-        let z = perturb(&of(mu, units)?, &of(noise, units)?, &psi, self.perturbation)?;
+        let psi = tensor(latents.iter().map(|latent| latent.psi as f32).collect(), 1)?;
+        let z = perturb(&tensor(mu, units)?, &tensor(noise, units)?, &psi, self.perturbation)?;
         Ok(self.vae.decode(&z)?.flatten_all()?.to_vec1()?)
     }
 }

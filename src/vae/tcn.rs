@@ -23,11 +23,11 @@ pub(super) fn block(
     let (kernel, channels) = (architecture.kernel_size, architecture.channels);
     let inputs = if i == 0 { architecture.features } else { channels };
     let geometry = Conv { relu: true, ..Conv::causal(kernel, stride, dilation) };
-    let first = scope.conv("conv1", (inputs, channels), geometry)?;
+    let first = scope.conv("conv1", inputs, channels, geometry)?;
     let geometry = Conv::causal(kernel, 1, dilation);
-    let second = scope.conv("conv2", (channels, channels), geometry)?;
+    let second = scope.conv("conv2", channels, channels, geometry)?;
     let skip = (inputs != channels || stride != 1)
-        .then(|| scope.conv("skip", (inputs, channels), Conv::causal(1, stride, 1)))
+        .then(|| scope.conv("skip", inputs, channels, Conv::causal(1, stride, 1)))
         .transpose()?;
     Ok(Block { first, second, skip })
 }

@@ -386,23 +386,23 @@ def test_demo_as_json(tmp_path, monkeypatch, capsys):
 
 def a_value(option):
     """What is written for an option, and what arrives."""
-    if option.of == "span":
+    if option.value_type == "span":
         return ("2h,3", ["2h", 3]) if option.list else ("2h", "2h")
-    if option.of == "names":
+    if option.value_type == "names":
         return "cpu,memory", ["cpu", "memory"]
     if option.list and not option.words:
         return "0.5,2", [0.5, 2.0]
     if option.list:
         return ",".join(option.words[:2]), list(option.words[:2])
-    if option.of in ("words", "wordornumber"):
+    if option.value_type in ("words", "wordornumber"):
         return option.words[-1], option.words[-1]
-    if option.of == "domain":
+    if option.value_type == "domain":
         return '{"cpu": {"min": 0}}', {"cpu": {"min": 0}}
-    number, text = (3, "3") if option.of == "integer" else (0.25, "0.25")
+    number, text = (3, "3") if option.value_type == "integer" else (0.25, "0.25")
     if option.pair:
         return f"{text}:5", (number, 5)
     return {"flag": (None, True), "step": ("1h30m", timedelta(minutes=90))}.get(
-        option.of, (text, number)
+        option.value_type, (text, number)
     )
 
 

@@ -11,6 +11,7 @@ QUICK = {
     "channels": 8,
     "latent": 8,
 }
+NETS = QUICK | {"detector_steps": 60}
 TRAINED = ["ensemble", "classifier", "carla"]
 FRAME = {"features": ["a", "b"], "by": "host", "order_by": "t"}
 
@@ -37,7 +38,7 @@ def models() -> pl.DataFrame:
     frame = waves()
     table = frame.genias.fit(**FRAME, detector="reconstruction", **QUICK)
     for detector in TRAINED:
-        table = frame.genias.fit(**FRAME, models=table, detector=detector, **QUICK)
+        table = frame.genias.fit(**FRAME, models=table, detector=detector, **NETS)
     return table
 
 
@@ -75,8 +76,8 @@ def test_one_query_fits_the_vae_once_for_all_verbs():
     column = pl.struct("a", "b").genias
     frame.select(
         column.generate(**QUICK).over("host", order_by="t").alias("g"),
-        column.score(detector="ensemble", **QUICK).over("host", order_by="t").alias("s"),
-        column.score(detector="carla", **QUICK).over("host", order_by="t").alias("c"),
+        column.score(detector="ensemble", **NETS).over("host", order_by="t").alias("s"),
+        column.score(detector="carla", **NETS).over("host", order_by="t").alias("c"),
     ).collect()
     assert pg.fit_count() == before + 2
 
@@ -171,7 +172,7 @@ def test_odd_series(detector):
         t=t,
         a=pl.when(t < 50).then((t / 3).sin()).otherwise(2.0),
     )
-    options = QUICK | {"detector": detector}
+    options = NETS | {"detector": detector}
     scored = frame.genias.score(features="a", by="host", order_by="t", **options)
     for (host,), rows in scored.group_by("host"):
         score = rows["anomaly_score"]

@@ -47,7 +47,7 @@ def test_labels_ids_kinds_and_masks_agree(hosts):
     # The value that takes the place of another may be equal.
     assert (out["is_anomaly"] & ~changed).sum() <= 0.1 * out["is_anomaly"].sum()
     for name in ("cpu", "mem"):
-        moved = out[name] != out[f"{name}_synthetic"]
+        moved = out[name].ne_missing(out[f"{name}_synthetic"])
         assert not (moved & ~out[f"{name}_mask"]).any()
     spans = out.drop_nulls("anomaly_id").group_by("host", "anomaly_id")
     spans = spans.agg(pl.col("anomaly_kind").n_unique(), rows=pl.len(), first=pl.col("t").min())
@@ -59,7 +59,9 @@ def test_labels_ids_kinds_and_masks_agree(hosts):
 def test_every_kind_by_name(hosts, kind):
     out = injected(hosts, kind=kind)
     assert out["anomaly_kind"].drop_nulls().unique().to_list() == [kind]
-    moved = pl.any_horizontal(pl.col(n) != pl.col(f"{n}_synthetic") for n in ("cpu", "mem"))
+    moved = pl.any_horizontal(
+        pl.col(n).ne_missing(pl.col(f"{n}_synthetic")) for n in ("cpu", "mem")
+    )
     by_anomaly = out.filter("is_anomaly").group_by("host", "anomaly_id").agg(moved.sum() > 0)
     assert by_anomaly["cpu"].all()
     assert by_anomaly.height == 12
@@ -162,6 +164,28 @@ def test_what_does_not_fit_or_exist_is_an_error(series):
         series.with_columns(cpu_mask=True).genias.inject(features="cpu")
     with pytest.raises(ValueError, match="`features` = 'nope'"):
         series.genias.inject(features="nope")
+
+
+@pytest.mark.parametrize(
+    "dtype", [pl.Int16, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean, pl.Decimal(12, 2)]
+)
+def test_missing_stretches(dtype):
+    rows = pl.select(t=pl.int_range(300), x=(pl.int_range(300) % 2).cast(dtype)).with_columns(
+        x=pl.when(pl.col("t") != 100).then("x")
+    )
+    options = {"features": "x", "order_by": "t", "length": 20, "count": 4}
+    out = rows.genias.inject(kind="missing", **options)
+    assert out["x_synthetic"].dtype == dtype
+    assert out.filter("is_anomaly")["x_synthetic"].null_count() == 80
+    assert out.filter(~pl.col("is_anomaly"))["x_synthetic"].equals(
+        out.filter(~pl.col("is_anomaly"))["x"], check_names=False
+    )
+    assert out["x_mask"].equals(out["is_anomaly"] & out["x"].is_not_null(), check_names=False)
+    events = rows.genias.events(of="inject", kind="missing", **options)
+    assert events["features"].to_list() == [["x"]] * 4
+    assert events["strength"].to_list() == [0.0] * 4
+    with pytest.raises(ValueError, match="rows without them have no scores"):
+        rows.lazy().genias.sensitivity(features="x", order_by="t", kind="missing-stretch")
 
 
 def test_every_kind_and_option_is_explained():

@@ -124,8 +124,8 @@ impl Table {
 
 /// The features that are listed.
 fn blamed(alarm: &Alarm) -> &[(usize, f64)] {
-    let some = alarm.features.iter().skip(1).take_while(|(_, share)| *share >= NAMED).count();
-    &alarm.features[..alarm.features.len().min(some + 1)]
+    let others = alarm.features.iter().skip(1).take_while(|(_, share)| *share >= NAMED).count();
+    &alarm.features[..alarm.features.len().min(others + 1)]
 }
 
 /// Expected value of the first feature at the peak.

@@ -64,9 +64,7 @@ impl Table {
         columns.extend(frame.order_at(&self.first, START)?);
         columns.extend(frame.order_at(&self.last, END)?);
         let names = frame.columns.names();
-        columns.push(self.features("features", names, |found| {
-            found.values.iter().map(|(feature, _)| *feature).collect()
-        }));
+        columns.push(self.features("features", names, |found| found.features().collect()));
         columns.push(self.column("strength", |found| Some(found.strength)));
         columns.push(self.column("asked", |found| found.asked));
         columns.push(self.features("unable", names, |found| found.unable.clone()));
@@ -100,9 +98,9 @@ impl Table {
         let values = self.anomalies.len() * names.len();
         let mut lists = ListStringChunkedBuilder::new(title.into(), self.anomalies.len(), values);
         for anomaly in &self.anomalies {
-            let mut some = of(anomaly);
-            some.sort_unstable();
-            lists.append_values_iter(some.into_iter().map(|d| names[d].as_str()));
+            let mut features = of(anomaly);
+            features.sort_unstable();
+            lists.append_values_iter(features.into_iter().map(|d| names[d].as_str()));
         }
         lists.finish().into_series()
     }

@@ -1,6 +1,6 @@
 //! `explain(...)`: one row per alarm and feature to blame; with group keys, after the keys.
 
-use genias::detector::{Blame, Explained};
+use genias::detector::{Blame, Explained, StrongestEvidence};
 use genias::Series as TimeSeries;
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
@@ -39,8 +39,10 @@ fn explain_output(inputs: &[Field], kwargs: Call) -> PolarsResult<Field> {
 /// One feature of one alarm.
 struct Line {
     id: u32,
-    of: std::sync::Arc<Explained>,
+    /// Start, length and peak in the series.
+    place: [u32; 3],
     blame: Blame,
+    evidence: Option<StrongestEvidence>,
     /// Rows of the frame: first, last, peak.
     rows: [usize; 3],
     actual: Option<f64>,
@@ -56,18 +58,19 @@ struct Table {
 impl Table {
     fn add(&mut self, series: &TimeSeries<'_>, alarms: Option<Vec<Explained>>) {
         let before = self.lines.len();
-        for (i, explained) in alarms.unwrap_or_default().into_iter().enumerate() {
-            let of = std::sync::Arc::new(explained);
-            let alarm = &of.alarm;
+        for (id, explained) in (1..).zip(alarms.unwrap_or_default()) {
+            let Explained { alarm, blame, evidence } = explained;
+            let place = [alarm.rows.start, alarm.rows.len(), alarm.peak].map(|n| n as u32);
             let rows = [alarm.rows.start, alarm.rows.end - 1, alarm.peak].map(|t| series.row(t));
-            let line = |blame: &Blame| Line {
-                id: i as u32 + 1,
-                of: of.clone(),
-                blame: *blame,
+            let line = |blame: Blame| Line {
+                id,
+                place,
+                blame,
+                evidence,
                 rows,
-                actual: series.value(blame.feature, of.alarm.peak),
+                actual: series.value(blame.feature, alarm.peak),
             };
-            self.lines.extend(of.blame.iter().map(line));
+            self.lines.extend(blame.into_iter().map(line));
         }
         self.counts.push(self.lines.len() - before);
     }
@@ -78,9 +81,9 @@ impl Table {
         let row = |i: usize| self.lines.iter().map(|line| line.rows[i]).collect::<Vec<_>>();
         let mut columns = frame.keys(&self.counts)?;
         columns.push(self.column("id", |line| Some(line.id)));
-        columns.push(self.column("start", |line| Some(line.of.alarm.rows.start as u32)));
-        columns.push(self.column("length", |line| Some(line.of.alarm.rows.len() as u32)));
-        columns.push(self.column("peak", |line| Some(line.of.alarm.peak as u32)));
+        columns.push(self.column("start", |line| Some(line.place[0])));
+        columns.push(self.column("length", |line| Some(line.place[1])));
+        columns.push(self.column("peak", |line| Some(line.place[2])));
         columns.extend(frame.order_at(&row(0), START)?);
         columns.extend(frame.order_at(&row(1), END)?);
         columns.extend(frame.order_at(&row(2), PEAK)?);
@@ -88,9 +91,9 @@ impl Table {
         columns.push(self.column("share", |line| Some(line.blame.share)));
         columns.push(self.column("expected", |line| line.blame.expected));
         columns.push(self.column("actual", |line| line.actual));
-        columns.push(self.column("evidence", |line| line.of.voice?.evidence));
-        columns.push(self.column("nearest_start", |line| Some(line.of.voice?.nearest? as u32)));
-        columns.push(self.column("nearest_length", |line| Some(line.of.voice?.size as u32)));
+        columns.push(self.column("evidence", |line| line.evidence?.name));
+        columns.push(self.column("nearest_start", |line| Some(line.evidence?.nearest? as u32)));
+        columns.push(self.column("nearest_length", |line| Some(line.evidence?.size as u32)));
         Ok(StructChunked::from_series(frame.name, rows, columns.iter())?.into_series())
     }
 

@@ -65,18 +65,25 @@ fn scored(
     control: &dyn Control,
 ) -> genias::Result<Scored> {
     let config = &options.score;
-    let reasons = config.explain.then(|| model.reasons(series, config, control)).transpose()?;
-    let bounds = config.bounds.map(|share| model.expect(series, share, control)).transpose()?;
+    let mut reasons = config.explain.then(|| model.reasons(series, config, control)).transpose()?;
+    let bounds = match (&mut reasons, config.bounds) {
+        (Some(reasons), _) => std::mem::take(&mut reasons.bounds),
+        (None, Some(share)) => model.expect(series, share, control)?,
+        (None, None) => Vec::new(),
+    };
     let scores = match (config.per_feature, config.as_, &reasons) {
         (true, ..) => model.score_features(series, config, control)?,
-        (_, Scale::Pvalue, _) => {
-            let p = model.p_values(series, &options.alarm, config, control)?;
+        (_, Scale::Pvalue, reasons) => {
+            let p = match reasons {
+                Some(known) => model.p_values_of(series, &known.scores, &options.alarm, config)?,
+                None => model.p_values(series, &options.alarm, config, control)?,
+            };
             vec![p.into_iter().map(|p| p.map(|p| p as f32)).collect()]
         }
         (_, Scale::Score, Some(reasons)) => vec![reasons.scores.clone()],
         (_, Scale::Score, None) => vec![model.score_with(series, config, control)?],
     };
-    Ok(Scored { scores, reasons, bounds: bounds.unwrap_or_default() })
+    Ok(Scored { scores, reasons, bounds })
 }
 
 /// The columns of the result, row by row of the frame.
@@ -108,10 +115,11 @@ impl Table {
         self.bounds.add(series, scored.bounds);
         let Some(reasons) = scored.reasons else { return };
         place(series, &mut self.blame, reasons.blame);
-        for (t, voice) in reasons.voices.into_iter().enumerate() {
-            let Some(voice) = voice else { continue };
-            self.evidence[series.row(t)] = voice.evidence;
-            self.nearest[series.row(t)] = voice.nearest.map(|row| (row + voice.offset) as u32);
+        for (t, evidence) in reasons.strongest.into_iter().enumerate() {
+            let Some(evidence) = evidence else { continue };
+            self.evidence[series.row(t)] = evidence.name;
+            self.nearest[series.row(t)] =
+                evidence.nearest.map(|row| (row + evidence.offset) as u32);
         }
     }
 

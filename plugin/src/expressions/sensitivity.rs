@@ -62,8 +62,8 @@ fn sensitivity(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
 }
 
 fn table(frame: Frame, found: &[Option<Sensitivity>]) -> PolarsResult<Series> {
-    let of = |group: &Option<Sensitivity>| group.as_ref().map_or(0, |all| all.detections.len());
-    let counts: Vec<usize> = found.iter().map(of).collect();
+    let count = |group: &Option<Sensitivity>| group.as_ref().map_or(0, |all| all.detections.len());
+    let counts: Vec<usize> = found.iter().map(count).collect();
     let rows: Vec<(&Sensitivity, &Detection)> = found
         .iter()
         .flatten()

@@ -149,14 +149,14 @@ def _add_option(group: argparse._ActionsContainer, option: Option) -> None:
 
 def _of_type(option: Option) -> dict[str, Any]:
     """The argparse type of an option."""
-    number, letter = (int, "N") if option.of == "integer" else (float, "X")
+    number, letter = (int, "N") if option.value_type == "integer" else (float, "X")
     if option.list and option.words:
         return {"type": _Listed(option.words), "metavar": "KINDS", "action": "extend"}
-    if option.list and option.of != "span":
+    if option.list and option.value_type != "span":
         return {"type": _numbers, "metavar": "X,X,...", "action": "extend"}
-    if option.of == "span":
+    if option.value_type == "span":
         return {"type": _Spans(option), "metavar": "N|DURATION"}
-    if option.of == "names":
+    if option.value_type == "names":
         return {"type": columns, "metavar": "FEATURES", "action": "extend"}
     if option.pair:
         return {"type": _Range(number), "metavar": f"{letter}|MIN:MAX"}
@@ -170,7 +170,7 @@ def _of_type(option: Option) -> dict[str, Any]:
         "step": {"type": step, "metavar": "X|DURATION"},
         "domain": {"type": domain, "metavar": "learned|none|JSON"},
     }
-    return readers.get(option.of, {"type": number, "metavar": letter})
+    return readers.get(option.value_type, {"type": number, "metavar": letter})
 
 
 class _Range:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from polars_genias.cli import COMMANDS, _arguments, _inputs, _models, _output, _run
+from polars_genias.cli import COMMANDS, _arguments, _models, _output, _run
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +23,7 @@ def parser(command: str) -> _run.Parser:
         "With --json or\n--output: all fields, including options and history.",
         "example: genias describe models.parquet",
     )
-    made.add_argument("models", type=Path, metavar="MODELS", help="output of `fit`")
+    made.add_argument("models", metavar="MODELS", help="output of `fit`")
     made.add_argument("--output", metavar="FILE", help="write Parquet instead of a table")
     _arguments.add_overwrite(made)
     return made
@@ -32,14 +31,12 @@ def parser(command: str) -> _run.Parser:
 
 def run(given: argparse.Namespace) -> None:
     """Print or write the description of the models."""
-    if not given.models.exists():
-        msg = f"no such file: {given.models}"
-        raise ValueError(msg)
-    sources = _inputs.find([str(given.models)])
+    source = _models.at(given.models, "")
+    sources = [source]
     target = given.output and _output.output(
         _output.Request("describe", given.output, overwrite=given.overwrite, sources=sources)
     )
-    about = _models.described(_models.opened(sources[0]))
+    about = _models.described(_models.opened(source))
     if target:
         target.write(about.lazy())
     if given.json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from polars_genias.cli import _output
+    from polars_genias.cli import _output, _remote
 
 _KEY = "key_"
 _SAMPLE_ROWS = 20_000
@@ -32,7 +32,7 @@ def report(
     rows: pl.LazyFrame,
     call: Callable[..., pl.LazyFrame],
     options: dict[str, Any],
-    target: _output.Output,
+    target: _output.Output | _remote.RemoteOutput,
 ) -> None:
     """Print the planned work without writing anything."""
     schema = rows.collect_schema()
@@ -44,7 +44,7 @@ def report(
         "command": given.command,
         "dry_run": True,
         "input": given.input,
-        "output": str(target.path),
+        "output": target.address,
         "partition_by": target.keys,
         "rows": total,
         "groups": lengths.height,
@@ -83,7 +83,7 @@ def _window(given: argparse.Namespace, options: dict[str, Any]) -> int | None:
     if given.command == "inject":
         return None
     if given.models is not None:
-        about = _models.described(given.models)
+        about = _models.described(_models.opened(_models.at(given.models)))
         return int(about["window"].drop_nulls().max() or 0) or None  # type: ignore[arg-type]
     return int(options.get("window", _usual(given.command, options)["window"]))
 

@@ -34,18 +34,29 @@ def find(given: argparse.Namespace) -> _inputs.Source | None:
         If the path does not exist.
     """
     path = getattr(given, "models", None)
-    if path is None:
-        return None
-    if not path.exists() and str(path) != "-":
-        msg = f"parameter `models`: no such file: {path}"
+    return None if path is None else at(path)
+
+
+def at(path: str, role: str = "parameter `models`: ") -> _inputs.Source:
+    """The models at a path or an address.
+
+    Raises
+    ------
+    ValueError
+        If the path does not exist.
+    """
+    if not (_inputs.is_remote(path) or path == "-" or Path(path).exists()):
+        msg = f"{role}no such file: {path}"
         raise ValueError(msg)
-    return _inputs.find([str(path)])[0]
+    return _inputs.find([path])[0]
 
 
 def opened(
     source: _inputs.Source, types: Mapping[str, pl.DataType] | None = None
 ) -> pl.LazyFrame | bytes:
     """A table of models, or one model's bytes."""
+    if source.remote:
+        return _inputs.scan([source])
     only = Path(source.files[0].path)
     if source.folder is None and not is_parquet(only):
         return only.read_bytes()

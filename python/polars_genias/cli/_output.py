@@ -19,7 +19,7 @@ import polars as pl
 
 from polars_genias import _names as names
 from polars_genias._replace import Snapshot, check_kind, files_in, replacing, snapshot
-from polars_genias.cli import _keys, _partitions, _relations
+from polars_genias.cli import _keys, _partitions, _relations, _remote
 from polars_genias.cli._errors import UsageError
 from polars_genias.cli._inputs import is_remote
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from polars_genias.cli._inputs import Source
+    from polars_genias.cli._remote import RemoteOutput
 
 Overwrite = Literal["output", "partitions"]
 
@@ -67,6 +68,11 @@ class Output:
     mark: dict[str, str] = field(default_factory=dict)
     seen: Snapshot = field(default_factory=dict)
 
+    @property
+    def address(self) -> str:
+        """The path as text."""
+        return str(self.path)
+
     def check(self, read: pl.Schema, written: pl.Schema) -> None:
         """Checks the schemas: no lost columns, and keys that can name folders.
 
@@ -92,18 +98,33 @@ class Output:
                 _partitions.carry(self.path, beside, self.keys, hidden_only=self.in_place)
 
 
-def output(asked: Request) -> Output:
+def output(asked: Request) -> Output | RemoteOutput:
     """The requested output, after all checks of its path.
 
     Raises
     ------
     UsageError
-        For a remote address, or a folder without keys.
+        For a folder without keys.
     ValueError
         If the output exists and must not be replaced, or is, contains or lies in an input.
     """
+    if is_remote(asked.path) and asked.parquet:
+        return _remote.output(asked, _mark(asked.command, asked.partition_by))
+    return local(asked)
+
+
+def local(asked: Request) -> Output:
+    """The requested output at a local path.
+
+    Raises
+    ------
+    UsageError
+        For an address, or a folder without keys.
+    ValueError
+        As `output`.
+    """
     if is_remote(asked.path):
-        msg = f"{asked.path}: an output must be a local path; copy it afterwards"
+        msg = f"{asked.path}: this output must be a local path; copy it afterwards"
         raise UsageError(msg)
     target = _resolved(asked.path)
     keys = _folders(asked, target)

@@ -20,7 +20,8 @@ from polars_genias.cli import _keys
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PART = f"{names.OWN}part"
+PART = f"{names.OWN}part"
+"""Column with the number of a row's partition."""
 _REMAINS = re.compile(r"\.genias-[0-9a-f]{12}|\..+\.[0-9a-f]{32}(\.old)?")
 """Names of files and folders left by killed processes."""
 
@@ -52,27 +53,22 @@ def write(
         If there are no rows, or a value of a key is too long for a folder name.
     """
     folder.mkdir()
-    shields = names.shields(keys)
-    safe = [shields.get(key, key) for key in keys]
-    number = _Numbers(keys)
-    texts = pl.struct(pl.col(key).cast(pl.String).alias(f"{i}") for i, key in enumerate(safe))
-    parts = texts.map_batches(number, return_dtype=pl.String, is_elementwise=True)
-    numbered = names.renamed(frame, shields).with_columns(parts.alias(_PART)).drop(safe)
-    numbered.sink_parquet(_by_part(folder), mkdir=True, metadata=dict(metadata) or None)
+    parts = Numbered(frame, keys)
+    parts.frame.sink_parquet(_by_part(folder), mkdir=True, metadata=dict(metadata) or None)
     written = list(folder.iterdir())
     if not written:
         msg = "there are no rows, so there is no partition to write"
         raise ValueError(msg)
     for part in written:
-        _rename(part, folder / number.folders[int(part.name.partition("=")[2])])
+        _rename(part, folder / parts.folders[int(part.name.partition("=")[2])])
 
 
 def _by_part(folder: Path) -> Any:
     """A Polars sink with a file per part; the class was renamed between releases."""
     polars: Any = pl
     if hasattr(pl, "PartitionBy"):
-        return polars.PartitionBy(folder, key=_PART, include_key=False)
-    return polars.PartitionByKey(folder, by=_PART, include_key=False)
+        return polars.PartitionBy(folder, key=PART, include_key=False)
+    return polars.PartitionByKey(folder, by=PART, include_key=False)
 
 
 def _rename(part: Path, path: Path) -> None:
@@ -84,6 +80,22 @@ def _rename(part: Path, path: Path) -> None:
             raise
         msg = f"parameter `partition_by`: {path.name[:60]}... is too long for a folder name"
         raise ValueError(msg) from error
+
+
+class Numbered:
+    """The rows of a query with the number of their partition, instead of its keys.
+
+    `folders` has the folder of every number once the query has run.
+    """
+
+    def __init__(self, frame: pl.LazyFrame, keys: Sequence[str]) -> None:
+        shields = names.shields(keys)
+        safe = [shields.get(key, key) for key in keys]
+        numbers = _Numbers(keys)
+        texts = pl.struct(pl.col(key).cast(pl.String).alias(f"{i}") for i, key in enumerate(safe))
+        parts = texts.map_batches(numbers, return_dtype=pl.String, is_elementwise=True)
+        self.frame = names.renamed(frame, shields).with_columns(parts.alias(PART)).drop(safe)
+        self.folders = numbers.folders
 
 
 class _Numbers:
@@ -100,10 +112,10 @@ class _Numbers:
         rows = values.struct.unnest()
         different = rows.unique(maintain_order=True)
         numbers = [str(self._number(row)) for row in different.iter_rows()]
-        different = different.with_columns(pl.Series(_PART, numbers, dtype=pl.String))
+        different = different.with_columns(pl.Series(PART, numbers, dtype=pl.String))
         on = rows.columns
         found = rows.join(different, on=on, how="left", nulls_equal=True, maintain_order="left")
-        return found[_PART].alias(values.name)
+        return found[PART].alias(values.name)
 
     def _number(self, row: tuple[str | None, ...]) -> int:
         with self._lock:

@@ -81,7 +81,7 @@ def parser(command: str) -> _run.Parser:
         if name == "units":
             given["metavar"] = "NAME=UNIT"
         _arguments.add_names(group, name, text, **given)
-    group.add_argument("--models", type=Path, metavar="FILE", help="latent: the model")
+    group.add_argument("--models", metavar="FILE", help="latent: the model")
     threshold = "series, scores: threshold, drawn as a dashed line"
     group.add_argument("--threshold", type=float, metavar="X", help=threshold)
     log = "scores, latent: on a log scale"
@@ -100,7 +100,7 @@ def run(given: argparse.Namespace) -> None:
         msg = f"OUTPUT {given.output!r} must end in one of {', '.join(ENDINGS)}"
         raise UsageError(msg)
     sources, models = _inputs.find(given.input), _models.find(given)
-    target = _output.output(
+    target = _output.local(
         _output.Request(
             "plot",
             given.output,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,6 +17,8 @@ from polars_genias.cli._errors import UsageError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+    from polars_genias.cli import _remote
 
 _EXAMPLES = {
     "fit": "genias fit metrics/ models.parquet --by host --order-by timestamp",
@@ -73,7 +74,7 @@ def parser(verb: str) -> _run.Parser:
     )
     if verb != "inject":
         made.add_argument(
-            "--models", type=Path, metavar="FILE", help="output of `fit` (a new model per series)"
+            "--models", metavar="FILE", help="output of `fit` (a new model per series)"
         )
     made.add_argument(
         "--dry-run",
@@ -160,9 +161,11 @@ def _call(
     return call
 
 
-def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -> None:
+def _finish(
+    given: argparse.Namespace, target: _output.Output | _remote.RemoteOutput, seconds: float
+) -> None:
     """Reports the written output, from its files."""
-    written = _inputs.scan(_inputs.find([str(target.path)]))
+    written = _inputs.scan(_inputs.find([target.address]))
     schema = written.collect_schema()
     shields = names.shields(schema)
     safe = {name: pl.col(shields.get(name, name)) for name in schema}
@@ -175,7 +178,7 @@ def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -
     summary = {
         "command": given.command,
         "input": given.input,
-        "output": str(target.path),
+        "output": target.address,
         **counts,
         "columns": {name: str(dtype) for name, dtype in schema.items()},
         "seconds": round(seconds, 3),
@@ -183,9 +186,9 @@ def _finish(given: argparse.Namespace, target: _output.Output, seconds: float) -
     _run.finished(given, line, summary)
 
 
-def _say(target: _output.Output) -> None:
+def _say(target: _output.Output | _remote.RemoteOutput) -> None:
     """Writes what would be caught to stdout: a sentence per series, kind and duration."""
-    said = pg.in_words(_inputs.scan(_inputs.find([str(target.path)]))).collect()
+    said = pg.in_words(_inputs.scan(_inputs.find([target.address]))).collect()
     keys = said.columns[: said.columns.index("feature")]
     for row in said.drop_nulls("sentence").iter_rows(named=True):
         name = ", ".join(str(row[key]) for key in keys)

@@ -13,6 +13,7 @@ rows are part of the package.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polars_genias._files import sink_parquet
@@ -23,7 +24,6 @@ from polars_genias.datasets._univariate import kpi, nab, ucr, yahoo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import polars as pl
 
@@ -133,4 +133,4 @@ def convert(name: str, source: str | Path, target: str | Path) -> Path:
     ...     pl.scan_parquet(path).collect_schema().names()
     ['series', 'split', 't', 'value', 'label']
     """
-    return sink_parquet(read(name, source).lazy(), target, compression="zstd")
+    return sink_parquet(read(name, source).lazy(), Path(target), compression="zstd")

@@ -41,6 +41,8 @@ pub(super) fn changed(
         Kind::PatternShift => tempo::pattern_shift(stretch, shift, up),
         Kind::Shapelet => shape::shapelet(stretch, rng),
         Kind::Pattern => shape::pattern(stretch, factor),
+        // A window of a net has no missing values.
+        Kind::Missing => stretch.own().to_vec(),
         Kind::ModeCorrelation => shape::mode_correlation(stretch),
     };
     let moved: Vec<f64> = values.iter().zip(stretch.own()).map(|(new, old)| new - old).collect();

@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
-use crate::anomaly::domain::{FeatureDomain, Wish, domains};
+use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
 use crate::anomaly::place::{Ground, Grounds, SHORTEST, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, AnomalyKind, strength};
-use crate::config::{InjectConfig, Kind, NamedKind, OneOrRange, rows_of};
+use crate::config::{InjectConfig, Kind, NamedKind, OneOrRange, Quota, rows_of};
 use crate::data::normalise::Normaliser;
 use crate::data::series::Series;
 use crate::data::windows::{runs, usable_runs};
@@ -80,9 +80,9 @@ pub fn share_out(grounds: &[Ground], config: &InjectConfig) -> Result<Vec<Vec<In
     let rng = &mut Rng::new(config.seed, Purpose::InjectPlace, grounds.key());
     let length = rows_of(config.length, config.duration, grounds.per_day())?;
     let (kinds, lengths) = Lengths { config, grounds, length }.draw(rng);
-    let asked = config.number().unwrap_or(lengths.len());
+    let asked = config.quota().number().unwrap_or(lengths.len());
     let placed = grounds.place(&lengths, rng);
-    let placed = placed.map_err(|fits| grounds.too_many(config.asked(), asked, fits))?;
+    let placed = placed.map_err(|fits| grounds.too_many(config.quota(), asked, fits))?;
     let site = |(rows, number): (Range<usize>, usize)| InjectionSite { kind: kinds[number], rows };
     Ok(placed.into_iter().map(|own| own.into_iter().map(site).collect()).collect())
 }
@@ -106,12 +106,12 @@ pub fn inject_at(
     let features = injector.hittable()?;
     let contexts: Vec<Range<usize>> = sites.iter().map(|site| context(site, &runs)).collect();
     let anomalies = spread_over_pool(sites.len(), control, |i| {
-        Ok(injector.anomaly((&sites[i], &contexts[i]), i, &features))
+        Ok(injector.anomaly(&sites[i], &contexts[i], i, &features))
     })?;
     let found: Vec<Anomaly> = anomalies.into_iter().filter(Anomaly::is_any).collect();
-    match config.number() {
+    match config.quota().number() {
         Some(_) if found.len() < sites.len() => {
-            let (parameter, value) = config.asked();
+            let (parameter, value) = config.quota().option();
             let allowed = match config.total {
                 Some(_) => format!("less: no feature of a series shows all of its {}", sites.len()),
                 None => format!("at most {}: no feature can show the others", found.len()),
@@ -150,7 +150,7 @@ impl Lengths<'_> {
     /// [`SHORTEST`].
     fn longest(&self) -> usize {
         let longest = self.grounds.runs().max().unwrap_or(0);
-        let Some(count) = self.config.number() else { return longest };
+        let Some(count) = self.config.quota().number() else { return longest };
         // Anomalies that fit, with one row between two of them.
         let fit = |length: usize| -> usize {
             self.grounds.runs().map(|run| (run + 1) / (length + 1)).sum()
@@ -177,10 +177,12 @@ impl Lengths<'_> {
             let (low, high) = self.bounds(kind.kind, longest);
             low + rng.below(high - low + 1)
         };
-        let lengths = match self.config.number() {
+        let lengths = match self.config.quota() {
             // More than the number of rows never fit: this many suffice to report that.
-            Some(count) => (0..count.min(rows + 1)).map(|_| next()).collect(),
-            None => draw_lengths(self.config.asked().1 * rows as f64, next),
+            Quota::Count(count) | Quota::Total(count) => {
+                (0..count.min(rows + 1)).map(|_| next()).collect()
+            }
+            Quota::Share(share) => draw_lengths(share * rows as f64, next),
         };
         (kinds, lengths)
     }
@@ -192,9 +194,9 @@ impl Lengths<'_> {
             return length.bounds();
         }
         let rows = self.grounds.rows();
-        let budget = match self.config.number() {
-            Some(count) => rows / count.saturating_mul(2),
-            None => (self.config.asked().1 * rows as f64) as usize,
+        let budget = match self.config.quota() {
+            Quota::Count(count) | Quota::Total(count) => rows / count.saturating_mul(2),
+            Quota::Share(share) => (share * rows as f64) as usize,
         };
         let most = budget.max(SHORTEST).min(longest);
         let (low, high) = kind.length();
@@ -240,7 +242,8 @@ impl Injector<'_> {
     /// The anomaly at a site; `number` names its random stream.
     pub(crate) fn anomaly(
         &self,
-        (site, context): (&InjectionSite, &Range<usize>),
+        site: &InjectionSite,
+        context: &Range<usize>,
         number: usize,
         features: &[usize],
     ) -> Anomaly {
@@ -248,7 +251,10 @@ impl Injector<'_> {
         let rng = &mut Rng::new(self.config.seed, Purpose::Inject, [self.key[0], number as u64]);
         let amount = Amount::draw(kind.kind, rows.len(), self.config.ranges(), rng);
         let hit = hit_features(kind.kind, features, self.config.feature_share, rng);
-        let mut wanted = |d: usize| self.wanted((site, context), d, &amount, rng);
+        if kind.kind == Kind::Missing {
+            return self.missing(site, hit);
+        }
+        let mut wanted = |d: usize| self.wanted(site, context, d, &amount, rng);
         let first: Vec<Wanted> = hit.iter().map(|&d| wanted(d)).collect();
         let dither = &mut Rng::new(self.config.seed, Purpose::Dither, [self.key[0], number as u64]);
         let mut others: Vec<usize> =
@@ -261,7 +267,15 @@ impl Injector<'_> {
         let strength = strength(self.series, &self.about.normaliser, rows, &values);
         let asked = self.asked(kind.kind, &amount, values.iter().map(|hit| hit.0));
         let (kind, rows) = (AnomalyKind::Injected(*kind), rows.clone());
-        Anomaly { kind, rows, values, strength, asked, unable, cluster: None, origin: None }
+        Anomaly { values, strength, asked, unable, ..Anomaly::without_change(kind, rows) }
+    }
+
+    /// A stretch of missing values.
+    fn missing(&self, site: &InjectionSite, hit: Vec<usize>) -> Anomaly {
+        let has_values = |d: &usize| site.rows.clone().any(|t| self.series.value(*d, t).is_some());
+        let missing = hit.into_iter().filter(has_values).collect();
+        let kind = AnomalyKind::Injected(site.kind);
+        Anomaly { missing, ..Anomaly::without_change(kind, site.rows.clone()) }
     }
 
     /// The strength that an anomaly was to have: root mean square over the features that it hits.
@@ -274,26 +288,28 @@ impl Injector<'_> {
     /// New values of feature `d`, and how they may be adapted to its domain.
     fn wanted(
         &self,
-        (site, context): (&InjectionSite, &Range<usize>),
+        site: &InjectionSite,
+        context: &Range<usize>,
         d: usize,
         amount: &Amount,
         rng: &mut Rng,
     ) -> Wanted {
         let (kind, amount) = (site.kind.kind, amount.of(self.about.normaliser.std[d]));
-        let values = self.values((site, context), d, &amount, rng);
-        let wish = match self.about.normaliser.live[d] {
-            true => wish(kind, &amount),
-            false => Wish::default(),
+        let values = self.values(site, context, d, &amount, rng);
+        let adaptation = match self.about.normaliser.live[d] {
+            true => adaptation(kind, &amount),
+            false => Adaptation::default(),
         };
         // Only what never falls can fall back to 0.
         let barred = kind == Kind::Reset && !self.about.domains[d].monotone;
-        Wanted { feature: d, values, wish, barred }
+        Wanted { feature: d, values, adaptation, barred }
     }
 
     /// New values of feature `d` over the segment, in input units.
     fn values(
         &self,
-        (site, context): (&InjectionSite, &Range<usize>),
+        site: &InjectionSite,
+        context: &Range<usize>,
         d: usize,
         amount: &Amount,
         rng: &mut Rng,
@@ -315,9 +331,9 @@ impl Injector<'_> {
 }
 
 /// How a change of a kind is adapted to the domain: kinds with a strength keep it.
-fn wish(kind: Kind, amount: &Amount) -> Wish {
+fn adaptation(kind: Kind, amount: &Amount) -> Adaptation {
     let sized = kind.has_strength() && !matches!(kind, Kind::Contextual | Kind::Extremum);
-    Wish {
+    Adaptation {
         target: sized.then_some(amount.strength),
         asked: kind.has_strength().then_some(amount.strength),
         dither: sized && kind != Kind::Global,

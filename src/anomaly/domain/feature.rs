@@ -149,11 +149,11 @@ pub(crate) fn domains(
         let allowed = format!("given for features of the series: {}", names.join(", "));
         return Err(Error::parameter("domain", unknown, allowed));
     }
-    let of = |(d, name): (usize, &String)| match given.get(name) {
+    let domain = |(d, name): (usize, &String)| match given.get(name) {
         Some(given) => learned(d).with(given),
         None => learned(d),
     };
-    Ok(names.iter().enumerate().map(of).collect())
+    Ok(names.iter().enumerate().map(domain).collect())
 }
 
 #[cfg(test)]
@@ -192,20 +192,20 @@ mod tests {
             ..Default::default()
         };
         let names = ["a".to_string(), "b".to_string()];
-        let of = |name: &str, given: GivenDomain| {
+        let with = |name: &str, given: GivenDomain| {
             let given = Domains::Given(BTreeMap::from([(name.to_string(), given)]));
             domains(std::slice::from_ref(&learned), &given, &names)
         };
         let given =
             |max, values| GivenDomain::Some(GivenLimits { max, values, ..GivenLimits::default() });
-        let found = of("a", given(Some(50.0), None)).unwrap();
+        let found = with("a", given(Some(50.0), None)).unwrap();
         assert_eq!((found[0].min, found[0].max, &found[0].values), (Some(0.0), Some(50.0), &None));
         assert_eq!(found[0].limits(1.0, None), (0.0, 50.0));
         assert_eq!(found[1], FeatureDomain::default());
-        let found = of("a", given(None, Some(vec![2.0, 1.0, 2.0]))).unwrap();
+        let found = with("a", given(None, Some(vec![2.0, 1.0, 2.0]))).unwrap();
         assert_eq!(found[0].values, Some(vec![1.0, 2.0]));
-        assert_eq!(of("a", GivenDomain::None).unwrap()[0], FeatureDomain::default());
-        let error = of("c", GivenDomain::None).unwrap_err().to_string();
+        assert_eq!(with("a", GivenDomain::None).unwrap()[0], FeatureDomain::default());
+        let error = with("c", GivenDomain::None).unwrap_err().to_string();
         assert!(error.contains("`domain` = c") && error.contains("a, b"), "{error}");
     }
 

@@ -31,12 +31,12 @@ impl FeatureDomain {
     /// The domain of every feature of a series, from the rows where `train` holds.
     pub(crate) fn of_rows(series: &Series<'_>, train: impl Fn(usize) -> bool) -> Vec<Self> {
         let mut values = vec![0.0; series.len()];
-        let of = |d: usize| {
+        let domain = |d: usize| {
             series.read(d, 0, &mut values);
             let kept = |(t, value): (usize, &f64)| (train(t) && !value.is_nan()).then_some(*value);
             Self::learn(&values.iter().enumerate().filter_map(kept).collect::<Vec<_>>())
         };
-        (0..series.columns().width()).map(of).collect()
+        (0..series.columns().width()).map(domain).collect()
     }
 
     /// Learns the domain from the values of training rows, in time order:

@@ -12,4 +12,4 @@ mod project;
 pub use feature::FeatureDomain;
 pub(crate) use feature::domains;
 pub use lattice::Lattice;
-pub(crate) use project::{HitFeature, Realised, Wish, one_step, realise};
+pub(crate) use project::{Adaptation, HitFeature, Realised, one_step, realise};

@@ -45,7 +45,7 @@ impl HitFeature<'_> {
 
 /// How a change is adapted to a domain.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wish {
+pub(crate) struct Adaptation {
     /// RMS of the change to reach, in standard deviations; `None` to leave it as it is.
     pub target: Option<f64>,
     /// The strength that the user requested, if any.
@@ -75,26 +75,26 @@ pub(crate) struct Realised {
 pub(crate) fn realise(
     feature: HitFeature<'_>,
     wanted: &[f64],
-    wish: Wish,
+    adaptation: Adaptation,
     rng: &mut Rng,
 ) -> Realised {
-    let limits = feature.limits(wish.asked);
-    let coarse = wish.target.is_some_and(|target| {
+    let limits = feature.limits(adaptation.asked);
+    let coarse = adaptation.target.is_some_and(|target| {
         let size = target * feature.std;
         feature.domain.spacing(feature.before.first().copied().unwrap_or(0.0)) > 0.5 * size
     });
-    let thresholds = match wish.dither && coarse {
+    let thresholds = match adaptation.dither && coarse {
         true => wanted.iter().map(|_| rng.uniform()).collect(),
         false => vec![0.5; wanted.len()],
     };
-    let rises = feature.domain.monotone && !wish.resets;
+    let rises = feature.domain.monotone && !adaptation.resets;
     let projector = Projector { feature, limits, thresholds, rises };
     let one = |factor: f64| projector.of(wanted, factor);
-    let mut best = search(&one, wish.target);
-    let target = wish.target.unwrap_or(0.0);
-    if wish.flip && best.strength < LITTLE * target {
+    let mut best = search(&one, adaptation.target);
+    let target = adaptation.target.unwrap_or(0.0);
+    if adaptation.flip && best.strength < LITTLE * target {
         let other = mirrored(feature.before, wanted);
-        let found = search(&|factor| projector.of(&other, factor), wish.target);
+        let found = search(&|factor| projector.of(&other, factor), adaptation.target);
         best = if found.strength > best.strength { found } else { best };
     }
     best.shown = best.strength > 0.0 && best.strength >= (SHOWN * target).min(VISIBLE);
@@ -207,10 +207,10 @@ impl Projector<'_> {
     /// Keeps a counter from falling where the input does not, and from exceeding its next value.
     fn rise(&self, values: &mut [f64]) {
         let before = self.feature.before;
-        let there = || (0..before.len()).filter(|&t| !before[t].is_nan());
+        let present = || (0..before.len()).filter(|&t| !before[t].is_nan());
         let [earlier, after] = self.feature.beside.map(|value| value.unwrap_or(f64::NAN));
         let (mut following, mut cap) = (after, after);
-        for t in there().rev() {
+        for t in present().rev() {
             // Before a reset the counter may have any value.
             if following < before[t] {
                 cap = f64::NAN;
@@ -219,7 +219,7 @@ impl Projector<'_> {
             following = before[t];
         }
         let (mut own, mut last) = (earlier, earlier);
-        for t in there() {
+        for t in present() {
             if before[t] < own || last.is_nan() {
                 last = before[t];
             }
@@ -259,16 +259,22 @@ mod tests {
         std: f64,
         before: &[f64],
         delta: &[f64],
-        wish: Wish,
+        adaptation: Adaptation,
     ) -> Realised {
         let dtype = &Domain::of(&DataType::Float64);
         let feature = HitFeature { domain, dtype, std, before, beside: [None; 2] };
         let wanted: Vec<f64> = before.iter().zip(delta).map(|(x, delta)| x + delta).collect();
-        realise(feature, &wanted, wish, &mut rng())
+        realise(feature, &wanted, adaptation, &mut rng())
     }
 
-    fn meeting(target: f64) -> Wish {
-        Wish { target: Some(target), asked: Some(target), dither: true, flip: true, resets: false }
+    fn meeting(target: f64) -> Adaptation {
+        Adaptation {
+            target: Some(target),
+            asked: Some(target),
+            dither: true,
+            flip: true,
+            resets: false,
+        }
     }
 
     fn counts() -> FeatureDomain {
@@ -288,8 +294,8 @@ mod tests {
     fn a_change_that_is_barred_goes_the_other_way() {
         let found = made(&counts(), 1.0, &[0.0; 20], &[-2.0; 20], meeting(2.0));
         assert!(found.shown && found.values.iter().all(|value| *value >= 0.0), "{found:?}");
-        let wish = Wish { flip: false, ..meeting(2.0) };
-        let found = made(&counts(), 1.0, &[0.0; 20], &[-2.0; 20], wish);
+        let adaptation = Adaptation { flip: false, ..meeting(2.0) };
+        let found = made(&counts(), 1.0, &[0.0; 20], &[-2.0; 20], adaptation);
         assert!(!found.shown && found.strength == 0.0, "{found:?}");
     }
 
@@ -302,7 +308,7 @@ mod tests {
         assert!((found.strength / size - 1.0).abs() < 0.02, "{found:?}");
         assert!(found.values.iter().all(|value| *value >= 0.0));
         // Not so without a target strength.
-        let found = made(&domain, 1.0, &[0.1; 40], &delta, Wish::default());
+        let found = made(&domain, 1.0, &[0.1; 40], &delta, Adaptation::default());
         assert!(found.strength < 0.8 * size);
     }
 
@@ -333,13 +339,13 @@ mod tests {
         let before = [11.0, 12.0, 13.0];
         let beside = [Some(10.0), Some(14.0)];
         let feature = HitFeature { domain: &domain, dtype, std: 1.0, before: &before, beside };
-        let stalled = realise(feature, &[5.0; 3], Wish::default(), &mut rng());
+        let stalled = realise(feature, &[5.0; 3], Adaptation::default(), &mut rng());
         assert_eq!(stalled.values, [10.0; 3]);
-        let ahead = realise(feature, &[20.0; 3], Wish::default(), &mut rng());
+        let ahead = realise(feature, &[20.0; 3], Adaptation::default(), &mut rng());
         assert_eq!(ahead.values, [14.0; 3]);
         // The rows follow a reset: the value before it sets no bound.
         let feature = HitFeature { beside: [Some(90.0), None], ..feature };
-        let found = realise(feature, &[5.0, 99.0, 5.0], Wish::default(), &mut rng());
+        let found = realise(feature, &[5.0, 99.0, 5.0], Adaptation::default(), &mut rng());
         assert_eq!(found.values, [11.0, 99.0, 99.0]);
     }
 
@@ -351,7 +357,7 @@ mod tests {
         let before = [110.0, 120.0, 110.0];
         let feature =
             HitFeature { domain: &domain, dtype, std: 10.0, before: &before, beside: [None; 2] };
-        let found = realise(feature, &[200.0; 3], Wish::default(), &mut rng());
+        let found = realise(feature, &[200.0; 3], Adaptation::default(), &mut rng());
         assert_eq!(found.values, [120.0; 3]);
         assert_eq!(one_step(feature, 1, true), None);
         assert_eq!(one_step(feature, 1, false), Some(vec![110.0; 3]));
@@ -366,9 +372,9 @@ mod tests {
             (flip, dither) in (any::<bool>(), any::<bool>()),
         ) {
             let before: Vec<f64> = before.into_iter().map(f64::from).collect();
-            let wish = Wish { target: Some(target), asked: None, flip, dither, resets: false };
+            let adaptation = Adaptation { target: Some(target), asked: None, flip, dither, resets: false };
             let domain = FeatureDomain { max: Some(6.0), ..counts() };
-            let found = made(&domain, std, &before[..delta.len()], &delta, wish);
+            let found = made(&domain, std, &before[..delta.len()], &delta, adaptation);
             for value in &found.values {
                 prop_assert!(value.fract() == 0.0 && (0.0..=6.0).contains(value));
             }

@@ -55,7 +55,8 @@ impl Correlation {
     pub(crate) fn fit(
         windows: &[f32],
         reconstructed: &[f32],
-        (window, features): (usize, usize),
+        window: usize,
+        features: usize,
         rows: impl Fn(usize) -> Vec<f32>,
     ) -> Result<Self> {
         let means = |values: &[f32]| -> Vec<Vec<f64>> {
@@ -400,7 +401,7 @@ mod tests {
 
     fn joint(windows: &[f32]) -> Correlation {
         let rows = |d| windows.iter().skip(d).step_by(3).copied().collect();
-        Correlation::fit(windows, windows, (WINDOW, 3), rows).unwrap()
+        Correlation::fit(windows, windows, WINDOW, 3, rows).unwrap()
     }
 
     #[test]

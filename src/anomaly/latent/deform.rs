@@ -257,8 +257,8 @@ mod tests {
             });
             becomes(Deformation::Tempo { factor: 0.5 }, &|t| 4.0 + 0.5 * (t - 4) as f32);
             becomes(Deformation::Phase { rows: 2.5 }, &|t| t as f32 + 2.5);
-            let of = Level::Of { other: 2, moment: 5 };
-            becomes(Deformation::Hold { level: of, textured: true }, &|_| 25.0);
+            let other = Level::Of { other: 2, moment: 5 };
+            becomes(Deformation::Hold { level: other, textured: true }, &|_| 25.0);
             becomes(Deformation::Hold { level: Level::Mean, textured: true }, &|_| 7.5);
             becomes(Deformation::Amplitude { factor: -1.0 }, &|t| 15.0 - t as f32);
         }

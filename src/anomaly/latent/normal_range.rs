@@ -70,8 +70,8 @@ impl LocalTau {
             }
             let all = usual_deviation(values.iter().copied());
             // A bin is empty if all pairs have the same variation.
-            let of = |bin: Vec<f64>| if bin.is_empty() { all } else { usual_deviation(bin) };
-            local.tau.insert(*distance, bins.into_iter().map(of).collect());
+            let deviation = |bin: Vec<f64>| if bin.is_empty() { all } else { usual_deviation(bin) };
+            local.tau.insert(*distance, bins.into_iter().map(deviation).collect());
         }
         local
     }

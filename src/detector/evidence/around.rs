@@ -26,6 +26,7 @@ use super::share::LEAST_UNIT;
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
+use crate::stats::{median, rms};
 
 /// Blocks of a window, and hidden rows on both sides of a block per window.
 const BLOCKS: usize = 16;
@@ -108,7 +109,8 @@ impl Layout {
     fn describe(
         &self,
         values: &Values,
-        (part, start): (&Range<usize>, usize),
+        part: &Range<usize>,
+        start: usize,
         units: &[f32],
     ) -> Surroundings {
         let inside = |piece: &Range<usize>| {
@@ -127,8 +129,8 @@ impl Layout {
             self.pieces.iter().zip(&firsts).map(mean).collect::<Vec<f32>>()
         };
         let means: Vec<f32> = units.iter().enumerate().flat_map(of_feature).collect();
-        let there = |(weight, first): (&f32, &Option<usize>)| first.map_or(0.0, |_| *weight);
-        let weights: Vec<f32> = self.weights.iter().zip(&firsts).map(there).collect();
+        let weight = |(weight, first): (&f32, &Option<usize>)| first.map_or(0.0, |_| *weight);
+        let weights: Vec<f32> = self.weights.iter().zip(&firsts).map(weight).collect();
         let complete = firsts.iter().all(Option::is_some);
         let levels = match complete {
             true => self.features(&means).map(|means| self.median(means)).collect(),
@@ -158,10 +160,10 @@ impl Layout {
 
     /// Its mean over the pieces that are there.
     fn mean(&self, means: &[f32], weights: &[f32]) -> f32 {
-        let there =
+        let rows_present =
             || self.rows.iter().zip(weights).map(|(rows, w)| if *w > 0.0 { *rows } else { 0.0 });
-        let sum: f32 = means.iter().zip(there()).map(|(mean, rows)| mean * rows).sum();
-        sum / there().sum::<f32>().max(1.0)
+        let sum: f32 = means.iter().zip(rows_present()).map(|(mean, rows)| mean * rows).sum();
+        sum / rows_present().sum::<f32>().max(1.0)
     }
 }
 
@@ -180,38 +182,45 @@ impl Places {
         let room: usize = reference.all(wide).iter().map(Range::len).sum();
         let layout = Layout::new(window, if room >= ROOM * window { wide } else { window });
         let moved = layout.block + 2 * (layout.pieces.first().map_or(1, |p| layout.lead - p.end));
-        let of = 0..features.len();
-        let units: Vec<f32> = of.clone().map(|d| unit(reference, d, moved)).collect();
+        let indices = 0..features.len();
+        let units: Vec<f32> = indices.clone().map(|d| unit(reference, d, moved)).collect();
         let measured = features.of(|kind| kind == FeatureKind::Measurement);
-        let follows = of.map(|d| measured.contains(&d)).collect();
+        let follows = indices.map(|d| measured.contains(&d)).collect();
         let starts = reference.starts(layout.size);
         let whole = 0..reference.rows();
-        let place =
-            |w: &usize| layout.describe(&reference.values, (&whole, w + layout.lead), &units);
+        let place = |w: &usize| layout.describe(&reference.values, &whole, w + layout.lead, &units);
         let places = starts.iter().map(place).collect();
         let (reference, errors, usual) = (reference.clone(), Vec::new(), Vec::new());
         let around = Self { layout, units, follows, starts, places, reference, errors, usual };
         around.chosen(control)
     }
 
-    /// With the levels followed for which that pays.
+    /// With the levels followed for which that pays, and the errors then.
     fn chosen(mut self, control: &dyn Control) -> Result<Self> {
-        let all = self.follows.clone();
-        self = self.measured(control)?;
-        let followed = self.usual.clone();
-        self.follows.fill(false);
-        self = self.measured(control)?;
-        let usual = self.usual.iter().zip(&followed);
-        let pays: Vec<bool> = usual.map(|(still, follow)| *follow < FOLLOWED * still).collect();
-        if !all.iter().zip(&pays).any(|(may, pays)| *may && *pays) {
-            return Ok(self);
-        }
-        self.follows = all.iter().zip(pays).map(|(may, pays)| *may && pays).collect();
-        self.measured(control)
+        let may = self.follows.clone();
+        let followed = self.measured(control)?;
+        self.errors = if may.contains(&true) {
+            self.follows.fill(false);
+            let still = self.measured(control)?;
+            let pays = |(d, may): (usize, &bool)| {
+                *may && usual(&followed[d]) < FOLLOWED * usual(&still[d])
+            };
+            self.follows = may.iter().enumerate().map(pays).collect();
+            match self.follows.contains(&true) {
+                false => still,
+                true if self.follows == may => followed,
+                true => self.measured(control)?,
+            }
+        } else {
+            followed
+        };
+        self.usual = self.errors.iter().map(|errors| usual(errors)).collect();
+        Ok(self)
     }
 
-    /// With its errors on normal rows, each expected from places that do not share rows with its window.
-    fn measured(mut self, control: &dyn Control) -> Result<Self> {
+    /// Errors of every feature on normal rows, ascending, each expected from places that do not share rows
+    /// with its window.
+    fn measured(&self, control: &dyn Control) -> Result<Vec<Vec<f32>>> {
         let Layout { size, block, lead, .. } = self.layout;
         let runs = self.reference.runs.iter().filter(|run| run.len() >= block);
         let blocks: Vec<(&Range<usize>, usize)> = runs
@@ -223,7 +232,7 @@ impl Places {
             let first = self.starts.partition_point(|w| w + lead + size <= start);
             let end = self.starts.partition_point(|w| w + lead < start + size);
             let values = &self.reference.values;
-            let expected = self.block(values, (run, start), &[first..end, 0..0]);
+            let expected = self.block(values, run, start, &[first..end, 0..0]);
             let error = |(d, expected): (usize, Vec<f32>)| {
                 let actual = values.window(d, start, block).iter();
                 actual.zip(expected).map(|(x, e)| x - e).collect::<Vec<f32>>()
@@ -236,9 +245,7 @@ impl Places {
             errors.sort_by(f32::total_cmp);
             errors
         };
-        self.errors = (0..self.units.len()).map(of_feature).collect();
-        self.usual = self.errors.iter().map(|errors| usual(errors)).collect();
-        Ok(self)
+        Ok((0..self.units.len()).map(of_feature).collect())
     }
 
     /// Rows of a block.
@@ -275,10 +282,11 @@ impl Places {
     pub(super) fn block(
         &self,
         values: &Values,
-        at: (&Range<usize>, usize),
+        part: &Range<usize>,
+        start: usize,
         excluded: &Excluded,
     ) -> Option<Vec<Vec<f32>>> {
-        let around = self.layout.describe(values, at, &self.units);
+        let around = self.layout.describe(values, part, start, &self.units);
         if around.weights.iter().all(|weight| *weight == 0.0) {
             return None;
         }
@@ -296,9 +304,9 @@ impl Places {
             let row = |t: usize| {
                 let place = |(i, moves): (&usize, &Vec<f32>)| {
                     let row = self.starts[*i] + self.layout.lead + t;
-                    self.reference.values.window(d, row, 1)[0] + moves[d] * self.units[d]
+                    f64::from(self.reference.values.window(d, row, 1)[0] + moves[d] * self.units[d])
                 };
-                middle(nearest.iter().zip(&moves).map(place).collect())
+                median(nearest.iter().zip(&moves).map(place).collect()) as f32
             };
             (0..self.layout.block).map(row).collect()
         };
@@ -321,9 +329,10 @@ impl Places {
     fn nearest(&self, around: &Surroundings, excluded: &Excluded) -> Vec<usize> {
         let allowed = |i: &usize| !excluded.iter().any(|range| range.contains(i));
         let mut moves = vec![0.0; self.units.len()];
+        let weights: f32 = around.weights.iter().sum();
         let mut found: Vec<(f32, usize)> = (0..self.places.len())
             .filter(allowed)
-            .map(|i| (self.distance(around, i, &mut moves), i))
+            .map(|i| (self.distance(around, i, weights, &mut moves), i))
             .collect();
         let nearer = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         if found.len() > NEAREST {
@@ -333,9 +342,9 @@ impl Places {
         found.into_iter().map(|(_, i)| i).collect()
     }
 
-    fn distance(&self, around: &Surroundings, i: usize, moves: &mut [f32]) -> f32 {
+    /// From place `i`; `weights` is the sum of those around.
+    fn distance(&self, around: &Surroundings, i: usize, weights: f32, moves: &mut [f32]) -> f32 {
         self.moves(around, i, moves);
-        let weights: f32 = around.weights.iter().sum();
         let ours = self.layout.features(&around.means);
         let theirs = self.layout.features(&self.places[i].means);
         let shapes: f32 = ours
@@ -373,8 +382,7 @@ fn unit(reference: &ReferenceRows, d: usize, moved: usize) -> f32 {
     if sizes.is_empty() {
         return 1.0;
     }
-    let squares: f64 = sizes.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let rms = (squares / sizes.len() as f64).sqrt() as f32;
+    let rms = rms(&sizes);
     let half = sizes.len() / 2;
     let median = *sizes.select_nth_unstable_by(half, f32::total_cmp).1;
     (1.4826 * median).max(0.25 * rms).max(LEAST_UNIT)
@@ -385,18 +393,6 @@ fn unit(reference: &ReferenceRows, d: usize, moved: usize) -> f32 {
 fn usual(errors: &[f32]) -> f32 {
     let mut sizes: Vec<f32> = errors.iter().map(|x| x.abs()).collect();
     sizes.sort_by(f32::total_cmp);
-    let squares: f64 = sizes.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let rms = (squares / sizes.len().max(1) as f64).sqrt() as f32;
     let high = sizes.get((USUAL.0 * sizes.len() as f64) as usize).copied().unwrap_or(0.0);
-    (high / USUAL.1 as f32).max(0.5 * rms).max(LEAST_UNIT)
-}
-
-/// The median of a few numbers.
-fn middle(mut values: Vec<f32>) -> f32 {
-    values.sort_by(f32::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[half],
-        _ => 0.5 * (values[half - 1] + values[half]),
-    }
+    (high / USUAL.1 as f32).max(0.5 * rms(&sizes)).max(LEAST_UNIT)
 }

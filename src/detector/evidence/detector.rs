@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 use super::around::Places;
 use super::features::{Features, Values};
 use super::fusion::Fusion;
-use super::member::{LeftOut, Member};
+use super::member::{LeftOut, MatchedWindows, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
 use super::plan::{MemberPlan, SMALLEST};
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
-use super::voices::{Voice, Voices};
+use super::strongest::{StrongestEvidence, StrongestMembers};
 use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
@@ -45,8 +45,8 @@ pub(crate) struct ScoredRows {
     pub ends: RowShares,
 }
 
-/// Scores of the rows of a series, and what speaks for each.
-pub(crate) type Heard = (Vec<Option<f32>>, Vec<Option<Voice>>);
+/// Scores of the rows of a series, and the strongest evidence of each.
+pub(crate) type ScoresAndEvidence = (Vec<Option<f32>>, Vec<Option<StrongestEvidence>>);
 
 /// The windows of one size in a series.
 struct Queries {
@@ -97,9 +97,15 @@ impl Evidence {
             let mut rows = RowMeans::new(self.reference.rows());
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
-            let windows = (&starts[..], &nearest[..], &z[..]);
-            let adding = vec![shares.adding(member.weight())];
-            member.say(&self.reference.values, &self.reference, windows, adding, control)?;
+            let windows = MatchedWindows { starts, nearest: &nearest, z: &z };
+            let accumulators = vec![shares.accumulator(member.weight())];
+            member.contribute(
+                &self.reference.values,
+                &self.reference,
+                windows,
+                accumulators,
+                control,
+            )?;
             for run in &self.reference.runs {
                 let first = starts.partition_point(|start| *start < run.start);
                 let end = starts.partition_point(|start| *start < run.end);
@@ -124,7 +130,7 @@ impl Evidence {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
-        self.scored(series, config, (None, None), control)
+        self.scored(series, config, None, None, control)
     }
 
     /// As [`Evidence::score`], with the shares that determine where alarms begin and end.
@@ -138,32 +144,60 @@ impl Evidence {
         control: &dyn Control,
     ) -> Result<ScoredRows> {
         let mut ends = RowShares::of_ends(series.len());
-        let scores = self.scored(series, config, (Some(&mut ends), None), control)?;
+        let scores = self.scored(series, config, Some(&mut ends), None, control)?;
         Ok(ScoredRows { scores, ends })
     }
 
-    /// [`Evidence::score`], and what speaks for the score of each row.
+    /// [`Evidence::score`], and the strongest evidence of each row.
     ///
     /// # Errors
     /// As [`Evidence::score`].
-    pub(crate) fn score_with_voices(
+    pub(crate) fn score_with_evidence(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Heard> {
-        let mut voices = Voices::new(series.len());
-        let scores = self.scored(series, config, (None, Some(&mut voices)), control)?;
-        let of_row = |t: usize| voices.get(t, &self.reference).filter(|_| scores[t].is_some());
-        let voices = (0..series.len()).map(of_row).collect();
-        Ok((scores, voices))
+    ) -> Result<ScoresAndEvidence> {
+        let mut strongest = StrongestMembers::new(series.len());
+        let scores = self.scored(series, config, None, Some(&mut strongest), control)?;
+        let strongest = self.evidence_of(&strongest, &scores);
+        Ok((scores, strongest))
+    }
+
+    /// [`Evidence::score_with_ends`], and the strongest evidence of each row.
+    ///
+    /// # Errors
+    /// As [`Evidence::score`].
+    pub(crate) fn score_with_ends_and_evidence(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<(ScoredRows, Vec<Option<StrongestEvidence>>)> {
+        let (mut ends, mut strongest) =
+            (RowShares::of_ends(series.len()), StrongestMembers::new(series.len()));
+        let scores = self.scored(series, config, Some(&mut ends), Some(&mut strongest), control)?;
+        let strongest = self.evidence_of(&strongest, &scores);
+        Ok((ScoredRows { scores, ends }, strongest))
+    }
+
+    fn evidence_of(
+        &self,
+        strongest: &StrongestMembers,
+        scores: &[Option<f32>],
+    ) -> Vec<Option<StrongestEvidence>> {
+        let of_row = |(t, score): (usize, &Option<f32>)| {
+            strongest.get(t, &self.reference).filter(|_| score.is_some())
+        };
+        scores.iter().enumerate().map(of_row).collect()
     }
 
     fn scored(
         &self,
         series: &Series<'_>,
         config: &ScoreConfig,
-        (ends, mut voices): (Option<&mut RowShares>, Option<&mut Voices>),
+        ends: Option<&mut RowShares>,
+        mut strongest: Option<&mut StrongestMembers>,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
         let values = self.features.apply(series)?;
@@ -184,18 +218,18 @@ impl Evidence {
         }
         for member in members {
             let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
-            for queries in of_size.into_iter().filter(|queries| !queries.stretches.is_empty()) {
+            for queries in of_size.into_iter().filter(|queries| !queries.is_empty()) {
                 let (rows, nearest) =
                     self.row_means(member, &values, queries, &mut all, control)?;
                 add(&mut fusion, member, &rows, series.len());
-                if let Some(voices) = &mut voices {
+                if let Some(strongest) = &mut strongest {
                     let references = self.reference.starts(member.plan.size);
-                    voices.add(member, &rows, &queries.stretches, (&nearest, &references));
+                    strongest.add(member, &rows, &queries.stretches, &nearest, &references);
                 }
             }
         }
-        if let Some(voices) = voices {
-            (0..series.len()).for_each(|t| voices.choose(t, fusion.speaks(t)));
+        if let Some(strongest) = strongest {
+            (0..series.len()).for_each(|t| strongest.choose(t, fusion.strongest_group(t)));
         }
         let score = |t: usize| {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
@@ -233,7 +267,7 @@ impl Evidence {
         spread_over_pool(plan.len(), control, fit)
     }
 
-    /// What a member says of the rows, and the number of the nearest reference of every window.
+    /// Scores of the rows by a member, and the number of the nearest reference of every window.
     fn row_means(
         &self,
         member: &Member,
@@ -244,10 +278,11 @@ impl Evidence {
     ) -> Result<(RowMeans, Vec<usize>)> {
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
-        let (nearest, z) = self.nearest(member, values, (&all, &queries.excluded), control)?;
-        let windows = (&all[..], &nearest[..], &z[..]);
-        let adding = shares.iter_mut().map(|shares| shares.adding(member.weight())).collect();
-        member.say(values, &self.reference, windows, adding, control)?;
+        let (nearest, z) = self.nearest(member, values, &all, &queries.excluded, control)?;
+        let windows = MatchedWindows { starts: &all, nearest: &nearest, z: &z };
+        let accumulators =
+            shares.iter_mut().map(|shares| shares.accumulator(member.weight())).collect();
+        member.contribute(values, &self.reference, windows, accumulators, control)?;
         let mut means = RowMeans::new(values.rows());
         let mut first = 0;
         for (stretch, starts) in &queries.stretches {
@@ -264,7 +299,8 @@ impl Evidence {
         &self,
         member: &Member,
         values: &Values,
-        (starts, excluded): (&[usize], &[Excluded]),
+        starts: &[usize],
+        excluded: &[Excluded],
         control: &dyn Control,
     ) -> Result<(Vec<usize>, Vec<f64>)> {
         let repeats = |i: usize| {
@@ -276,8 +312,8 @@ impl Evidence {
         let different = (0..starts.len()).filter(|i| !repeats[*i]);
         let different: (Vec<usize>, Vec<Excluded>) =
             different.map(|i| (starts[i], excluded[i].clone())).unzip();
-        let of_different = (&different.0[..], &different.1[..]);
-        let found = member.nearest(values, &self.features, of_different, control)?;
+        let (starts, excluded) = &different;
+        let found = member.nearest(values, &self.features, starts, excluded, control)?;
         let mut next = 0;
         let mut of_window = |repeat: &bool| {
             next += usize::from(!repeat);
@@ -313,7 +349,7 @@ impl Evidence {
             (stretch, starts[first..end].to_vec())
         };
         let stretches: Vec<(Range<usize>, Vec<usize>)> = found.into_iter().map(own).collect();
-        let own = OwnWindows::find(hashes, (size, self.reach()));
+        let own = OwnWindows::find(hashes, size, self.reach());
         let starts = stretches.iter().flat_map(|(_, starts)| starts);
         let references = self.reference.starts(size);
         let excluded = starts.map(|&start| own.near(start).map(|rows| within(&references, &rows)));

@@ -58,7 +58,7 @@ impl Evidence {
             let start = starts[i];
             let part = &long[long.partition_point(|part| part.end <= start)];
             let excluded = near(part, start);
-            Ok(around.block(&values, (part, start), &excluded))
+            Ok(around.block(&values, part, start, &excluded))
         })?;
         let mut expected = vec![vec![f32::NAN; series.len()]; self.features.len()];
         for (start, block) in starts.iter().zip(found) {
@@ -78,7 +78,7 @@ impl Evidence {
     ) -> impl Fn(&Range<usize>, usize) -> Excluded + 'a {
         let size = self.members.iter().map(|member| member.plan.size).min().unwrap_or(1);
         let before = size.saturating_sub(around.block_rows()) / 2;
-        let own = OwnWindows::find(hashes, (size, self.reach()));
+        let own = OwnWindows::find(hashes, size, self.reach());
         move |part, start| {
             let last = part.end.saturating_sub(size).max(part.start);
             let window = start.saturating_sub(before).clamp(part.start, last);

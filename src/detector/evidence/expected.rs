@@ -179,7 +179,7 @@ fn step(width: usize, size: usize) -> usize {
 
 /// Sum of the absolute differences of two sequences of one length, each at most [`MOST`].
 fn difference(a: &[f32], b: &[f32]) -> f32 {
-    let of = |a: f32, b: f32| {
+    let bounded = |a: f32, b: f32| {
         let size = (a - b).abs();
         if size < MOST { size } else { MOST }
     };
@@ -187,9 +187,10 @@ fn difference(a: &[f32], b: &[f32]) -> f32 {
     let (whole, rest) = (a.chunks_exact(LANES), a.chunks_exact(LANES).remainder());
     for (a, b) in whole.zip(b.chunks_exact(LANES)) {
         for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += of(*a, *b);
+            *sum += bounded(*a, *b);
         }
     }
-    let rest = rest.iter().zip(&b[a.len() - rest.len()..]).map(|(a, b)| of(*a, *b)).sum::<f32>();
+    let rest =
+        rest.iter().zip(&b[a.len() - rest.len()..]).map(|(a, b)| bounded(*a, *b)).sum::<f32>();
     sums.iter().sum::<f32>() + rest
 }

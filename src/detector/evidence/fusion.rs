@@ -49,29 +49,37 @@ impl Fusion {
     }
 
     /// The group that a score comes from: the measured one, or the larger of the other two.
-    pub(super) fn speaks(&self, row: usize) -> usize {
-        let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
-        let context = if joint > all { (2, joint) } else { (1, all) };
-        let both = match (all, joint) {
-            (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
-            _ => context.1,
-        };
-        if measured >= both { 0 } else { context.0 }
+    pub(super) fn strongest_group(&self, row: usize) -> usize {
+        let [measured, all, joint] = self.means(row);
+        match measured >= context(all, joint) {
+            true => 0,
+            false if joint > all => 2,
+            false => 1,
+        }
     }
 
     /// max(measured, (all + joint) / 2), each a mean over its members; `None` without a
     /// contribution.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
-        let [measured, all, joint] = [0, 1, 2].map(|group| self.groups[group].mean(row));
-        let context = match (all, joint) {
-            (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
-            (all, joint) => all.or(joint),
-        };
-        let score = match (measured, context) {
+        let [measured, all, joint] = self.means(row);
+        let score = match (measured, context(all, joint)) {
             (Some(measured), Some(context)) => Some(measured.max(context)),
             (measured, context) => measured.or(context),
         };
         score.map(|score| score as f32)
+    }
+
+    /// The mean contribution of the members of every group to a row.
+    fn means(&self, row: usize) -> [Option<f64>; 3] {
+        [0, 1, 2].map(|group| self.groups[group].mean(row))
+    }
+}
+
+/// The mean of the groups that compare all features, or the one that contributes.
+fn context(all: Option<f64>, joint: Option<f64>) -> Option<f64> {
+    match (all, joint) {
+        (Some(all), Some(joint)) => Some(0.5 * (all + joint)),
+        (all, joint) => all.or(joint),
     }
 }
 

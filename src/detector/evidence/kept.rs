@@ -182,8 +182,8 @@ impl KeptEvidence {
                 true => None,
                 false => Some(projection(i, entry.rank, &take)?),
             };
-            let known = (projection, entry.scale, entry.units.clone());
-            Member::restore(entry.plan, known, &reference, &self.features)
+            let units = entry.units.clone();
+            Member::restore(entry.plan, projection, entry.scale, units, &reference, &self.features)
         };
         let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
         let (features, max_null) = (self.features.clone(), self.max_null);

@@ -9,7 +9,7 @@ use super::neighbours::{Excluded, Neighbour, QUERIES, References};
 use super::plan::{MemberPlan, Representation};
 use super::projection::Projection;
 use super::reference::ReferenceRows;
-use super::share::{Adding, Compared};
+use super::share::{Compared, Match, ShareAccumulator};
 use crate::error::Result;
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
@@ -37,6 +37,14 @@ pub(super) struct Member {
 pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
+}
+
+/// Windows of a series, ascending, with the number of the nearest reference of each, and z of its distance.
+#[derive(Clone, Copy)]
+pub(super) struct MatchedWindows<'a> {
+    pub starts: &'a [usize],
+    pub nearest: &'a [usize],
+    pub z: &'a [f64],
 }
 
 impl Member {
@@ -70,7 +78,11 @@ impl Member {
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
-            let pairs: Vec<_> = pairs.map(|(i, found)| (starts[*i], starts[found.index])).collect();
+            let matched = |(i, found): (&usize, &Neighbour)| Match {
+                start: starts[*i],
+                nearest: starts[found.index],
+            };
+            let pairs: Vec<Match> = pairs.map(matched).collect();
             member.units = compared.units(&pairs);
         }
         Ok((member, LeftOut { starts, found: held }))
@@ -79,7 +91,9 @@ impl Member {
     /// From the stored form; a projection that is not stored is fitted again.
     pub(super) fn restore(
         plan: MemberPlan,
-        (projection, scale, units): (Option<Projection>, DistanceScale, Vec<f32>),
+        projection: Option<Projection>,
+        scale: DistanceScale,
+        units: Vec<f32>,
         reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
@@ -129,32 +143,32 @@ impl Member {
         Some(Compared { values, reference: &reference.values, chosen, size, level_free })
     }
 
-    /// Passes to `shares` the contributions of windows to the rows that they cover: the windows at
-    /// `starts` (ascending), the number of the nearest reference of each, and z.
-    pub(super) fn say(
+    /// Passes to `shares` the contributions of windows to the rows that they cover.
+    pub(super) fn contribute(
         &self,
         values: &Values,
         reference: &ReferenceRows,
-        (starts, nearest, z): (&[usize], &[usize], &[f64]),
-        mut shares: Vec<Adding<'_>>,
+        matched: MatchedWindows<'_>,
+        mut shares: Vec<ShareAccumulator<'_>>,
         control: &dyn Control,
     ) -> Result<()> {
         let Some(compared) = self.compared(values, reference) else { return Ok(()) };
-        let most: Vec<f32> = shares.iter().map(Adding::most).collect();
+        let MatchedWindows { starts, nearest, z } = matched;
+        let most: Vec<f32> = shares.iter().map(ShareAccumulator::most).collect();
         let references = reference.starts(self.plan.size);
         let blocks: Vec<_> = (0..starts.len()).step_by(QUERIES).collect();
         for group in blocks.chunks(BLOCKS) {
-            let said = spread_over_pool(group.len(), control, |i| {
+            let contributions = spread_over_pool(group.len(), control, |i| {
                 let block = group[i]..starts.len().min(group[i] + QUERIES);
-                let pair = |i: usize| (starts[i], references[nearest[i]]);
+                let pair = |i: usize| Match { start: starts[i], nearest: references[nearest[i]] };
                 let pairs: Vec<_> = block.clone().map(pair).collect();
-                Ok(compared.add(&pairs, &z[block], &self.units, &most))
+                Ok(compared.contributions(&pairs, &z[block], &self.units, &most))
             })?;
-            for said in said {
-                shares.iter_mut().zip(said).for_each(|(shares, said)| shares.add(said));
+            for sums in contributions {
+                shares.iter_mut().zip(sums).for_each(|(shares, sums)| shares.add(sums));
             }
         }
-        shares.into_iter().for_each(Adding::finish);
+        shares.into_iter().for_each(ShareAccumulator::finish);
         Ok(())
     }
 
@@ -174,7 +188,8 @@ impl Member {
         &self,
         values: &Values,
         features: &Features,
-        (starts, excluded): (&[usize], &[Excluded]),
+        starts: &[usize],
+        excluded: &[Excluded],
         control: &dyn Control,
     ) -> Result<Vec<Neighbour>> {
         let blocks: Vec<&[usize]> = starts.chunks(QUERIES).collect();

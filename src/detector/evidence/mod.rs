@@ -28,11 +28,11 @@ mod reference;
 mod rows;
 mod share;
 pub(super) mod spec;
-mod voices;
+mod strongest;
 
 pub(crate) use detector::Evidence;
 pub(crate) use expect::Expected;
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, KeptEvidence};
 pub(crate) use share::{LEAST_UNIT, RowShares};
-pub use voices::Voice;
+pub use strongest::StrongestEvidence;

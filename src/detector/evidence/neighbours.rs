@@ -75,7 +75,7 @@ impl References {
         let count = queries.len() / self.width;
         let augmented = augmented(queries, self.width);
         let augmented = View::new(&augmented, count, self.width + 1);
-        let mut best = vec![(f32::INFINITY, 0); count];
+        let mut best = vec![Least { value: f32::INFINITY, index: 0 }; count];
         let mut tile = vec![0.0; count * REFERENCES.min(self.len())];
         for first in (0..self.len()).step_by(REFERENCES) {
             let cols = REFERENCES.min(self.len() - first);
@@ -91,14 +91,21 @@ impl References {
         Ok(best.into_iter().zip(queries).map(|(best, query)| self.neighbour(best, query)).collect())
     }
 
-    fn neighbour(&self, (least, index): (f32, usize), query: &[f32]) -> Neighbour {
-        if least == f32::INFINITY {
+    fn neighbour(&self, Least { value, index }: Least, query: &[f32]) -> Neighbour {
+        if value == f32::INFINITY {
             return Neighbour { distance: f32::INFINITY, index };
         }
         let square = |(q, r): (&f32, &f32)| f64::from(q - r).powi(2);
         let squares: f64 = query.iter().zip(self.row(index)).map(square).sum();
         Neighbour { distance: squares.sqrt() as f32, index }
     }
+}
+
+/// The smallest of some values, and where it is.
+#[derive(Clone, Copy)]
+struct Least {
+    value: f32,
+    index: usize,
 }
 
 /// (-2 q, 1) of every query.
@@ -114,16 +121,16 @@ fn exclude(row: &mut [f32], first: usize, excluded: Range<usize>) {
 }
 
 /// Updates the best value by the first of the smallest values of a row.
-fn improve(best: &mut (f32, usize), row: &[f32], first: usize) {
+fn improve(best: &mut Least, row: &[f32], first: usize) {
     let mut lanes = [f32::INFINITY; 16];
     let (whole, rest) = row.as_chunks::<16>();
     for chunk in whole {
         lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = if x < lane { *x } else { *lane });
     }
     let least = lanes.iter().chain(rest).fold(f32::INFINITY, |least, x| least.min(*x));
-    if least < best.0 {
+    if least < best.value {
         let at = row.iter().position(|x| *x == least).unwrap_or(0);
-        *best = (least, first + at);
+        *best = Least { value: least, index: first + at };
     }
 }
 

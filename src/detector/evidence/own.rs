@@ -26,7 +26,7 @@ pub(super) struct OwnWindows {
 impl OwnWindows {
     /// Compares every window of a series with every stored one by 64-bit hashes. A collision only
     /// costs a window some of its neighbours.
-    pub(super) fn find(hashes: &RowHashes<'_>, (size, reach): (usize, usize)) -> Self {
+    pub(super) fn find(hashes: &RowHashes<'_>, size: usize, reach: usize) -> Self {
         let kept = hashes.places(size);
         let windows = window_keys(&hashes.rows, size).into_iter().enumerate();
         let own = |(start, key)| Some((start, kept.get(&key)?.clone()));
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn windows_know_their_place_and_those_beside_go_by_it() {
         let values = Values::new(vec![(0..80).map(|t| ((t * t) % 101) as f32).collect()]);
-        let own = OwnWindows::find(&RowHashes::new(&values, &reference(&values)), (SIZE, 0));
+        let own = OwnWindows::find(&RowHashes::new(&values, &reference(&values)), SIZE, 0);
         let known: Vec<usize> = own.found.iter().map(|own| own.0).collect();
         assert_eq!(known, (10..=25).chain(40..=55).collect::<Vec<_>>());
         assert_eq!(own.near(12), [0..8, 0..0]);
@@ -128,7 +128,7 @@ mod tests {
             let all = Values::new(vec![values.clone()]);
             let reference = reference(&all);
             let slice = Values::new(vec![values[moved..].to_vec()]);
-            let found = OwnWindows::find(&RowHashes::new(&slice, &reference), (SIZE, 0)).found;
+            let found = OwnWindows::find(&RowHashes::new(&slice, &reference), SIZE, 0).found;
             let alike = |start: &usize| {
                 let window = &values[moved + start..moved + start + SIZE];
                 let places = (0..=15).chain(20..=35).filter(|at| kept[*at..*at + SIZE] == *window);

@@ -31,9 +31,9 @@ impl Projection {
         if width <= COMPONENTS {
             return Ok(Self { mean, directions: Vec::new(), rank: 0 });
         }
-        let some = embedded.chunks_exact(width).step_by((n / ROWS).max(1));
-        let some: Vec<f32> = some.flatten().copied().collect();
-        let pca = Pca::fit(&some, some.len() / width, width, COMPONENTS)?;
+        let sample = embedded.chunks_exact(width).step_by((n / ROWS).max(1));
+        let sample: Vec<f32> = sample.flatten().copied().collect();
+        let pca = Pca::fit(&sample, sample.len() / width, width, COMPONENTS)?;
         let rank = pca.components.len();
         let entry = |i: usize| pca.components[i % rank][i / rank] as f32;
         Ok(Self { mean, directions: (0..rank * width).map(entry).collect(), rank })

@@ -42,9 +42,17 @@ pub(super) struct Compared<'a> {
     pub level_free: bool,
 }
 
+/// A window, and its nearest normal one.
+#[derive(Clone, Copy)]
+pub(super) struct Match {
+    pub start: usize,
+    /// Start of the normal window, in the reference rows.
+    pub nearest: usize,
+}
+
 impl Compared<'_> {
     /// u of every feature, from pairs of a window and its nearest reference.
-    pub(super) fn units(&self, pairs: &[(usize, usize)]) -> Vec<f32> {
+    pub(super) fn units(&self, pairs: &[Match]) -> Vec<f32> {
         let mut differences = vec![0.0; self.size];
         let mut unit = |d: &usize| {
             let mut squares = 0.0;
@@ -60,12 +68,7 @@ impl Compared<'_> {
 
     /// The share of each row of a window in its distance to the nearest reference, in [0, 1]; once per
     /// bound `most` of squared differences, in units of u.
-    pub(super) fn shares(
-        &self,
-        pair: (usize, usize),
-        units: &[f32],
-        most: &[f32],
-    ) -> Vec<Vec<f32>> {
+    pub(super) fn shares(&self, pair: Match, units: &[f32], most: &[f32]) -> Vec<Vec<f32>> {
         let mut energies = vec![vec![0f32; self.size]; most.len()];
         let mut differences = vec![0f32; self.size];
         for (&d, unit) in self.chosen.iter().zip(units) {
@@ -80,9 +83,9 @@ impl Compared<'_> {
     }
 
     /// The difference x - y of feature `d`.
-    fn differ(&self, d: usize, (start, nearest): (usize, usize), out: &mut [f32]) {
-        let window = self.values.window(d, start, self.size);
-        let normal = self.reference.window(d, nearest, self.size);
+    fn differ(&self, d: usize, pair: Match, out: &mut [f32]) {
+        let window = self.values.window(d, pair.start, self.size);
+        let normal = self.reference.window(d, pair.nearest, self.size);
         let pairs = window.iter().zip(normal);
         out.iter_mut().zip(pairs).for_each(|(slot, (x, y))| *slot = x - y);
         if self.level_free {
@@ -91,27 +94,26 @@ impl Compared<'_> {
         }
     }
 
-    /// Contributions of windows with these z to the rows that they cover; each window comes with
-    /// its nearest reference.
-    pub(super) fn add(
+    /// Contributions of windows with these z to the rows that they cover, once per bound in `most`.
+    pub(super) fn contributions(
         &self,
-        pairs: &[(usize, usize)],
+        pairs: &[Match],
         z: &[f64],
         units: &[f32],
         most: &[f32],
-    ) -> Vec<Said> {
-        let first = pairs.iter().map(|pair| pair.0).min().unwrap_or(0);
-        let end = pairs.iter().map(|pair| pair.0 + self.size).max().unwrap_or(0);
-        let nothing = || Said { rows: first..end, sums: vec![Sums::default(); end - first] };
-        let mut said: Vec<Said> = most.iter().map(|_| nothing()).collect();
+    ) -> Vec<Contributions> {
+        let first = pairs.iter().map(|pair| pair.start).min().unwrap_or(0);
+        let end = pairs.iter().map(|pair| pair.start + self.size).max().unwrap_or(0);
+        let none = || Contributions { rows: first..end, sums: vec![Sums::default(); end - first] };
+        let mut contributions: Vec<Contributions> = most.iter().map(|_| none()).collect();
         for (&pair, z) in pairs.iter().zip(z) {
             let z = z.clamp(0.0, MOST) * STEP;
             let shares = match z > 0.0 {
                 true => self.shares(pair, units, most),
                 false => vec![vec![0.0; self.size]; most.len()],
             };
-            for (said, shares) in said.iter_mut().zip(shares) {
-                let sums = said.sums[pair.0 - first..].iter_mut();
+            for (of_bound, shares) in contributions.iter_mut().zip(shares) {
+                let sums = of_bound.sums[pair.start - first..].iter_mut();
                 for (sum, share) in sums.zip(shares) {
                     sum.windows += 1;
                     sum.all += z as i64;
@@ -119,7 +121,7 @@ impl Compared<'_> {
                 }
             }
         }
-        said
+        contributions
     }
 }
 
@@ -159,7 +161,7 @@ pub(super) struct Sums {
 }
 
 /// Contributions of some windows to the rows that they cover.
-pub(super) struct Said {
+pub(super) struct Contributions {
     rows: Range<usize>,
     sums: Vec<Sums>,
 }
@@ -191,8 +193,8 @@ impl RowShares {
     }
 
     /// Adds the windows of a member with weight `weight`.
-    pub(super) fn adding(&mut self, weight: f64) -> Adding<'_> {
-        Adding { shares: self, weight, first: 0, sums: VecDeque::new() }
+    pub(super) fn accumulator(&mut self, weight: f64) -> ShareAccumulator<'_> {
+        ShareAccumulator { shares: self, weight, first: 0, sums: VecDeque::new() }
     }
 
     /// The share of a row, in [0, 1].
@@ -209,7 +211,7 @@ impl RowShares {
 
 /// Collects the contributions of one member's windows. Only the sums of rows that later windows can
 /// cover are in memory.
-pub(super) struct Adding<'a> {
+pub(super) struct ShareAccumulator<'a> {
     shares: &'a mut RowShares,
     weight: f64,
     /// First row of the sums.
@@ -217,21 +219,23 @@ pub(super) struct Adding<'a> {
     sums: VecDeque<Sums>,
 }
 
-impl Adding<'_> {
+impl ShareAccumulator<'_> {
     /// Maximum squared difference, in units of u.
     pub(super) fn most(&self) -> f32 {
         self.shares.most
     }
 
     /// Adds the next windows; none begins before those of the previous call.
-    pub(super) fn add(&mut self, said: Said) {
-        self.settle(said.rows.start);
+    pub(super) fn add(&mut self, windows: Contributions) {
+        self.settle(windows.rows.start);
         if self.sums.is_empty() {
-            self.first = said.rows.start;
+            self.first = windows.rows.start;
         }
-        let rows = self.sums.len().max(said.rows.end - self.first);
+        let rows = self.sums.len().max(windows.rows.end - self.first);
         self.sums.resize(rows, Sums::default());
-        for (sum, more) in self.sums.iter_mut().skip(said.rows.start - self.first).zip(said.sums) {
+        for (sum, more) in
+            self.sums.iter_mut().skip(windows.rows.start - self.first).zip(windows.sums)
+        {
             sum.windows += more.windows;
             sum.all += more.all;
             sum.own += more.own;
@@ -270,7 +274,7 @@ mod tests {
     #[test]
     fn few_odd_rows_have_all_of_a_distance() {
         let normal = Values::new(vec![vec![0.0; 12]]);
-        let of = |odd: Range<usize>, level_free: bool| {
+        let shares_of = |odd: Range<usize>, level_free: bool| {
             let value = |t| if odd.contains(&t) { 1.0 } else { 0.005 };
             let values = Values::new(vec![(0..12).map(value).collect()]);
             let compared = Compared {
@@ -280,15 +284,15 @@ mod tests {
                 size: 10,
                 level_free,
             };
-            compared.shares((2, 0), &[0.01], &[f32::INFINITY]).concat()
+            compared.shares(Match { start: 2, nearest: 0 }, &[0.01], &[f32::INFINITY]).concat()
         };
         for (start, level_free) in [(4, false), (5, true)] {
-            let shares = of(start..start + 3, level_free);
+            let shares = shares_of(start..start + 3, level_free);
             let odd = |i: usize| (start..start + 3).contains(&(i + 2));
             let right =
                 |(i, share): (usize, &f32)| if odd(i) { *share > 0.99 } else { *share < 0.01 };
             assert!(shares.iter().enumerate().all(right), "{shares:?}");
         }
-        assert_eq!(of(0..12, false), [1.0; 10]);
+        assert_eq!(shares_of(0..12, false), [1.0; 10]);
     }
 }

@@ -52,19 +52,19 @@ impl Classifier {
         let c = channels;
         let mut block = scope.part("blocks.0");
         let mut all = vec![Block {
-            first: block.conv("conv1", (features, c), same(FIRST_TAPS, 1))?,
-            second: block.conv("conv2", (c, c), same(3, 1))?,
-            skip: Some(block.conv("skip", (features, c), same(1, 1))?),
+            first: block.conv("conv1", features, c, same(FIRST_TAPS, 1))?,
+            second: block.conv("conv2", c, c, same(3, 1))?,
+            skip: Some(block.conv("skip", features, c, same(1, 1))?),
         }];
         for (i, dilation) in (1..).zip(DILATIONS) {
             let mut block = scope.part(format!("blocks.{i}"));
             all.push(Block {
-                first: block.conv("conv1", (c, c), same(3, dilation))?,
-                second: block.conv("conv2", (c, c), same(1, 1))?,
+                first: block.conv("conv1", c, c, same(3, dilation))?,
+                second: block.conv("conv2", c, c, same(1, 1))?,
                 skip: None,
             });
         }
-        let row = scope.conv("row", (c, 1), same(1, 1))?;
+        let row = scope.conv("row", c, 1, same(1, 1))?;
         Ok(Self { blocks: all, row, window: scope.linear("window", 2 * c, 1)? })
     }
 
@@ -190,8 +190,8 @@ pub(super) fn load(trained: &Trained, nets: usize, features: usize) -> Result<Ve
 
 /// 1 for rows with all values and 0 for others; `None` if no value is missing.
 fn observed<'a>(missing: impl Iterator<Item = &'a bool> + Clone) -> Option<Vec<f32>> {
-    let some = missing.clone().any(|missing| *missing);
-    some.then(|| missing.map(|missing| f32::from(u8::from(!missing))).collect())
+    let any_missing = missing.clone().any(|missing| *missing);
+    any_missing.then(|| missing.map(|missing| f32::from(u8::from(!missing))).collect())
 }
 
 /// Clamps z-scores to the range of the net.

@@ -134,13 +134,13 @@ mod tests {
         let distance = |i: usize, j: usize| -> f64 {
             at(i).iter().zip(at(j)).map(|(a, b)| f64::from(a - b).powi(2)).sum()
         };
-        let of = |i: usize| {
+        let sorted = |i: usize| {
             let mut all: Vec<usize> = (0..n).filter(|j| *j != i).collect();
             all.sort_by(|a, b| (sign * distance(i, *a)).total_cmp(&(sign * distance(i, *b))));
             all.truncate(k);
             all
         };
-        (0..n).flat_map(of).collect()
+        (0..n).flat_map(sorted).collect()
     }
 
     proptest! {

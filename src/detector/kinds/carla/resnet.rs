@@ -59,11 +59,11 @@ impl ResNet {
             let mut block = scope.part(format!("blocks.{i}"));
             let mut at = |j: usize, inputs: usize| {
                 let geometry = Conv { relu: j + 1 < TAPS.len(), ..same(TAPS[j]) };
-                block.conv(&format!("conv{}", j + 1), (inputs, outputs), geometry)
+                block.conv(&format!("conv{}", j + 1), inputs, outputs, geometry)
             };
             let convolutions = [at(0, inputs)?, at(1, outputs)?, at(2, outputs)?];
             let skip = (inputs != outputs)
-                .then(|| block.conv("skip", (inputs, outputs), same(1)))
+                .then(|| block.conv("skip", inputs, outputs, same(1)))
                 .transpose()?;
             blocks.push(ResidualBlock { convolutions, skip });
             inputs = outputs;
@@ -147,8 +147,8 @@ mod tests {
     fn keeps_amplitude() {
         let (encoder, _) = started(1);
         let x = windows(32, 1);
-        let of = |x: &Tensor| encoder.forward(x).unwrap().flatten_all().unwrap();
-        let distance = (of(&x) - of(&(&x * 3.0).unwrap())).unwrap().sqr().unwrap();
+        let encode = |x: &Tensor| encoder.forward(x).unwrap().flatten_all().unwrap();
+        let distance = (encode(&x) - encode(&(&x * 3.0).unwrap())).unwrap().sqr().unwrap();
         assert!(distance.sum_all().unwrap().to_scalar::<f32>().unwrap() > 1e-3);
     }
 }

@@ -1,4 +1,5 @@
-//! Which evidence speaks for the score of a row, and where in the training rows its nearest window lies.
+//! The evidence that contributes most to the score of a row, and where in the training rows its nearest
+//! window lies.
 
 use std::ops::Range;
 
@@ -8,11 +9,11 @@ use super::plan::MemberPlan;
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 
-/// What speaks most for the score of a row.
+/// The evidence that contributes most to the score of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Voice {
-    /// How windows are seen, by its name; `None` where nothing is unusual.
-    pub evidence: Option<&'static str>,
+pub struct StrongestEvidence {
+    /// Its name; `None` where nothing is unusual.
+    pub name: Option<&'static str>,
     /// Rows of these windows.
     pub size: usize,
     /// Where the nearest window of normal rows begins, in rows of the training series; `None` where a
@@ -22,35 +23,36 @@ pub struct Voice {
     pub offset: usize,
 }
 
-/// The loudest member of a group at a row.
+/// The strongest member of a group at a row.
 #[derive(Clone, Copy, Debug)]
-struct Loudest {
-    said: f32,
+struct StrongestMember {
+    contribution: f32,
     plan: MemberPlan,
     /// Where the nearest of the kept windows begins, and the row's place in its own window.
     reference: u32,
     offset: u32,
 }
 
-/// The loudest members of every row.
-pub(super) struct Voices {
-    groups: [Vec<Option<Loudest>>; 3],
+/// The strongest members of every row.
+pub(super) struct StrongestMembers {
+    groups: [Vec<Option<StrongestMember>>; 3],
     chosen: Vec<usize>,
 }
 
-impl Voices {
+impl StrongestMembers {
     pub(super) fn new(rows: usize) -> Self {
         Self { groups: [0; 3].map(|_| vec![None; rows]), chosen: vec![0; rows] }
     }
 
-    /// Adds what a member says of rows, and the windows of every stretch with the number of the nearest
+    /// Adds the scores of rows by a member, and the windows of every stretch with the number of the nearest
     /// of `references` of each.
     pub(super) fn add(
         &mut self,
         member: &Member,
         rows: &RowMeans,
         stretches: &[(Range<usize>, Vec<usize>)],
-        (mut nearest, references): (&[usize], &[usize]),
+        mut nearest: &[usize],
+        references: &[usize],
     ) {
         let group = &mut self.groups[fusion::position(member.plan.source)];
         for (stretch, starts) in stretches {
@@ -58,13 +60,13 @@ impl Voices {
             nearest = rest;
             for t in stretch.clone() {
                 let Some(z) = rows.get(t) else { continue };
-                let said = (member.weight() * fusion::member(z)) as f32;
-                if group[t].is_some_and(|loudest| loudest.said >= said) {
+                let contribution = (member.weight() * fusion::member(z)) as f32;
+                if group[t].is_some_and(|strongest| strongest.contribution >= contribution) {
                     continue;
                 }
                 let i = middlemost(starts, member.plan.size, t);
-                group[t] = Some(Loudest {
-                    said,
+                group[t] = Some(StrongestMember {
+                    contribution,
                     plan: member.plan,
                     reference: references[of_stretch[i]] as u32,
                     offset: t.saturating_sub(starts[i]).min(member.plan.size - 1) as u32,
@@ -73,19 +75,19 @@ impl Voices {
         }
     }
 
-    /// Says from which group the score of a row comes.
+    /// Sets the group from which the score of a row comes.
     pub(super) fn choose(&mut self, row: usize, group: usize) {
         self.chosen[row] = group;
     }
 
-    /// What speaks most for a row; `None` where nothing was compared.
-    pub(super) fn get(&self, row: usize, reference: &ReferenceRows) -> Option<Voice> {
-        let loudest = self.groups[self.chosen[row]][row]?;
-        Some(Voice {
-            evidence: (loudest.said > 0.0).then(|| loudest.plan.source.name()),
-            size: loudest.plan.size,
-            nearest: reference.origin(loudest.reference as usize),
-            offset: loudest.offset as usize,
+    /// The strongest evidence of a row; `None` where nothing was compared.
+    pub(super) fn get(&self, row: usize, reference: &ReferenceRows) -> Option<StrongestEvidence> {
+        let strongest = self.groups[self.chosen[row]][row]?;
+        Some(StrongestEvidence {
+            name: (strongest.contribution > 0.0).then(|| strongest.plan.source.name()),
+            size: strongest.plan.size,
+            nearest: reference.origin(strongest.reference as usize),
+            offset: strongest.offset as usize,
         })
     }
 }
