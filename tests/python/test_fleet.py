@@ -128,6 +128,10 @@ def test_models_are_updated_and_get_other_detectors(hosts, models):
     assert pg.score(hosts, models=more, **AT).equals(pg.score(hosts, models=whole, **AT))
 
 
+@pytest.mark.skipif(
+    tuple(map(int, pl.__version__.split(".")[:2])) < (1, 44),
+    reason="earlier versions write equal large values again and again",
+)
 def test_parquet_stores_a_backbone_once(tmp_path):
     many = pl.concat(
         [one(f"h{i:02}", i % 7).with_columns(a=pl.col("a") * (i + 1)) for i in range(24)]
