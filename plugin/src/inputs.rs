@@ -3,11 +3,15 @@
 use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use genias::{Columns, Error, Options, Positions, Rows, Series as TimeSeries};
+use genias::config::Sharing;
+use genias::{
+    Backbones, Columns, Error, FitConfig, Options, Positions, Rows, Series as TimeSeries,
+};
 use polars::prelude::*;
 
 use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, OnError};
+use crate::stored::{self, Stored};
 use crate::warn::warn;
 
 /// One call's frame.
@@ -19,7 +23,9 @@ pub struct Frame {
     /// Whether the values came as a struct.
     pub multivariate: bool,
     pub options: Options,
-    pub models: Option<BinaryChunked>,
+    pub models: Option<Stored>,
+    /// The backbones that new models start from.
+    pub start: Backbones,
     pub groups: Vec<Group>,
     order: Vec<Series>,
     by: Vec<Series>,
@@ -38,6 +44,8 @@ pub struct Frame {
     day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
     without: Mutex<Vec<usize>>,
+    /// First rows of the groups that no backbone fits.
+    alone: Mutex<Vec<usize>>,
 }
 
 /// Number of groups that a warning lists by name.
@@ -60,7 +68,7 @@ impl Frame {
     pub fn read(
         inputs: &[Series],
         call: &Call,
-        options: Options,
+        mut options: Options,
         max_gap: Option<MaxGap>,
     ) -> PolarsResult<Self> {
         let roles = call.inputs;
@@ -76,7 +84,16 @@ impl Frame {
         let rows = values.len();
         let labels = roles.label.then(|| flags("label", next("label")?, rows)).transpose()?;
         let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
-        let models = roles.model.then(|| models(next("model")?, rows)).transpose()?;
+        let models = roles.model.then(|| next("model")).transpose()?;
+        let (models, start) = match models {
+            Some(column) if options.fleet.warm => {
+                let start = stored::backbones(column).map_err(to_polars)?;
+                options.fit = started(&start, &features, call, &options)?;
+                (None, start)
+            }
+            Some(column) => (Some(Stored::new(column, rows)?), Backbones::default()),
+            None => (None, Backbones::default()),
+        };
         let order: Vec<&Series> =
             (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;
         let by: Vec<&Series> = (0..roles.by).map(|_| next("by")).collect::<PolarsResult<_>>()?;
@@ -100,6 +117,9 @@ impl Frame {
             [key] => (times(key)?, day(key.dtype())),
             _ => (None, None),
         };
+        if options.fleet.share == Sharing::Fleet && start.all().is_empty() {
+            options.fit = options.fit.for_fleet(columns.width());
+        }
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
         let frame = Self {
@@ -109,6 +129,7 @@ impl Frame {
             multivariate,
             options,
             models,
+            start,
             groups,
             order,
             by,
@@ -121,6 +142,7 @@ impl Frame {
             update: call.update,
             day,
             without: Mutex::default(),
+            alone: Mutex::default(),
         };
         for (group, error) in infinite.errors {
             let series = frame.series(&frame.groups[group]);
@@ -178,6 +200,12 @@ impl Frame {
         }
     }
 
+    /// Records a series that no backbone fits.
+    pub fn note_alone(&self, series: &TimeSeries<'_>) {
+        let mut alone = self.alone.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        alone.push(series.row(0));
+    }
+
     /// The result of a series. `None` if it has no usable window (an error under `strict`), or if
     /// it failed and `on_error` is "null".
     pub fn settled<T>(
@@ -217,7 +245,22 @@ impl Frame {
     /// Warns about failed groups and series without a model.
     pub fn warn(&self) -> PolarsResult<()> {
         self.warn_failed()?;
+        self.warn_alone()?;
         self.warn_without()
+    }
+
+    fn warn_alone(&self) -> PolarsResult<()> {
+        let noted = self.alone.lock().map(|mut rows| std::mem::take(&mut *rows));
+        let rows = noted.unwrap_or_default();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        warn(&format!(
+            "{} of {} groups are unlike the others and were trained on their own: {}",
+            rows.len(),
+            self.groups.len(),
+            some_of(&rows, |&row| self.named(row))?
+        ))
     }
 
     fn warn_failed(&self) -> PolarsResult<()> {
@@ -433,20 +476,18 @@ fn flags(role: &str, column: &Series, rows: usize) -> PolarsResult<BooleanArray>
     Ok(to_arrow(column)?.as_boolean().clone())
 }
 
-fn models(column: &Series, rows: usize) -> PolarsResult<BinaryChunked> {
-    if column.len() != rows && column.len() != 1 {
-        let (column, found) = (column.name().to_string(), column.len());
-        return Err(to_polars(Error::Length { column, found, expected: rows }));
-    }
-    match column.dtype() {
-        DataType::Binary => Ok(column.binary()?.rechunk().into_owned()),
-        // A null column: no group has a model.
-        DataType::Null => Ok(column.cast(&DataType::Binary)?.binary()?.clone()),
-        dtype => {
-            let dtype = format!("{dtype} (`model` must be Binary)");
-            Err(to_polars(Error::Dtype { column: column.name().to_string(), dtype }))
-        }
-    }
+/// Options of fits that start from backbones: theirs, where the call gives no others.
+fn started(
+    start: &Backbones,
+    features: &[Series],
+    call: &Call,
+    options: &Options,
+) -> PolarsResult<FitConfig> {
+    let Some(first) = start.all().first() else { return Ok(options.fit.clone()) };
+    let names: Vec<String> = features.iter().map(|feature| feature.name().to_string()).collect();
+    let config = first.config.with(&call.options).map_err(to_polars)?;
+    start.check(&names, &config).map_err(to_polars)?;
+    Ok(config)
 }
 
 /// Whole numbers and times as 64-bit integers; `None` for anything else, and where one is null.

@@ -16,6 +16,7 @@ mod models;
 mod pool;
 mod progress;
 mod python;
+mod stored;
 mod warn;
 
 #[global_allocator]

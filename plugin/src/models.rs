@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
+use genias::config::Sharing;
 use genias::detector::{is_trained, needs_vae};
-use genias::{Control, Error, Model, Phase, Series as TimeSeries};
+use genias::{Backbones, Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
 use rayon::prelude::*;
-use xxhash_rust::xxh3::{xxh3_128, Xxh3};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::cache::{self, Fitted};
 use crate::call::to_polars;
 use crate::inputs::{Frame, Group};
 use crate::pool::{pool, Busy, CallControl};
 use crate::progress::Plan;
+use crate::stored::{self, Stored};
 
 /// Groups per thread whose models are in memory at once: enough that threads rarely wait for the
 /// end of a block.
@@ -79,12 +81,12 @@ pub fn for_each_group<T: Send>(
         let models = match &frame.models {
             Some(models) => read(frame, models, block, &series),
             None if scores_only(frame, detector) => fit_scorers(frame, &series, strict, &plan),
-            None => fit(frame, &series, strict, &plan),
+            None => fit(frame, &series, strict, &plan, None),
         };
         let models = match (models, detector) {
             (models, _) if scores_only(frame, detector) => models,
             (Ok(models), Detector::Trained) if frame.models.is_none() => {
-                add_detectors(frame, &series, models, strict, &plan)
+                add_detectors(frame, &series, models, strict, &plan, None)
             }
             (models, _) => models,
         };
@@ -135,20 +137,38 @@ fn answers<T: Send>(
     Ok(())
 }
 
+/// Trains the backbones that models share, if they do: of all groups, whatever their order.
+pub fn backbones(frame: &Frame, plan: &Plan) -> PolarsResult<Option<Backbones>> {
+    let fleet = &frame.options.fleet;
+    if !fleet.is_apart() {
+        return Ok(None);
+    }
+    let given = frame.start.clone();
+    if fleet.share != Sharing::Fleet {
+        return Ok(Some(given));
+    }
+    let series = |i: usize| frame.series(&frame.groups[i]);
+    let (count, config) = (frame.groups.len(), &frame.options.fit);
+    let training = plan.begin(Phase::Vae);
+    let trained = pool()?.install(|| given.train(count, series, config, &training));
+    trained.map(Some).map_err(to_polars)
+}
+
 /// The models of a block with their detectors, as returned by `fit`. Detectors are added to given
-/// models, or to new ones.
+/// models, or to new ones, which may share backbones.
 pub fn fit_detectors(
     frame: &Frame,
     block: &[Group],
     series: &[TimeSeries<'_>],
     strict: bool,
     plan: &Plan,
+    shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
     let models = match &frame.models {
         Some(models) => read(frame, models, block, series)?,
-        None => fit(frame, series, strict, plan)?,
+        None => fit(frame, series, strict, plan, shared)?,
     };
-    add_detectors(frame, series, models, strict, plan)
+    add_detectors(frame, series, models, strict, plan, shared)
 }
 
 /// Fits the series of a block, each once.
@@ -157,12 +177,21 @@ fn fit(
     series: &[TimeSeries<'_>],
     strict: bool,
     plan: &Plan,
+    shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.fit;
-    let make =
-        |position: usize, control: &dyn Control| genias::fit(&series[position], config, control);
-    let parts = vec![settings(config)?];
+    let make = |position: usize, control: &dyn Control| match shared {
+        None => genias::fit(&series[position], config, control),
+        Some(shared) => genias::fit_on(&series[position], config, shared, control),
+    };
+    let own = settings(config)?;
+    let parts = |position: usize| vec![own.clone(), key_of(shared, &series[position])];
     fit_each(frame, series, parts, make, strict, plan, Phase::Vae)
+}
+
+/// What a fit depends on, besides its series and options.
+fn key_of(shared: Option<&Backbones>, series: &TimeSeries<'_>) -> Vec<u8> {
+    shared.map_or_else(Vec::new, |shared| shared.key(series.content_hash()))
 }
 
 /// Fits models that only score to the series of a block, each once.
@@ -176,7 +205,8 @@ fn fit_scorers(
     let make = |position: usize, control: &dyn Control| {
         genias::fit_scorer(&series[position], config, detect, control)
     };
-    let parts = vec![settings(config)?, settings(detect)?, b"scorer".to_vec()];
+    let own = vec![settings(config)?, settings(detect)?, b"scorer".to_vec()];
+    let parts = |_| own.clone();
     fit_each(frame, series, parts, make, strict, plan, Phase::Detector)
 }
 
@@ -184,7 +214,7 @@ fn fit_scorers(
 fn fit_each(
     frame: &Frame,
     series: &[TimeSeries<'_>],
-    mut parts: Vec<Vec<u8>>,
+    parts: impl Fn(usize) -> Vec<Vec<u8>> + Sync,
     make: impl Fn(usize, &dyn Control) -> genias::Result<Model> + Sync,
     strict: bool,
     plan: &Plan,
@@ -197,8 +227,9 @@ fn fit_each(
         }
         frame.settled(&series[position], fitted, strict)
     };
-    parts.push(vec![u8::from(strict), u8::from(frame.is_lenient())]);
-    let models = each_once(series, |_| Ok(parts.clone()), fit, plan, phase)?;
+    let how = vec![u8::from(strict), u8::from(frame.is_lenient())];
+    let parts = |position: usize| Ok([parts(position), vec![how.clone()]].concat());
+    let models = each_once(series, parts, fit, plan, phase)?;
     let without = series.iter().zip(&models).filter(|(_, model)| model.is_none());
     without.for_each(|(series, _)| frame.note_without(series));
     Ok(models)
@@ -211,6 +242,7 @@ fn add_detectors(
     models: Vec<Fitted>,
     strict: bool,
     plan: &Plan,
+    shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
     let config = &frame.options.detect;
     let fit = |position: usize, control: &dyn Control| match &models[position] {
@@ -232,7 +264,8 @@ fn add_detectors(
             (None, Some(model)) => model.to_bytes()?,
             (None, None) => Vec::new(),
         };
-        Ok(vec![own.clone(), base, vec![u8::from(strict), u8::from(frame.is_lenient())]])
+        let how = vec![u8::from(strict), u8::from(frame.is_lenient())];
+        Ok(vec![own.clone(), base, key_of(shared, &series[position]), how])
     };
     each_once(series, parts, fit, plan, Phase::Detector)
 }
@@ -277,7 +310,7 @@ fn each_once(
 /// read once.
 fn read(
     frame: &Frame,
-    models: &BinaryChunked,
+    models: &Stored,
     block: &[Group],
     series: &[TimeSeries<'_>],
 ) -> genias::Result<Vec<Fitted>> {
@@ -292,13 +325,13 @@ fn read(
                 (0..group.rows.len()).find_map(|t| models.get(group.rows.at(t)))
             };
             let Some(bytes) = bytes else { return Ok(None) };
-            let key = xxh3_128(bytes);
+            let key = stored::hash(bytes);
             if let Some((known, fitted)) = &last {
                 if *known == key {
                     return Ok(fitted.clone());
                 }
             }
-            let read = Model::from_bytes(bytes).map(Arc::new);
+            let read = models.read(bytes).map(Arc::new);
             let fitted = frame.settled(series, read, true)?;
             last = Some((key, fitted.clone()));
             Ok(fitted)

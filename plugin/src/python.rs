@@ -1,7 +1,9 @@
 //! The functions that Python calls directly.
 
+use std::sync::Arc;
+
 use genias::model::Health;
-use genias::Model;
+use genias::{apart, Model};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -66,14 +68,20 @@ fn check_metric(call: &str) -> PyResult<()> {
 
 /// Window, latent units and features of a model, as JSON.
 #[pyfunction]
-fn model_info(model: &[u8]) -> PyResult<String> {
-    let model = Model::from_bytes(model).map_err(value_error)?;
+#[pyo3(signature = (model, backbone=None))]
+fn model_info(model: &[u8], backbone: Option<&[u8]>) -> PyResult<String> {
+    let model = read(model, backbone)?;
     Ok(serde_json::json!({
         "window": model.generator.config.window,
         "latent": model.generator.latent(),
         "features": model.generator.normaliser.features,
     })
     .to_string())
+}
+
+fn read(model: &[u8], backbone: Option<&[u8]>) -> PyResult<Model> {
+    let backbone = backbone.map(apart::read).transpose().map_err(value_error)?.map(Arc::new);
+    Model::from_parts(model, backbone.as_ref()).map_err(value_error)
 }
 
 fn value_error(error: impl std::fmt::Display) -> PyErr {

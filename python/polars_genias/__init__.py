@@ -74,6 +74,7 @@ from polars_genias.verbs import (
     sensitivity,
     windows,
 )
+from polars_genias.verbs._describe import standalone
 from polars_genias.verbs._sensitivity import in_words
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ __all__ = [
     "score",
     "sensitivity",
     "sink_parquet",
+    "standalone",
     "vus_pr",
     "vus_roc",
     "windows",

@@ -11,7 +11,7 @@ import polars as pl
 from polars_genias import _names as names
 from polars_genias._features import boolean, chosen_features, listed, require
 from polars_genias._foreign import to_polars
-from polars_genias._models import MODEL, with_models, with_sizes
+from polars_genias._models import BACKBONE, MODEL, starts, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 from polars_genias._source import sourced
@@ -171,7 +171,11 @@ def _call(
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
     """The frame with its models, and one call of the expression `verb` over all groups."""
-    frame, model = with_models(at.shielded, models, at.by, at.shields)
+    frame, model = at.shielded, None
+    if options.get("warm"):
+        model = starts(models)
+    else:
+        frame, model = with_models(at.shielded, models, at.by, at.shields)
     result = plugin(
         verb,
         at.values,
@@ -447,14 +451,24 @@ def fit_frame(
     strict: bool,
 ) -> pl.LazyFrame:
     """The table of models: the keys, and one model per group."""
+    columns = {"model" if at.by else _RESULT: name}
+    fleet = options.get("share") == "fleet"
+    if fleet or options.get("warm"):
+        columns = {"model": name, "backbone": f"{name}{BACKBONE}"}
     names.refuse_own([name])
-    _refuse_key(at, [name], "the table of models")
+    _refuse_key(at, list(columns.values()), "the table of models")
+    if fleet and not at.by:
+        msg = "parameter `share` = 'fleet': models of several groups share a VAE; give `by`"
+        raise ValueError(msg)
 
     def build(at: Inputs) -> pl.LazyFrame:
         table = per_group("fit", at, options, models=models, strict=strict)
-        return _keyed(at, table.rename({"model" if at.by else _RESULT: name}))
+        if not at.by and len(columns) > 1:
+            table = table.unnest(_RESULT)
+        return _keyed(at, table.rename(columns))
 
-    return sourced(at, build)
+    # The groups of a fleet depend on one another.
+    return build(at) if fleet else sourced(at, build)
 
 
 def pairs_frame(

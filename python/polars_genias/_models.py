@@ -12,6 +12,7 @@ import polars as pl
 from polars_genias import _genias
 from polars_genias import _names as names
 from polars_genias._foreign import to_polars
+from polars_genias._plugin import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _FIRST = f"{names.OWN}first"
 MODEL = f"{names.OWN}model"
 _PARQUET_MAGIC = b"PAR1"
+BACKBONE = "_backbone"
+"""End of the name of the column beside a column of models with the VAE that they share."""
+_MOST_STARTS = 64
+"""Largest number of different backbones that new models can start from."""
 
 
 def model_argument(model: IntoModel | None) -> pl.Expr | None:
@@ -79,9 +84,10 @@ def _joinable(
 ) -> pl.LazyFrame:
     """The keys of a table of models, with their names in `frame`, and `MODEL`."""
     column = model_column(table, by)
+    table = table.with_columns(model_value(table, column).alias(MODEL))
     safe = {name: shields.get(name, name) for name in by}
     schema, found = frame.collect_schema(), table.collect_schema()
-    names.refuse_own(found)
+    names.refuse_own([name for name in found if name != MODEL])
     for name, here in safe.items():
         if _never_equal(found[name], schema[here]) or _never_equal(schema[here], found[name]):
             msg = (
@@ -89,7 +95,7 @@ def _joinable(
                 f"{schema[here]} in the rows; cast one of them"
             )
             raise ValueError(msg)
-    return table.rename({column: MODEL} | safe).select(*safe.values(), MODEL)
+    return table.rename(safe).select(*safe.values(), MODEL)
 
 
 def _never_equal(text: pl.DataType, other: pl.DataType) -> bool:
@@ -130,21 +136,73 @@ def model_features(models: IntoModels | None) -> list[str]:
         models = models.head(1).collect() if isinstance(models, pl.LazyFrame) else models
     if models is None or isinstance(models, (pl.Expr, pl.LazyFrame)):
         return []
-    found = models if isinstance(models, bytes) else _first_model(to_polars(models, "models"))
+    if isinstance(models, bytes):
+        found: tuple[bytes, bytes | None] | None = (models, None)
+    else:
+        found = _first_model(to_polars(models, "models"))
     try:
-        return list(json.loads(_genias.model_info(found))["features"]) if found else []
+        return list(json.loads(_genias.model_info(*found))["features"]) if found else []
     except ValueError:  # a model that can't be read: the verb reports it per group
         return []
 
 
-def _first_model(table: pl.DataFrame | pl.LazyFrame) -> bytes | None:
-    """The first model of a table, which may have other Binary columns."""
-    binary = [name for name, dtype in table.collect_schema().items() if dtype == pl.Binary]
+def _first_model(table: pl.DataFrame | pl.LazyFrame) -> tuple[bytes, bytes | None] | None:
+    """The first model of a table, which may have other Binary columns, and its backbone."""
+    binary = _of_models(table.collect_schema())
     if not binary or isinstance(table, pl.LazyFrame):
         return None
     name = "model" if "model" in binary else binary[-1]
-    found = table[name].drop_nulls()
-    return bytes(found[0]) if len(found) else None
+    first = table.filter(names.column(name).is_not_null()).head(1)
+    if not first.height:
+        return None
+    beside = companion(table, name)
+    backbone = None if beside is None else first[beside].item()
+    return bytes(first[name].item()), None if backbone is None else bytes(backbone)
+
+
+def _of_models(schema: pl.Schema) -> list[str]:
+    """The Binary columns that are not those of backbones."""
+    binary = [name for name, dtype in schema.items() if dtype == pl.Binary]
+    return [name for name in binary if name.removesuffix(BACKBONE) not in {*binary} - {name}]
+
+
+def companion(table: pl.DataFrame | pl.LazyFrame, column: str) -> str | None:
+    """The column of the backbones of the models in `column`, if there is one."""
+    name = f"{column}{BACKBONE}"
+    return name if table.collect_schema().get(name) == pl.Binary else None
+
+
+def model_value(table: pl.DataFrame | pl.LazyFrame, column: str) -> pl.Expr:
+    """The models of a table, with their backbones if these are in a column of their own."""
+    beside = companion(table, column)
+    value = names.column(column)
+    return value if beside is None else pl.struct(value, names.column(beside)).alias(column)
+
+
+def starts(models: IntoModels | None) -> pl.Expr:
+    """The different backbones of some models, or the models without one, for `fit` to start from.
+
+    Raises
+    ------
+    ValueError
+        Without models, or for more than `_MOST_STARTS` different ones.
+    """
+    if models is None:
+        msg = "parameter `warm` = True: give the `models` to start from"
+        raise ValueError(msg)
+    if isinstance(models, pl.Expr):
+        return models
+    table = model_table(models)
+    column = model_column(table, [])
+    backbone = names.column(companion(table, column) or column).alias(MODEL)
+    found = table.select(backbone).unique().drop_nulls().collect()[MODEL]
+    if len(found) > _MOST_STARTS:
+        msg = (
+            f"parameter `warm` = True: `models` have {len(found)} different backbones, at most "
+            f"{_MOST_STARTS} are compared; fit them with `share` = 'fleet', or give fewer"
+        )
+        raise ValueError(msg)
+    return pl.lit(found)
 
 
 def _read(model: bytes | Path) -> bytes:
@@ -188,13 +246,23 @@ def model_bytes(models: IntoModels) -> bytes:
         models = opened(Path(models))
     if isinstance(models, bytes):
         return models
-    table = to_polars(models, "models").lazy()
+    table = standalone(to_polars(models, "models").lazy())
     table = table.rename({model_column(table, []): MODEL}).select(MODEL)
     found = _one_per_key(table.collect(), []).item()
     if found is None:
         msg = "parameter `models`: the model is null"
         raise ValueError(msg)
     return bytes(found)
+
+
+def standalone(table: pl.LazyFrame) -> pl.LazyFrame:
+    """A table of models that contain their backbones."""
+    column = model_column(table, [])
+    beside = companion(table, column)
+    if beside is None:
+        return table
+    whole = plugin("standalone", model_value(table, column), options={}, is_elementwise=True)
+    return table.with_columns(whole.alias(column)).drop(beside)
 
 
 def model_column(table: pl.LazyFrame, by: Sequence[str], role: str = "models") -> str:
@@ -204,7 +272,7 @@ def model_column(table: pl.LazyFrame, by: Sequence[str], role: str = "models") -
     if missing:
         msg = f"parameter `models`: the table has no column {missing[0]!r} of `by`"
         raise ValueError(msg)
-    binary = [name for name, dtype in schema.items() if dtype == pl.Binary and name not in by]
+    binary = [name for name in _of_models(schema) if name not in by]
     if "model" in binary:
         return "model"
     if len(binary) != 1:

@@ -112,6 +112,8 @@ class FitOptions(ModelOptions, total=False):
     Options that are omitted, or None, keep their defaults.
     """
 
+    share: Literal["none", "fleet"]
+    warm: bool
     detector: Literal[
         "reconstruction",
         "amplitude",
@@ -186,12 +188,35 @@ class PairsOptions(EmbedOptions, total=False):
     domain: Literal["learned", "none"] | Mapping[str, Any]
 
 
-class ScoreOptions(FitOptions, total=False):
+class ScoreOptions(ModelOptions, total=False):
     """Options of `score`.
 
     Options that are omitted, or None, keep their defaults.
     """
 
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "evidence",
+        "default",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     per_feature: bool
@@ -209,12 +234,35 @@ class ExpectOptions(_FitsAModel, total=False):
     bounds: float | None
 
 
-class LabelOptions(FitOptions, total=False):
+class LabelOptions(ModelOptions, total=False):
     """Options of `label`, `alarms` and `explain`.
 
     Options that are omitted, or None, keep their defaults.
     """
 
+    detector: Literal[
+        "reconstruction",
+        "amplitude",
+        "classifier",
+        "carla",
+        "ensemble",
+        "evidence",
+        "default",
+        "fast",
+    ]
+    negatives: Literal["genias", "deformed", "classical", "mixed", "all", "noise"]
+    detector_steps: int | None
+    detector_batch_size: int
+    detector_channels: int
+    detector_learning_rate: float
+    nets: int
+    row_weight: float
+    classes: int
+    neighbours: int
+    temperature: float
+    triplet_margin: float
+    inconsistency_weight: float
+    entropy_weight: float
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     threshold: float | Literal["auto", "pot"]

@@ -72,6 +72,7 @@ from pyspark.sql import types as spark_types
 
 from polars_genias import _frames as frames
 from polars_genias import verbs
+from polars_genias._models import BACKBONE, model_value
 from polars_genias._names import refuse_twice
 
 if TYPE_CHECKING:
@@ -294,7 +295,11 @@ class _Describe:
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Describes a batch of a table of models. Runs on a worker."""
-        about = _polars(batch.select([self.name])).select(verbs.describe(self.name))
+        beside = f"{self.name}{BACKBONE}"
+        known = [name for name in (self.name, beside) if name in batch.schema.names]
+        models = _polars(batch.select(known))
+        value = model_value(models, self.name)
+        about = models.select(verbs.describe(value).alias(self.name))
         at = batch.schema.get_field_index(self.name)
         column = self.crossing(about)[self.name].combine_chunks()
         return batch.set_column(at, self.name, column)
@@ -437,6 +442,9 @@ def _refuse_what_needs_all(where: Any, options: Mapping[str, Any]) -> None:
     """Raises ValueError for an expression, and for a number over all series: workers see one."""
     if where is not None and not isinstance(where, str):
         msg = "parameter `where`: the name of a Boolean column in Spark, and no expression"
+        raise ValueError(msg)
+    if options.get("share") == "fleet":
+        msg = "parameter `share` = 'fleet': Spark sees one series at a time: fit with Polars"
         raise ValueError(msg)
     if options.get("total") is not None:
         total = options["total"]

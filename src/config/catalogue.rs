@@ -9,6 +9,7 @@ use super::compare::{COMPARE, CompareConfig};
 use super::declare::words;
 use super::detect::DetectConfig;
 use super::fit::FitConfig;
+use super::fleet::FleetConfig;
 use super::generate::GenerateConfig;
 use super::inject::{INJECT, InjectConfig};
 use super::parse::to_map;
@@ -67,6 +68,7 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
     let all = [
         CALL,
         FitConfig::OPTIONS,
+        FleetConfig::OPTIONS,
         GenerateConfig::OPTIONS,
         DetectConfig::OPTIONS,
         ScoreConfig::OPTIONS,
@@ -119,6 +121,7 @@ fn defaults(preset: Preset) -> Result<Map<String, Value>> {
     values.append(&mut to_map(&DetectConfig::preset(preset))?);
     values.append(&mut to_map(&GenerateConfig::preset(preset))?);
     values.append(&mut to_map(&FitConfig::preset(preset))?);
+    values.append(&mut to_map(&FleetConfig::default())?);
     values.insert("on_error".into(), OnError::Raise.name().into());
     values.insert("preset".into(), preset.name().into());
     values.insert("threshold".into(), "auto".into());

@@ -68,7 +68,7 @@ options! {
     max_null: f64 = 0.1 => between(0.0, 1.0).below_high();
     /// Latent units.
     latent: Option<usize> = None => between(1.0, 4096.0)
-        .auto("100; 50 for one feature")
+        .auto("100; 50 for one feature; twice as many if shared")
         .symbol("L");
     /// Channels of the convolutions.
     channels: usize = 32 => between(1.0, 1024.0);
@@ -195,6 +195,12 @@ impl FitConfig {
     /// Latent units for `features` live features.
     pub fn latent_for(&self, features: usize) -> usize {
         self.latent.unwrap_or(if features > 1 { 100 } else { 50 })
+    }
+
+    /// The same for a VAE that series of `features` features share: with twice as many latent units
+    /// if these are not given.
+    pub fn for_fleet(&self, features: usize) -> Self {
+        Self { latent: Some(self.latent.unwrap_or(2 * self.latent_for(features))), ..self.clone() }
     }
 
     /// Weight of the zero-perturbation loss for `features` live features.

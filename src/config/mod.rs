@@ -10,6 +10,7 @@ mod declare;
 mod detect;
 mod domain;
 mod fit;
+mod fleet;
 mod generate;
 mod inject;
 mod options;
@@ -30,6 +31,7 @@ pub use domain::{Domains, GivenDomain, GivenLimits};
 pub use fit::{
     FitConfig, Kl, MAX_WINDOW, MIN_WINDOW, Margin, Perturbation, Schedule, WINDOW_BUDGET,
 };
+pub use fleet::{FleetConfig, Sharing};
 pub use generate::{Distance, Form, GenerateConfig, Noise, PAPER_TAU, Patch};
 pub(crate) use inject::Ranges;
 pub use inject::{InjectConfig, Kind, Kinds, NamedKind};

@@ -8,6 +8,7 @@ use super::catalogue::{CALL, refuse_foreign};
 use super::compare::CompareConfig;
 use super::detect::{DetectConfig, DetectorKind};
 use super::fit::{FitConfig, MAX_WINDOW};
+use super::fleet::FleetConfig;
 use super::generate::GenerateConfig;
 use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
@@ -22,6 +23,8 @@ use crate::error::{Error, Result};
 pub struct Options {
     /// How a model is fitted if the call has none.
     pub fit: FitConfig,
+    /// What the models of several groups share.
+    pub fleet: FleetConfig,
     /// How anomalies are generated.
     pub generate: GenerateConfig,
     /// The detector that a fit trains, and its training.
@@ -50,6 +53,7 @@ impl Options {
         let threshold = threshold(read("threshold"), read("quantile"))?;
         let mut options = Self {
             fit: over(&FitConfig::preset(preset), given)?,
+            fleet: over(&FleetConfig::default(), given)?,
             generate: over(&GenerateConfig::preset(preset), given)?,
             detect: over(&DetectConfig::preset(preset), given)?,
             score: over(&ScoreConfig::default(), given)?,
@@ -69,6 +73,7 @@ impl Options {
 
     fn validate(&self) -> Result<()> {
         self.fit.validate()?;
+        self.fleet.validate()?;
         self.detect.validate()?;
         self.score.validate()?;
         self.alarm.validate()?;
@@ -76,6 +81,18 @@ impl Options {
         self.threshold.check(&self.alarm)?;
         // A given model may have a larger window: `length` is checked against it later.
         self.generate.validate(MAX_WINDOW)
+    }
+}
+
+impl FitConfig {
+    /// These options, where a flat map of options gives no others.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a value of the wrong type or range.
+    pub fn with(&self, given: &Map<String, Value>) -> Result<Self> {
+        let config = over(self, given)?;
+        config.validate()?;
+        Ok(config)
     }
 }
 

@@ -149,7 +149,7 @@ impl Normaliser {
             .filter(|(_, missing)| **missing)
             .for_each(|(z, _)| *z = 0.0);
         let zero = chosen.iter().map(|&d| self.z(d, 0.0)).collect();
-        Ok(Matrix { values, missing, features: chosen.len(), zero })
+        Ok(Matrix { values, missing, features: chosen.len(), zeros: vec![(usize::MAX, zero)] })
     }
 
     /// The features `chosen` in their own scale, from row `start`, [rows, chosen]; NaN for missing
@@ -200,10 +200,45 @@ pub struct Matrix {
     /// Missing values; empty if there are none.
     missing: Vec<bool>,
     features: usize,
-    zero: Vec<f32>,
+    /// z-score of 0 per feature, and the row before which it holds: one entry per series.
+    zeros: Vec<(usize, Vec<f32>)>,
 }
 
 impl Matrix {
+    /// The windows of `size` rows at `starts` of one series, one after another.
+    pub(crate) fn excerpt(&self, starts: &[usize], size: usize) -> Self {
+        let rows = |start: &usize| self.rows(*start, size).iter().copied();
+        let missing = |start: &usize| self.missing(*start, size).iter().copied();
+        let zero = self.zeros.first().map(|(_, zero)| (starts.len() * size, zero.clone()));
+        Self {
+            values: starts.iter().flat_map(rows).collect(),
+            missing: starts.iter().flat_map(missing).collect(),
+            features: self.features,
+            zeros: zero.into_iter().collect(),
+        }
+    }
+
+    /// The rows of several matrices with the same features, one after another.
+    pub(crate) fn stack(parts: &[&Self]) -> Self {
+        let mut all = Self {
+            values: Vec::with_capacity(parts.iter().map(|part| part.values.len()).sum()),
+            missing: Vec::new(),
+            features: parts.first().map_or(0, |part| part.features),
+            zeros: Vec::new(),
+        };
+        let any_missing = parts.iter().any(|part| !part.missing.is_empty());
+        for part in parts {
+            let before = all.values.len() / all.features.max(1);
+            all.zeros.extend(part.zeros.iter().map(|(end, zero)| (before + end, zero.clone())));
+            all.values.extend_from_slice(&part.values);
+            if any_missing {
+                all.missing.extend_from_slice(&part.missing);
+                all.missing.resize(all.values.len(), false);
+            }
+        }
+        all
+    }
+
     /// Number of features.
     pub fn features(&self) -> usize {
         self.features
@@ -258,11 +293,17 @@ impl Matrix {
     pub fn all_zero(&self, start: usize, size: usize) -> Vec<bool> {
         let mut zero = vec![true; self.features];
         for row in self.window(start, size).chunks_exact(self.features.max(1)) {
-            for ((flag, value), zero) in zero.iter_mut().zip(row).zip(&self.zero) {
+            for ((flag, value), zero) in zero.iter_mut().zip(row).zip(self.zero(start)) {
                 *flag &= value == zero;
             }
         }
         zero
+    }
+
+    /// z-score of 0 per feature, in the series of a row.
+    fn zero(&self, row: usize) -> &[f32] {
+        let series = self.zeros.partition_point(|(end, _)| *end <= row);
+        self.zeros.get(series).map(|(_, zero)| &zero[..]).unwrap_or_default()
     }
 }
 
@@ -338,5 +379,30 @@ mod tests {
         let matrix = Normaliser::fit(&series, |_| true).apply(&series, &RunToEnd).unwrap();
         assert_eq!(matrix.all_zero(0, 2), [true, false]);
         assert_eq!(matrix.all_zero(1, 2), [false, true]);
+    }
+
+    #[test]
+    fn a_stack_has_the_windows_of_its_parts() {
+        let part = |values: Vec<f64>, starts: &[usize]| {
+            let columns = columns(&[("x", values)]);
+            let series = Series::whole(&columns);
+            let normaliser = Normaliser::fit(&series, |_| true);
+            normaliser.apply(&series, &RunToEnd).unwrap().excerpt(starts, 2)
+        };
+        let complete = part(vec![0.0, 0.0, 4.0, 5.0], &[0, 2]);
+        let gap = part(vec![9.0, 9.0, 1.0, f64::NAN, 0.0, 0.0], &[2, 4]);
+        let stack = Matrix::stack(&[&complete, &gap]);
+        for (i, (own, start)) in
+            [(&complete, 0), (&complete, 2), (&gap, 0), (&gap, 2)].iter().enumerate()
+        {
+            assert_eq!(stack.window(2 * i, 2), own.window(*start, 2), "{i}");
+            assert_eq!(stack.all_zero(2 * i, 2), own.all_zero(*start, 2), "{i}");
+        }
+        assert_eq!(
+            (0..4).map(|i| stack.all_zero(2 * i, 2)[0]).collect::<Vec<_>>(),
+            [true, false, false, true]
+        );
+        let observed = vec![1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+        assert_eq!(stack.observed(&[0, 2, 4, 6], 2), Some(observed));
     }
 }

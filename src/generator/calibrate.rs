@@ -64,7 +64,16 @@ pub(crate) struct Samples<'a> {
     trained: Sample,
     task: &'a Task<'a>,
     series: &'a Series<'a>,
-    pca: &'a Pca,
+    linear: PcaReference<'a>,
+}
+
+/// The PCA that a net is compared with.
+#[derive(Clone, Copy)]
+pub(crate) enum PcaReference<'a> {
+    /// Components.
+    Fitted(&'a Pca),
+    /// Its R2 on the held-out windows.
+    Known(f64),
 }
 
 impl Sample {
@@ -100,14 +109,18 @@ impl Sample {
 
 impl<'a> Samples<'a> {
     /// Draws from the windows of a training, on the rows of `series`.
-    pub(crate) fn draw(task: &'a Task<'a>, series: &'a Series<'a>, pca: &'a Pca) -> Result<Self> {
+    pub(crate) fn draw(
+        task: &'a Task<'a>,
+        series: &'a Series<'a>,
+        linear: PcaReference<'a>,
+    ) -> Result<Self> {
         Ok(Self {
             held_out: Sample::draw(task, task.validation, 1)?,
             fresh: Sample::draw(task, task.validation, 2)?,
             trained: Sample::draw(task, task.train, 1)?,
             task,
             series,
-            pca,
+            linear,
         })
     }
 
@@ -217,7 +230,26 @@ fn reconstruction(
     samples: &Samples<'_>,
     control: &dyn Control,
 ) -> Result<(Option<f64>, Option<f64>)> {
-    let sample = &samples.held_out;
+    let (r2, r2_pca) = r2(vae, &samples.held_out, samples.linear, control)?;
+    Ok((Some(r2), Some(r2_pca)))
+}
+
+/// R2 of a net and of PCA on the held-out windows of a training, at most [`EXAMINED`].
+pub(crate) fn explained(
+    vae: &Vae,
+    task: &Task<'_>,
+    pca: &Pca,
+    control: &dyn Control,
+) -> Result<(f64, f64)> {
+    r2(vae, &Sample::draw(task, task.validation, 1)?, PcaReference::Fitted(pca), control)
+}
+
+fn r2(
+    vae: &Vae,
+    sample: &Sample,
+    linear: PcaReference<'_>,
+    control: &dyn Control,
+) -> Result<(f64, f64)> {
     let decoded = sample.decode(vae, control)?;
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
@@ -225,11 +257,17 @@ fn reconstruction(
     let seen = sample.seen(&decoded);
     let total = square(&mut seen.iter().copied());
     let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
-    let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
-    let pca_errors =
-        spread_over_pool(shares.len(), control, |i| samples.pca.squared_errors(shares[i]))?;
-    let r2 = |error: f64| Some(if total > 0.0 { 1.0 - error / total } else { 0.0 });
-    Ok((r2(error), r2(pca_errors.into_iter().sum())))
+    let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
+    let r2_pca = match linear {
+        PcaReference::Known(r2) => r2,
+        PcaReference::Fitted(pca) => {
+            let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
+            let errors =
+                spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?;
+            r2(errors.into_iter().sum())
+        }
+    };
+    Ok((r2(error), r2_pca))
 }
 
 /// Active units and KL (exact form).

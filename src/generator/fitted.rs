@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::backbone::Backbone;
 use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
@@ -26,6 +28,8 @@ pub struct Generator {
     pub domain: Vec<FeatureDomain>,
     /// The net with the calibrated psi; `None` if no feature is live, or the model only scores.
     pub(crate) vae: Option<Vae>,
+    /// The backbone that it shares with other generators.
+    pub backbone: Option<Arc<Backbone>>,
     /// Default thresholds of the deviation patch: the median deviation of (held-out window, live
     /// feature) pairs, by distance.
     pub tau: BTreeMap<Distance, f64>,
@@ -47,6 +51,7 @@ impl Generator {
             normaliser,
             domain: Vec::new(),
             vae: None,
+            backbone: None,
             tau: BTreeMap::new(),
             local_tau: None,
             normal_range: NormalRange::default(),

@@ -33,6 +33,33 @@ pub struct Report {
     pub health: Vec<Health>,
     /// Validations during training.
     pub history: Vec<Progress>,
+    /// Where the VAE comes from.
+    pub origin: VaeOrigin,
+}
+
+names! {
+    /// Where the VAE of a model comes from.
+    pub enum VaeOrigin {
+        /// It was trained on the series.
+        Own = "own",
+        /// It was trained on several series, and fits this one.
+        Shared = "shared",
+    }
+}
+
+// `names!` cannot mark the default.
+#[allow(clippy::derivable_impls)]
+impl Default for VaeOrigin {
+    fn default() -> Self {
+        Self::Own
+    }
+}
+
+impl VaeOrigin {
+    /// Whether it is the default, which is not stored.
+    pub(crate) fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 names! {

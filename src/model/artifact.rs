@@ -4,16 +4,16 @@
 //! configuration, report and a checksum over the metadata and the tensors. Reading does not trust
 //! the bytes: sizes are checked against the available bytes before anything is allocated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use safetensors::tensor::{
-    Dtype, Metadata as Header, SafeTensorError, SafeTensors, TensorInfo, TensorView,
-};
+use safetensors::tensor::Metadata as Header;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::header;
+use super::container::{
+    Packed, broken, bytes, entry_of, file, opened, pack, parameters, taken, tensors,
+};
 use crate::anomaly::domain::FeatureDomain;
 use crate::anomaly::latent::correlation::Correlation;
 use crate::anomaly::latent::descriptor::Clusters;
@@ -22,9 +22,8 @@ use crate::config::{DetectConfig, DetectorKind, Distance, FitConfig};
 use crate::data::normalise::Normaliser;
 use crate::detector::{Calibration, Detectors, Learned, Trained, is_trained, spec};
 use crate::error::{Error, Result};
-use crate::generator::{Generator, Health, Report};
-use crate::kernels::with_slices;
-use crate::nn::Parameters;
+use crate::generator::{Backbone, Generator, Health, Report, VaeOrigin};
+use crate::nn::{Parameters, Shapes};
 use crate::vae::train::{Progress, StopReason};
 use crate::vae::{Architecture, Vae};
 
@@ -42,6 +41,9 @@ struct Metadata {
     config: FitConfig,
     report: Findings,
     detectors: BTreeMap<DetectorKind, DetectorEntry>,
+    /// The backbone whose tensors are stored apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backbone: Option<String>,
 }
 
 /// Results of a fit in the format: generation, thresholds and report together.
@@ -68,6 +70,8 @@ struct Findings {
     stop_reason: Option<StopReason>,
     health: Vec<Health>,
     history: Vec<Progress>,
+    #[serde(default, skip_serializing_if = "VaeOrigin::is_own")]
+    origin: VaeOrigin,
 }
 
 /// One trained detector without its tensors.
@@ -83,12 +87,6 @@ struct DetectorEntry {
 struct VersionOnly {
     format_version: u32,
 }
-
-/// A tensor to be written: name, shape and values.
-type Packed = (String, Vec<usize>, Vec<u8>);
-
-/// The tensors of a file by name.
-type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
 impl Findings {
     fn new(generator: &Generator, detectors: &Detectors, report: &Report) -> Result<Self> {
@@ -114,11 +112,12 @@ impl Findings {
             stop_reason: report.stop_reason,
             health: report.health,
             history: report.history,
+            origin: report.origin,
         })
     }
 }
 
-/// The model as bytes; the same fit gives the same bytes.
+/// The model as bytes; the same fit gives the same bytes. `apart`: without its backbone's tensors.
 ///
 /// # Errors
 /// If a tensor cannot be read.
@@ -126,8 +125,13 @@ pub(super) fn write(
     generator: &Generator,
     detectors: &Detectors,
     report: &Report,
+    apart: bool,
 ) -> Result<Vec<u8>> {
-    let tensors = packed(generator, detectors)?;
+    let backbone = generator.backbone.as_deref().filter(|_| apart);
+    let mut tensors = packed(generator, detectors)?;
+    let shared: BTreeSet<&String> =
+        backbone.into_iter().flat_map(Backbone::shared).map(|(name, _)| name).collect();
+    tensors.retain(|(name, ..)| !shared.contains(name));
     let entry = |(kind, trained): (&DetectorKind, &Trained)| {
         let Trained { config, learned, .. } = trained.clone();
         (*kind, DetectorEntry { config, learned })
@@ -140,26 +144,15 @@ pub(super) fn write(
         config: generator.config.clone(),
         report: Findings::new(generator, detectors, report)?,
         detectors: detectors.trained.iter().map(entry).collect(),
+        backbone: backbone.map(Backbone::id),
     };
     let views = tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()));
     metadata.checksum = checksum(&metadata, views)?;
-    let info = HashMap::from([(ENTRY.to_string(), to_json(&metadata)?)]);
-    let views = tensors.iter().map(view).collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, Some(info)).map_err(broken)
-}
-
-fn view((name, shape, bytes): &Packed) -> Result<(&str, TensorView<'_>)> {
-    let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?;
-    Ok((name.as_str(), view))
+    file(ENTRY, to_json(&metadata)?, &tensors)
 }
 
 /// Every tensor by its name in the file.
 fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let pack = |name: String, tensor: &Tensor| -> Result<Packed> {
-        let values = with_slices([tensor], |[values]| Ok(bytes(values)))?;
-        Ok((name, tensor.dims().to_vec(), values))
-    };
     let mut tensors = Vec::new();
     for (name, tensor) in generator.vae.iter().flat_map(Vae::parameters) {
         tensors.push(pack(name.clone(), tensor)?);
@@ -176,13 +169,17 @@ fn packed(generator: &Generator, detectors: &Detectors) -> Result<Vec<Packed>> {
     Ok(tensors)
 }
 
-/// Reads a model.
+/// Reads a model; `apart` is the backbone that it may refer to.
 ///
 /// # Errors
 /// [`Error::Model`], which says whether the bytes are not a model, of another version, truncated,
-/// changed, or inconsistent.
-pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
-    let (metadata, mut parameters) = unpacked(bytes)?;
+/// changed, or inconsistent, or refer to another backbone.
+pub(super) fn read(
+    bytes: &[u8],
+    apart: Option<&Arc<Backbone>>,
+) -> Result<(Generator, Detectors, Report)> {
+    let (metadata, mut parameters) = unpacked(bytes, apart.map(Arc::as_ref))?;
+    let backbone = apart.filter(|_| metadata.backbone.is_some()).cloned();
     let Metadata { config, normaliser, domain, report, detectors, .. } = metadata;
     let mut trained = BTreeMap::new();
     for (kind, DetectorEntry { config, learned }) in detectors {
@@ -200,6 +197,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
         normaliser,
         domain,
         vae,
+        backbone,
         tau: report.tau,
         local_tau: report.local_tau,
         normal_range: report.variation,
@@ -220,33 +218,53 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Generator, Detectors, Report)> {
         stop_reason: report.stop_reason,
         health: report.health,
         history: report.history,
+        origin: report.origin,
     };
     Ok((generator, detectors, report))
 }
 
+/// The backbone that a model refers to.
+fn referred<'a>(metadata: &Metadata, apart: Option<&'a Backbone>) -> Result<Option<&'a Backbone>> {
+    let Some(id) = &metadata.backbone else { return Ok(None) };
+    match apart {
+        None => Err(Error::Model(format!(
+            "its backbone {id} is missing: it belongs beside the model, as `fit` returned it"
+        ))),
+        Some(backbone) if backbone.id() != *id => {
+            let found = backbone.id();
+            Err(Error::Model(format!("its backbone is {id}, not {found}")))
+        }
+        backbone => Ok(backbone),
+    }
+}
+
 /// Checked metadata and tensors.
-fn unpacked(bytes: &[u8]) -> Result<(Metadata, Parameters)> {
-    header::check(bytes).map_err(broken)?;
-    let (length, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+fn unpacked(bytes: &[u8], apart: Option<&Backbone>) -> Result<(Metadata, Parameters)> {
+    let (header, data) = opened(bytes)?;
     let mut metadata = metadata_of(&header)?;
-    let tensors = tensors(&header, bytes.get(header::LENGTH + length..).unwrap_or_default())?;
+    let tensors = tensors(&header, data)?;
     let expected = std::mem::take(&mut metadata.checksum);
     let views = tensors.iter().map(|(name, view)| (name.as_str(), view.data()));
     if checksum(&metadata, views)? != expected {
         return Err(Error::Model("the checksum does not match: the bytes were changed".into()));
     }
     check(&metadata)?;
-    let parameters = parameters(&metadata, &tensors)?;
+    let backbone = referred(&metadata, apart)?;
+    let shared: BTreeMap<_, _> = backbone.into_iter().flat_map(Backbone::shared).collect();
+    let (elsewhere, here): (Shapes, Shapes) =
+        shapes(&metadata)?.into_iter().partition(|(name, _)| shared.contains_key(name));
+    let mut parameters = parameters(here, &tensors)?;
+    for (name, shape) in elsewhere {
+        let tensor = shared.get(&name).filter(|tensor| tensor.dims() == shape);
+        let other = || Error::Model(format!("tensor `{name}` of its backbone has another shape"));
+        parameters.insert(name.clone(), (*tensor.ok_or_else(other)?).clone());
+    }
     Ok((metadata, parameters))
 }
 
 /// The metadata, if it has this version.
 fn metadata_of(header: &Header) -> Result<Metadata> {
-    let json = header
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(ENTRY))
-        .ok_or_else(|| Error::Model("safetensors without a `genias` entry".into()))?;
+    let json = entry_of(header, ENTRY)?;
     let version: VersionOnly = serde_json::from_str(json).map_err(broken)?;
     if version.format_version != FORMAT_VERSION {
         return Err(Error::Model(format!(
@@ -255,30 +273,6 @@ fn metadata_of(header: &Header) -> Result<Metadata> {
         )));
     }
     serde_json::from_str(json).map_err(broken)
-}
-
-/// The tensors of a header, from the bytes after it.
-fn tensors<'a>(header: &Header, data: &'a [u8]) -> Result<Tensors<'a>> {
-    let view = |(name, info): (String, &TensorInfo)| {
-        let (start, end) = info.data_offsets;
-        let data = data.get(start..end).unwrap_or_default();
-        let view = TensorView::new(info.dtype, info.shape.clone(), data).map_err(broken)?;
-        Ok((name, view))
-    };
-    header.tensors().into_iter().map(view).collect()
-}
-
-/// Removes and returns the tensors whose names begin with `prefix`, without the prefix.
-fn taken(parameters: &mut Parameters, prefix: &str) -> Parameters {
-    let mut taken = Parameters::new();
-    parameters.retain(|name, tensor| match name.strip_prefix(prefix) {
-        None => true,
-        Some(name) => {
-            taken.insert(name.to_string(), tensor.clone());
-            false
-        }
-    });
-    taken
 }
 
 /// Removes and returns the tensors of the correlation.
@@ -349,9 +343,8 @@ fn tensor_name(kind: DetectorKind, name: &str) -> String {
     format!("detector.{}.{name}", kind.name())
 }
 
-/// Checks that the tensors are exactly those of the architecture and of the detectors, with their
-/// shapes.
-fn parameters(metadata: &Metadata, tensors: &Tensors<'_>) -> Result<Parameters> {
+/// Names and shapes of the tensors of the architecture and of the detectors.
+fn shapes(metadata: &Metadata) -> Result<Shapes> {
     let live = generated(&metadata.normaliser, metadata.report.stop_reason);
     let architecture = Architecture::new(&metadata.config, live);
     let mut shapes = if live > 0 { Vae::shapes(&architecture)? } else { Vec::new() };
@@ -363,36 +356,11 @@ fn parameters(metadata: &Metadata, tensors: &Tensors<'_>) -> Result<Parameters> 
         let own = spec(*kind).shapes(&entry.learned, &entry.config, features)?;
         shapes.extend(own.into_iter().map(|(name, shape)| (tensor_name(*kind, &name), shape)));
     }
-    if tensors.len() != shapes.len() {
-        let found = tensors.len();
-        return Err(Error::Model(format!("{found} tensors, {} expected", shapes.len())));
-    }
-    let mut parameters = Parameters::new();
-    for (name, shape) in shapes {
-        let missing = || broken(SafeTensorError::TensorNotFound(name.clone()));
-        let view = tensors.get(&name).ok_or_else(missing)?;
-        if view.dtype() != Dtype::F32 || view.shape() != shape {
-            return Err(Error::Model(format!("tensor `{name}` is not f32 of shape {shape:?}")));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Error::Model(format!("tensor `{name}` holds a value that is not finite")));
-        }
-        parameters.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
-    }
-    Ok(parameters)
+    Ok(shapes)
 }
 
 fn to_json(metadata: &Metadata) -> Result<String> {
     serde_json::to_string(metadata).map_err(broken)
-}
-
-fn broken(error: impl std::fmt::Display) -> Error {
-    Error::Model(format!("not a readable model: {error}"))
 }
 
 /// Hash of the metadata (with an empty checksum) as JSON and of every tensor's name and bytes, by name.

@@ -5,7 +5,7 @@ use crate::config::{DetectConfig, FitConfig};
 use crate::data::series::Series;
 use crate::detector::{Detectors, needs_vae};
 use crate::error::Result;
-use crate::generator;
+use crate::generator::{self, Backbones};
 use crate::runtime::control::Control;
 
 /// Fits a model that generates anomalies to the clean rows of a series. A detector is trained and
@@ -18,6 +18,23 @@ use crate::runtime::control::Control;
 pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
     let started = std::time::Instant::now();
     let (generator, report) = generator::fit::fit(series, config, control)?;
+    let seconds = Some(started.elapsed().as_secs_f64());
+    Ok(Model { generator, detectors: Detectors::default(), report, seconds })
+}
+
+/// As [`fit`], on the one of some backbones that fits the series, without training; on its own if
+/// none does.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_on(
+    series: &Series<'_>,
+    config: &FitConfig,
+    backbones: &Backbones,
+    control: &dyn Control,
+) -> Result<Model> {
+    let started = std::time::Instant::now();
+    let (generator, report) = generator::shared::fit_on(series, config, backbones, control)?;
     let seconds = Some(started.elapsed().as_secs_f64());
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
 }
@@ -38,7 +55,8 @@ pub fn fit_scorer(
     }
     let started = std::time::Instant::now();
     let (generator, report) = generator::fit::fit_scales(series, config)?;
-    let model = Model { generator, detectors: Detectors::default(), report, seconds: None };
+    let detectors = Detectors::default();
+    let model = Model { generator, detectors, report, seconds: None };
     let model = model.fit_detector(series, detect, control)?;
     Ok(Model { seconds: Some(started.elapsed().as_secs_f64()), ..model })
 }

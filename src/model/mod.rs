@@ -1,11 +1,14 @@
 //! A fitted model: a generator, its detectors, and a report of the fit.
 
+pub mod apart;
 pub mod artifact;
+mod container;
 pub mod fit;
 mod header;
 pub(crate) mod trainer;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -18,8 +21,8 @@ use crate::data::series::Series;
 use crate::detector::training::fit_detector;
 use crate::detector::{Bounds, Calibration, Detectors, Explained, Found, Reasons};
 use crate::error::Result;
+pub use crate::generator::{Backbone, Backbones, Health, Report, VaeOrigin, backbone_of};
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
-pub use crate::generator::{Health, Report};
 use crate::runtime::control::Control;
 
 /// Where the anomalies of some series go, all of them together: per series, in the order in which they are
@@ -56,7 +59,15 @@ impl Model {
     /// # Errors
     /// If a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        artifact::write(&self.generator, &self.detectors, &self.report)
+        artifact::write(&self.generator, &self.detectors, &self.report, false)
+    }
+
+    /// The model as bytes without its backbone ([`apart::write`]), which it then refers to.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
+    pub fn to_own_bytes(&self) -> Result<Vec<u8>> {
+        artifact::write(&self.generator, &self.detectors, &self.report, true)
     }
 
     /// Reads a model.
@@ -65,8 +76,21 @@ impl Model {
     /// [`crate::Error::Model`], which says whether the bytes are not a model, of another version,
     /// truncated, changed, or inconsistent.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (generator, detectors, report) = artifact::read(bytes)?;
+        Self::from_parts(bytes, None)
+    }
+
+    /// Reads a model whose backbone is stored apart; a model that refers to none ignores it.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`]; also for another backbone than the one that the model refers to.
+    pub fn from_parts(bytes: &[u8], backbone: Option<&Arc<Backbone>>) -> Result<Self> {
+        let (generator, detectors, report) = artifact::read(bytes, backbone)?;
         Ok(Self { generator, detectors, report, seconds: None })
+    }
+
+    /// The backbone that it shares with other models.
+    pub fn backbone(&self) -> Option<&Arc<Backbone>> {
+        self.generator.backbone.as_ref()
     }
 
     /// Places non-overlapping anomalies on the rows of a series, in time order: not on known

@@ -120,6 +120,16 @@ def test_page_on_pictures(tmp_path, monkeypatch):
     assert all((DOCS / picture).is_file() for picture in pictures)
 
 
+@pytest.mark.usefixtures("metrics")
+def test_page_on_fleets():
+    scope = run(DOCS / "fleets.md")
+    assert scope["models"].columns == ["host", "model", "model_backbone"]
+    assert scope["scores"]["anomaly_score"].null_count() < scope["scores"].height
+    assert scope["about"].columns == ["host", "origin", "backbone", "r2", "r2_pca"]
+    assert len(scope["one"]) > len(scope["models"]["model"][0])
+    assert scope["later"]["model"].null_count() == 0
+
+
 @pytest.mark.slow
 def test_page_on_sensitivity():
     scope = run(DOCS / "sensitivity.md")

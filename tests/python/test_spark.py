@@ -338,3 +338,16 @@ def test_a_name_that_is_there_twice(spark):
     data = spark.range(20).selectExpr("id t", "id x", "id x")
     with pytest.raises(ValueError, match="column 'x' is given twice"):
         gs.inject(data, order_by="t")
+
+
+def test_models_that_share_a_vae(spark, hosts, rows):
+    at = {"by": "host", "order_by": "t"}
+    fleet = pg.fit(hosts, **at, **FAST, features=["cpu"], share="fleet")
+    models = spark.createDataFrame(fleet.to_arrow())
+    expected = pg.score(hosts, models=fleet, features=["cpu"], **at)
+    found = polars(gs.score(rows, models=models, features=["cpu"], **at))
+    assert_frame_equal(found.select(expected.columns), expected, check_row_order=False)
+    about = polars(gs.describe(models)).select(pl.col("model").struct.field("backbone"))
+    assert about["backbone"].sort().equals(fleet.genias.describe()["backbone"].sort())
+    with pytest.raises(ValueError, match="`share`"):
+        gs.fit(rows, **at, share="fleet")

@@ -10,6 +10,7 @@ use super::values_field;
 use crate::cache;
 use crate::call::{to_polars, Call};
 use crate::pool::pool;
+use crate::stored::Stored;
 
 /// One model, and the wall time of its fit if it ran in this process.
 struct Described {
@@ -43,22 +44,18 @@ fn describe(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         kwargs.options.is_empty(),
         ComputeError: "describe() takes no options, {:?} given", kwargs.options
     );
-    let column = inputs[0].cast(&DataType::Binary)?;
-    let models: Vec<Option<&[u8]>> = column.binary()?.iter().collect();
-    let read = |bytes: &Option<&[u8]>| -> genias::Result<Option<Described>> {
-        bytes
-            .map(|bytes| {
-                let seconds = cache::seconds(xxh3_128(bytes));
-                Ok(Described { model: Model::from_bytes(bytes)?, seconds })
-            })
-            .transpose()
+    let column = Stored::of(&inputs[0])?;
+    let read = |row: usize| -> genias::Result<Option<Described>> {
+        let Some(parts) = column.get(row) else { return Ok(None) };
+        let seconds = cache::seconds(xxh3_128(parts.0));
+        Ok(Some(Described { model: column.read(parts)?, seconds }))
     };
     let models: Vec<Option<Described>> = pool()?
-        .install(|| models.par_iter().map(read).collect::<genias::Result<_>>())
+        .install(|| (0..column.len()).into_par_iter().map(read).collect::<genias::Result<_>>())
         .map_err(to_polars)?;
     let fields = columns(&models)?;
-    Ok(StructChunked::from_series(column.name().clone(), models.len(), fields.iter())?
-        .into_series())
+    let name = inputs[0].name().clone();
+    Ok(StructChunked::from_series(name, models.len(), fields.iter())?.into_series())
 }
 
 type Models<'a> = &'a [Option<Described>];
@@ -99,6 +96,11 @@ fn columns(models: Models<'_>) -> PolarsResult<Vec<Series>> {
             m.model.report.health.iter().map(|warning| warning.name().to_string()).collect()
         })?,
         history(models)?,
+        text(models, "origin", |m| {
+            m.model.generator.psi().ok().flatten()?;
+            Some(m.model.report.origin.name().to_string())
+        }),
+        text(models, "backbone", |m| m.model.backbone().map(|backbone| backbone.id())),
         text(models, "config", |m| serde_json::to_string(&m.model.generator.config).ok()),
     ])
 }

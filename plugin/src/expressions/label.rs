@@ -76,7 +76,7 @@ fn updated(
     detector: Option<genias::DetectorKind>,
     reference: genias::alarm::Reference,
 ) -> genias::Result<Vec<u8>> {
-    model.with_reference(detector, reference).to_bytes()
+    model.with_reference(detector, reference).to_own_bytes()
 }
 
 /// A column with each value at its row and null elsewhere.

@@ -17,6 +17,7 @@ mod pairs;
 mod reconstruct;
 mod score;
 mod sensitivity;
+mod standalone;
 mod stretches;
 mod synthetic;
 mod windows;

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import polars_genias as pg
 from polars_genias import _names as names
-from polars_genias._models import is_parquet, model_column, model_table
+from polars_genias._models import (
+    companion,
+    is_parquet,
+    model_column,
+    model_table,
+    model_value,
+)
 from polars_genias.cli import _inputs
 
 if TYPE_CHECKING:
@@ -62,5 +68,7 @@ def described(models: pl.LazyFrame | bytes) -> pl.DataFrame:
     """The keys of every model, and its row of `describe`."""
     table = model_table(models)
     column = model_column(table, [])
-    table = table.rename({column: _MODEL})
-    return table.with_columns(pg.describe(_MODEL)).unnest(_MODEL).collect()
+    about = pg.describe(model_value(table, column)).alias(_MODEL)
+    beside = [column, companion(table, column)]
+    table = table.with_columns(about).drop(name for name in beside if name is not None)
+    return table.unnest(_MODEL).collect()

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from polars_genias._features import listed
-from polars_genias._models import model_column, model_table
+from polars_genias._models import companion, model_column, model_table, model_value
 from polars_genias._names import column as named
 from polars_genias.plots import _look as look
 from polars_genias.verbs import describe
@@ -93,13 +93,14 @@ def _described(
     keys = listed(by)
     column = model_column(frame, keys)
     if by is None:
-        keys = [name for name in frame.collect_schema().names() if name != column]
+        own = (column, companion(frame, column))
+        keys = [name for name in frame.collect_schema().names() if name not in own]
     name = pl.concat_str([named(key).cast(pl.String) for key in keys], separator=", ")
     table = (
         frame.filter(named(column).is_not_null())
         .select(
             (name if keys else pl.lit("model")).fill_null("null").alias("name"),
-            describe(named(column)).alias("about"),
+            describe(model_value(frame, column)).alias("about"),
         )
         .unnest("about")
         .collect()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from polars_genias._foreign import like, to_polars
-from polars_genias._models import model_column
+from polars_genias._models import companion, model_column, model_value
+from polars_genias._models import standalone as joined
 from polars_genias._names import column as column_named
 from polars_genias._plugin import plugin
 from polars_genias.verbs._call import is_frame
@@ -39,8 +40,10 @@ def describe(data: Any) -> Any:
         with the same rank), ``active_units``, ``edi`` (diversity of its anomalies: entropy over
         clusters, in nats), ``correlation`` (the largest between two features, for ``patch``; null
         if fewer than two vary), ``kl``, ``patch_rate``, ``in_band``, ``threshold``, ``steps``,
-        ``seconds`` (null unless fitted in this process), ``stop_reason``, ``health`` (a list of
-        warnings, explained in ``docs/diagnostics.md``), ``history``, ``config`` and more.
+        ``seconds`` (null unless fitted in this process), ``stop_reason``, ``origin`` (whether the
+        VAE is its ``"own"`` or ``"shared"``), ``backbone`` (name of the VAE that it shares),
+        ``health`` (a list of warnings, explained in ``docs/diagnostics.md``), ``history``,
+        ``config`` and more.
 
     Examples
     --------
@@ -56,7 +59,10 @@ def describe(data: Any) -> Any:
     if is_frame(data):
         table, name = _table(data)
         _refuse_clash(table, name)
-        described = table.with_columns(plugin("describe", name, options={}, is_elementwise=True))
+        value = model_value(table, name)
+        about = plugin("describe", value, options={}, is_elementwise=True)
+        beside = companion(table, name)
+        described = table.with_columns(about.alias(name)).drop(beside or [])
         return like(data, described.unnest(name))
     return plugin("describe", data, options={}, is_elementwise=True)
 
@@ -91,10 +97,42 @@ def health(data: Any) -> Any:
     """
     if is_frame(data):
         table, name = _table(data)
-        others = [column for column in table.collect_schema() if column != name]
+        own = (name, companion(table, name))
+        others = [column for column in table.collect_schema() if column not in own]
         described = describe(table)
         return like(data, described.select(*map(column_named, [*others, *_HEALTH])))
     return describe(data).struct.field("health")
+
+
+def standalone(data: Any) -> Any:
+    """Put models and their shared VAEs together.
+
+    Parameters
+    ----------
+    data
+        A table of models as `fit` gives it with `share` or `warm`.
+
+    Returns
+    -------
+    DataFrame or LazyFrame
+        The table without the column of backbones: every model is one self-contained Binary value,
+        with the same results, and its VAE is stored once per model. Other tables are returned as
+        they are.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import polars_genias as pg
+    >>> waves = pl.DataFrame({"host": ["a", "b"] * 64}).with_row_index("t").select(
+    ...     "host", cpu=(pl.col("t") / 5).sin() + pl.col("host").rank("dense")
+    ... )
+    >>> models = waves.genias.fit(by="host", share="fleet", window=16, steps=20)
+    >>> models.columns
+    ['host', 'model', 'model_backbone']
+    >>> pg.standalone(models).columns
+    ['host', 'model']
+    """
+    return like(data, joined(to_polars(data).lazy()))
 
 
 def _table(data: Any) -> tuple[pl.LazyFrame, str]:
@@ -105,7 +143,8 @@ def _table(data: Any) -> tuple[pl.LazyFrame, str]:
 
 def _refuse_clash(table: pl.LazyFrame, name: str) -> None:
     """Raises ValueError for a column with the name of a column of the description."""
-    schema = table.select(plugin("describe", name, options={}, is_elementwise=True))
+    about = plugin("describe", model_value(table, name), options={}, is_elementwise=True)
+    schema = table.select(about.alias(name))
     own = schema.collect_schema()[name].to_schema()  # type: ignore[attr-defined]
     clash = [column for column in table.collect_schema() if column in own and column != name]
     if clash:

@@ -66,6 +66,8 @@ def fit(
         column (a struct of columns for several features).
     model, models
         As in `generate`: models to which a detector is added. By default a VAE is fitted first.
+        With `warm`, models of any series, whose VAEs new models start from; they are read when
+        `fit` is called.
     features
         Feature columns of a frame: names, a selector (``cs.float()``), or a mapping from names in
         the model to columns. By default those of `models`, else every numeric column without
@@ -88,7 +90,10 @@ def fit(
     Returns
     -------
     DataFrame, LazyFrame or Expr
-        For frames: the keys and one model per group. For columns: one Binary value.
+        For frames: the keys and one model per group. For columns: one Binary value. With `share`
+        or `warm`, models are stored without their VAE, and those that share one have it in a
+        second column, ``{name}_backbone`` (a struct of both for columns): the verbs find it there,
+        and Parquet stores equal values once. `standalone` puts both together.
 
     Examples
     --------
@@ -104,6 +109,9 @@ def fit(
         at = frames.inputs(data, features, by, order_by, label, models)
         given = {"models": models, "name": name, "strict": strict}
         return like(data, frames.fit_frame(at, options, **given))
+    if options.get("warm") and either(model, models) is None:
+        msg = "parameter `warm` = True: give the `model` to start from"
+        raise ValueError(msg)
     return expression(
         "fit",
         data,

@@ -33,6 +33,9 @@ pub(crate) struct KeptEvidence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     origins: Vec<usize>,
     max_null: f64,
+    /// Whether projections are not stored, but fitted again to the rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    small: bool,
     members: Vec<Entry>,
 }
 
@@ -78,11 +81,11 @@ impl Built {
 }
 
 impl Evidence {
-    /// The stored form.
+    /// The stored form; if `small`, without projections.
     ///
     /// # Errors
     /// If a tensor cannot be created.
-    pub(crate) fn keep(&self) -> Result<(KeptEvidence, Parameters)> {
+    pub(crate) fn keep(&self, small: bool) -> Result<(KeptEvidence, Parameters)> {
         let entry = |member: &Member| Entry {
             plan: member.plan,
             rank: member.projection.rank,
@@ -94,6 +97,7 @@ impl Evidence {
             runs: self.reference.runs.clone(),
             origins: self.reference.origins.clone(),
             max_null: self.max_null,
+            small,
             members: self.members.iter().map(entry).collect(),
         };
         let projections = self.members.iter().map(|member| &member.projection);
@@ -115,7 +119,8 @@ impl KeptEvidence {
     fn all_shapes(&self) -> Shapes {
         let rows = self.runs.last().map_or(0, |run| run.end);
         let mut shapes = vec![(ROWS.to_string(), vec![self.features.len(), rows])];
-        for (i, Entry { plan, rank, .. }) in self.members.iter().enumerate() {
+        let stored = self.members.iter().enumerate().filter(|_| !self.small);
+        for (i, Entry { plan, rank, .. }) in stored {
             let width = plan.width(&self.features);
             shapes.push((format!("{i}.mean"), vec![width]));
             shapes.push((format!("{i}.directions"), vec![width, *rank]));
@@ -173,12 +178,10 @@ impl KeptEvidence {
         let (runs, origins) = (self.runs.clone(), self.origins.clone());
         let reference = ReferenceRows { values: values.into(), runs, origins };
         let member = |(i, entry): (usize, &Entry)| {
-            let directions = match entry.rank {
-                0 => Vec::new(),
-                _ => take(&format!("{i}.directions"))?,
+            let projection = match self.small {
+                true => None,
+                false => Some(projection(i, entry.rank, &take)?),
             };
-            let mean = take(&format!("{i}.mean"))?;
-            let projection = Projection { mean, directions, rank: entry.rank };
             let units = entry.units.clone();
             Member::restore(entry.plan, projection, entry.scale, units, &reference, &self.features)
         };
@@ -186,4 +189,17 @@ impl KeptEvidence {
         let (features, max_null) = (self.features.clone(), self.max_null);
         Ok(Evidence { features, reference, members, max_null, around: OnceLock::new() })
     }
+}
+
+/// The stored projection of member `i`; `take` reads a tensor.
+fn projection(
+    i: usize,
+    rank: usize,
+    take: &impl Fn(&str) -> Result<Vec<f32>>,
+) -> Result<Projection> {
+    let directions = match rank {
+        0 => Vec::new(),
+        _ => take(&format!("{i}.directions"))?,
+    };
+    Ok(Projection { mean: take(&format!("{i}.mean"))?, directions, rank })
 }

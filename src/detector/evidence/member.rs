@@ -88,19 +88,28 @@ impl Member {
         Ok((member, LeftOut { starts, found: held }))
     }
 
-    /// From the stored form.
+    /// From the stored form; a projection that is not stored is fitted again.
     pub(super) fn restore(
         plan: MemberPlan,
-        projection: Projection,
+        projection: Option<Projection>,
         scale: DistanceScale,
         units: Vec<f32>,
         reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
+        let starts = reference.starts(plan.size);
+        let projection = match projection {
+            Some(projection) => projection,
+            None => {
+                let values = &reference.values;
+                let windows = Windows { values, features, chosen: &chosen, size: plan.size };
+                let embedded = plan.source.embedding().embed(windows, &starts);
+                Projection::fit(&embedded, plan.width(features))?
+            }
+        };
         let references = References::new(Vec::new(), projection.coordinates());
         let mut member = Self { plan, projection, scale, units, chosen, references };
-        let starts = reference.starts(plan.size);
         let mut rows = Vec::new();
         for block in starts.chunks(QUERIES) {
             rows.extend(member.coordinates(&reference.values, features, block)?);

@@ -37,7 +37,8 @@ impl DetectorSpec for EvidenceSpec {
     ) -> Result<Option<Fit>> {
         data.generator.normaliser.check(data.series)?;
         let (evidence, scores) = Evidence::fit(data.series, &data.generator.config, control)?;
-        let (kept, parameters) = evidence.keep()?;
+        // With a backbone, projections would be most of what a model stores.
+        let (kept, parameters) = evidence.keep(data.generator.backbone.is_some())?;
         let learned = Learned { evidence: Some(kept), ..Learned::default() };
         let trained = Trained::new(config.clone(), learned, parameters);
         let trained = Trained { built: Built::new(evidence), ..trained };

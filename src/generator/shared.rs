@@ -1,0 +1,278 @@
+//! Fits the series of a fleet: one backbone for those that are alike, and per series only what is
+//! its own.
+//!
+//! A backbone fits a series if it reconstructs held-out windows nearly as well as PCA of the
+//! series' own windows. The series that it does not fit get a second backbone, and so on; those
+//! that are left are trained on their own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::backbone::Backbone;
+use super::calibrate::{PcaReference, explained};
+use super::fit::fit_prepared;
+use super::fitted::Generator;
+use super::pooled::{Excerpt, train_backbone};
+use super::prepared::{Prepared, principal_components, with_prepared};
+use super::report::{Report, VaeOrigin};
+use crate::config::FitConfig;
+use crate::data::series::Series;
+use crate::error::{Error, Result};
+use crate::runtime::control::Control;
+use crate::runtime::pool::spread_over_pool;
+use crate::vae::{Architecture, Vae};
+
+/// Maximum number of backbones that are trained one after another.
+const ROUNDS: usize = 4;
+/// Minimum number of series for a backbone.
+const FEWEST: usize = 2;
+/// A backbone fits if its R2 is at most this much below that of PCA.
+const TOLERANCE: f64 = 0.02;
+/// Maximum number of windows for PCA of a series.
+const PCA_WINDOWS: usize = 250;
+
+/// The backbones of a fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Backbones {
+    all: Vec<Arc<Backbone>>,
+    /// By the content of a series.
+    known: BTreeMap<u128, BackboneMatch>,
+}
+
+/// How well a series is reconstructed.
+#[derive(Clone, Copy, Debug)]
+struct BackboneMatch {
+    /// The backbone with the highest R2.
+    best: Option<usize>,
+    r2: f64,
+    /// R2 of PCA of its own windows.
+    r2_pca: f64,
+}
+
+impl BackboneMatch {
+    fn fits(self) -> bool {
+        self.best.is_some() && self.r2 >= self.r2_pca - TOLERANCE
+    }
+}
+
+/// A series of a fleet.
+#[derive(Clone)]
+struct FleetSeries {
+    index: usize,
+    /// Hash of its content, which determines the order: results do not depend on that of the rows.
+    key: u128,
+    /// Features that vary.
+    features: Vec<String>,
+}
+
+impl Backbones {
+    /// Given backbones.
+    pub fn new(all: Vec<Arc<Backbone>>) -> Self {
+        Self { all, known: BTreeMap::new() }
+    }
+
+    /// The backbones.
+    pub fn all(&self) -> &[Arc<Backbone>] {
+        &self.all
+    }
+
+    /// Adds backbones for `count` series where the given ones do not fit; `series` returns number i.
+    /// A series that cannot be used is passed over. For new backbones, use
+    /// [`FitConfig::for_fleet`].
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], [`Error::Diverged`], [`Error::Interrupted`].
+    pub fn train<'a>(
+        mut self,
+        count: usize,
+        series: impl Fn(usize) -> Series<'a> + Sync,
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        config.validate()?;
+        let place = |i: usize| usable(FleetSeries::new(i, &series(i), config, control));
+        let mut left: Vec<FleetSeries> =
+            spread_over_pool(count, control, place)?.into_iter().flatten().collect();
+        left.sort_by_key(|placed| placed.key);
+        left.dedup_by_key(|placed| placed.key);
+        left.retain(|placed| !placed.features.is_empty());
+        if !self.all.is_empty() {
+            self.compare(&mut left, &series, config, control)?;
+        }
+        for _ in 0..ROUNDS {
+            let before = (left.len(), self.all.len());
+            for class in classes(&left) {
+                self.add(&class, &series, config, control)?;
+            }
+            self.compare(&mut left, &series, config, control)?;
+            if left.len() < FEWEST || (left.len(), self.all.len()) == before {
+                break;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Rejects backbones none of which has only features among `names`, or the sizes of `config`.
+    ///
+    /// # Errors
+    /// [`Error::ModelFeatures`], [`Error::Parameter`].
+    pub fn check(&self, names: &[String], config: &FitConfig) -> Result<()> {
+        let Some(first) = self.all.first() else { return Ok(()) };
+        let known = |one: &&Arc<Backbone>| one.features.iter().all(|name| names.contains(name));
+        let mut known = self.all.iter().filter(known).peekable();
+        if known.peek().is_none() {
+            let (expected, found) = (first.features.clone(), names.to_vec());
+            return Err(Error::ModelFeatures { expected, found });
+        }
+        let sized = |one: &Arc<Backbone>| {
+            Architecture::new(config, one.features.len()) == *one.vae.architecture()
+        };
+        if known.any(sized) {
+            return Ok(());
+        }
+        let allowed = "left out with options that change the sizes of the nets in `models`";
+        Err(Error::parameter("warm", true, allowed))
+    }
+
+    /// What the fit of a series depends on, besides the series and its options.
+    pub fn key(&self, content: u128) -> Vec<u8> {
+        let mut key: Vec<u8> = self.all.iter().flat_map(|one| one.id().into_bytes()).collect();
+        if let Some(BackboneMatch { best, r2_pca, .. }) = self.known.get(&content) {
+            key.extend(best.map_or(0, |best| best as u64 + 1).to_le_bytes());
+            key.extend(r2_pca.to_le_bytes());
+        }
+        key
+    }
+
+    /// Trains a backbone on a class of series.
+    fn add<'a>(
+        &mut self,
+        class: &[&FleetSeries],
+        series: &(impl Fn(usize) -> Series<'a> + Sync),
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<()> {
+        if class.len() < FEWEST {
+            return Ok(());
+        }
+        let excerpt = |i: usize| {
+            let series = series(class[i].index);
+            with_prepared(&series, config, control, |own| Ok(Excerpt::new(own, class.len())))
+        };
+        let excerpts = spread_over_pool(class.len(), control, excerpt)?;
+        let backbone = train_backbone(&excerpts, &class[0].features, config, control)?;
+        self.all.push(Arc::new(backbone));
+        Ok(())
+    }
+
+    /// Compares series with the backbones, and keeps those that none fits.
+    fn compare<'a>(
+        &mut self,
+        some: &mut Vec<FleetSeries>,
+        series: &(impl Fn(usize) -> Series<'a> + Sync),
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<()> {
+        let found = spread_over_pool(some.len(), control, |i| {
+            let series = series(some[i].index);
+            with_prepared(&series, config, control, |own| self.matched(own, control))
+        })?;
+        let keys = some.iter().map(|placed| placed.key);
+        self.known.extend(keys.zip(found).filter_map(|(key, found)| Some((key, found?))));
+        some.retain(|one| !self.known.get(&one.key).is_some_and(|found| found.fits()));
+        Ok(())
+    }
+
+    /// The backbone that reconstructs a series best; `None` if no feature varies.
+    fn matched(&self, own: &Prepared<'_>, control: &dyn Control) -> Result<Option<BackboneMatch>> {
+        let Some(architecture) = own.architecture() else { return Ok(None) };
+        let task = own.task(&architecture, None);
+        let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
+        let features = own.live_names();
+        let mut found = BackboneMatch { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
+        for (i, backbone) in self.all.iter().enumerate() {
+            if backbone.features != features || *backbone.vae.architecture() != architecture {
+                continue;
+            }
+            let (r2, r2_pca) = explained(&backbone.vae, &task, &pca, control)?;
+            if r2 > found.r2 {
+                found = BackboneMatch { best: Some(i), r2, r2_pca };
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+impl FleetSeries {
+    fn new(
+        index: usize,
+        series: &Series<'_>,
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<Self> {
+        let key = series.content_hash();
+        with_prepared(series, config, control, |own| {
+            Ok(Self { index, key, features: own.live_names() })
+        })
+    }
+}
+
+/// Series with the same features that vary, in order.
+fn classes(placed: &[FleetSeries]) -> Vec<Vec<&FleetSeries>> {
+    let mut classes: BTreeMap<&[String], Vec<&FleetSeries>> = BTreeMap::new();
+    for one in placed {
+        classes.entry(&one.features).or_default().push(one);
+    }
+    classes.into_values().collect()
+}
+
+/// `None` for a series that cannot be used: its own fit reports why.
+fn usable<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        result => Ok(result.ok()),
+    }
+}
+
+/// Fits a generator to a series: on a backbone that fits it, else on its own.
+///
+/// # Errors
+/// As [`super::fit::fit`].
+pub(crate) fn fit_on(
+    series: &Series<'_>,
+    config: &FitConfig,
+    backbones: &Backbones,
+    control: &dyn Control,
+) -> Result<(Generator, Report)> {
+    let known = backbones.known.get(&series.content_hash()).copied();
+    with_prepared(series, config, control, |own| {
+        let found = match known {
+            Some(found) => Some(found),
+            None => backbones.matched(own, control)?,
+        };
+        let best = found
+            .filter(|found| found.fits())
+            .and_then(|found| Some((backbones.all.get(found.best?)?, found.r2_pca)));
+        let Some((backbone, r2_pca)) = best else {
+            let (generator, report) = fit_prepared(own, control)?;
+            let backbone = backbone_of(&generator)?.map(Arc::new);
+            return Ok((Generator { backbone, ..generator }, report));
+        };
+        let report = Report { origin: VaeOrigin::Shared, ..Report::default() };
+        let linear = PcaReference::Known(r2_pca);
+        let (generator, report) = own.calibrated(&backbone.vae, linear, report, control)?;
+        Ok((Generator { backbone: Some(backbone.clone()), ..generator }, report))
+    })
+}
+
+/// The VAE of a generator as a backbone; `None` without one.
+///
+/// # Errors
+/// If a tensor cannot be read.
+pub fn backbone_of(generator: &Generator) -> Result<Option<Backbone>> {
+    let Generator { config, normaliser, vae, .. } = generator;
+    let name = |d: usize| normaliser.features[d].clone();
+    let features = normaliser.live_features().into_iter().map(name).collect();
+    let backbone = |vae: &Vae| Backbone::new(config.clone(), features, vae.clone());
+    vae.as_ref().map(backbone).transpose()
+}
