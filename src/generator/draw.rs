@@ -6,10 +6,9 @@
 use std::ops::Range;
 
 use super::fitted::Generator;
-use super::site::{Site, Size, random_start};
+use super::site::{Site, Size};
 use crate::anomaly::blend::{slow_onset, weights};
 use crate::anomaly::change::Change;
-use crate::anomaly::latent::correlation::{Correlation, Group};
 use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
@@ -438,41 +437,6 @@ impl Drawer<'_> {
             redraws: attempt.redraws,
             fallback: attempt.fallback,
             deformation: attempt.deformation,
-        }
-    }
-
-    /// An anomaly between features; its distance is the joint distance over the largest normal one.
-    fn breach(
-        &self,
-        correlation: &Correlation,
-        groups: &[Group],
-        site: &Site,
-        window: &[f32],
-        rng: &mut Rng,
-    ) -> Drawn {
-        let length = site.segment.len();
-        let creep = self.config.creep_rows(length);
-        let weigh = |d: usize, delta: &[f32]| weights(length, rms(delta), self.step(d), creep);
-        let size = self.generator.config.window;
-        let donor = |rng: &mut Rng| {
-            let start = random_start(self.runs, size, rng).unwrap_or(site.window);
-            self.matrix.window(start, size)
-        };
-        let (changes, distance) =
-            correlation.breach(window, &site.rows(), groups, donor, weigh, rng);
-        let distance = distance / f64::from(correlation.limit.max(f32::MIN_POSITIVE));
-        let fallback = distance <= 1.0;
-        Drawn {
-            changes,
-            spare: Vec::new(),
-            asked: None,
-            meets: false,
-            flips: false,
-            psi: 1.0,
-            distance,
-            redraws: 0,
-            fallback,
-            deformation: None,
         }
     }
 }

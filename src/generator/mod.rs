@@ -2,6 +2,7 @@
 
 mod backbone;
 mod blended;
+mod breach;
 mod calibrate;
 mod draw;
 pub(crate) mod fit;
