@@ -15,7 +15,7 @@ AS_WHEEL = PYO3_BUILD_EXTENSION_MODULE=1 \
 SOURCES := $(shell find src plugin/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') \
 	Cargo.toml Cargo.lock plugin/Cargo.toml pyproject.toml README.md
 
-.PHONY: demo test test-rust test-python test-many lint docs links release-check bench clean
+.PHONY: demo test test-rust test-python test-many lint docs site-check links release-check bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready
@@ -47,10 +47,16 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell *.md benches docs examples plugin/src python src tests tools
 
 # The documentation as a site in site/; a warning is an error.
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
+# The built site in a headless browser: phone and laptop, light and dark. BROWSER=/usr/bin/chromium
+site-check: docs
+	$(VENV)/bin/python -m pip install --quiet "playwright>=1.50,<2"
+	$(VENV)/bin/python tests/site_check.py $(if $(BROWSER),--browser $(BROWSER)) --shots site-shots
 
 # Ask the network for every external link of README and docs.
 links: $(VENV)/ready
@@ -66,7 +72,7 @@ bench: $(VENVB)/ready
 	$(VENVB)/bin/python benches/compare_torch.py
 
 clean:
-	rm -rf target site typings $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output
+	rm -rf target site site-shots typings $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output
 
 # One wheel for every Python (abi3), installed into an environment per Polars version.
 $(DIST)/built: $(SOURCES)

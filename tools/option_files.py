@@ -46,6 +46,9 @@ from datetime import timedelta  # noqa: TC003
 from typing import Any, Literal, TypedDict
 '''
 
+OWN = ("inject", "sensitivity", "compare")
+"""Topics that are verbs, whose options no other verb has."""
+
 COLUMNS = ("parameter", "default", '`"paper"`', "range", "paper", "used by", "meaning")
 
 
@@ -108,8 +111,7 @@ def table(topic: str, options: list[_table.Option]) -> str:
     """Return the table of a topic."""
     rows = [COLUMNS, tuple("---" for _ in COLUMNS), *map(row, options)]
     lines = ("| " + " | ".join(cells) + " |" for cells in rows)
-    own = topic in ("inject", "sensitivity", "compare")
-    title = f"Of `{topic}`" if own else topic.capitalize()
+    title = f"Of `{topic}`" if topic in OWN else topic.capitalize()
     return f"### {title}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -162,7 +164,7 @@ def users(option: _table.Option) -> str:
     if option.when is not None:
         name, choices = option.when
         return f"`{name}` " + ", ".join(f'`"{choice}"`' for choice in choices)
-    few = option.group not in ("inject", "sensitivity", "compare") and len(option.verbs) < 7
+    few = option.group not in OWN and len(option.verbs) < 7
     return ", ".join(f"`{verb}`" for verb in option.verbs) if few else ""
 
 

@@ -52,7 +52,7 @@ def made(features: int, seed: int, rows: int = TRAIN + NEW) -> pl.DataFrame:
 def changed(rows: pl.DataFrame, source: str, model: bytes, seed: int) -> tuple[pl.DataFrame, Any]:
     """New rows with anomalies, under the names of the features, and which values changed."""
     verb, options = SOURCES[source]
-    features = [name for name in rows.columns if name != "t"]
+    features = pg.datasets.features(rows)
     at = {"features": features, "order_by": "t", "contamination": 0.05, "seed": seed}
     if verb == "inject":
         out = pg.inject(rows, **at, **options)
@@ -85,7 +85,7 @@ def measured(features: int, source: str, seeds: int, detector: str) -> dict[str,
     found, at = [], {"order_by": "t"}
     for seed in range(seeds):
         rows = made(features, seed)
-        names = [name for name in rows.columns if name != "t"]
+        names = pg.datasets.features(rows)
         options = {"window": WINDOW, "seed": seed, "detector": detector, "steps": 60}
         model = pg.fit(rows.head(TRAIN), features=names, **at, **options)["model"][0]
         new, masks = changed(rows.tail(NEW), source, model, seed)

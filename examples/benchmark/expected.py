@@ -52,7 +52,7 @@ def series(path: Path) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
 
 def measured(train: pl.DataFrame) -> list[str]:
     """The features that are measurements."""
-    names = [name for name in train.columns if name not in ("t", "label")]
+    names = pg.datasets.features(train)
     binary = train.select(((pl.col(names) == 0) | (pl.col(names) == 1)).all()).row(0)
     moves = train.select(pl.col(names).drop_nulls().n_unique() > 1).row(0)
     return [name for name, b, m in zip(names, binary, moves, strict=True) if m and not b]
@@ -60,7 +60,7 @@ def measured(train: pl.DataFrame) -> list[str]:
 
 def coverage(test: pl.DataFrame, model: bytes, features: list[str]) -> tuple[Any, Any]:
     """Whether every normal value lies between its bounds, and the widths of the bands."""
-    names = [name for name in test.columns if name not in ("t", "label")]
+    names = pg.datasets.features(test)
     out = pg.expect(test, features=names, order_by="t", models=model).filter(~pl.col("label"))
     inside = out.select(pl.col(f).is_between(f"{f}_lower", f"{f}_upper") for f in features)
     widths = out.select(
@@ -71,7 +71,7 @@ def coverage(test: pl.DataFrame, model: bytes, features: list[str]) -> tuple[Any
 
 def nearer(test: pl.DataFrame, model: bytes, features: list[str]) -> list[Any]:
     """Of every changed value: its change over the width of the band, and what is expected."""
-    names = [name for name in test.columns if name not in ("t", "label")]
+    names = pg.datasets.features(test)
     at = {"features": names, "order_by": "t"}
     out = pg.inject(test, **at, label="label", kind=KINDS, feature_share=0.5, contamination=0.1)
     odd = out.select("t", *(pl.col(f"{f}_synthetic").alias(f) for f in names))
@@ -94,7 +94,7 @@ def line(name: str, all_series: Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]
         features = measured(train)
         if train.height < FEWEST or not features:
             continue
-        names = [name for name in train.columns if name not in ("t", "label")]
+        names = pg.datasets.features(train)
         model = pg.fit(train, features=names, order_by="t", steps=1)["model"][0]
         hits, width = coverage(test, model, features)
         inside.append(np.nanmean(hits, axis=0) @ np.full(len(features), len(hits)))

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 from detectors import SERIES
 
-import polars_genias  # noqa: F401 # registers the namespace
+from polars_genias import datasets
 
 WINDOW = 100
 RATES = (0.01, 0.05)
@@ -43,7 +43,6 @@ INJECTED: dict[str, list[str]] = {
     "plain shapes": ["level-shift", "pulse", "ramp", "scale"],
     "noise": ["noise-burst"],
 }
-KEYS = ("series", "split", "t", "timestamp", "label")
 FIT = {"window": WINDOW, "steps": 200}
 
 
@@ -103,7 +102,7 @@ def with_anomalies(train: pl.DataFrame, features: list[str], model: bytes) -> di
 
 def of_series(rows: pl.DataFrame) -> pl.DataFrame | None:
     """Return predicted and real recall of every detector on a series."""
-    features = [name for name in rows.columns if name not in KEYS]
+    features = datasets.features(rows)
     train = rows.filter(split="train")
     test = rows.filter(split="test")
     live = [name for name in features if train[name].n_unique() > 1]

@@ -31,6 +31,7 @@ from polars_genias._options import (
     SensitivityOptions,
 )
 from polars_genias._progress import progress
+from polars_genias._shown import Model, Models
 from polars_genias.metrics import (
     affiliation_f1,
     affiliation_precision,
@@ -101,7 +102,9 @@ __all__ = [
     "GeniasLazyFrame",
     "InjectOptions",
     "LabelOptions",
+    "Model",
     "ModelOptions",
+    "Models",
     "ScoreOptions",
     "SensitivityOptions",
     "affiliation_f1",

@@ -192,28 +192,35 @@ def beside(
     at: Inputs,
     options: Mapping[str, Any],
     *,
-    adds: Sequence[str],
+    adds: list[str] | dict[str, str],
     models: IntoModels | None = None,
-    suffix: str = "",
-    strict: bool = False,
     context: Context | None = None,
+    **given: Any,
 ) -> pl.LazyFrame:
-    """The frame with the columns `adds` from the expression `verb`, one value per row."""
-    _refuse_clash(at, adds)
+    """The frame with the columns `adds` from the expression `verb`, one value per row.
+
+    A mapping gives the fields of the struct that the verb returns, by their names in the result.
+    """
+    _refuse_clash(at, list(adds))
 
     context = (context or Context()).checked(at)
 
     def build(at: Inputs) -> pl.LazyFrame:
         at = context.before(at)
-        frame, result = _call(verb, at, options, models, suffix=suffix, strict=strict)
-        if verb in _ONE_COLUMN and not options.get("per_feature"):
+        frame, result = _call(verb, at, options, models, **given)
+        if isinstance(adds, dict):
+            frame = frame.with_columns(result.alias(_RESULT))
+            found = pl.col(_RESULT).struct
+            frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
+            frame = frame.drop(_RESULT)
+        elif verb in _ONE_COLUMN and not options.get("per_feature"):
             frame = frame.with_columns(result.alias(adds[0]))
         else:
             frame = frame.with_columns(result.alias(_RESULT)).unnest(_RESULT)
         frame = context.after(frame, at)
         return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
-    return _over_groups(at, build, options, adds)
+    return _over_groups(at, build, options, list(adds))
 
 
 @dataclass(frozen=True)
@@ -291,7 +298,7 @@ def scored(
         adds |= {column: column for column in bounds(at)}
     if len(adds) == 1:
         return beside("score", at, options, adds=[name], **given)
-    return _renamed_beside("score", at, options, adds, **given)
+    return beside("score", at, options, adds=adds, **given)
 
 
 def bounds(at: Inputs) -> list[str]:
@@ -315,82 +322,61 @@ def labelled(
     if not update:
         return beside("label", at, options, adds=[name], **given)
     adds = {name: "label", "model": "model"}
-    given["update"] = True
-    return _renamed_beside("label", at, options, adds, **given)
-
-
-def _renamed_beside(
-    verb: str,
-    at: Inputs,
-    options: Mapping[str, Any],
-    adds: Mapping[str, str],
-    *,
-    models: IntoModels | None,
-    context: Context,
-    **given: Any,
-) -> pl.LazyFrame:
-    """The frame with columns `adds`: their names, and those in the struct that the verb gives."""
-    _refuse_clash(at, list(adds))
-
-    context = context.checked(at)
-
-    def build(at: Inputs) -> pl.LazyFrame:
-        at = context.before(at)
-        frame, result = _call(verb, at, options, models, **given)
-        found = pl.col(_RESULT).struct
-        frame = frame.with_columns(result.alias(_RESULT))
-        frame = frame.with_columns(found.field(own).alias(new) for new, own in adds.items())
-        frame = context.after(frame, at)
-        return names.restored(frame.drop(_RESULT, MODEL, strict=False), at.shields)
-
-    return _over_groups(at, build, options, list(adds))
+    return beside("label", at, options, adds=adds, update=True, **given)
 
 
 def alarms_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The alarms of every group, one row each, after the keys."""
-    return _alarm_table("alarms", at, options, _ALARM, "the table of alarms", models, strict)
+    table = _Table("alarms", "the table of alarms", _ALARM, ("_start", "_end", "_peak"))
+    return table.of(at, options, models=models, strict=strict)
 
 
 def explain_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """The features of the alarms of every group, one row each, after the keys."""
-    what = "the table of reasons"
-    return _alarm_table("explain", at, options, _EXPLAINED, what, models, strict)
-
-
-def _alarm_table(
-    verb: str,
-    at: Inputs,
-    options: Mapping[str, Any],
-    own: Sequence[str],
-    what: str,
-    models: IntoModels | None,
-    strict: bool,
-) -> pl.LazyFrame:
-    copies = _times(at, own, what, ("_start", "_end", "_peak"))
-    _refuse_key(at, [*own, *copies], what)
-
-    def build(at: Inputs) -> pl.LazyFrame:
-        table = per_group(verb, at, options, models=models, strict=strict)
-        return _keyed(at, _unnested(at, table), copies)
-
-    return _over_groups(at, build, options)
+    table = _Table("explain", "the table of reasons", _EXPLAINED, ("_start", "_end", "_peak"))
+    return table.of(at, options, models=models, strict=strict)
 
 
 def sensitivity_frame(
     at: Inputs, options: Mapping[str, Any], *, models: IntoModels | None, strict: bool
 ) -> pl.LazyFrame:
     """What labels would catch in every group, after the keys."""
-    _refuse_key(at, _DETECTION, "the table of sensitivity")
+    table = _Table("sensitivity", "the table of sensitivity", _DETECTION)
+    return table.of(at, options, models=models, strict=strict)
 
-    def build(at: Inputs) -> pl.LazyFrame:
-        table = per_group("sensitivity", at, options, models=models, strict=strict)
-        return _keyed(at, _unnested(at, table))
 
-    return sourced(at, build)
+@dataclass(frozen=True)
+class _Table:
+    """A result with rows of its own: the keys of a group, and what the verb returns for it."""
+
+    verb: str
+    what: str
+    own: Sequence[str]
+    """Columns that the verb returns."""
+    ends: Sequence[str] = ()
+    """Suffixes of the columns with values of `order_by`."""
+
+    def of(
+        self,
+        at: Inputs,
+        options: Mapping[str, Any],
+        *,
+        models: IntoModels | None,
+        strict: bool,
+    ) -> pl.LazyFrame:
+        """The table of all groups."""
+        copies = _times(at, self.own, self.what, self.ends)
+        _refuse_key(at, [*self.own, *copies], self.what)
+
+        def build(at: Inputs) -> pl.LazyFrame:
+            table = per_group(self.verb, at, options, models=models, strict=strict)
+            return _keyed(at, _unnested(at, table), copies)
+
+        return _over_groups(at, build, options)
 
 
 def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:
@@ -478,13 +464,8 @@ def pairs_frame(
     if isinstance(models, str):
         models = Path(models)
     options = with_sizes(models, options, "window")
-    _refuse_key(at, _PAIRS, "the table of pairs")
-
-    def build(at: Inputs) -> pl.LazyFrame:
-        table = per_group("pairs", at, options, models=models, strict=strict)
-        return _keyed(at, _unnested(at, table))
-
-    return sourced(at, build)
+    table = _Table("pairs", "the table of pairs", _PAIRS)
+    return table.of(at, options, models=models, strict=strict)
 
 
 def events_frame(
@@ -496,15 +477,8 @@ def events_frame(
     strict: bool,
 ) -> pl.LazyFrame:
     """The anomalies of every group, one row each, after the keys."""
-    own, what = ("id", "start", "length", *_FACTS), "the event table"
-    copies = _times(at, own, what, ("_start", "_end"))
-    _refuse_key(at, [*own, *copies], what)
-
-    def build(at: Inputs) -> pl.LazyFrame:
-        table = per_group(verb, at, options, models=models, strict=strict)
-        return _keyed(at, _unnested(at, table), copies)
-
-    return _over_groups(at, build, options)
+    table = _Table(verb, "the event table", ("id", "start", "length", *_FACTS), ("_start", "_end"))
+    return table.of(at, options, models=models, strict=strict)
 
 
 def _times(at: Inputs, own: Sequence[str], what: str, ends: Sequence[str]) -> dict[str, str]:

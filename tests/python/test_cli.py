@@ -327,6 +327,12 @@ def test_plot_writes_a_picture_or_names_the_extra(data, tmp_path):
     assert "--bins is not an option of `plot history`" in error
     host = ["--where", "host = 'h1'", "--order-by", "t"]
     genias("plot", "series", data / "labelled.parquet", tmp_path / "series.svg", *host)
+    assert "#1b1e24" not in (tmp_path / "series.svg").read_text()
+    genias(
+        *("plot", "series", data / "labelled.parquet", tmp_path / "dark.svg", "--by", "host"),
+        *("--order-by", "t", "--models", data / "models.parquet", "--theme", "dark"),
+    )
+    assert "#1b1e24" in (tmp_path / "dark.svg").read_text()
     assert hidden(tmp_path) == []
 
 

@@ -135,7 +135,12 @@ _ORDER = ("anomalies", "scores", "detector", "model and training")
 
 def given_options(given: argparse.Namespace, verb: str) -> dict[str, Any]:
     """The options of a verb that are on the command line."""
-    values = {option.name: getattr(given, option.name) for option in of_verb(verb)}
+    return given_of(given, [option.name for option in of_verb(verb)])
+
+
+def given_of(given: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """These arguments, without those that are not on the command line."""
+    values = {name: getattr(given, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 

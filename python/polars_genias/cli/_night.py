@@ -18,7 +18,7 @@ import polars as pl
 import polars_genias as pg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 log = logging.getLogger("polars_genias.nightly")
@@ -172,22 +172,15 @@ class Night:
             pg.sink_parquet(models.lazy(), self.job.models)
         (folder / STAGED).rename(folder / LABELS)
 
-    def with_context(self, call: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-        """What `call` gives for the new rows, with the rows before them as context."""
-        parts = [self.rows] if self.context is None else [self.context, self.rows]
-        return call(pl.concat(parts, how="vertical_relaxed")).tail(self.rows.height)
-
     def series(self) -> pl.DataFrame:
         """The series of the new rows: how many of their rows are high, and why to fit them."""
         job = self.job
         given = {**self.given, "models": self.models.select(*job.by, "model"), "name": _HIGH}
         null = pl.lit(None, pl.Boolean).alias(_HIGH)
-        high = self.with_context(
-            lambda rows: (
-                rows.genias.label(**given, quantile=DRIFT_QUANTILE)
-                if self.models.height
-                else rows.with_columns(null)
-            )
+        high = (
+            self.rows.genias.label(**given, history=self.context, quantile=DRIFT_QUANTILE)
+            if self.models.height
+            else self.rows.with_columns(null)
         )
         ill = pl.col("model").genias.describe().struct.field("health").list.len() > 0
         shares = high.group_by(job.by).agg(rows=pl.len(), high=pl.col(_HIGH).mean())
@@ -247,15 +240,14 @@ class Night:
         job = self.job
         given = {**self.given, "models": models.select(*job.by, "model")}
 
-        def call(rows: pl.DataFrame) -> pl.DataFrame:
-            if not models.height:
-                return rows.with_columns(pl.lit(None, d).alias(n) for n, d in _SCORES.items())
-            scored = rows.genias.score(**given)
-            labelled = scored.genias.label(**given, **job.labelling, update=not self.late)
-            none = pl.lit(None, pl.Binary).alias("model")
-            return labelled.with_columns(none) if self.late else labelled
-
-        return self.with_context(call)
+        if not models.height:
+            nulls = (pl.lit(None, dtype).alias(name) for name, dtype in _SCORES.items())
+            return self.rows.with_columns(nulls)
+        given["history"] = self.context
+        scored = self.rows.genias.score(**given)
+        labelled = scored.genias.label(**given, **job.labelling, update=not self.late)
+        none = pl.lit(None, pl.Binary).alias("model")
+        return labelled.with_columns(none) if self.late else labelled
 
     def after(
         self, models: pl.DataFrame, series: pl.DataFrame, labelled: pl.DataFrame

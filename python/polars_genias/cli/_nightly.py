@@ -100,6 +100,9 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _job(given: argparse.Namespace) -> Job:
+    if not given.metrics.is_dir():
+        msg = f"no such folder: {given.metrics}"
+        raise ValueError(msg)
     if not given.by or len(given.order_by) != 1:
         msg = "give --by, and one column with --order-by"
         raise UsageError(msg)
@@ -110,7 +113,7 @@ def _job(given: argparse.Namespace) -> Job:
     if isinstance(features, dict):
         msg = "--features: names without `=`; the models are fitted here"
         raise UsageError(msg)
-    fitting, labelling = (_given(given, which) for which in (_FITTING, _LABELLING))
+    fitting, labelling = (_arguments.given_of(given, which) for which in (_FITTING, _LABELLING))
     try:
         checked(fitting, 1, "fit")
         checked(labelling, 1, "label")
@@ -124,11 +127,6 @@ def _job(given: argparse.Namespace) -> Job:
         fitting=fitting,
         labelling=labelling,
     )
-
-
-def _given(given: argparse.Namespace, which: tuple[str, ...]) -> dict[str, Any]:
-    values = {name: getattr(given, name) for name in which}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _summary(given: argparse.Namespace, table: pl.DataFrame | None, alarms: int) -> dict[str, Any]:

@@ -81,9 +81,14 @@ def parser(command: str) -> _run.Parser:
         if name == "units":
             given["metavar"] = "NAME=UNIT"
         _arguments.add_names(group, name, text, **given)
-    group.add_argument("--models", metavar="FILE", help="latent: the model")
+    group.add_argument(
+        "--models",
+        metavar="FILE",
+        help="latent: the model; series: those of the scores, for their threshold",
+    )
     threshold = "series, scores: threshold, drawn as a dashed line"
     group.add_argument("--threshold", type=float, metavar="X", help=threshold)
+    group.add_argument("--theme", choices=("light", "dark"), default="light", help="colours")
     log = "scores, latent: on a log scale"
     group.add_argument("--log", action="store_true", default=None, help=log)
     for name, text in _TEXTS.items():
@@ -121,7 +126,7 @@ def run(given: argparse.Namespace) -> None:
         rows, options["models"] = _of_one_series(rows, options["models"], given)
     chart = draw(rows, **options)
     with replacing(target.path, ending, target.seen) as beside:
-        plots.save(chart, beside)
+        plots.save(chart, beside, theme=given.theme)
     line = f"drawn to {given.output}"
     summary = {"command": "plot", "kind": given.kind, "output": str(target.path)}
     _run.finished(given, line, summary)
@@ -152,8 +157,7 @@ def _of_one_series(
 def _options(given: argparse.Namespace, signature: inspect.Signature) -> dict[str, Any]:
     """The options on the command line, as arguments of the function."""
     names = ("features", "by", "order_by", "label", "units", "models", "threshold", "log")
-    values = {name: getattr(given, name) for name in (*names, *_TEXTS, *_INTEGERS)}
-    options = {name: value for name, value in values.items() if value is not None}
+    options = _arguments.given_of(given, (*names, *_TEXTS, *_INTEGERS))
     if given.kind == "latent" and given.models is None:
         msg = "`plot latent` needs --models"
         raise UsageError(msg)

@@ -96,7 +96,8 @@ def plot_ablation(
     chart = alt.concat(*panels, columns=columns, spacing=18)
     if against is not None:
         chart = chart.resolve_scale(color="independent")
-    return chart.properties(title=look.title(title)) if title else chart
+    titled: alt.ConcatChart = look.titled(chart, title)
+    return titled
 
 
 def _figures(figures: Mapping[str, str] | Sequence[str] | str) -> dict[str, str]:
@@ -164,12 +165,14 @@ def _marks(
     if numeric:
         return [
             base.mark_line(strokeWidth=2, **bar_colour).encode(mean),
-            base.mark_point(size=28, filled=True, opacity=0.65, **bar_colour).encode(each),
+            base.mark_point(size=28, filled=True, opacity=0.65, tooltip=True, **bar_colour).encode(
+                each
+            ),
         ]
     points = alt.Chart(rows).encode(*(part for part in encoded if not isinstance(part, alt.Color)))
     return [
         base.mark_bar(opacity=0.75, **bar_colour).encode(mean),
-        points.mark_point(size=22, filled=True, color=look.INK).encode(each),
+        points.mark_point(size=22, filled=True, color=look.INK, tooltip=True).encode(each),
     ]
 
 

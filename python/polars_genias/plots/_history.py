@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 import altair as alt
 import polars as pl
 
+from polars_genias._features import listed
 from polars_genias._models import model_column, model_table
 from polars_genias._names import column as named
 from polars_genias.plots import _look as look
@@ -80,7 +81,8 @@ def plot_history(
             .properties(title=look.title(*text, fontSize=13, subtitleFontSize=11))
         )
     chart = alt.concat(*panels, columns=min(columns, len(panels)), spacing=24)
-    return chart.properties(title=look.title(title)) if title else chart
+    titled: alt.ConcatChart = look.titled(chart, title)
+    return titled
 
 
 def _described(
@@ -88,7 +90,7 @@ def _described(
 ) -> pl.DataFrame:
     """The row of `describe` of every model, and the model's ``name``."""
     frame = model_table(models)
-    keys = [by] if isinstance(by, str) else list(by or ())
+    keys = listed(by)
     column = model_column(frame, keys)
     if by is None:
         keys = [name for name in frame.collect_schema().names() if name != column]
@@ -143,6 +145,7 @@ def _losses(history: pl.DataFrame, width: int, height: int) -> Any:
             axis=axis,
         ),
         alt.Color("of:N", scale=scale, sort=names, legend=look.legend(), title=None),
+        tooltip=["of", "step", alt.Tooltip("loss:Q", format=".4~g")],
     ).properties(width=width, height=height, view=look.NO_FRAME)
 
 
@@ -154,10 +157,11 @@ def _psi(history: pl.DataFrame, psi: float | None, width: int, height: int) -> A
         color=look.VERMILION,
         point=alt.OverlayMarkDef(size=18, filled=True, color=look.VERMILION),
     )
-    layers = [line.encode(_steps("optimiser step"), y)]
+    shown = ["step", alt.Tooltip("psi:Q", format=".4~g")]
+    layers = [line.encode(_steps("optimiser step"), y, tooltip=shown)]
     if psi is not None:
         layers.append(look.level(psi))
         above = psi < history.select(pl.col("psi").mean()).item()
-        layers.append(look.note(psi, f"of the model: {psi:.2f}", width, below=not above))
+        layers.append(look.note(psi, f"of the model: {psi:.2f}", below=not above))
     size = {"width": width, "height": height // 2}
     return alt.layer(*layers).properties(view=look.NO_FRAME, **size)

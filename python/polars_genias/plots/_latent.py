@@ -33,7 +33,7 @@ def plot_latent(
     label: str | None = None,
     method: Literal["pca", "tsne"] = "pca",
     windows: int = 400,
-    log: bool = False,
+    log: bool | None = None,
     seed: int = 0,
     width: int = 420,
     height: int = 360,
@@ -62,8 +62,8 @@ def plot_latent(
     windows
         Approximate maximum number of windows of each kind.
     log
-        Whether both axes are logarithmic beyond the range of most normal windows: for known
-        anomalies far away from all other windows.
+        Whether both axes are logarithmic beyond the range of most normal windows. By default where
+        a window is more than ten times as far away as most of these.
     seed
         Seed of the generated anomalies and of t-SNE.
     width, height
@@ -200,8 +200,26 @@ def _tsne(values: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], 
     return np.asarray(found, dtype=np.float64), about
 
 
+_FAR = 10
+"""So many times as far as most normal windows, windows are drawn on a logarithmic scale."""
+
+
+def _distances(points: pl.DataFrame) -> tuple[float, float]:
+    """How far most normal windows are from the middle, along an axis, and the farthest window."""
+    place = pl.col("x", "y").abs()
+    normal = points.filter(pl.col("windows") == "normal")
+    near = normal.select(pl.max_horizontal(place.quantile(0.9))).item()
+    return near or 0.0, points.select(pl.max_horizontal(place.max())).item()
+
+
 def _chart(
-    points: pl.DataFrame, about: str, width: int, height: int, title: str | None, *, log: bool
+    points: pl.DataFrame,
+    about: str,
+    width: int,
+    height: int,
+    title: str | None,
+    *,
+    log: bool | None,
 ) -> alt.Chart:
     kinds = [kind for kind in _COLOURS if kind in points["windows"]]
     axes = "PC" if about.startswith("PCA") else "t-SNE "
@@ -210,10 +228,9 @@ def _chart(
     key = look.legend(symbolSize=60)
     axis = look.numbers(tickCount=5, labelOverlap=True)
     place = alt.Scale(zero=False)
-    if log:
-        normal = points.filter(pl.col("windows") == "normal").select(pl.col("x", "y").abs())
-        far = normal.select(pl.max_horizontal(pl.all().quantile(0.9))).item()
-        place = alt.Scale(type="symlog", constant=max(far or 0.0, 1e-6))
+    near, far = _distances(points)
+    if far > _FAR * near if log is None else log:
+        place = alt.Scale(type="symlog", constant=max(near, 1e-6))
     chart: alt.Chart = (
         alt.Chart(points)
         .mark_point(filled=True, size=24, opacity=0.55)
@@ -222,6 +239,7 @@ def _chart(
             alt.Y("y:Q", title=f"{axes}2", scale=place, axis=axis),
             alt.Color("windows:N", scale=scale, sort=kinds, legend=key, title=None),
             alt.Shape("windows:N", scale=shapes, sort=kinds, legend=key, title=None),
+            tooltip=["windows", *(alt.Tooltip(f"{at}:Q", format=".3~g") for at in "xy")],
         )
         .properties(width=width, height=height, view=look.NO_FRAME, title=look.title(title, about))
     )

@@ -7,10 +7,14 @@ charts with a ``config``.
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish, and a neutral grey.
 GREY = "#767b84"
@@ -29,6 +33,37 @@ SHADES = [*PASTELS, "#fbd3bf", "#f6f0b5", "#d9dbe0", "#d3cdf0"]
 INK = "#30343b"
 QUIET = "#5b6068"
 FAINT = "#e3e6ea"
+BAND = "#cfe3f2"
+"""An area behind lines, in a light blue."""
+
+_DARK = {
+    GREY: "#9aa0aa",
+    VERMILION: "#ff8a3d",
+    BLUE: "#5cb6f2",
+    ORANGE: "#f5b942",
+    SKY: "#7cc8f2",
+    GREEN: "#2fc79a",
+    PURPLE: "#e39ac0",
+    INK: "#e4e7ec",
+    QUIET: "#b3b9c3",
+    FAINT: "#343a44",
+    BAND: "#24435a",
+    **dict(
+        zip(
+            SHADES,
+            (
+                *("#5a4a1c", "#1f4a61", "#1d4f40", "#553448"),
+                *("#5c3422", "#53501f", "#454a54", "#3f3a66"),
+            ),
+            strict=True,
+        )
+    ),
+    "#f2f6fa": "#1f2a36",
+    "#ffffff": "#1b1e24",
+}
+"""Colours of the light theme, and what stands for them in the dark one."""
+DARK = "#1b1e24"
+"""Background of the dark theme."""
 
 _AXIS: dict[str, Any] = {
     "labelFontSize": 11,
@@ -42,12 +77,16 @@ _AXIS: dict[str, Any] = {
 }
 
 
-def axis(**given: Any) -> alt.Axis:
+Style = dict[str, Any]
+"""Properties of a part of a chart, by their names in Vega-Lite."""
+
+
+def axis(**given: Any) -> Style:
     """An axis with legible labels."""
-    return alt.Axis(**(_AXIS | given))
+    return _AXIS | given
 
 
-def numbers(**given: Any) -> alt.Axis:
+def numbers(**given: Any) -> Style:
     """An axis of plain numbers: 0.25, 800, 12k, 1.5e-6."""
     say = (
         "format(datum.value, abs(datum.value) >= 1e4 ? '.3~s' : "
@@ -65,14 +104,7 @@ def log_ticks(values: pl.Series, digits: tuple[int, ...] = (1, 2, 5)) -> list[fl
     return inside if len(inside) > 1 else [low, high]
 
 
-def times(**given: Any) -> alt.Axis:
-    """An axis of times with a 24-hour clock."""
-    day, time = "%a %d", "%H:%M"
-    units = {"week": day, "day": day, "date": day, "hours": time, "minutes": time}
-    return axis(**({"format": units, "formatType": "time"} | given))
-
-
-def legend(**given: Any) -> alt.Legend:
+def legend(**given: Any) -> Style:
     """A legend in the style of the axes, by default above the chart."""
     style: dict[str, Any] = {
         "labelFontSize": 12,
@@ -86,12 +118,17 @@ def legend(**given: Any) -> alt.Legend:
         "symbolSize": 80,
         "symbolOpacity": 1,
     }
-    return alt.Legend(**(style | given))
+    return style | given
 
 
 def title(text: str | None, subtitle: str | list[str] | None = None, **given: Any) -> Any:
     """A left-aligned title; without a text only the subtitle."""
-    style: dict[str, Any] = {
+    return alt.TitleParams(**titling(text, subtitle, **given))
+
+
+def titling(text: str | None, subtitle: str | list[str] | None = None, **given: Any) -> Style:
+    """The properties of a `title`."""
+    style: Style = {
         "anchor": "start",
         "fontSize": 14,
         "fontWeight": "bold",
@@ -102,18 +139,59 @@ def title(text: str | None, subtitle: str | list[str] | None = None, **given: An
     }
     if text is None:
         alone = {"fontSize": 12, "fontWeight": "normal", "color": QUIET}
-        return alt.TitleParams(subtitle or "", **(style | alone | given))
+        return {"text": subtitle or ""} | style | alone | given
     if subtitle:
         style["subtitle"] = subtitle
-    return alt.TitleParams(text, **(style | given))
+    return {"text": text} | style | given
 
 
-def panel_title(text: str) -> Any:
+def panel_title(text: str, **given: Any) -> Style:
     """The title of one panel of several."""
-    return title(text, fontSize=12, fontWeight="normal", offset=4, frame="group")
+    style: Style = {"fontSize": 12, "fontWeight": "normal", "offset": 4, "frame": "group"}
+    return titling(text, **(style | given))
 
 
-NO_FRAME = alt.ViewBackground(stroke="transparent")
+_LONG = 24
+"""Characters of a name that is short enough as it is."""
+
+
+def distinct(names: Sequence[str]) -> tuple[list[str], str | None]:
+    """Long names without the words at their beginning and end that all of them share.
+
+    Returns
+    -------
+    tuple of a list of str and a str
+        The short names, and what was left out, as ``"app.pod.*.total"``; None for nothing.
+    """
+    words = [re.findall(r"[^._/:| -]+[._/:| -]*|^[._/:| -]+", name) for name in names]
+    shortest = min(map(len, words), default=0)
+    if len(names) < 2 or shortest < 2 or max(map(len, names)) <= _LONG:
+        return list(names), None
+    first = words[0]
+    head = _same(words, range(shortest - 1))
+    tail = _same(words, range(-1, head - shortest, -1))
+    short = ["".join(own[head : len(own) - tail]).rstrip("._/:| -") for own in words]
+    if not head + tail or len(set(short)) < len(set(names)):
+        return list(names), None
+    return short, f"{''.join(first[:head])}*{_before(names[0], short[0], first, head)}"
+
+
+def _same(words: list[list[str]], places: range) -> int:
+    """In how many places, from the first one on, all lists have the same word."""
+    count = 0
+    for place in places:
+        if len({own[place] for own in words}) > 1:
+            break
+        count += 1
+    return count
+
+
+def _before(name: str, short: str, words: list[str], head: int) -> str:
+    """What follows the short name in the whole one."""
+    return name[len("".join(words[:head])) + len(short) :]
+
+
+NO_FRAME: Style = {"stroke": "transparent"}
 
 
 def most_hit(hits: dict[str, int], most: int) -> list[str]:
@@ -122,10 +200,29 @@ def most_hit(hits: dict[str, int], most: int) -> list[str]:
     return [name for name in hits if name in chosen]
 
 
+def titled(chart: Any, text: str | None, note: str | None = None) -> Any:
+    """A chart with a title and a subtitle, if there are any."""
+    return chart.properties(title=title(text, note)) if text or note else chart
+
+
 def features_titled(chart: Any, text: str | None, drawn: int, of: int) -> Any:
     """A chart with a title, which notes if not all features are drawn."""
-    note = f"{drawn} of {of} features" if drawn < of else None
-    return chart.properties(title=title(text, note)) if text or note else chart
+    return titled(chart, text, f"{drawn} of {of} features" if drawn < of else None)
+
+
+def data(rows: pl.DataFrame) -> Style:
+    """Rows as text in the specification: smaller and faster than a list of values by name."""
+    numbers = {name: "number" for name, dtype in rows.schema.items() if dtype.is_numeric()}
+    return {"values": rows.write_csv(), "format": {"type": "csv", "parse": numbers}}
+
+
+def in_dark(spec: Any) -> Any:
+    """A specification with the colours of the dark theme."""
+    if isinstance(spec, dict):
+        return {name: of if name == "datasets" else in_dark(of) for name, of in spec.items()}
+    if isinstance(spec, list):
+        return [in_dark(of) for of in spec]
+    return _DARK.get(spec, spec) if isinstance(spec, str) else spec
 
 
 def with_unit(name: str, units: dict[str, str]) -> str:
@@ -141,7 +238,7 @@ def level(value: float, **given: Any) -> alt.Chart:
     return encoded
 
 
-def note(value: float, text: str, width: int, *, below: bool = False) -> alt.Chart:
+def note(value: float, text: str, *, below: bool = False) -> alt.Chart:
     """A text at the right end of a `level`, by default above it."""
     words = alt.Chart(pl.DataFrame({"level": [value], "text": [text]})).mark_text(
         align="right",
@@ -150,7 +247,7 @@ def note(value: float, text: str, width: int, *, below: bool = False) -> alt.Cha
         fontSize=11,
         color=INK,
     )
-    encoded: alt.Chart = words.encode(alt.Y("level:Q"), alt.Text("text:N"), x=alt.value(width))
+    encoded: alt.Chart = words.encode(alt.Y("level:Q"), alt.Text("text:N"), x=alt.value("width"))
     return encoded
 
 
@@ -161,7 +258,7 @@ def before_after(
     y: alt.Y,
     *,
     names: tuple[str, str],
-    key: alt.Legend | None,
+    key: Style | None,
 ) -> list[alt.Chart]:
     """Two lines: the original series (grey), and its changed parts in front of it (vermilion).
 

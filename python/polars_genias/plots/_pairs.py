@@ -187,7 +187,7 @@ def changed_lines(
     x: alt.X,
     y: alt.Y,
     *,
-    key: alt.Legend | None,
+    key: look.Style | None,
 ) -> list[alt.Chart]:
     """Lines over ``row``: column `before`, and `after` in front of it if `mask` is true."""
     was = rows.select("row", value=drawable(before))

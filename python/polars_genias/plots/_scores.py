@@ -102,6 +102,12 @@ def plot_scores(
             y,
             alt.Y2Datum(0),
             alt.Fill("rows:N", scale=scale, sort=kinds, legend=key, title=None),
+            tooltip=[
+                "rows",
+                *(alt.Tooltip(f"{end}:Q", format=".4~g") for end in ("low", "high")),
+                "count",
+                alt.Tooltip("share:Q", format=".2%"),
+            ],
         )
     ]
     subtitle = None
@@ -112,9 +118,8 @@ def plot_scores(
     chart: alt.LayerChart = alt.layer(*layers).properties(
         width=width, height=height, view=look.NO_FRAME
     )
-    if title or subtitle:
-        chart = chart.properties(title=look.title(title, subtitle))
-    return chart
+    titled: alt.LayerChart = look.titled(chart, title, subtitle)
+    return titled
 
 
 def _rows(data: pl.DataFrame | pl.LazyFrame, score: str, label: str | None) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 import polars as pl
 
-from polars_genias._features import require
+from polars_genias._features import listed, require
 from polars_genias.plots import _look as look
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def plot_sensitivity(
     schema = rows.collect_schema()
     for name in ("feature", "kind", "duration", "strength", "tries", "caught"):
         require(schema, "data", name)
-    keys = [by] if isinstance(by, str) else list(by or [])
+    keys = listed(by)
     for name in keys:
         require(schema, "by", name)
     rows = rows.filter(pl.col("tries") > 0)
@@ -94,7 +94,8 @@ def plot_sensitivity(
         for name in cells["panel"].unique(maintain_order=True)
     ]
     chart = alt.concat(*panels, columns=columns, spacing=18)
-    return chart.properties(title=look.title(title)) if title else chart
+    titled: alt.ConcatChart = look.titled(chart, title)
+    return titled
 
 
 def _heat(cells: pl.DataFrame, name: str, width: int, height: int) -> alt.LayerChart:
@@ -102,6 +103,7 @@ def _heat(cells: pl.DataFrame, name: str, width: int, height: int) -> alt.LayerC
     base = alt.Chart(cells).encode(
         x=alt.X("strength:N", sort=order, axis=look.axis(title="strength", labelAngle=0)),
         y=alt.Y("row:N", axis=look.axis(title=None)),
+        tooltip=["row", "strength", "tries", "caught", alt.Tooltip("rate:Q", format=".0%")],
     )
     scale = alt.Scale(domain=[0, 1], range=["#f2f6fa", look.BLUE], interpolate="rgb")
     legend = look.legend(title="share caught", format="%")
@@ -163,12 +165,19 @@ def plot_compare(
     panels = [_points(rows, order, name, text) for name, text in figures.items()]
     size = {"width": width, "height": height * len(order)}
     chart = alt.hconcat(*(panel.properties(**size) for panel in panels), spacing=24)
-    return chart.properties(title=look.title(title)) if title else chart
+    titled: alt.HConcatChart = look.titled(chart, title)
+    return titled
 
 
 def _points(rows: pl.DataFrame, order: list[str], figure: str, text: str) -> alt.LayerChart:
     base = alt.Chart(rows.drop_nulls(figure)).encode(
-        y=alt.Y("detector:N", sort=order, scale=alt.Scale(domain=order), axis=look.axis(title=None))
+        y=alt.Y(
+            "detector:N", sort=order, scale=alt.Scale(domain=order), axis=look.axis(title=None)
+        ),
+        tooltip=[
+            "detector",
+            *(alt.Tooltip(f"{figure}{end}:Q", format=".1%") for end in ("", "_low", "_high")),
+        ],
     )
     axis = look.axis(title=text, format="%")
     span = base.mark_rule(color=look.GREY, strokeWidth=2).encode(

@@ -7,30 +7,8 @@ import polars as pl
 from polars_genias._names import column as named
 
 MOST_BINS = 1200
-"""Maximum number of pixel columns: four points each stay below Altair's limit of 5,000."""
+"""Maximum number of pixel columns of a chart."""
 _MOST_SPANS = 1000
-
-
-def time_axis(frame: pl.DataFrame, x: str) -> pl.Expr:
-    """The column `x` for Altair: Datetime without zone (wall time), or Float64.
-
-    Raises
-    ------
-    ValueError
-        For a dtype without an axis.
-    """
-    dtype = frame.schema[x]
-    time = named(x)
-    if isinstance(dtype, pl.Datetime):
-        return time.dt.replace_time_zone(None)
-    if dtype == pl.Date:
-        return time.cast(pl.Datetime("us"))
-    if dtype == pl.Duration:
-        return time.dt.total_microseconds() / 1e6
-    if dtype.is_numeric():
-        return time.cast(pl.Float64)
-    msg = f"parameter `order_by` = {x!r}: a column of dtype {dtype} cannot be an axis"
-    raise ValueError(msg)
 
 
 def drawable(column: str | pl.Expr) -> pl.Expr:
@@ -48,11 +26,11 @@ def where_changed(hit: pl.Expr, column: str) -> pl.Expr:
     return pl.when(near).then(drawable(column))
 
 
-def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
-    """The rows that draw the same line: first, last, lowest and highest per pixel column.
+def thin(rows: pl.DataFrame, x: str, bins: int, keep: pl.Series | None = None) -> pl.DataFrame:
+    """The rows that draw the same line: the lowest and the highest value of every bucket of time.
 
-    This is M4 of Jugel et al., *M4: A Visualization-Oriented Time Series Data Aggregation*, VLDB
-    2014. A frame of at most four rows per pixel column is returned unchanged.
+    The first and the last row are kept, and one row of every bucket without a value, where the line
+    has a gap. A frame of at most two rows per bucket is returned unchanged.
 
     Parameters
     ----------
@@ -61,30 +39,32 @@ def thin(rows: pl.DataFrame, x: str, bins: int) -> pl.DataFrame:
     x
         The time.
     bins
-        Number of pixel columns.
+        Number of buckets of equal length.
+    keep
+        Rows to keep as well, if they are no more than there are buckets.
     """
-    bins = min(bins, MOST_BINS)
-    if rows.height <= 4 * bins:
+    if rows.height <= 2 * bins:
         return rows
     value = pl.col("value")
-    row = pl.int_range(pl.len())
+    row = pl.col("row")
     picked = (
         rows.lazy()
-        .with_columns(bin=pixel(x, bins), row=row)
+        .select("value", bin=pixel(x, bins), row=pl.int_range(pl.len(), dtype=pl.UInt32))
         .group_by("bin")
         .agg(
-            pl.col("row").first().alias("first"),
-            pl.col("row").last().alias("last"),
-            pl.col("row").get(value.arg_min()).alias("lowest"),
-            pl.col("row").get(value.arg_max()).alias("highest"),
+            row.get(value.arg_min()).alias("lowest"),
+            row.get(value.arg_max()).alias("highest"),
+            pl.when(value.count() == 0).then(row.first()).alias("gap"),
         )
-        .select("first", "last", "lowest", "highest")
-        .unpivot()
-        .select(pl.col("value").drop_nulls().unique().sort())
+        .select("lowest", "highest", "gap")
         .collect()
-        .to_series()
     )
-    return rows.select(pl.all().gather(picked))
+    ends = pl.Series([0, rows.height - 1], dtype=pl.UInt32)
+    parts = [*picked.get_columns(), ends]
+    if keep is not None and keep.sum() <= bins:
+        parts.append(keep.arg_true())
+    kept = pl.concat([part.alias("row").cast(pl.UInt32) for part in parts])
+    return rows.select(pl.all().gather(kept.drop_nulls().unique().sort()))
 
 
 def pixel(x: str, bins: int) -> pl.Expr:
