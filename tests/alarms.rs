@@ -7,7 +7,7 @@ mod common;
 use common::{frame, rng};
 use genias::alarm::Direction;
 use genias::config::{Adapt, AlarmConfig};
-use genias::detector::Found;
+use genias::detector::Labelled;
 use genias::{
     Columns, DetectConfig, DetectorKind, Error, FitConfig, Model, RunToEnd, ScoreConfig, Series,
     Threshold, fit_scorer,
@@ -33,12 +33,12 @@ fn fit(columns: &Columns) -> Model {
     fit_scorer(&Series::whole(columns), &config, &detect, RUN).unwrap()
 }
 
-fn find(model: &Model, columns: &Columns, alarm: &AlarmConfig) -> Found {
+fn find(model: &Model, columns: &Columns, alarm: &AlarmConfig) -> Labelled {
     let series = Series::whole(columns);
     model.alarms(&series, Threshold::Auto, alarm, &ScoreConfig::default(), RUN).unwrap()
 }
 
-fn flagged(found: &Found) -> usize {
+fn flagged(found: &Labelled) -> usize {
     found.labels.iter().filter(|label| **label == Some(true)).count()
 }
 

@@ -46,9 +46,8 @@ mod tests {
         let mut rng = Rng::new(1, Purpose::Detector, [3, 0]);
         let mut shares = Vec::new();
         for _ in 0..200 {
-            let p: Vec<f64> = (0..100)
-                .map(|i| f64::from(rng.uniform()) * if i < 60 { 1.0 } else { 1e-3 })
-                .collect();
+            let p: Vec<f64> =
+                (0..100).map(|i| rng.uniform() * if i < 60 { 1.0 } else { 1e-3 }).collect();
             let kept = kept_of_fleet(&p, 0.2);
             let of =
                 |range: std::ops::Range<usize>| kept[range].iter().filter(|k| **k).count() as f64;

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::collection::{Detectors, overlap, window_scores};
 use super::evidence::{Expected, StrongestEvidence};
-use super::labels::{Found, Labeller, SeriesScores};
+use super::labels::{Labelled, Labeller, SeriesScores};
 use super::score_rows::blame;
 use super::spec::Loaded;
 use crate::alarm::Alarm;
@@ -139,18 +139,19 @@ impl Detectors {
         &self,
         generator: &Generator,
         series: &Series<'_>,
-        drawn: (Threshold, &AlarmConfig),
+        threshold: Threshold,
+        alarm: &AlarmConfig,
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Explained>> {
-        let labeller = Labeller::new(self, generator, drawn, config)?;
+        let labeller = Labeller::new(self, generator, threshold, alarm, config)?;
         match &labeller.loaded {
             Loaded::Series(evidence) => {
                 generator.normaliser.check(series)?;
                 let (scored, strongest) =
                     evidence.score_with_ends_and_evidence(series, config, control)?;
                 let scored = SeriesScores { scores: scored.scores, ends: Some(scored.ends) };
-                let Found { alarms, .. } = labeller.found(series, scored)?;
+                let Labelled { alarms, .. } = labeller.labelled(series, scored)?;
                 if alarms.is_empty() {
                     return Ok(Vec::new());
                 }
@@ -159,7 +160,7 @@ impl Detectors {
             }
             Loaded::Windows(detector) => {
                 let scored = labeller.scored(series, control)?;
-                let Found { alarms, .. } = labeller.found(series, scored)?;
+                let Labelled { alarms, .. } = labeller.labelled(series, scored)?;
                 if alarms.is_empty() {
                     return Ok(Vec::new());
                 }

@@ -22,7 +22,7 @@ const HALF: f64 = 0.5;
 
 /// Results of `label` and `alarms` for a series.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Labelled {
     /// Score of every row.
     pub scores: Vec<Option<f32>>,
     /// Probability of a score as high in a normal row.
@@ -47,13 +47,14 @@ impl Detectors {
         &self,
         generator: &Generator,
         series: &Series<'_>,
-        (threshold, alarm): (Threshold, &AlarmConfig),
+        threshold: Threshold,
+        alarm: &AlarmConfig,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Found> {
-        let labeller = Labeller::new(self, generator, (threshold, alarm), config)?;
+    ) -> Result<Labelled> {
+        let labeller = Labeller::new(self, generator, threshold, alarm, config)?;
         let scored = labeller.scored(series, control)?;
-        labeller.found(series, scored)
+        labeller.labelled(series, scored)
     }
 
     /// The p-values of [`Detectors::alarms`] only.
@@ -135,7 +136,8 @@ impl<'a> Labeller<'a> {
     pub(crate) fn new(
         detectors: &'a Detectors,
         generator: &'a Generator,
-        (threshold, alarm): (Threshold, &'a AlarmConfig),
+        threshold: Threshold,
+        alarm: &'a AlarmConfig,
         config: &'a ScoreConfig,
     ) -> Result<Self> {
         let kind = config.detector.unwrap_or_else(|| detectors.default_kind());
@@ -150,7 +152,7 @@ impl<'a> Labeller<'a> {
     ///
     /// # Errors
     /// As [`Detectors::alarms`].
-    pub(super) fn found(&self, series: &Series<'_>, scored: SeriesScores) -> Result<Found> {
+    pub(super) fn labelled(&self, series: &Series<'_>, scored: SeriesScores) -> Result<Labelled> {
         let mut reference = self.reference();
         let rule = self.rule(series)?;
         let followed = match (&rule, series.times()) {
@@ -160,13 +162,13 @@ impl<'a> Labeller<'a> {
             _ => self.followed(&scored.scores, rule.as_ref(), &mut reference),
         };
         let end = |t: usize| scored.end(t);
-        let alarms = self.alarms(series, (&scored.scores, &end), &followed)?;
+        let alarms = self.alarms(series, &scored.scores, &end, &followed)?;
         let scores = scored.scores;
         let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
         labels[..followed.seen].fill(None);
         let rows = scores[followed.seen..].iter().flatten().count();
         let p_of_any = self.p_of_any(&alarms, rows);
-        Ok(Found { scores, p: followed.p, labels, alarms, p_of_any, reference })
+        Ok(Labelled { scores, p: followed.p, labels, alarms, p_of_any, reference })
     }
 
     /// Scores of normal rows, before any of a series.
@@ -237,7 +239,8 @@ impl<'a> Labeller<'a> {
     pub(crate) fn alarms(
         &self,
         series: &Series<'_>,
-        (scores, end): (&[Option<f32>], &dyn Fn(usize) -> f64),
+        scores: &[Option<f32>],
+        end: &dyn Fn(usize) -> f64,
         followed: &Followed,
     ) -> Result<Vec<Alarm>> {
         let alarm = self.alarm;

@@ -283,6 +283,8 @@ fn append(found: &mut Vec<OddStretch>, mut new: OddStretch) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // Parts are ranges of rows.
+
     use proptest::prelude::*;
 
     use super::*;

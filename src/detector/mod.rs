@@ -26,7 +26,7 @@ pub use evidence::StrongestEvidence;
 pub use explain::{Blame, Bounds, Explained, Reasons};
 pub(crate) use kinds::spec;
 pub use kinds::{DetectorRow, detector_table, is_trained, needs_vae};
-pub use labels::Found;
+pub use labels::Labelled;
 pub(crate) use labels::{Labeller, SeriesScores};
 pub use score_rows::Detector;
 pub use threshold::Calibration;

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Bounds, Calibration, Detectors, Explained, Found, Reasons};
+use crate::detector::{Bounds, Calibration, Detectors, Explained, Labelled, Reasons};
 use crate::error::Result;
 pub use crate::generator::{Backbone, Backbones, Health, Report, VaeOrigin, backbone_of};
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
@@ -262,7 +262,7 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Explained>> {
-        self.detectors.explain(&self.generator, series, (threshold, alarm), config, control)
+        self.detectors.explain(&self.generator, series, threshold, alarm, config, control)
     }
 
     /// What every feature should have been, from what is around each row while the row itself and those
@@ -328,8 +328,8 @@ impl Model {
         alarm: &AlarmConfig,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Found> {
-        self.detectors.alarms(&self.generator, series, (threshold, alarm), config, control)
+    ) -> Result<Labelled> {
+        self.detectors.alarms(&self.generator, series, threshold, alarm, config, control)
     }
 
     /// Probability of a score as high in a normal row, for each row, from the model's reference

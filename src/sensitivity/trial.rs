@@ -90,8 +90,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Self> {
         config.validate()?;
         let Labelling { threshold, alarm, score } = labelling;
-        let labeller =
-            Labeller::new(&model.detectors, &model.generator, (threshold, alarm), score)?;
+        let labeller = Labeller::new(&model.detectors, &model.generator, threshold, alarm, score)?;
         let quiet = Quiet::new(&labeller, series, control)?;
         let about = about(model, series, config)?;
         let clean = usable_runs(series, |t| series.is_clean(t), 1)?;
@@ -267,7 +266,7 @@ impl<'a> Trial<'a> {
             let source = if changed.contains(&t) { scored } else { &quiet.scored };
             source.end(t)
         };
-        let alarms = self.labeller.alarms(series, (&scores, &end), &followed)?;
+        let alarms = self.labeller.alarms(series, &scores, &end, &followed)?;
         let first = |alarm: &Alarm| {
             let common = alarm.rows.start.max(rows.start)..alarm.rows.end.min(rows.end);
             (!common.is_empty()).then_some(common.start - rows.start)
@@ -326,7 +325,7 @@ impl Quiet {
         let mut reference: Reference = labeller.reference();
         let followed = labeller.followed(&scored.scores, rule.as_ref(), &mut reference);
         let end = |t: usize| scored.end(t);
-        let alarms = labeller.alarms(series, (&scored.scores, &end), &followed)?;
+        let alarms = labeller.alarms(series, &scored.scores, &end, &followed)?;
         Ok(Self { scored, followed, alarms, rule })
     }
 

@@ -33,7 +33,7 @@ impl Fleet {
         frame.options.alarm.of_each(frame.groups.len())
     }
 
-    /// Adds the next group, with [`genias::detector::Found::p_of_any`].
+    /// Adds the next group, with [`genias::detector::Labelled::p_of_any`].
     pub fn add(&mut self, p: f64) {
         self.p.push(p);
     }
