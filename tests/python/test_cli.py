@@ -34,6 +34,8 @@ from polars_genias import cli
 from polars_genias._table import of_verb
 from polars_genias.cli import _arguments, _dry_run, _run
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -14,6 +14,8 @@ import pytest
 
 from polars_genias import datasets
 
+pytestmark = pytest.mark.once
+
 DATA = Path(os.environ.get("GENIAS_DATA", Path(__file__).parents[3] / "shared" / "data"))
 TIMED = ("nab", "swat", "kpi", "gecco")
 

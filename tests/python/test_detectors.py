@@ -5,6 +5,8 @@ import pytest
 
 import polars_genias as pg
 
+pytestmark = pytest.mark.once
+
 QUICK = {
     "window": 32,
     "steps": 60,

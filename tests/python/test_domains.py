@@ -14,6 +14,8 @@ from conftest import FAST
 from polars_genias import datasets, demo
 from polars_genias._option_types import InjectKind
 
+pytestmark = pytest.mark.once
+
 MODEL = {name: FAST[name] for name in ("steps", "channels", "latent", "batch_size")} | {
     "window": 16
 }

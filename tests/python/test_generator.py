@@ -12,6 +12,8 @@ from polars.testing import assert_frame_equal
 import polars_genias as pg
 from conftest import FAST, both, make_hosts
 
+pytestmark = pytest.mark.once
+
 FRAME = {"features": ["cpu", "mem"], "by": "host", "order_by": "t", "label": "known"}
 WIDE = {**FAST, "window": 32}
 FACTS = [

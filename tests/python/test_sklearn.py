@@ -14,6 +14,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from polars_genias.sklearn import GeniasDetector
 
+pytestmark = pytest.mark.once
+
 CANNOT_PASS = {
     "check_methods_sample_order_invariance": "the rows of a series have an order",
     "check_methods_subset_invariance": "one row of a series has no window",
