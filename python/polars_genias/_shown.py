@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from polars_genias._models import model_bytes, model_column, model_table
+from polars_genias._models import companion, model_bytes, model_column, model_table, model_value
 from polars_genias._names import column
 from polars_genias.verbs import describe
 
@@ -107,11 +107,11 @@ class Models:
 
     def __getitem__(self, key: Any) -> Model:
         """Return the model of a key; of several keys, as a tuple."""
-        row = self._keys().index(key) if key in self._keys() else None
-        if row is None:
-            msg = f"no model of {key!r}; there are {self._keys()[:5]}"
+        keys = self._keys()
+        if key not in keys:
+            msg = f"no model of {key!r}; there are {keys[:5]}"
             raise KeyError(msg)
-        return Model(self.table[self._column][row])
+        return Model(self.table.slice(keys.index(key), 1))
 
     def describe(self) -> pl.DataFrame:
         """Return the table of `polars_genias.describe`."""
@@ -126,14 +126,16 @@ class Models:
         return _table([_key(tuple(self._names())), *_FACTS], rows)
 
     def _names(self) -> list[str]:
-        return [name for name in self.table.columns if name != self._column]
+        own = (self._column, companion(self.table, self._column))
+        return [name for name in self.table.columns if name not in own]
 
     def _keys(self) -> list[Any]:
         keys = self.table.select(column(name) for name in self._names()).rows()
         return [key[0] if len(key) == 1 else key for key in keys]
 
     def _described(self) -> list[tuple[Any, dict[str, Any]]]:
-        about = self.table.select(describe(column(self._column)).alias("about")).unnest("about")
+        models = model_value(self.table, self._column)
+        about = self.table.select(describe(models).alias("about")).unnest("about")
         keys = self._keys() or [()] * self.table.height
         return list(zip(keys, about.iter_rows(named=True), strict=True))
 

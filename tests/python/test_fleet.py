@@ -65,6 +65,23 @@ def test_alike_hosts_share_a_backbone(models):
     assert pg.health(models).columns == ["host", "psi", "r2", "r2_pca", "health"]
 
 
+def test_a_table_of_them_shows_every_model(models):
+    shown = pg.Models(models)
+    assert list(shown) == models["host"].to_list()
+    assert repr(shown).startswith("h0: <GenIAS model: 2 features, window 24")
+    assert shown["h1"] == pg.standalone(models).filter(host="h1")["model"].item()
+    assert shown["h1"].features == ["a", "b"]
+
+
+def test_their_thresholds_are_drawn(hosts, models):
+    plots = pytest.importorskip("polars_genias.plots", reason="needs the extra [plot]")
+    scored = hosts.filter(host="h1").genias.score(**AT, models=models)
+    given = {"order_by": "t", "by": "host", "features": "a"}
+    chart = plots.plot_series(scored, **given, models=models.filter(host="h1"))
+    threshold = models.genias.describe().filter(host="h1")["threshold"].item()
+    assert f"threshold {threshold:.4g}" in str(chart.to_dict())
+
+
 @pytest.mark.parametrize("change", ["groups", "rows", "chunks", "lazy"])
 def test_order_chunks_and_engines_change_nothing(hosts, models, change):
     parts = hosts.partition_by("host", maintain_order=True)

@@ -10,7 +10,7 @@ import polars as pl
 from polars_genias import _frames as frames
 from polars_genias._features import boolean, listed, require
 from polars_genias._foreign import to_polars
-from polars_genias._models import model_column, model_table
+from polars_genias._models import model_column, model_table, model_value
 from polars_genias._names import column
 from polars_genias.plots import _look as look
 from polars_genias.plots import _moves as moves
@@ -259,7 +259,7 @@ def _of(frame: pl.LazyFrame, mine: list[pl.Expr]) -> pl.LazyFrame:
 def _threshold(models: IntoModels, mine: list[pl.Expr]) -> float | None:
     """The threshold of the model of a group."""
     table = _of(model_table(models), mine)  # type: ignore[arg-type]
-    about = describe(column(model_column(table, []))).struct.field("threshold")
+    about = describe(model_value(table, model_column(table, []))).struct.field("threshold")
     found = table.select(about).collect().to_series().to_list()
     if len(found) > 1:
         msg = f"parameter `models`: {len(found)} models for one series; give `by`, or filter them"
