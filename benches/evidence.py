@@ -49,11 +49,11 @@ def work(kind: str, rows: int, features: int, scored: int) -> dict:
 
     frame = data(rows + scored, features)
     at = {"features": [f"x{i}" for i in range(features)], "order_by": "t"}
-    # The default detector without the VAE, which only generates: what `score` fits by itself.
     start = time.process_time()
     if kind == "fit":
         models = pg.fit(frame.head(rows), **at)
     else:
+        # Scores need no VAE: it is not trained.
         models = pg.fit(frame.head(rows), **at, detector="evidence", steps=1)
         start = time.process_time()
         pg.score(frame.tail(scored), **at, models=models)

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+def is_remote(path: str) -> bool:
+    """Whether a path is an address such as ``s3://``."""
+    return "://" in path
+
+
 @overload
 def sink_parquet(frame: pl.LazyFrame, path: Path, **options: Any) -> Path: ...
 
@@ -56,7 +61,7 @@ def sink_parquet(frame: pl.LazyFrame, path: str | Path, **options: Any) -> str |
     ...     pl.read_parquet(path)["x"].item()
     1.0
     """
-    if "://" in str(path):
+    if is_remote(str(path)):
         frame.sink_parquet(path, **options)
         return path
     path = Path(path)

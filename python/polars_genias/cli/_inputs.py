@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from polars_genias import _names as names
+from polars_genias._files import is_remote
 from polars_genias._replace import recover, temporary_folder
 from polars_genias.cli import _keys, _schemas
 
@@ -73,11 +74,6 @@ def find(paths: Sequence[str]) -> list[Source]:
     """
     several = len(paths) > 1 and all(Path(path).is_file() for path in paths)
     return [_source(path, several=several) for path in paths]
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is an address such as ``s3://``."""
-    return "://" in path
 
 
 def _source(given: str, *, several: bool) -> Source:

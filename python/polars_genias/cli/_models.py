@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars_genias as pg
 from polars_genias import _names as names
+from polars_genias._files import is_remote
 from polars_genias._models import (
     companion,
     is_parquet,
@@ -45,7 +46,7 @@ def at(path: str, role: str = "parameter `models`: ") -> _inputs.Source:
     ValueError
         If the path does not exist.
     """
-    if not (_inputs.is_remote(path) or path == "-" or Path(path).exists()):
+    if not (is_remote(path) or path == "-" or Path(path).exists()):
         msg = f"{role}no such file: {path}"
         raise ValueError(msg)
     return _inputs.find([path])[0]

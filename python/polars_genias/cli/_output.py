@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from polars_genias import _names as names
+from polars_genias._files import is_remote
 from polars_genias._replace import Snapshot, check_kind, files_in, replacing, snapshot
 from polars_genias.cli import _keys, _partitions, _relations, _remote
 from polars_genias.cli._errors import UsageError
-from polars_genias.cli._inputs import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +108,8 @@ def output(asked: Request) -> Output | RemoteOutput:
         If the output exists and must not be replaced, or is, contains or lies in an input.
     """
     if is_remote(asked.path) and asked.parquet:
-        return _remote.output(asked, _mark(asked.command, asked.partition_by))
+        keys = _partitions.chosen(asked, folder=asked.path.endswith("/"))
+        return _remote.output(asked, keys, _mark(asked.command, keys))
     return local(asked)
 
 
@@ -171,16 +171,11 @@ def _resolved(path: str) -> Path:
 
 def _folders(asked: Request, target: Path) -> list[str]:
     """The keys of an output folder; empty for a file."""
-    keys = list(asked.partition_by)
-    if not keys and (asked.path.endswith(("/", os.sep)) or target.is_dir()):
-        keys = list(asked.usual)
-        if not keys and asked.parquet:
-            msg = f"{asked.path}: give --partition-by, the columns that name its folders, or a file"
-            raise UsageError(msg)
+    folder = asked.path.endswith(("/", os.sep)) or target.is_dir()
+    keys = _partitions.chosen(asked, folder=folder)
     if asked.overwrite == "partitions" and not keys:
         msg = f"--overwrite partitions: {asked.path} is a file; give a folder/ or --partition-by"
         raise UsageError(msg)
-    names.refuse_twice("partition_by", keys)
     return keys
 
 

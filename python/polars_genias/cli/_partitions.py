@@ -16,9 +16,12 @@ from polars_genias import _names as names
 from polars_genias._features import require
 from polars_genias._replace import files_in
 from polars_genias.cli import _keys
+from polars_genias.cli._errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from polars_genias.cli._output import Request
 
 PART = f"{names.OWN}part"
 """Column with the number of a row's partition."""
@@ -37,6 +40,24 @@ def check(schema: pl.Schema, keys: Sequence[str]) -> None:
     if keys and not set(schema) - set(keys):
         msg = f"parameter `partition_by` = {list(keys)}: no column is left for the files"
         raise ValueError(msg)
+
+
+def chosen(asked: Request, *, folder: bool) -> list[str]:
+    """The keys of an output `folder`: those asked for, else the usual ones; empty for a file.
+
+    Raises
+    ------
+    UsageError
+        For a folder without keys.
+    """
+    keys = list(asked.partition_by)
+    if not keys and folder:
+        keys = list(asked.usual)
+        if not keys and asked.parquet:
+            msg = f"{asked.path}: give --partition-by, the columns that name its folders, or a file"
+            raise UsageError(msg)
+    names.refuse_twice("partition_by", keys)
+    return keys
 
 
 def write(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from polars_genias import _names as names
 from polars_genias.cli import _partitions
 from polars_genias.cli._errors import UsageError
 
@@ -69,17 +68,17 @@ class RemoteOutput:
         )
 
 
-def output(asked: Request, mark: dict[str, str]) -> RemoteOutput:
+def output(asked: Request, keys: list[str], mark: dict[str, str]) -> RemoteOutput:
     """The requested output, after the checks of its address.
 
     Raises
     ------
     UsageError
-        For a folder without keys, or with a version of Polars that cannot write it.
+        For a folder with a version of Polars that cannot write it.
     ValueError
         If the output exists and must not be replaced, or is or contains an input.
     """
-    keys = _folders(asked)
+    _refuse_old_polars(asked, keys)
     address = asked.path.rstrip("/") + "/" if keys else asked.path
     for source in [*asked.sources, *([asked.models] if asked.models else [])]:
         _refuse_input(address, source)
@@ -90,20 +89,11 @@ def output(asked: Request, mark: dict[str, str]) -> RemoteOutput:
     return RemoteOutput(address, keys, mark)
 
 
-def _folders(asked: Request) -> list[str]:
-    """The keys of a folder; empty for an object."""
-    keys = list(asked.partition_by)
-    if not keys and asked.path.endswith("/"):
-        keys = list(asked.usual)
-        if not keys:
-            msg = f"{asked.path}: give --partition-by, the columns that name its folders, or a file"
-            raise UsageError(msg)
+def _refuse_old_polars(asked: Request, keys: list[str]) -> None:
     by = getattr(pl, "PartitionBy", None)
     if keys and (by is None or "file_path_provider" not in signature(by).parameters):
         msg = f"{asked.path}: a folder at an address needs Polars 2"
         raise UsageError(msg)
-    names.refuse_twice("partition_by", keys)
-    return keys
 
 
 def _refuse_input(address: str, source: Source) -> None:
