@@ -75,6 +75,16 @@ impl std::fmt::Display for MaxGap {
 }
 
 impl Call {
+    /// # Errors
+    /// If there are options: the verb has none.
+    pub fn refuse_options(&self, verb: &str) -> PolarsResult<()> {
+        polars_ensure!(
+            self.options.is_empty(),
+            ComputeError: "{verb}() takes no options, {:?} given", self.options
+        );
+        Ok(())
+    }
+
     /// The options of the core, and those that only the plugin uses.
     pub fn parse(&self) -> PolarsResult<(Options, Option<MaxGap>)> {
         parse(&self.verb, &self.options, self.inputs.order).map_err(to_polars)

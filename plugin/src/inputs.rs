@@ -250,8 +250,7 @@ impl Frame {
     }
 
     fn warn_alone(&self) -> PolarsResult<()> {
-        let noted = self.alone.lock().map(|mut rows| std::mem::take(&mut *rows));
-        let rows = noted.unwrap_or_default();
+        let rows = taken(&self.alone);
         if rows.is_empty() {
             return Ok(());
         }
@@ -264,8 +263,7 @@ impl Frame {
     }
 
     fn warn_failed(&self) -> PolarsResult<()> {
-        let noted = self.failed.lock().map(|mut rows| std::mem::take(&mut *rows));
-        let mut failed = noted.unwrap_or_default();
+        let mut failed = taken(&self.failed);
         failed.sort_unstable();
         failed.dedup_by_key(|(row, _)| *row);
         if failed.is_empty() {
@@ -281,8 +279,7 @@ impl Frame {
 
     /// Warns about series without a model.
     fn warn_without(&self) -> PolarsResult<()> {
-        let noted = self.without.lock().map(|mut rows| std::mem::take(&mut *rows));
-        let rows = noted.unwrap_or_default();
+        let rows = taken(&self.without);
         if rows.is_empty() {
             return Ok(());
         }
@@ -474,6 +471,11 @@ fn flags(role: &str, column: &Series, rows: usize) -> PolarsResult<BooleanArray>
         return Err(to_polars(Error::Length { column: name, found, expected: rows }));
     }
     Ok(to_arrow(column)?.as_boolean().clone())
+}
+
+/// What was noted, which is then forgotten.
+fn taken<T>(noted: &Mutex<Vec<T>>) -> Vec<T> {
+    noted.lock().map(|mut rows| std::mem::take(&mut *rows)).unwrap_or_default()
 }
 
 /// Options of fits that start from backbones: theirs, where the call gives no others.

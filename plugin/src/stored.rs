@@ -1,6 +1,6 @@
 //! A column of models: Binary, or a struct of models and the backbones that they refer to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use genias::{apart, backbone_of, Backbone, Backbones, Error, Model};
@@ -63,8 +63,8 @@ impl Stored {
     }
 
     fn backbone(&self, bytes: &[u8]) -> genias::Result<Arc<Backbone>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let key = xxh3_128(bytes);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(backbone) = read.get(&key) {
             return Ok(backbone.clone());
         }
@@ -91,7 +91,9 @@ pub fn backbones(column: &Series) -> genias::Result<Backbones> {
         Ok(backbone) => Ok(Some(backbone)),
         Err(_) => backbone_of(&Model::from_bytes(bytes)?.generator),
     };
-    let read = column.iter().flatten().map(one).collect::<genias::Result<Vec<_>>>()?;
+    let different: BTreeMap<u128, &[u8]> =
+        column.iter().flatten().map(|bytes| (xxh3_128(bytes), bytes)).collect();
+    let read = different.into_values().map(one).collect::<genias::Result<Vec<_>>>()?;
     let mut found: Vec<Arc<Backbone>> = read.into_iter().flatten().map(Arc::new).collect();
     found.sort_by_key(|backbone| backbone.id());
     found.dedup_by_key(|backbone| backbone.id());

@@ -73,6 +73,11 @@ impl Normaliser {
         (0..self.live.len()).filter(|&d| self.live[d]).collect()
     }
 
+    /// Names of the features that vary in training.
+    pub(crate) fn live_names(&self) -> Vec<String> {
+        self.live_features().into_iter().map(|d| self.features[d].clone()).collect()
+    }
+
     /// Positions of the features that are constant in training.
     pub fn constant_features(&self) -> Vec<usize> {
         (0..self.live.len()).filter(|&d| !self.live[d]).collect()

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::collection::{Detectors, overlap, window_scores};
 use super::evidence::{Expected, StrongestEvidence};
 use super::labels::{Labelled, Labeller, SeriesScores};
+use super::locate::MOST_BLAME;
 use super::score_rows::blame;
 use super::spec::Loaded;
 use crate::alarm::Alarm;
@@ -17,9 +18,6 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
 
-/// No deviation counts for more, in units of what is usual: however far one feature is off, others may be
-/// odd.
-const MOST: f64 = 10.0;
 /// What rounding to 32 bits may be off by, in training ranges.
 const ROUNDING: f64 = 2e-6;
 
@@ -206,7 +204,7 @@ fn explained(
 fn energies(expected: &Expected<'_>, series: &Series<'_>) -> Vec<Vec<f64>> {
     let energy = |d: usize, t: usize| {
         let deviation = expected.deviation(d, t).unwrap_or(0.0);
-        (deviation.min(MOST).powi(2) - 1.0).max(0.0)
+        (deviation.min(MOST_BLAME.into()).powi(2) - 1.0).max(0.0)
     };
     let of_feature = |d: usize| (0..series.len()).map(|t| energy(d, t)).collect();
     (0..series.columns().width()).map(of_feature).collect()

@@ -1,6 +1,7 @@
 //! Scores -> p-values, alarms and labels.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::collection::{Detectors, window_scores};
 use super::evidence::RowShares;
@@ -121,8 +122,8 @@ pub(crate) struct Labeller<'a> {
     kind: DetectorKind,
     pub(super) loaded: Loaded<'a>,
     known: Option<&'a Reference>,
-    /// Median distance of normal rows.
-    median: f64,
+    /// Median distance of normal rows, once an alarm needs it.
+    median: OnceLock<f64>,
     threshold: Threshold,
     /// The threshold as a score.
     line: f64,
@@ -144,7 +145,7 @@ impl<'a> Labeller<'a> {
         let line = detectors.threshold(threshold, config.detector)?;
         let known = detectors.reference(kind);
         let loaded = detectors.load(kind, generator)?;
-        let median = known.map_or(0.0, Reference::median);
+        let median = OnceLock::new();
         Ok(Self { generator, kind, loaded, known, median, threshold, line, alarm, config })
     }
 
@@ -282,7 +283,8 @@ impl Labeller<'_> {
 
     /// The rows of `run` with high scores.
     fn high(&self, scores: &[Option<f32>], run: &Range<usize>) -> Range<usize> {
-        let high = high_part(&distances(self.kind, &scores[run.clone()]), self.median);
+        let median = *self.median.get_or_init(|| self.known.map_or(0.0, Reference::median));
+        let high = high_part(&distances(self.kind, &scores[run.clone()]), median);
         run.start + high.start..run.start + high.end
     }
 }

@@ -17,7 +17,7 @@ const QUANTILE: f32 = 0.9;
 /// Maximum deviation that counts, in units of the minimum deviation.
 const MOST: f32 = 3.0;
 /// Maximum deviation that counts in the shares of features, in units of the usual deviation.
-const MOST_BLAME: f32 = 10.0;
+pub(super) const MOST_BLAME: f32 = 10.0;
 /// Minimum number of rows for the usual deviation.
 const FEWEST: usize = 16;
 /// Quantiles of absolute deviations, and the same of a standard normal variable.

@@ -75,12 +75,6 @@ impl<'a> Prepared<'a> {
         (live > 0).then(|| Architecture::new(self.config, live))
     }
 
-    /// Names of the features that vary.
-    pub(super) fn live_names(&self) -> Vec<String> {
-        let name = |d: usize| self.normaliser.features[d].clone();
-        self.normaliser.live_features().into_iter().map(name).collect()
-    }
-
     /// A training on its windows.
     pub(super) fn task<'b>(
         &'b self,

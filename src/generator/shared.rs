@@ -188,7 +188,7 @@ impl Backbones {
         let Some(architecture) = own.architecture() else { return Ok(None) };
         let task = own.task(&architecture, None);
         let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
-        let features = own.live_names();
+        let features = own.normaliser.live_names();
         let mut found = BackboneMatch { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
         for (i, backbone) in self.all.iter().enumerate() {
             if backbone.features != features || *backbone.vae.architecture() != architecture {
@@ -212,7 +212,7 @@ impl FleetSeries {
     ) -> Result<Self> {
         let key = series.content_hash();
         with_prepared(series, config, control, |own| {
-            Ok(Self { index, key, features: own.live_names() })
+            Ok(Self { index, key, features: own.normaliser.live_names() })
         })
     }
 }
@@ -271,8 +271,7 @@ pub(crate) fn fit_on(
 /// If a tensor cannot be read.
 pub fn backbone_of(generator: &Generator) -> Result<Option<Backbone>> {
     let Generator { config, normaliser, vae, .. } = generator;
-    let name = |d: usize| normaliser.features[d].clone();
-    let features = normaliser.live_features().into_iter().map(name).collect();
+    let features = normaliser.live_names();
     let backbone = |vae: &Vae| Backbone::new(config.clone(), features, vae.clone());
     vae.as_ref().map(backbone).transpose()
 }

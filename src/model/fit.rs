@@ -5,7 +5,7 @@ use crate::config::{DetectConfig, FitConfig};
 use crate::data::series::Series;
 use crate::detector::{Detectors, needs_vae};
 use crate::error::Result;
-use crate::generator::{self, Backbones};
+use crate::generator::{self, Backbones, Generator, Report};
 use crate::runtime::control::Control;
 
 /// Fits a model that generates anomalies to the clean rows of a series. A detector is trained and
@@ -16,10 +16,7 @@ use crate::runtime::control::Control;
 /// [`crate::Error::NoWindow`] for a series with no clean window; [`crate::Error::Diverged`];
 /// [`crate::Error::Interrupted`].
 pub fn fit(series: &Series<'_>, config: &FitConfig, control: &dyn Control) -> Result<Model> {
-    let started = std::time::Instant::now();
-    let (generator, report) = generator::fit::fit(series, config, control)?;
-    let seconds = Some(started.elapsed().as_secs_f64());
-    Ok(Model { generator, detectors: Detectors::default(), report, seconds })
+    timed(|| generator::fit::fit(series, config, control))
 }
 
 /// As [`fit`], on the one of some backbones that fits the series, without training; on its own if
@@ -33,8 +30,13 @@ pub fn fit_on(
     backbones: &Backbones,
     control: &dyn Control,
 ) -> Result<Model> {
+    timed(|| generator::shared::fit_on(series, config, backbones, control))
+}
+
+/// A model without detectors, and the seconds of its fit.
+fn timed(fit: impl FnOnce() -> Result<(Generator, Report)>) -> Result<Model> {
     let started = std::time::Instant::now();
-    let (generator, report) = generator::shared::fit_on(series, config, backbones, control)?;
+    let (generator, report) = fit()?;
     let seconds = Some(started.elapsed().as_secs_f64());
     Ok(Model { generator, detectors: Detectors::default(), report, seconds })
 }

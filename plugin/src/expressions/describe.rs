@@ -40,10 +40,7 @@ fn describe_output(inputs: &[Field], _kwargs: Call) -> PolarsResult<Field> {
 
 #[polars_expr(output_type_func_with_kwargs=describe_output)]
 fn describe(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
-    polars_ensure!(
-        kwargs.options.is_empty(),
-        ComputeError: "describe() takes no options, {:?} given", kwargs.options
-    );
+    kwargs.refuse_options("describe")?;
     let column = Stored::of(&inputs[0])?;
     let read = |row: usize| -> genias::Result<Option<Described>> {
         let Some(parts) = column.get(row) else { return Ok(None) };

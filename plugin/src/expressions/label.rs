@@ -31,8 +31,6 @@ fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
     let frame = Frame::new(inputs, &kwargs)?;
     let (options, alarm) = (&frame.options, Fleet::options(&frame));
     let mut fleet = Fleet::new(&frame)?;
-    // The labelled rows of each group.
-    let mut hits: Vec<Vec<usize>> = Vec::new();
     let (score, rows) = (&options.score, frame.columns.rows());
     let mut labels: Vec<Option<bool>> = vec![None; rows];
     // The model of a group goes into its last row.
@@ -51,18 +49,19 @@ fn label(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
         },
         |series, answer| {
             let (p, found, updated) = answer.unwrap_or((1.0, Vec::new(), None));
-            for (t, label) in found.iter().enumerate() {
-                labels[series.row(t)] = *label;
+            for (t, label) in found.into_iter().enumerate() {
+                labels[series.row(t)] = label;
             }
             fleet.add(p);
-            let hit = (0..found.len()).filter(|t| found[*t] == Some(true));
-            hits.push(hit.map(|t| series.row(t)).collect());
             let last = series.len().checked_sub(1).map(|t| series.row(t));
             models.extend(last.zip(updated));
         },
     )?;
-    let dropped = hits.iter().zip(fleet.kept()).filter(|(_, kept)| !kept);
-    dropped.flat_map(|(rows, _)| rows).for_each(|row| labels[*row] = Some(false));
+    for (group, _) in frame.groups.iter().zip(fleet.kept()).filter(|(_, kept)| !kept) {
+        let series = frame.series(group);
+        (0..series.len())
+            .for_each(|t| labels[series.row(t)] = labels[series.row(t)].and(Some(false)));
+    }
     let labels = BooleanChunked::from_iter_options(LABEL.into(), labels.into_iter()).into_series();
     if !kwargs.update {
         return Ok(labels.with_name(frame.name));

@@ -13,10 +13,7 @@ fn standalone_output(inputs: &[Field], _kwargs: Call) -> PolarsResult<Field> {
 
 #[polars_expr(output_type_func_with_kwargs=standalone_output)]
 fn standalone(inputs: &[Series], kwargs: Call) -> PolarsResult<Series> {
-    polars_ensure!(
-        kwargs.options.is_empty(),
-        ComputeError: "standalone() takes no options, {:?} given", kwargs.options
-    );
+    kwargs.refuse_options("standalone")?;
     let stored = Stored::of(&inputs[0])?;
     let mut column = BinaryChunkedBuilder::new(inputs[0].name().clone(), stored.len());
     for row in 0..stored.len() {

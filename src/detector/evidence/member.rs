@@ -56,13 +56,7 @@ impl Member {
     ) -> Result<(Self, LeftOut)> {
         let starts = reference.starts(plan.size);
         let chosen = plan.source.chosen(features);
-        let windows =
-            Windows { values: &reference.values, features, chosen: &chosen, size: plan.size };
-        let embedded = plan.source.embedding().embed(windows, &starts);
-        let width = plan.source.embedding().width(plan.size, chosen.len());
-        let projection = Projection::fit(&embedded, width)?;
-        let coordinates = projection.coordinates();
-        let references = References::new(projection.apply(embedded)?, coordinates);
+        let (projection, references) = projected(plan, reference, features)?;
         let overlapping = |i: usize| overlapping(&starts, i, plan.size);
         let every: Vec<usize> = (0..starts.len()).collect();
         let some: Vec<usize> =
@@ -98,16 +92,11 @@ impl Member {
         features: &Features,
     ) -> Result<Self> {
         let chosen = plan.source.chosen(features);
-        let starts = reference.starts(plan.size);
-        let projection = match projection {
-            Some(projection) => projection,
-            None => {
-                let values = &reference.values;
-                let windows = Windows { values, features, chosen: &chosen, size: plan.size };
-                let embedded = plan.source.embedding().embed(windows, &starts);
-                Projection::fit(&embedded, plan.width(features))?
-            }
+        let Some(projection) = projection else {
+            let (projection, references) = projected(plan, reference, features)?;
+            return Ok(Self { plan, projection, scale, units, chosen, references });
         };
+        let starts = reference.starts(plan.size);
         let references = References::new(Vec::new(), projection.coordinates());
         let mut member = Self { plan, projection, scale, units, chosen, references };
         let mut rows = Vec::new();
@@ -199,6 +188,20 @@ impl Member {
         })?;
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// Fits a projection to the windows of normal rows, and applies it to them.
+fn projected(
+    plan: MemberPlan,
+    reference: &ReferenceRows,
+    features: &Features,
+) -> Result<(Projection, References)> {
+    let (values, chosen) = (&reference.values, plan.source.chosen(features));
+    let windows = Windows { values, features, chosen: &chosen, size: plan.size };
+    let embedded = plan.source.embedding().embed(windows, &reference.starts(plan.size));
+    let projection = Projection::fit(&embedded, plan.width(features))?;
+    let references = References::new(projection.apply(embedded)?, projection.coordinates());
+    Ok((projection, references))
 }
 
 fn distances(found: &[Neighbour]) -> Vec<f32> {
