@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/pipeline/common/mod.rs"]
 mod common;
 
 use common::{bytes::Noting, mutation};

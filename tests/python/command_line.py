@@ -1,15 +1,22 @@
-"""The command line, called as users call it: as a process."""
+"""The command line, called as users call it.
+
+A process for each of hundreds of commands would import Polars hundreds of times: `genias` runs the
+script's function in this process. Signals, pipes and environments are tested with `command`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import polars as pl
 
 import polars_genias as pg
+from polars_genias import cli
 from conftest import FAST
 
 ROOT = Path(__file__).parents[2]
@@ -37,25 +44,40 @@ def command(*given):
     return [sys.executable, "-m", "polars_genias", *map(str, given)]
 
 
-def genias(*given, code=0, cwd=None, env=None):
-    """Runs a command in a pipe; stdout. A failure is one line, without a traceback."""
-    done = subprocess.run(
-        command(*given),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=cwd,
-        timeout=120,
-        env=os.environ | (env or {}),
-    )
-    assert done.returncode == code, done.stderr
+def genias(*given, code=0, cwd=None):
+    """Runs a command as in a pipe; stdout. A failure is one line, without a traceback."""
+    done, stdout, stderr = in_this_process([str(word) for word in given], cwd)
+    assert done == code, stderr
     if code == 0:
-        assert done.stderr == ""  # quiet in a pipe
-        return done.stdout
-    assert done.stdout == ""
-    assert done.stderr.startswith("genias"), done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+        assert stderr == ""  # quiet in a pipe
+        return stdout
+    assert stdout == ""
+    assert stderr.startswith("genias"), stderr
+    assert stderr.count("\n") == 1, stderr
+    return stderr
+
+
+def in_this_process(given, cwd=None):
+    """Exit code, stdout and stderr of the script's function; warnings go to stderr."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    before = Path.cwd()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(stdout))
+        stack.enter_context(contextlib.redirect_stderr(stderr))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("default")
+        warnings.showwarning = show_warning
+        stack.callback(os.chdir, before)
+        os.chdir(cwd or before)
+        try:
+            code = cli.main(given)
+        except SystemExit as ended:
+            code = ended.code or 0
+    return code, stdout.getvalue(), stderr.getvalue()
+
+
+def show_warning(message, category, filename, lineno, _file=None, line=None):
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def refused(*given, cwd=None, code=1):

@@ -1,15 +1,11 @@
 //! The detector `evidence`: parity with a NumPy twin (see `golden/README.md`), and what must hold of
 //! its scores.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::path::PathBuf;
 
+use crate::common::{column, frame, rng};
 use arrow::array::BooleanArray;
 use candle_core::{DType, Device, Tensor};
-use common::{column, frame, rng};
 use genias::{
     Columns, DetectConfig, DetectorKind, FitConfig, GenerateConfig, Model, Positions, RunToEnd,
     Series, Threshold, fit_scorer,
@@ -194,7 +190,7 @@ fn anomalies_among_the_training_rows_are_found() {
     let found = auc_roc(&scores(&model, &frame), &hit);
     assert!(found > 0.95, "fitted and scored: {found}");
     // A slice knows its rows as well, and so does a model that was read.
-    let slice = common::frame(&[("x", &values[300..1200])]);
+    let slice = crate::common::frame(&[("x", &values[300..1200])]);
     let again = Model::from_bytes(&model.to_bytes().unwrap()).unwrap();
     let found = auc_roc(&scores(&again, &slice), &hit[300..1200]);
     assert!(found > 0.95, "a slice: {found}");

@@ -1,15 +1,11 @@
 //! Training: every option, divergence, patience, stops.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use candle_core::Device;
-use common::stages::{assert_placed, assert_values, verbs};
-use common::{
+use crate::common::stages::{assert_placed, assert_values, verbs};
+use crate::common::{
     CancelAfter, Noted, column, fitted, flat, frame, model_of, normal, questions, small, wave,
     waves,
 };
+use candle_core::Device;
 use genias::config::{Form, Kl, Margin, Perturbation, Preset, Schedule};
 use genias::train::StopReason;
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, Phase, RunToEnd, Series, fit};

@@ -1,11 +1,7 @@
 //! Models as bytes: the way there and back, and everything that must not be taken for a model.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::bytes::{Noting, Parts, allowed, read};
-use common::{frame, model_of, mutation, small, wave, waves};
+use crate::common::bytes::{Noting, Parts, allowed, read};
+use crate::common::{frame, model_of, mutation, small, wave, waves};
 use genias::artifact::FORMAT_VERSION;
 use genias::{
     Columns, DetectConfig, DetectorKind, Error, FitConfig, GenerateConfig, Model, RunToEnd,

@@ -1,12 +1,8 @@
 //! What calibration finds on held-out windows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::stages::{decoded, strength};
+use crate::common::{assert_close, fitted, flat, frame, normal, rng, small, vae_of, waves};
 use candle_core::{Device, Tensor};
-use common::stages::{decoded, strength};
-use common::{assert_close, fitted, flat, frame, normal, rng, small, vae_of, waves};
 use genias::config::Distance;
 use genias::model::Health;
 use genias::vae::pca::Pca;

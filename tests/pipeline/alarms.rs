@@ -1,10 +1,6 @@
 //! Labels and alarms of a model: what they promise, and where they are.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::{frame, rng};
+use crate::common::{frame, rng};
 use genias::alarm::Direction;
 use genias::config::{Adapt, AlarmConfig};
 use genias::detector::Labelled;

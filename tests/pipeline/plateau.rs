@@ -1,10 +1,6 @@
 //! When training stops: at the level of PCA where there is no more to learn, later where there is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::{frame, model_of, normal, rng, waves};
+use crate::common::{frame, model_of, normal, rng, waves};
 use genias::FitConfig;
 use genias::train::StopReason;
 

@@ -1,12 +1,8 @@
 //! Any series, any options: what holds whatever comes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::stages::{FORMS, assert_placed, assert_values, hit_and_same};
+use crate::common::{column, wave};
 use arrow::array::BooleanArray;
-use common::stages::{FORMS, assert_placed, assert_values, hit_and_same};
-use common::{column, wave};
 use genias::config::{Distance, Domains, Noise, OneOrRange, Patch, Perturbation};
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};
 use proptest::prelude::*;

@@ -1,10 +1,6 @@
 //! What labels would catch: beside every anomaly put in by itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::{OneThread, column, in_pool, rng, wave};
+use crate::common::{OneThread, column, in_pool, rng, wave};
 use genias::anomaly::Synthetic;
 use genias::config::{AlarmConfig, Kinds, Many, NamedKind, Names, SensitivityConfig, Span, Way};
 use genias::inject::Kind;

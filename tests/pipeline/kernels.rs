@@ -1,12 +1,8 @@
 //! The fused operations against their twins of plain candle operations, forward and backward, and
 //! against central differences of the twins in 64 bits.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::{assert_close, flat, rng};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use common::{assert_close, flat, rng};
 use genias::kernels::{
     Block, Conv, Gradients, Layer, Summed, add_relu, backward, blocks, composed, conv, conv_add,
     distances, linear, linear_relu, row_squares, upsample,

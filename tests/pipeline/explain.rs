@@ -1,11 +1,7 @@
 //! Reasons and expectations: which feature is to blame, where the nearest normal rows lie, and what rows
 //! should have been.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::{frame, rng};
+use crate::common::{frame, rng};
 use genias::config::AlarmConfig;
 use genias::detector::{Bounds, Explained};
 use genias::{

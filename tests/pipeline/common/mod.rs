@@ -1,6 +1,6 @@
 //! Small series, small fits and comparisons that the integration tests share.
 
-// Each test binary uses a part of these.
+// The benchmark of mutated models, which includes this file, uses a part of it.
 #![allow(dead_code)]
 
 pub mod bytes;

@@ -1,14 +1,10 @@
 //! Scores, reconstructions and embeddings of a model.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use candle_core::{Device, Tensor};
-use common::stages::{Rough, clean_starts, decoded};
-use common::{
+use crate::common::stages::{Rough, clean_starts, decoded};
+use crate::common::{
     assert_close, fitted, frame, is_covered, model_of, normal, small, vae_of, wave, waves,
 };
+use candle_core::{Device, Tensor};
 use genias::{RunToEnd, Series, Threshold};
 
 const RUN: &RunToEnd = &RunToEnd;

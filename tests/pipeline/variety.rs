@@ -1,12 +1,8 @@
 //! Anomalies between features, several draws per anomaly, kinds, and psi and tau by window.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{frame, rng, small, wave};
+use crate::common::{frame, rng, small, wave};
 use genias::anomaly::Anomaly;
 use genias::config::{Distance, Form, Noise, OneOrRange, Patch};
 use genias::{Columns, Error, FitConfig, GenerateConfig, Model, RunToEnd, Series, fit};

@@ -1,14 +1,10 @@
 //! Every detector, from training to scores and labels.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use arrow::array::BooleanArray;
-use common::{
+use crate::common::{
     CancelAfter, Noted, OneThread, assert_close, column, fitted, frame, in_pool, is_covered,
     model_of, picked, questions, rng, small, wave, waves, with_thresholds,
 };
+use arrow::array::BooleanArray;
 use genias::config::{Aggregate, Negatives};
 use genias::metrics::ranking::auc_roc;
 use genias::{

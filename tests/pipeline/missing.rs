@@ -1,14 +1,10 @@
 //! Windows that miss a few values, and training values that are wild.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{column, fitted, frame, normal, rng, small, wave};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
 use arrow::datatypes::Float64Type;
-use common::{column, fitted, frame, normal, rng, small, wave};
 use genias::anomaly::Synthetic;
 use genias::config::{Aggregate, OneOrRange, Patch};
 use genias::model::Health;

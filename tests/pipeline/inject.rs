@@ -1,14 +1,10 @@
 //! Classical anomalies put into series.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::{OneThread, column, frame, in_pool, picked, wave, waves};
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::Float64Type;
-use common::{OneThread, column, frame, in_pool, picked, wave, waves};
 use genias::anomaly::{Anomaly, Synthetic};
 use genias::config::{NamedKind, Names, OneOrRange, Way};
 use genias::inject::{InjectConfig, Kind, Kinds, ground, inject, inject_at, share_out};

@@ -1,13 +1,9 @@
 //! Models that share a VAE: what they are does not depend on the order of the series, they are
 //! small, they come back from bytes, and a series that the VAE does not fit is trained on its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{OneThread, frame, in_pool, wave};
+use crate::common::{OneThread, frame, in_pool, wave};
 use genias::{
     Backbones, Columns, Control, DetectConfig, Error, FitConfig, GenerateConfig, Model, RunToEnd,
     Series, VaeOrigin, apart, backbone_of, fit, fit_on,
@@ -33,7 +29,7 @@ fn hosts(count: usize) -> Vec<Columns> {
 /// A host of noise.
 fn unlike() -> Columns {
     let noise = |seed| -> Vec<f64> {
-        common::rng(seed).normals(500).into_iter().map(f64::from).collect::<Vec<f64>>()
+        crate::common::rng(seed).normals(500).into_iter().map(f64::from).collect::<Vec<f64>>()
     };
     let smooth = |seed| -> Vec<f64> {
         noise(seed).windows(9).map(|part| part.iter().sum()).chain([0.0; 8]).collect()

@@ -1,14 +1,10 @@
 //! Generated anomalies and pairs: where they are, how large, what they leave alone.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use arrow::array::{ArrayRef, Float32Array, Float64Array};
-use common::stages::{
+use crate::common::stages::{
     FORMS, Rough, assert_columns, assert_placed, assert_values, clean_starts, longest, strength,
 };
-use common::{CancelAfter, assert_close, bits, fitted, normal, small, waves};
+use crate::common::{CancelAfter, assert_close, bits, fitted, normal, small, waves};
+use arrow::array::{ArrayRef, Float32Array, Float64Array};
 use genias::anomaly::{Anomaly, Synthetic};
 use genias::config::{Distance, Form, Names, OneOrRange, Patch, Way};
 use genias::{Columns, Error, FitConfig, GenerateConfig, RunToEnd, Series, fit};
@@ -124,8 +120,13 @@ fn contamination_is_a_promise() {
 
 #[test]
 fn as_many_as_asked_over_several_series_where_it_is_allowed() {
-    let (first, second) =
-        (waves(300), common::frame(&[("a", &common::wave(240, 5)), ("b", &common::wave(240, 6))]));
+    let (first, second) = (
+        waves(300),
+        crate::common::frame(&[
+            ("a", &crate::common::wave(240, 5)),
+            ("b", &crate::common::wave(240, 6)),
+        ]),
+    );
     let places: arrow::array::BooleanArray = (0..300).map(|t| Some(t % 60 < 30)).collect();
     let series = [Series::whole(&first).with_places(&places), Series::whole(&second)];
     let model = fitted(&series[0], &small());

@@ -1,18 +1,14 @@
 //! Metrics against scikit-learn and TSB-AD (see `golden/README.md`), against their definitions
 //! computed row by row, and at their edges.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::common::{column, flat, in_pool, rng};
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Int8Array};
 use arrow::datatypes::Float32Type;
 use candle_core::{Device, Tensor};
-use common::{column, flat, in_pool, rng};
 use genias::metrics::affiliation::affiliation;
 use genias::metrics::generation::{Embedded, arp, edi};
 use genias::metrics::range::{Counts, event_f1, point_adjusted_f1, range_f1, runs};

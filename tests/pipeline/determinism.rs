@@ -1,16 +1,12 @@
 //! The same data, configuration and seed give the same bytes, wherever the rows lie and however
 //! many threads there are.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
-use common::{
+use crate::common::{
     OneThread, column, frame, in_pool, model_of, picked, small, wave, waves, with_thresholds,
 };
+use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array};
 use genias::anomaly::{Anomaly, Pair, Synthetic};
 use genias::config::{Form, OneOrRange, Patch};
 use genias::{Columns, Control, FitConfig, GenerateConfig, RunToEnd, Series, Threshold};
@@ -219,12 +215,12 @@ fn synthetic_columns_of_slices_equal_those_of_copies() {
         let mut synthetic = Synthetic::new(&columns);
         synthetic.add(&series, &anomalies);
         let finished = synthetic.finish();
-        (common::bits(&finished.values[0]), finished.masks, finished.anomaly_id)
+        (crate::common::bits(&finished.values[0]), finished.masks, finished.anomaly_id)
     };
     let (found, expected) = (synthetic(sliced.clone()), synthetic(copied));
     assert_eq!(found, expected);
     assert_eq!(found.0.len(), rows);
-    assert_ne!(found.0, common::bits(&sliced));
+    assert_ne!(found.0, crate::common::bits(&sliced));
 }
 
 /// A model does not depend on what else its series is asked for, nor on the order of the questions.

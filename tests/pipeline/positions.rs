@@ -1,11 +1,7 @@
 //! The same row has the same score, whichever slice it came in.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::{column, fitted, picked, rng, small, wave};
 use arrow::array::BooleanArray;
-use common::{column, fitted, picked, rng, small, wave};
 use genias::config::Aggregate;
 use genias::{Columns, DetectorKind, FitConfig, Model, Positions, RunToEnd, ScoreConfig, Series};
 

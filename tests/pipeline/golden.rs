@@ -1,15 +1,11 @@
 //! The VAE, its losses and gradients against PyTorch, principal components against scikit-learn
 //! (see `golden/README.md`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use crate::common::{assert_close, flat};
 use candle_core::{DType, Device, Tensor, Var};
-use common::{assert_close, flat};
 use genias::FitConfig;
 use genias::kernels::{Gradients, Summed, backward};
 use genias::vae::loss::Losses;

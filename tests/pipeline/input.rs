@@ -1,13 +1,11 @@
 //! What a series may hold: nulls, gaps, labels, constants, extremes, other types.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::stages::{
+    arrays, assert_columns, assert_placed, assert_values, hit_and_same, verbs,
+};
+use crate::common::{bits, column, fitted, frame, model_of, picked, small, wave, waves};
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Int32Array};
 use arrow::datatypes::DataType;
-use common::stages::{arrays, assert_columns, assert_placed, assert_values, hit_and_same, verbs};
-use common::{bits, column, fitted, frame, model_of, picked, small, wave, waves};
 use genias::anomaly::{Anomaly, Synthetic};
 use genias::config::{OneOrRange, Patch};
 use genias::train::StopReason;
