@@ -85,7 +85,7 @@ $(DIST)/built: $(SOURCES)
 define install
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --upgrade pip
-	$(1)/bin/python -m pip install --quiet "$$(echo $(DIST)/polars_genias-*.whl)[$(2)]" "$(3)"
+	$(1)/bin/python -m pip install --quiet --no-compile "$$(echo $(DIST)/polars_genias-*.whl)[$(2)]" "$(3)"
 	$(1)/bin/python -m pip install --quiet --force-reinstall --no-deps $(DIST)/polars_genias-*.whl
 	touch $(1)/ready
 endef
