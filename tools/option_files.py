@@ -57,7 +57,11 @@ def types() -> str:
     alias = "".join(
         kinds(name, verb, doc)
         for name, verb, doc in (
-            ("GenerateKind", "generate", "Kinds of anomalies of `generate`: the model's, and others."),
+            (
+                "GenerateKind",
+                "generate",
+                "Kinds of anomalies of `generate`: the model's, and others.",
+            ),
             ("InjectKind", "inject", "Kinds of classical anomalies."),
         )
     )

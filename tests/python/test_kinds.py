@@ -68,7 +68,10 @@ def test_kinds_are_balanced_over_all_groups():
 
 @given(
     kinds=st.lists(
-        st.sampled_from(sorted({*get_args(GenerateKind)} - NEEDY)), min_size=1, max_size=5, unique=True
+        st.sampled_from(sorted({*get_args(GenerateKind)} - NEEDY)),
+        min_size=1,
+        max_size=5,
+        unique=True,
     ),
     count=st.integers(1, 14),
     seed=st.integers(0, 99),
@@ -102,7 +105,9 @@ MODELS: list[bytes] = []
 
 def _model() -> bytes:
     if not MODELS:
-        MODELS.append(_typed().genias.fit(features=["cpu", "mem", "hits", "up"], **FAST)["model"][0])
+        MODELS.append(
+            _typed().genias.fit(features=["cpu", "mem", "hits", "up"], **FAST)["model"][0]
+        )
     return MODELS[0]
 
 
@@ -127,7 +132,9 @@ def test_kind_is_an_option_of_the_command_line(tmp_path):
 
     rows, out = tmp_path / "rows.parquet", tmp_path / "out.parquet"
     make_hosts(rows=400).write_parquet(rows)
-    options = "--features cpu,mem --by host --order-by t --window 16 --steps 5 --count 6 --length 3:8"
+    options = (
+        "--features cpu,mem --by host --order-by t --window 16 --steps 5 --count 6 --length 3:8"
+    )
     words = ["--kind", "walk,level-shift", *options.split()]
     assert not main(["generate", str(rows), str(out), *words])
     found = counts(pl.read_parquet(out))
