@@ -1,18 +1,23 @@
-"""Strengths and seams of generated anomalies: ``python examples/generator_gallery.py [FOLDER]``.
+"""Strengths, seams and kinds of generated anomalies, drawn into the folder that is given, or here.
 
-Writes ``generator_strength.png`` and ``generator_seams.png``. Needs the extra ``plot``.
+Writes ``generator_strength.png``, ``generator_seams.png`` and ``generator_kinds.png``, and fails
+where a value is one that its feature cannot take. Needs the extra ``plot``.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 import altair as alt
+import inject_gallery as sorts
 import numpy as np
 import polars as pl
 
 import polars_genias as pg
+from polars_genias._options import GenerateKind, InjectKind
+from polars_genias.plots import save
 
 ROWS = 1600
 LENGTH = 60
@@ -112,8 +117,46 @@ def seams(model: bytes) -> alt.ConcatChart:
     return beside(panels, title)
 
 
+KINDS = [word for word in get_args(GenerateKind) if word not in get_args(InjectKind)]
+SAME = ["walk", "other-window", "tempo", "phase", "amplitude"]
+"""Kinds of the model whose names classical kinds have too."""
+
+
+def kinds() -> alt.ConcatChart:
+    """Every kind of the model on a feature of each sort; `constant` changes none that varies."""
+    rows = sorts.metrics()
+    at = {"features": list(sorts.FEATURES), "order_by": "t"}
+    model = rows.genias.fit(**at, window=96, latent=12, detector="reconstruction")["model"][0]
+    panels = []
+    for kind in [kind for kind in [*KINDS, *SAME] if kind != "constant"]:
+        options = at | {"models": model, "kind": kind, "length": sorts.LENGTH, "seed": 3}
+        panels += [
+            sorts.panel(f"{kind}: {feature}", one(rows, feature, options))
+            for feature in sorts.FEATURES
+        ]
+    return sorts.grid(panels)
+
+
+def one(rows: pl.DataFrame, feature: str, options: dict) -> pl.DataFrame | None:
+    """The rows around the strongest of six anomalies of a kind, if a feature shows it."""
+    if options["kind"] != "correlation":
+        options = options | {"hit": feature}
+    options = options | {"count": 6}
+    events = rows.genias.events(**options).filter(pl.col("features").list.contains(feature))
+    out = rows.genias.generate(**options)
+    sorts.refuse_impossible(out)
+    if events.is_empty():
+        return None
+    event = events.sort("strength", "id").row(-1, named=True)
+    # Neighbouring anomalies are not shown.
+    own = (pl.col("anomaly_id") == event["id"]).fill_null(value=False)
+    after = pl.when(own).then(f"{feature}_synthetic").otherwise(feature)
+    alone = out.with_columns(after.alias(f"{feature}_synthetic"), is_anomaly=own)
+    return sorts.around(alone, feature, event["t_start"])
+
+
 def main(folder: Path) -> None:
-    """Draw both."""
+    """Draw all."""
     model = pg.fit(
         metrics(),
         features=["load", "temperature"],
@@ -125,6 +168,7 @@ def main(folder: Path) -> None:
         path = folder / f"generator_{name}.png"
         chart.save(str(path), scale_factor=1.5)
         print(path)
+    print(save(kinds(), folder / "generator_kinds.png", scale=1.2))
 
 
 if __name__ == "__main__":

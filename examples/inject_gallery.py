@@ -59,8 +59,13 @@ def one(kind: str, feature: str, seed: int = 4) -> pl.DataFrame | None:
         return None
     out = rows.genias.inject(**options)
     refuse_impossible(out)
-    start = out.filter("is_anomaly")["t"][0]
-    return out.filter(pl.col("t").is_between(start - AROUND, start + AROUND + LENGTH)).select(
+    return around(out, feature, out.filter("is_anomaly")["t"][0])
+
+
+def around(out: pl.DataFrame, feature: str, start: int) -> pl.DataFrame:
+    """The rows around an anomaly that starts at a row."""
+    near = pl.col("t").is_between(start - AROUND, start + AROUND + LENGTH)
+    return out.filter(near).select(
         "is_anomaly",
         row=pl.col("t") - start,
         before=pl.col(feature).cast(pl.Float64),
@@ -79,13 +84,18 @@ def refuse_impossible(out: pl.DataFrame) -> None:
     assert (out["anomaly_kind"].fill_null("") == "reset").filter(falls).all()
 
 
-def panel(kind: str, feature: str) -> alt.LayerChart:
-    """The series as it was, with the anomaly, and its rows (shaded)."""
+def injected(kind: str, feature: str) -> alt.LayerChart:
+    """An anomaly of a kind."""
     try:
         view = one(kind, feature)
     except pl.exceptions.ComputeError:
         view = None
-    title = look.panel_title(f"{kind}: {feature}")
+    return panel(f"{kind}: {feature}", view)
+
+
+def panel(text: str, view: pl.DataFrame | None) -> alt.LayerChart:
+    """The series as it was, with the anomaly, and its rows (shaded)."""
+    title = look.panel_title(text)
     if view is None:
         empty = alt.Chart(pl.DataFrame({"text": ["cannot show it"]}))
         text = empty.mark_text(color=look.GREY, fontSize=11).encode(text="text:N")
@@ -106,10 +116,14 @@ def main(path: Path) -> Path:
     """Draw the gallery."""
     option = next(option for option in of_verb("inject") if option.name == "kind")
     kinds = [word for word in option.words if word not in option.aliases]
-    panels = [panel(kind, feature) for kind in kinds for feature in FEATURES]
+    panels = [injected(kind, feature) for kind in kinds for feature in FEATURES]
+    return save(grid(panels), path, scale=1.2)
+
+
+def grid(panels: list[alt.LayerChart]) -> alt.ConcatChart:
+    """A row per kind, a column per feature."""
     title = "Before (grey) and after (orange), on a feature of each sort"
-    chart = alt.concat(*panels, columns=len(FEATURES), spacing=10, title=look.title(title))
-    return save(chart, path, scale=1.2)
+    return alt.concat(*panels, columns=len(FEATURES), spacing=10, title=look.title(title))
 
 
 if __name__ == "__main__":

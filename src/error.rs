@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// No two features are correlated, so no correlation can be broken (an error under `strict` only).
     #[error(
-        "`patch` = \"correlation\" needs two features whose reconstructions have a correlation of {least} or more; the largest in this model is {strongest:.2} (features that rarely move do not count)"
+        "\"correlation\" needs two features whose reconstructions have a correlation of {least} or more; the largest in this model is {strongest:.2} (features that rarely move do not count)"
     )]
     NoCorrelation {
         /// Largest absolute correlation of two live features.

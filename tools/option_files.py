@@ -54,9 +54,17 @@ COLUMNS = ("parameter", "default", '`"paper"`', "range", "paper", "used by", "me
 
 def types() -> str:
     """Return the module of TypedDicts."""
-    kind = next(option for option in _table.of_verb("inject") if option.name == "kind")
-    words = "".join(f'    "{word}",\n' for word in kind.words)
-    alias = f'\nInjectKind = Literal[\n{words}]\n"""Kinds of classical anomalies."""\n'
+    alias = "".join(
+        kinds(name, verb, doc)
+        for name, verb, doc in (
+            (
+                "GenerateKind",
+                "generate",
+                "Kinds of anomalies of `generate`: the model's, and others.",
+            ),
+            ("InjectKind", "inject", "Kinds of classical anomalies."),
+        )
+    )
     made = {BASE: shared()}
     text = typed_dict(
         BASE, "Common options of the verbs that fit a model.", made[BASE], "TypedDict", []
@@ -71,6 +79,13 @@ def types() -> str:
         text += typed_dict(name, doc, options, parent, made.get(parent, []))
         made[name] = options
     return HEAD + alias + text
+
+
+def kinds(name: str, verb: str, doc: str) -> str:
+    """Return the type of the names of kinds that a verb takes."""
+    kind = next(option for option in _table.of_verb(verb) if option.name == "kind")
+    words = "".join(f'    "{word}",\n' for word in kind.words)
+    return f'\n{name} = Literal[\n{words}]\n"""{doc}"""\n'
 
 
 def shared() -> list[_table.Option]:
@@ -91,7 +106,8 @@ def typed_dict(
 def field(option: _table.Option) -> str:
     """Return the line of an option, wrapped like the formatter."""
     if option.list and option.words:
-        return f"    {option.name}: InjectKind | Sequence[InjectKind]\n"
+        name = "GenerateKind" if "generate" in option.verbs else "InjectKind"
+        return f"    {option.name}: {name} | Sequence[{name}]\n"
     line = f"    {option.name}: {option.annotation}\n"
     if len(line) <= 101:
         return line

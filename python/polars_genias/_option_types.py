@@ -6,6 +6,49 @@ from collections.abc import Mapping, Sequence  # noqa: TC003 # options are resol
 from datetime import timedelta  # noqa: TC003
 from typing import Any, Literal, TypedDict
 
+GenerateKind = Literal[
+    "residual",
+    "decoded",
+    "walk",
+    "other-window",
+    "tempo",
+    "phase",
+    "hold",
+    "texture",
+    "amplitude",
+    "correlation",
+    "constant",
+    "global",
+    "spike",
+    "contextual",
+    "seasonal",
+    "trend",
+    "ramp",
+    "shapelet",
+    "scale",
+    "extremum",
+    "frequency",
+    "mean",
+    "level-shift",
+    "pattern",
+    "pattern-shift",
+    "platform",
+    "flat-line",
+    "variance",
+    "noise-burst",
+    "mode-correlation",
+    "correlation-break",
+    "pulse",
+    "dropout",
+    "stuck",
+    "stuck-value",
+    "reset",
+    "counter-reset",
+    "missing",
+    "missing-stretch",
+]
+"""Kinds of anomalies of `generate`: the model's, and others."""
+
 InjectKind = Literal[
     "global",
     "spike",
@@ -150,6 +193,7 @@ class GenerateOptions(ModelOptions, total=False):
     total: int | None
     length: int | tuple[int, int] | None
     duration: int | str | timedelta | tuple[int | str | timedelta, int | str | timedelta] | None
+    kind: GenerateKind | Sequence[GenerateKind]
     form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None
@@ -173,6 +217,7 @@ class PairsOptions(EmbedOptions, total=False):
 
     length: int | tuple[int, int] | None
     duration: int | str | timedelta | tuple[int | str | timedelta, int | str | timedelta] | None
+    kind: GenerateKind | Sequence[GenerateKind]
     form: Literal["residual", "decoded", "deformed"]
     patch: Literal["deviation", "length", "correlation", "none"]
     tau: float | None

@@ -13,7 +13,8 @@ pub(crate) mod possible;
 pub(crate) mod source;
 pub(crate) mod synthetic;
 
-pub use place::Ground;
+pub use crate::config::{AnomalyKind, GeneratedKind};
+pub use place::{GenerationSite, Ground};
 pub(crate) use placed::strength;
-pub use placed::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair};
+pub use placed::{Anomaly, Origin, Pair};
 pub use synthetic::{PairColumns, Pairs, Synthetic, SyntheticColumns};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::Quota;
+use crate::config::{AnomalyKind, AnomalyKinds, Quota};
 use crate::error::Error;
 use crate::runtime::rng::Rng;
 
@@ -22,6 +22,37 @@ pub struct Ground {
     pub(crate) per_day: Option<f64>,
     /// Most rows of an anomaly.
     pub(crate) longest: usize,
+}
+
+/// Rows to hit, and with what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationSite {
+    /// The kind of the anomaly, if kinds were asked for by name.
+    pub kind: Option<AnomalyKind>,
+    /// Rows of the series.
+    pub rows: Range<usize>,
+}
+
+/// Deals kinds by chance, in equal numbers to within one.
+pub(crate) struct Deck<'a> {
+    kinds: Option<&'a AnomalyKinds>,
+    left: Vec<AnomalyKind>,
+    rng: Rng,
+}
+
+impl<'a> Deck<'a> {
+    pub(crate) fn new(kinds: Option<&'a AnomalyKinds>, rng: Rng) -> Self {
+        Self { kinds, left: Vec::new(), rng }
+    }
+
+    /// The next kind; `None` where none are named.
+    pub(crate) fn deal(&mut self) -> Option<AnomalyKind> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.kinds?.0);
+            self.rng.shuffle(&mut self.left);
+        }
+        self.left.pop()
+    }
 }
 
 /// What several series have room for together.

@@ -4,7 +4,8 @@ use arrow::array::{ArrayRef, BooleanArray, Float32Array, StringArray, UInt32Arra
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use rayon::prelude::*;
 
-use super::placed::{Anomaly, AnomalyKind, Pair};
+use super::placed::{Anomaly, Pair};
+use crate::config::AnomalyKind;
 use crate::data::columns::{Columns, Copied};
 use crate::data::series::Series;
 use crate::error::Result;

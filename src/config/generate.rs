@@ -2,6 +2,8 @@
 
 use super::declare::{options, words};
 use super::domain::Domains;
+use super::generated::{AnomalyKind, AnomalyKinds, GeneratedKind};
+use super::inject::{InjectConfig, Kinds, NamedKind};
 use super::placement::{Names, Quota, Span, Way, one_of};
 use super::preset::Preset;
 use super::table::{GENERATES, PLACES, WINDOWS, above, any, at_least, between};
@@ -93,6 +95,9 @@ options! {
     length: Option<OneOrRange<usize>> = None => at_least(1.0).auto("a whole window");
     /// Duration of an anomaly, instead of `length`: rows, or a time such as "2h".
     duration: Option<OneOrRange<Span>> = None => any();
+    /// Kinds of anomalies by name, of the model or of `inject`, in equal numbers to within one; instead of
+    /// `form`.
+    kind: Option<AnomalyKinds> = None => any().auto("as `form` and `patch` say");
     /// Values of the generated anomalies.
     form: Form = Form::Residual => any().symbol("X~");
     /// Values of the input that an anomaly replaces.
@@ -157,7 +162,9 @@ impl GenerateConfig {
         one_of("duration", self.duration, "length", self.length.is_some())?;
         one_of("size", self.size, "strength", self.strength.is_some())?;
         self.refuse_for_correlation()?;
-        if let Some(way) = self.direction.filter(|_| self.form != Form::Residual) {
+        self.refuse_for_kinds()?;
+        let other = self.kind.is_none() && self.form != Form::Residual;
+        if let Some(way) = self.direction.filter(|_| other) {
             let allowed = "given with `form` \"residual\"";
             return Err(Error::parameter("direction", way.name(), allowed));
         }
@@ -177,7 +184,7 @@ impl GenerateConfig {
         let given = [
             ("strength", self.strength.map(size)),
             ("size", self.size.map(size)),
-            ("direction", self.direction.map(|way| way.name().to_string())),
+            ("direction", self.way().map(String::from)),
             ("hit", self.hit.as_ref().map(|names| names.0.join(", "))),
         ];
         for (name, value) in given {
@@ -188,6 +195,73 @@ impl GenerateConfig {
             }
         }
         Ok(())
+    }
+
+    /// Refuses options that none of the named kinds uses.
+    fn refuse_for_kinds(&self) -> Result<()> {
+        let Some(AnomalyKinds(kinds)) = &self.kind else { return Ok(()) };
+        let patch = self.patch == Patch::Correlation;
+        one_of("patch", patch.then_some("correlation"), "kind", true)?;
+        let breaks = AnomalyKind::Generated(GeneratedKind::Correlation);
+        if let (true, Some(hit)) = (kinds.contains(&breaks), &self.hit) {
+            let allowed = "left out with `kind` \"correlation\", which chooses the features";
+            return Err(Error::parameter("hit", hit.0.join(", "), allowed));
+        }
+        let any = |uses: fn(AnomalyKind) -> bool| kinds.iter().any(|kind| uses(*kind));
+        let sized = any(AnomalyKind::has_strength);
+        let size = |size: OneOrRange<f64>| size.to_string();
+        let given = [
+            ("strength", self.strength.map(size), sized),
+            ("size", self.size.map(size), sized),
+            ("direction", self.way().map(String::from), any(AnomalyKind::has_direction)),
+            ("creep", self.creep.map(|x| x.to_string()), any(AnomalyKind::is_generated)),
+        ];
+        for (name, value, used) in given {
+            if let (Some(value), false) = (value, used) {
+                let allowed = "left out with these kinds, none of which uses it";
+                return Err(Error::parameter(name, value, allowed));
+            }
+        }
+        Ok(())
+    }
+
+    /// The direction by name, if one is given.
+    fn way(&self) -> Option<&'static str> {
+        self.direction.map(Way::name)
+    }
+
+    /// The options for anomalies of one kind of the model.
+    pub(crate) fn of_kind(&self, kind: GeneratedKind) -> Self {
+        let own = Self { kind: None, form: Form::Residual, ..self.clone() };
+        let shaped = Self { direction: None, ..own.clone() };
+        match kind {
+            GeneratedKind::Residual | GeneratedKind::Constant => own,
+            GeneratedKind::Decoded => Self { form: Form::Decoded, ..shaped },
+            GeneratedKind::Correlation => {
+                Self { patch: Patch::Correlation, strength: None, size: None, ..shaped }
+            }
+            _ => Self { form: Form::Deformed, ..shaped },
+        }
+    }
+
+    /// The classical kinds among the named ones.
+    pub(crate) fn classical(&self) -> Vec<NamedKind> {
+        self.kind.as_ref().map(AnomalyKinds::classical).unwrap_or_default()
+    }
+
+    /// The options of `inject` for anomalies of these kinds.
+    pub(crate) fn for_classical(&self, kinds: Vec<NamedKind>) -> InjectConfig {
+        InjectConfig {
+            kind: Kinds(kinds),
+            strength: self.strength,
+            size: self.size,
+            direction: self.direction,
+            hit: self.hit.clone(),
+            hit_constant: self.hit_constant,
+            domain: self.domain.clone(),
+            seed: self.seed,
+            ..InjectConfig::default()
+        }
     }
 
     /// How many anomalies are asked for.

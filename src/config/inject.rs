@@ -108,17 +108,12 @@ impl Kind {
 
     /// Whether its amount is a strength.
     pub(crate) fn has_strength(self) -> bool {
-        matches!(
-            self,
-            Self::Global
-                | Self::Contextual
-                | Self::Trend
-                | Self::Extremum
-                | Self::Mean
-                | Self::Variance
-                | Self::Pulse
-                | Self::Walk
-        )
+        SIZED.contains(&self.name())
+    }
+
+    /// Whether it can go up or down as asked.
+    pub(super) fn has_direction(self) -> bool {
+        DIRECTED.contains(&self.name())
     }
 
     /// Whether the inverse factor is the same kind in the opposite direction: slower, smaller.
@@ -148,7 +143,7 @@ pub struct NamedKind {
 
 impl NamedKind {
     /// The kind that a word stands for.
-    fn read(word: &str) -> Option<Self> {
+    pub(super) fn read(word: &str) -> Option<Self> {
         let all = Kind::ALL.into_iter().zip(Kind::WORDS);
         let mut names = all.flat_map(|(kind, of)| {
             let names = std::iter::once(of.name).chain(of.aliases.iter().copied());
@@ -214,6 +209,8 @@ impl Ranged for Kinds {
     }
 }
 
+/// Kinds that have a direction.
+const DIRECTED: &[&str] = &["global", "extremum", "mean", "trend", "pulse"];
 /// Kinds whose amount is a strength.
 const SIZED: &[&str] =
     &["global", "contextual", "trend", "extremum", "mean", "variance", "pulse", "walk"];
@@ -248,9 +245,7 @@ options! {
     /// Size of an anomaly in the unit of the feature, instead of `strength`.
     size: Option<OneOrRange<f64>> = None => above(0.0).when("kind", SIZED);
     /// Direction of the change.
-    direction: Option<Way> = None => any()
-        .auto("\"both\"")
-        .when("kind", &["global", "extremum", "mean", "trend", "pulse"]);
+    direction: Option<Way> = None => any().auto("\"both\"").when("kind", DIRECTED);
     /// Features that anomalies may change.
     hit: Option<Names> = None => any().auto("all");
     /// Factor of the tempo (`seasonal`, `frequency`) or the `amplitude`, or steepness of `pattern`.

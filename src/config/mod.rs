@@ -12,6 +12,7 @@ mod domain;
 mod fit;
 mod fleet;
 mod generate;
+mod generated;
 mod inject;
 mod options;
 mod parse;
@@ -33,6 +34,7 @@ pub use fit::{
 };
 pub use fleet::{FleetConfig, Sharing};
 pub use generate::{Distance, Form, GenerateConfig, Noise, PAPER_TAU, Patch};
+pub use generated::{AnomalyKind, AnomalyKinds, GeneratedKind};
 pub(crate) use inject::Ranges;
 pub use inject::{InjectConfig, Kind, Kinds, NamedKind};
 pub use options::Options;

@@ -12,6 +12,7 @@ use super::fleet::FleetConfig;
 use super::generate::GenerateConfig;
 use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
+use super::placement::one_of;
 use super::preset::Preset;
 use super::score::{ScoreConfig, THRESHOLD, Threshold};
 use super::sensitivity::SensitivityConfig;
@@ -50,6 +51,7 @@ impl Options {
         let (own, given) = &own_of_verb(verb, given);
         let preset = preset(given)?;
         let read = |name: &str| given.get(name).filter(|value| !value.is_null());
+        one_of("form", read("form"), "kind", read("kind").is_some())?;
         let threshold = threshold(read("threshold"), read("quantile"))?;
         let mut options = Self {
             fit: over(&FitConfig::preset(preset), given)?,

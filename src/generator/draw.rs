@@ -13,7 +13,7 @@ use crate::anomaly::latent::deform::{Decodings, Deformation, Feature};
 use crate::anomaly::latent::descriptor::{Coverage, descriptor, latin_normals};
 use crate::anomaly::latent::patch::{Decoded, LEAST, most_deviating};
 use crate::anomaly::latent::psi::Search;
-use crate::config::{Form, GenerateConfig, Noise, Patch, Way};
+use crate::config::{Form, GenerateConfig, GeneratedKind, Noise, Patch, Way};
 use crate::data::normalise::Matrix;
 use crate::data::series::Series;
 use crate::error::Result;
@@ -59,6 +59,8 @@ pub(crate) struct Drawer<'a> {
     pub series: &'a Series<'a>,
     pub matrix: &'a Matrix,
     pub config: &'a GenerateConfig,
+    /// The only deformation, if one is asked for.
+    pub deformation: Option<GeneratedKind>,
     /// Clean rows, in stretches of at least one window.
     pub runs: &'a [Range<usize>],
     /// Key of the random streams of the series.
@@ -288,7 +290,7 @@ impl Drawer<'_> {
     ) -> Deformation {
         let (window, features) = (self.generator.config.window, self.matrix.features());
         let decodings = Decodings { values: &self.decoded, window, features };
-        let deformation = Deformation::draw(window, decodings.len(), rng);
+        let deformation = Deformation::draw_of(self.deformation, window, decodings.len(), rng);
         let decoding = Decodings { values: plain, ..decodings };
         let (rows, start) = (share.sites[i].rows(), share.sites[i].window);
         let drawn = perturbed.to_vec();

@@ -2,51 +2,23 @@
 
 use std::ops::Range;
 
-use super::draw::{Drawer, Drawn};
 use super::fitted::Generator;
-use super::site::{Site, decodings};
-use crate::anomaly::blend::blend_weights;
-use crate::anomaly::change::Change;
-use crate::anomaly::constant::{CONSTANT_RATE, constants, pulse};
-use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
-use crate::anomaly::latent::correlation::{Correlation, PARTNERS};
-use crate::anomaly::latent::descriptor::descriptor;
-use crate::anomaly::place::{Ground, Grounds, common, draw_lengths};
-use crate::anomaly::possible::{Outcome, Possible, Wanted};
-use crate::anomaly::{Anomaly, AnomalyKind, GeneratedKind, Origin, Pair, strength};
-use crate::config::{Form, GenerateConfig, OneOrRange, Patch, Quota, WINDOW_BUDGET, Way, rows_of};
-use crate::data::normalise::Matrix;
+use super::maker::{Maker, Ready, Request};
+use super::site::Site;
+use crate::anomaly::classical::{AboutFeatures, InjectionSite, Injector, context, refuse_single};
+use crate::anomaly::domain::domains;
+use crate::anomaly::place::{Deck, GenerationSite, Ground, Grounds, common, draw_lengths};
+use crate::anomaly::{Anomaly, AnomalyKind, Pair};
+use crate::config::{
+    GenerateConfig, Kind, NamedKind, OneOrRange, Patch, Quota, WINDOW_BUDGET, rows_of,
+};
 use crate::data::series::Series;
 use crate::data::wild::Wild;
 use crate::data::windows;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
-use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
+use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
-use crate::stats::rms;
-
-/// Shares of anomalies in memory at once.
-const SHARES: usize = 8;
-
-/// The changes of one anomaly, and how the model generated it.
-#[derive(Default)]
-struct GeneratedChanges {
-    hits: Vec<Hit>,
-    kind: GeneratedKind,
-    /// Number of the most similar cluster.
-    cluster: Option<u32>,
-    origin: Option<Origin>,
-    /// The requested strength.
-    asked: Option<f64>,
-    /// Changes of other features, used if the hit ones cannot show the anomaly.
-    spare: Vec<Hit>,
-}
-
-/// A change in z-scores of a live feature, or a pulse of `height` on a constant one.
-enum Hit {
-    Live { change: Change, adaptation: Adaptation },
-    Constant { feature: usize, delta: Vec<f32>, height: f64 },
-}
 
 /// Places non-overlapping anomalies on the rows of a series, in time order: not on known anomalies,
 /// nor in windows with more nulls than the model allows. Nulls inside an anomaly stay null.
@@ -84,20 +56,26 @@ pub(crate) fn ground(
     let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
-    let runs = clean_runs(generator, series)?;
+    let runs = windows::apart(stretches(generator, series, config)?, size);
     let places = windows::runs(series, |t| series.is_place(t), 1);
     let (rows, per_day) = (series.len(), series.rows_per_day());
     Ok(Ground { key, runs: common(&runs, &places), rows, per_day, longest: size })
 }
 
-/// Stretches of rows that windows of clean rows lie in.
-fn clean_runs(generator: &Generator, series: &Series<'_>) -> Result<Vec<Range<usize>>> {
-    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
-    Ok(windows::apart(runs, generator.config.window))
+/// Stretches of rows whose windows anomalies may lie in. Classical anomalies need all values.
+fn stretches(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+) -> Result<Vec<Range<usize>>> {
+    if config.classical().is_empty() {
+        return generator.stretches(series, |t| !series.is_labelled(t));
+    }
+    windows::usable_runs(series, |t| series.is_clean(t), generator.config.window)
 }
 
-/// Where the anomalies of some series go, all of them together: per series, in the order in which they
-/// are given.
+/// Where the anomalies of some series go, all of them together, and their kinds: per series, in the order
+/// in which they are given.
 ///
 /// # Errors
 /// [`Error::DoesNotFit`], and [`Error::Parameter`] for a `duration` that is longer than a window, or a
@@ -105,11 +83,17 @@ fn clean_runs(generator: &Generator, series: &Series<'_>) -> Result<Vec<Range<us
 pub(crate) fn share_out(
     grounds: &[Ground],
     config: &GenerateConfig,
-) -> Result<Vec<Vec<Range<usize>>>> {
+) -> Result<Vec<Vec<GenerationSite>>> {
     let grounds = &Grounds::new(grounds);
     let rng = &mut Rng::new(config.seed, Purpose::Place, grounds.key());
-    let (low, high) = lengths(config, grounds.longest(), grounds.per_day())?;
-    let mut draw = || low + rng.below(high - low + 1);
+    let lengths = LengthsOf::new(config, grounds.longest(), grounds.per_day())?;
+    let mut deck = deck(config, grounds.key());
+    let mut kinds = Vec::new();
+    let mut draw = || {
+        let kind = deck.deal();
+        kinds.push(kind);
+        lengths.draw(kind, rng)
+    };
     let lengths = match config.quota() {
         Quota::Count(count) | Quota::Total(count) => {
             (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect()
@@ -119,11 +103,12 @@ pub(crate) fn share_out(
     let asked = config.quota().number().unwrap_or(lengths.len());
     let placed = grounds.place(&lengths, rng);
     let placed = placed.map_err(|fits| grounds.too_many(config.quota(), asked, fits))?;
-    let rows = |own: Vec<(Range<usize>, usize)>| own.into_iter().map(|(rows, _)| rows).collect();
-    Ok(placed.into_iter().map(rows).collect())
+    let place =
+        |(rows, number): (Range<usize>, usize)| GenerationSite { kind: kinds[number], rows };
+    Ok(placed.into_iter().map(|own| own.into_iter().map(place).collect()).collect())
 }
 
-/// The anomalies of a series on these rows.
+/// The anomalies of a series in these places.
 ///
 /// # Errors
 /// As [`generate`].
@@ -131,7 +116,7 @@ pub(crate) fn generate_at(
     generator: &Generator,
     series: &Series<'_>,
     config: &GenerateConfig,
-    segments: &[Range<usize>],
+    places: &[GenerationSite],
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
     let size = generator.config.window;
@@ -140,15 +125,15 @@ pub(crate) fn generate_at(
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = clean_runs(generator, series)?;
+    let runs = windows::apart(stretches(generator, series, config)?, size);
     let rng = &mut Rng::new(config.seed, Purpose::Window, key);
-    let sites = segments.iter().filter_map(|segment| site(segment.clone(), &runs, size, rng));
-    let sites: Vec<Site> = sites.collect();
-    let maker = Maker::new(generator, series, &matrix, &runs, config, control)?;
-    let changes = maker.changes(&sites, control)?;
-    let anomalies = spread_over_pool(sites.len(), control, |i| {
-        Ok(maker.anomaly(sites[i].segment.clone(), &changes[i], i))
-    })?;
+    let wish = |place: &GenerationSite| {
+        let site = site(place.rows.clone(), &runs, size, rng)?;
+        Some(Wish { kind: place.kind, site })
+    };
+    let wishes: Vec<Wish> = places.iter().filter_map(wish).collect();
+    let ready = Ready { generator, series, matrix: &matrix, runs: &runs };
+    let anomalies = Mixed { ready, config }.anomalies(wishes, control)?;
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
 
@@ -170,248 +155,147 @@ pub(crate) fn pairs(
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
-    let runs = generator.stretches(series, |t| !series.is_labelled(t))?;
+    let runs = stretches(generator, series, config)?;
     let stride = config
         .window_stride
         .unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
-    let (low, high) = lengths(config, size, series.rows_per_day())?;
-    let sites: Vec<Site> = windows::starts(&runs, size, stride)
-        .into_iter()
-        .map(|window| {
-            let length = low + rng.below(high - low + 1);
+    let lengths = LengthsOf::new(config, size, series.rows_per_day())?;
+    let mut deck = deck(config, series.stream_key());
+    let starts = windows::starts(&runs, size, stride);
+    let wishes: Vec<Wish> = starts
+        .iter()
+        .map(|&window| {
+            let kind = deck.deal();
+            let length = lengths.draw(kind, &mut rng);
             let start = window + rng.below(size - length + 1);
-            Site { window, segment: start..start + length }
+            Wish { kind, site: Site { window, segment: start..start + length } }
         })
         .collect();
-    let maker = Maker::new(generator, series, &matrix, &runs, config, control)?;
-    let changes = maker.changes(&sites, control)?;
-    let pair = |(i, (site, changes)): (usize, (Site, GeneratedChanges))| Pair {
-        rows: site.window..site.window + size,
-        anomaly: maker.anomaly(site.segment, &changes, i),
-    };
-    Ok(sites.into_iter().zip(changes).enumerate().map(pair).collect())
+    let ready = Ready { generator, series, matrix: &matrix, runs: &runs };
+    let anomalies = Mixed { ready, config }.anomalies(wishes, control)?;
+    let pair = |(window, anomaly)| Pair { rows: window..window + size, anomaly };
+    Ok(starts.into_iter().zip(anomalies).map(pair).collect())
 }
 
-/// Checks that the features have a correlation to break.
-fn check_correlation(generator: &Generator) -> Result<()> {
-    if generator.normaliser.features.len() < 2 {
-        let allowed = "used with two features or more";
-        return Err(Error::parameter("patch", "correlation", allowed));
-    }
-    let breakable = |correlation: &Correlation| !correlation.groups().is_empty();
-    if generator.correlation.as_ref().is_some_and(breakable) {
-        return Ok(());
-    }
-    let strongest = generator.strongest_correlation().unwrap_or(0.0);
-    Err(Error::NoCorrelation { strongest, least: PARTNERS })
+/// Deals the kinds of anomalies; the key is that of what they are dealt to.
+fn deck(config: &GenerateConfig, key: [u64; 2]) -> Deck<'_> {
+    Deck::new(config.kind.as_ref(), Rng::new(config.seed, Purpose::Kind, key))
 }
 
-/// Generates the anomalies of one series.
-struct Maker<'a> {
-    generator: &'a Generator,
-    series: &'a Series<'a>,
+/// An anomaly to make.
+struct Wish {
+    /// Its kind, if it is asked for by name.
+    kind: Option<AnomalyKind>,
+    site: Site,
+}
+
+/// Makes anomalies of several kinds, of the model and classical.
+struct Mixed<'a> {
+    ready: Ready<'a>,
     config: &'a GenerateConfig,
-    /// The domain of every feature.
-    domains: Vec<FeatureDomain>,
-    /// Positions of the live features.
-    live: Vec<usize>,
-    /// Positions of the constant features.
-    constant: Vec<usize>,
-    /// `None` if no feature is live.
-    drawer: Option<Drawer<'a>>,
 }
 
-impl<'a> Maker<'a> {
-    fn new(
-        generator: &'a Generator,
-        series: &'a Series<'a>,
-        matrix: &'a Matrix,
-        runs: &'a [Range<usize>],
-        config: &'a GenerateConfig,
-        control: &dyn Control,
-    ) -> Result<Self> {
-        if config.patch == Patch::Correlation {
-            check_correlation(generator)?;
+impl Mixed<'_> {
+    /// The anomalies, in the order of `wishes`.
+    fn anomalies(&self, wishes: Vec<Wish>, control: &dyn Control) -> Result<Vec<Anomaly>> {
+        let mut made: Vec<(usize, Anomaly)> = Vec::with_capacity(wishes.len());
+        let mut left: Vec<(usize, Wish)> = wishes.into_iter().enumerate().collect();
+        for kind in self.kinds() {
+            let (own, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, wish)| wish.kind == kind);
+            left = others;
+            let (numbers, sites): (Vec<usize>, Vec<Site>) =
+                own.into_iter().map(|(number, wish)| (number, wish.site)).unzip();
+            let anomalies = self.of_kind(kind, &sites, made.len(), control)?;
+            made.extend(numbers.into_iter().zip(anomalies));
         }
-        let [key, _] = series.stream_key();
-        let normaliser = &generator.normaliser;
-        let (live, mut constant) = (normaliser.live_features(), normaliser.constant_features());
-        let mut allowed: Vec<usize> = (0..live.len()).collect();
-        if let Some(names) = &config.hit {
-            let hit = names.positions("hit", &normaliser.features)?;
-            allowed.retain(|i| hit.contains(&live[*i]));
-            constant.retain(|d| hit.contains(d));
-        }
-        let drawer = match (&generator.vae, generator.psi()?) {
-            (Some(vae), Some(psi)) if !allowed.is_empty() => {
-                let decoded = if config.form == Form::Deformed {
-                    let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
-                    decodings(vae, matrix, runs, &mut rng, control)?
-                } else {
-                    Vec::new()
-                };
-                let std = live.iter().map(|d| normaliser.std[*d]).collect();
-                let drawer = Drawer {
-                    generator,
-                    psi,
-                    vae,
-                    series,
-                    matrix,
-                    config,
-                    runs,
-                    key,
-                    allowed,
-                    std,
-                    decoded,
-                };
-                Some(drawer)
-            }
-            _ => None,
-        };
-        let domains = domains(&generator.domain, &config.domain, &normaliser.features)?;
-        Ok(Self { generator, series, config, domains, live, constant, drawer })
+        made.sort_by_key(|(number, _)| *number);
+        Ok(made.into_iter().map(|(_, anomaly)| anomaly).collect())
     }
 
-    /// The changes of the anomaly at each site.
-    fn changes(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<GeneratedChanges>> {
-        let [key, _] = self.series.stream_key();
-        let mut changes = Vec::with_capacity(sites.len());
-        for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
-            if control.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
-            let done = spread_over_pool(shares.len(), control, |i| {
-                let first = (block * SHARES + i) * INFERENCE_SHARE;
-                let mut streams: Vec<Rng> = (first..first + shares[i].len())
-                    .map(|number| {
-                        Rng::new(self.config.seed, Purpose::Anomaly, [key, number as u64])
-                    })
-                    .collect();
-                self.share(shares[i], first as u64, &mut streams)
-            })?;
-            changes.extend(done.into_iter().flatten());
+    /// Every named kind, or the one that has no name.
+    fn kinds(&self) -> Vec<Option<AnomalyKind>> {
+        match &self.config.kind {
+            Some(kinds) => kinds.distinct().into_iter().map(Some).collect(),
+            None => vec![None],
         }
-        Ok(changes)
     }
 
-    /// The changes at one share of sites.
-    fn share(
+    /// The anomalies of one kind; `first` is the number of the first one.
+    fn of_kind(
         &self,
+        kind: Option<AnomalyKind>,
         sites: &[Site],
-        first: u64,
-        streams: &mut [Rng],
-    ) -> Result<Vec<GeneratedChanges>> {
-        let mut made: Vec<GeneratedChanges> = match &self.drawer {
-            None => sites.iter().map(|_| GeneratedChanges::default()).collect(),
-            Some(drawer) => {
-                let drawn = drawer.draw(sites, first, streams)?;
-                drawn.into_iter().map(|drawn| self.named(drawn)).collect()
-            }
+        first: usize,
+        control: &dyn Control,
+    ) -> Result<Vec<Anomaly>> {
+        let make = |config, kind| {
+            let request = Request { config, kind, first };
+            Maker::new(self.ready, request, control)?.anomalies(sites, control)
         };
-        for ((made, site), rng) in made.iter_mut().zip(sites).zip(streams) {
-            let also = self.drawer.is_none()
-                || (self.config.hit_constant && rng.uniform() < CONSTANT_RATE);
-            if also {
-                made.hits.extend(self.constant_hits(site.segment.len(), rng));
-            }
-        }
-        Ok(made)
-    }
-
-    /// An anomaly with its kind, and with its cluster unless it is deformed.
-    fn named(&self, drawn: Drawn) -> GeneratedChanges {
-        if let Some(deformation) = drawn.deformation {
-            return GeneratedChanges { kind: deformation.kind(), ..GeneratedChanges::from(drawn) };
-        }
-        let kind = match (self.config.patch, self.config.form) {
-            (Patch::Correlation, _) => GeneratedKind::Correlation,
-            (_, Form::Decoded) => GeneratedKind::Decoded,
-            _ => GeneratedKind::Residual,
-        };
-        let deltas: Vec<&[f32]> = drawn.changes.iter().map(|change| &change.delta[..]).collect();
-        let found = descriptor(&deltas, self.live.len());
-        GeneratedChanges {
-            kind,
-            cluster: Some(self.generator.kinds.of(&found)),
-            ..GeneratedChanges::from(drawn)
+        match kind {
+            None => make(self.config, None),
+            Some(AnomalyKind::Generated(kind)) => make(&self.config.of_kind(kind), Some(kind)),
+            Some(AnomalyKind::Injected(kind)) => self.classical(kind, sites, first, control),
         }
     }
 
-    /// A pulse on one to three of the features that are constant in training.
-    fn constant_hits(&self, length: usize, rng: &mut Rng) -> Vec<Hit> {
-        let mut chosen = constants(&self.constant, rng);
-        chosen.sort_unstable();
-        let hit = |feature: usize| {
-            let way = self.config.direction.filter(|way| *way != Way::Both);
-            let up = rng.below(2) == 0;
-            let up = way.map_or(up, |way| way == Way::Up);
-            let height = pulse(self.generator.normaliser.mean[feature], up);
-            Hit::Constant { feature, delta: blend_weights(length), height }
-        };
-        chosen.into_iter().map(hit).collect()
-    }
-
-    /// The new values of an anomaly, in input units; `number` keys its random stream.
-    fn anomaly(&self, rows: Range<usize>, made: &GeneratedChanges, number: usize) -> Anomaly {
-        let [key, _] = self.series.stream_key();
-        let rng = &mut Rng::new(self.config.seed, Purpose::Dither, [key, number as u64]);
-        let normaliser = &self.generator.normaliser;
-        let (domains, std) = (&self.domains[..], &normaliser.std[..]);
-        let possible = Possible { series: self.series, domains, std, rows: rows.clone() };
-        let wanted = made.hits.iter().map(|hit| self.wanted(&rows, hit)).collect();
-        let spare = made.spare.iter().map(|hit| self.wanted(&rows, hit));
-        let Outcome { hits: values, unable } = possible.outcome(wanted, spare, rng);
-        let strength = strength(self.series, normaliser, &rows, &values);
-        let kind = AnomalyKind::Generated(made.kind);
-        let GeneratedChanges { asked, cluster, origin, .. } = *made;
-        Anomaly {
-            kind,
-            rows,
-            values,
-            missing: Vec::new(),
-            strength,
-            asked,
-            unable,
-            cluster,
-            origin,
-        }
-    }
-
-    /// The new values of one feature.
-    fn wanted(&self, rows: &Range<usize>, hit: &Hit) -> Wanted {
-        let (feature, delta, unit, adaptation) = match hit {
-            Hit::Live { change, adaptation } => {
-                let feature = self.live[change.feature];
-                (feature, &change.delta, self.generator.normaliser.std[feature], *adaptation)
-            }
-            Hit::Constant { feature, delta, height } => {
-                (*feature, delta, *height, Adaptation::default())
-            }
-        };
-        let changed = rows.clone().zip(delta).map(|(t, delta)| {
-            let value = self.series.value(feature, t).unwrap_or(f64::NAN);
-            value + f64::from(*delta) * unit
-        });
-        Wanted { feature, values: changed.collect(), adaptation, barred: false }
+    /// Classical anomalies, in deviations of the model's training rows and in its domains.
+    fn classical(
+        &self,
+        kind: NamedKind,
+        sites: &[Site],
+        first: usize,
+        control: &dyn Control,
+    ) -> Result<Vec<Anomaly>> {
+        let Ready { generator, series, runs, .. } = self.ready;
+        let normaliser = generator.normaliser.clone();
+        let domains = domains(&generator.domain, &self.config.domain, &normaliser.features)?;
+        let about = &AboutFeatures { normaliser, domains };
+        let config = &self.config.for_classical(vec![kind]);
+        refuse_single(series, config)?;
+        let injector = Injector { series, config, about, key: series.stream_key() };
+        let features = injector.hittable()?;
+        spread_over_pool(sites.len(), control, |i| {
+            let site = InjectionSite { kind, rows: sites[i].segment.clone() };
+            Ok(injector.anomaly(&site, &context(&site, runs), first + i, &features))
+        })
     }
 }
 
-impl From<Drawn> for GeneratedChanges {
-    fn from(drawn: Drawn) -> Self {
-        let Drawn { changes, spare, asked, meets, flips, psi, distance, redraws, fallback, .. } =
-            drawn;
-        let hit = |change: Change| {
-            let target = meets.then(|| f64::from(rms(&change.delta)));
-            Hit::Live {
-                change,
-                adaptation: Adaptation { target, asked, dither: meets, flip: flips, resets: false },
-            }
+/// How long anomalies are.
+struct LengthsOf<'a> {
+    config: &'a GenerateConfig,
+    window: usize,
+    /// Shortest and longest one of the model.
+    bounds: (usize, usize),
+}
+
+impl<'a> LengthsOf<'a> {
+    /// # Errors
+    /// [`Error::Parameter`] for a `duration` beyond the window.
+    fn new(config: &'a GenerateConfig, window: usize, per_day: Option<f64>) -> Result<Self> {
+        Ok(Self { config, window, bounds: lengths(config, window, per_day)? })
+    }
+
+    /// The length of an anomaly of this kind.
+    fn draw(&self, kind: Option<AnomalyKind>, rng: &mut Rng) -> usize {
+        let (low, high) = match kind {
+            Some(AnomalyKind::Injected(named)) => self.classical(named.kind),
+            _ => self.bounds,
         };
-        let origin = Some(Origin { psi, distance, redraws, fallback });
-        let [hits, spare] = [changes, spare].map(|all| all.into_iter().map(hit).collect());
-        Self { hits, origin, asked, spare, ..Self::default() }
+        low + rng.below(high - low + 1)
+    }
+
+    /// Shortest and longest classical anomaly.
+    fn classical(&self, kind: Kind) -> (usize, usize) {
+        let given = self.config.length.is_some() || self.config.duration.is_some();
+        if given && kind != Kind::Extremum {
+            return self.bounds;
+        }
+        let (low, high) = kind.length();
+        (low.min(self.window), high.min(self.window))
     }
 }
 

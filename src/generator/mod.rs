@@ -8,6 +8,7 @@ mod draw;
 pub(crate) mod fit;
 mod fitted;
 pub(crate) mod generate;
+mod maker;
 mod pooled;
 mod prepared;
 pub(crate) mod reconstruct;

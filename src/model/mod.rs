@@ -7,13 +7,12 @@ pub mod fit;
 mod header;
 pub(crate) mod trainer;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::alarm::Reference;
-use crate::anomaly::{Anomaly, Ground, Pair};
+use crate::anomaly::{Anomaly, GenerationSite, Ground, Pair};
 use crate::config::{
     AlarmConfig, DetectConfig, DetectorKind, GenerateConfig, ScoreConfig, Threshold,
 };
@@ -25,12 +24,12 @@ pub use crate::generator::{Backbone, Backbones, Health, Report, VaeOrigin, backb
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
 use crate::runtime::control::Control;
 
-/// Where the anomalies of some series go, all of them together: per series, in the order in which they are
-/// given. Lengths fit the smallest window of their models.
+/// Where the anomalies of some series go, all of them together, and their kinds: per series, in the order
+/// in which they are given. Lengths fit the smallest window of their models.
 ///
 /// # Errors
 /// As [`Model::generate`].
-pub fn share_out(grounds: &[Ground], config: &GenerateConfig) -> Result<Vec<Vec<Range<usize>>>> {
+pub fn share_out(grounds: &[Ground], config: &GenerateConfig) -> Result<Vec<Vec<GenerationSite>>> {
     generate::share_out(grounds, config)
 }
 
@@ -120,7 +119,7 @@ impl Model {
         generate::ground(&self.generator, series, config)
     }
 
-    /// Anomalies on these rows of a series: those that [`share_out`] gives it.
+    /// Anomalies in these places of a series: those that [`share_out`] gives it.
     ///
     /// # Errors
     /// As [`Model::generate`].
@@ -128,10 +127,10 @@ impl Model {
         &self,
         series: &Series<'_>,
         config: &GenerateConfig,
-        rows: &[Range<usize>],
+        places: &[GenerationSite],
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
-        generate::generate_at(&self.generator, series, config, rows, control)
+        generate::generate_at(&self.generator, series, config, places, control)
     }
 
     /// Pairs of windows, one every `window_stride` rows: the window, and the same with an anomaly

@@ -51,6 +51,8 @@ pub enum Purpose {
     Sensitivity = 21,
     /// Draws with replacement; the key is what is drawn.
     Bootstrap = 22,
+    /// Kinds of generated anomalies; the key is the content of the series.
+    Kind = 23,
 }
 
 /// A seeded stream (ChaCha8: portable, and stable across versions of its crate).

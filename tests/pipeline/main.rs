@@ -18,6 +18,7 @@ mod golden;
 mod inject;
 mod input;
 mod kernels;
+mod kinds;
 mod metrics;
 mod missing;
 mod plateau;

@@ -39,6 +39,17 @@ BAD_OPTIONS = [
     ({"windw": 9}, "unknown option `windw`"),
     ({"window": object()}, "parameter `window`"),
     ({"max_gap": 3}, "`max_gap`"),
+    ({"kind": "residuals"}, 'did you mean "residual"?'),
+    ({"kind": ["walk", "levelshift"]}, 'did you mean "level-shift"?'),
+    ({"kind": ["walk", 3]}, '`kind` = ["walk",3]'),
+    ({"kind": []}, "`kind` = []"),
+    ({"kind": "walk", "form": "decoded"}, '`form` = "decoded": must be given without `kind`'),
+    ({"kind": "walk", "patch": "correlation"}, "given without `kind`"),
+    ({"kind": "walk", "direction": "up"}, "`direction` = up"),
+    ({"kind": "correlation", "strength": 2}, "`strength` = 2"),
+    ({"kind": "platform", "size": 2}, "`size` = 2"),
+    ({"kind": ["walk", "correlation"], "hit": "cpu"}, "`hit` = cpu"),
+    ({"kind": "level-shift", "creep": 0.5}, "`creep` = 0.5"),
 ]
 
 

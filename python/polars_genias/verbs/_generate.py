@@ -103,10 +103,10 @@ def generate(
         For frames: the input with ``{feature}{suffix}`` (the values) per feature, ``is_anomaly``
         (Boolean), ``anomaly_id`` (UInt32, from 1 within each series, null without an anomaly),
         ``anomaly_kind`` (String: ``"residual"``, ``"decoded"``, ``"correlation"``, the name of the
-        deformation, or ``"constant"`` if only constant features change, see
-        ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean square of the change in
-        standard deviations) and ``{feature}_mask`` (whether the value differs from the input) per
-        feature. For columns: a struct of these.
+        deformation, or ``"constant"`` if only constant features change; with ``kind``, the name
+        that was given; see ``docs/generator.md``), ``anomaly_strength`` (Float32: root mean square
+        of the change in standard deviations) and ``{feature}_mask`` (whether the value differs from
+        the input) per feature. For columns: a struct of these.
 
     Examples
     --------

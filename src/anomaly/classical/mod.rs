@@ -12,6 +12,6 @@ mod tempo;
 mod window;
 
 pub use crate::config::{InjectConfig, Kind, Kinds};
-pub(crate) use series::{AboutFeatures, Injector, context};
+pub(crate) use series::{AboutFeatures, Injector, context, refuse_single};
 pub use series::{InjectionSite, ground, inject, inject_at, share_out};
 pub(crate) use window::ClassicalSource;

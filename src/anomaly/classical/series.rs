@@ -8,8 +8,8 @@ use crate::anomaly::constant::pulse;
 use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
 use crate::anomaly::place::{Ground, Grounds, SHORTEST, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
-use crate::anomaly::{Anomaly, AnomalyKind, strength};
-use crate::config::{InjectConfig, Kind, NamedKind, OneOrRange, Quota, rows_of};
+use crate::anomaly::{Anomaly, strength};
+use crate::config::{AnomalyKind, InjectConfig, Kind, NamedKind, OneOrRange, Quota, rows_of};
 use crate::data::normalise::Normaliser;
 use crate::data::series::Series;
 use crate::data::windows::{runs, usable_runs};
@@ -54,10 +54,7 @@ pub fn inject(
 /// As [`inject`].
 pub fn ground(series: &Series<'_>, config: &InjectConfig) -> Result<Ground> {
     config.validate()?;
-    if config.kind.holds(Kind::ModeCorrelation) && series.columns().width() < 2 {
-        let allowed = "another kind for a single feature";
-        return Err(Error::parameter("kind", Kind::ModeCorrelation.name(), allowed));
-    }
+    refuse_single(series, config)?;
     let clean = usable_runs(series, |t| series.is_clean(t), 1)?;
     let places = runs(series, |t| series.is_place(t), 1);
     Ok(Ground {
@@ -67,6 +64,18 @@ pub fn ground(series: &Series<'_>, config: &InjectConfig) -> Result<Ground> {
         per_day: series.rows_per_day(),
         longest: series.len(),
     })
+}
+
+/// Refuses to break a correlation where there is a single feature.
+///
+/// # Errors
+/// [`Error::Parameter`].
+pub(crate) fn refuse_single(series: &Series<'_>, config: &InjectConfig) -> Result<()> {
+    if config.kind.holds(Kind::ModeCorrelation) && series.columns().width() < 2 {
+        let allowed = "another kind for a single feature";
+        return Err(Error::parameter("kind", Kind::ModeCorrelation.name(), allowed));
+    }
+    Ok(())
 }
 
 /// Where the anomalies of some series go, all of them together, and what they are: per series, in the order
@@ -226,7 +235,7 @@ impl Injector<'_> {
     ///
     /// # Errors
     /// [`Error::Parameter`] for a feature that there is not, and for resets without a counter.
-    fn hittable(&self) -> Result<Vec<usize>> {
+    pub(crate) fn hittable(&self) -> Result<Vec<usize>> {
         if self.config.kind.holds(Kind::Reset) && !self.about.domains.iter().any(|of| of.monotone) {
             let allowed = "another kind: no feature is a counter, which never falls";
             return Err(Error::parameter("kind", Kind::Reset.name(), allowed));

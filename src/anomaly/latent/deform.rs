@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::anomaly::GeneratedKind;
+use crate::config::GeneratedKind;
 use crate::runtime::rng::Rng;
 use crate::stats::reflect;
 
@@ -106,24 +106,32 @@ impl Deformation {
         }
     }
 
-    /// Draws one for windows of `window` rows, of which `count` are decoded. Three in ten are
-    /// walks: of the tested deformations, only walks are slow enough to resemble a drift.
+    /// Draws one for windows of `window` rows, of which `count` are decoded.
     pub(crate) fn draw(window: usize, count: usize, rng: &mut Rng) -> Self {
+        Self::draw_of(None, window, count, rng)
+    }
+
+    /// Draws one of a kind, if one is given.
+    pub(crate) fn draw_of(
+        kind: Option<GeneratedKind>,
+        window: usize,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Self {
         let factor = rng.log_uniform(FACTOR.0, FACTOR.1);
         let either = if rng.below(2) == 0 { factor } else { 1.0 / factor };
         let other = rng.below(count);
-        match rng.below(10) {
-            0 => Self::Residual,
-            1 => {
+        match kind.unwrap_or_else(|| any_kind(rng)) {
+            GeneratedKind::OtherWindow => {
                 let share = rng.log_uniform(SHARE.0, SHARE.1) as f32;
                 Self::Other { other, share, slow: rng.uniform() < 0.3 }
             }
-            2 => Self::Tempo { factor: either },
-            3 => {
+            GeneratedKind::Tempo => Self::Tempo { factor: either },
+            GeneratedKind::Phase => {
                 let rows = rng.log_uniform(2.0, window as f64 / 2.0);
                 Self::Phase { rows: if rng.below(2) == 0 { rows } else { -rows } }
             }
-            4 => {
+            GeneratedKind::Hold => {
                 let level = match rng.below(4) {
                     0 => Level::First,
                     1 => Level::Mean,
@@ -131,11 +139,14 @@ impl Deformation {
                 };
                 Self::Hold { level, textured: rng.below(2) == 0 }
             }
-            5 if rng.uniform() < 0.3 => Self::Texture { factor: 0.0 },
-            5 => Self::Texture { factor: rng.log_uniform(LOUDER.0, LOUDER.1) as f32 },
-            6 if rng.uniform() < 0.3 => Self::Amplitude { factor: -1.0 },
-            6 => Self::Amplitude { factor: either as f32 },
-            _ => Self::Walk { knots: 2 + rng.below(KNOTS - 2) },
+            GeneratedKind::Texture if rng.uniform() < 0.3 => Self::Texture { factor: 0.0 },
+            GeneratedKind::Texture => {
+                Self::Texture { factor: rng.log_uniform(LOUDER.0, LOUDER.1) as f32 }
+            }
+            GeneratedKind::Amplitude if rng.uniform() < 0.3 => Self::Amplitude { factor: -1.0 },
+            GeneratedKind::Amplitude => Self::Amplitude { factor: either as f32 },
+            GeneratedKind::Walk => Self::Walk { knots: 2 + rng.below(KNOTS - 2) },
+            _ => Self::Residual,
         }
     }
 
@@ -181,6 +192,21 @@ impl Deformation {
             Self::Texture { factor } => over(&|t| (factor - 1.0) * (own[t] - plain[t])),
             Self::Amplitude { factor } => over(&|t| (factor - 1.0) * (plain[t] - mean)),
         }
+    }
+}
+
+/// A kind by chance. Three in ten are walks: of the tested deformations, only walks are slow enough to
+/// resemble a drift.
+fn any_kind(rng: &mut Rng) -> GeneratedKind {
+    match rng.below(10) {
+        0 => GeneratedKind::Residual,
+        1 => GeneratedKind::OtherWindow,
+        2 => GeneratedKind::Tempo,
+        3 => GeneratedKind::Phase,
+        4 => GeneratedKind::Hold,
+        5 => GeneratedKind::Texture,
+        6 => GeneratedKind::Amplitude,
+        _ => GeneratedKind::Walk,
     }
 }
 
