@@ -14,7 +14,7 @@ use crate::data::series::Series;
 use crate::data::windows::spread;
 use crate::error::Result;
 use crate::runtime::control::Control;
-use crate::runtime::pool::{SHARE, spread_over_pool};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::pca::Pca;
 use crate::stats::{median, rms};
@@ -249,7 +249,7 @@ fn r2(sample: &Sample, decoded: &[f32], pca: &Pca, control: &dyn Control) -> Res
     let total = square(&mut seen.iter().copied());
     let error = square(&mut seen.iter().zip(decoded).map(|(x, y)| x - y));
     let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
-    let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
+    let shares: Vec<&[f32]> = sample.windows.chunks(INFERENCE_SHARE * sample.values).collect();
     let errors = spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?;
     Ok((r2(error), r2(errors.into_iter().sum())))
 }
@@ -351,7 +351,7 @@ struct Prober<'a> {
 impl Prober<'_> {
     fn probe(&self, decodings: Decodings<'_>, control: &dyn Control) -> Result<Probe> {
         let Decodings { sample, pairs } = decodings;
-        let inputs: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
+        let inputs: Vec<&[f32]> = sample.windows.chunks(INFERENCE_SHARE * sample.values).collect();
         let parts = spread_over_pool(pairs.shares.len(), control, |i| {
             self.share(inputs[i], &pairs.shares[i])
         })?;

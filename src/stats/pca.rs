@@ -6,10 +6,10 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_into};
 use crate::runtime::rng::{Purpose, Rng};
-use crate::stats::centre;
+use crate::stats::{centre, sum_of};
 
 /// Largest Gram matrix that is decomposed exactly; larger ones use subspace iteration.
-const EXACT: usize = 96;
+const EXACT: usize = 256;
 /// Vectors beyond the rank in the subspace iteration.
 const OVERSAMPLING: usize = 16;
 /// Rounds of the subspace iteration, of two products each; and where what the components miss by
@@ -78,16 +78,17 @@ impl Pca {
         let (width, rank) = (self.mean.len(), self.components.len());
         let n = windows.len() / width.max(1);
         let mean = self.mean.iter().cycle();
-        let centred: Vec<f32> =
+        let mut centred: Vec<f32> =
             windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
         if rank == 0 {
-            return Ok(centred.iter().map(|x| f64::from(*x).powi(2)).sum());
+            return Ok(sum_of(&centred, |x| x * x));
         }
         let components = single(&self.components);
         let components = View::new(&components, rank, width);
         let scores = matmul(View::new(&centred, n, width), components.t())?;
         let found = matmul(View::new(&scores, n, rank), components)?;
-        Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
+        centred.iter_mut().zip(&found).for_each(|(x, y)| *x -= y);
+        Ok(sum_of(&centred, |x| x * x))
     }
 }
 

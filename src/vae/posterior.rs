@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use crate::config::Perturbation;
 use crate::error::Result;
 use crate::runtime::control::Control;
-use crate::runtime::pool::{SHARE, spread_over_pool};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::vae::{Vae, distance, perturb, sigma};
 
 /// Largest psi in the calibration.
@@ -214,5 +214,5 @@ pub(crate) fn shares(rows: &[f32], shape: &[usize]) -> Result<Vec<Tensor>> {
         let shape = [&[rows.len() / width], shape].concat();
         Ok(Tensor::from_slice(rows, shape, &Device::Cpu)?)
     };
-    rows.chunks(SHARE * width.max(1)).map(share).collect()
+    rows.chunks(INFERENCE_SHARE * width.max(1)).map(share).collect()
 }

@@ -3,8 +3,8 @@
 
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_add};
-use crate::stats::centre;
 use crate::stats::pca::{FEW_ROUNDS, Pca};
+use crate::stats::{centre, sum_of};
 
 /// Maximum number of principal components; a shorter embedding is only centred.
 pub(super) const COMPONENTS: usize = 32;
@@ -85,13 +85,6 @@ impl Projection {
     }
 }
 
-/// In eight lanes, which the compiler vectorises.
 fn norm(values: &[f32]) -> f32 {
-    let mut lanes = [0f64; 8];
-    let (whole, rest) = values.as_chunks::<8>();
-    for chunk in whole {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += f64::from(*x).powi(2));
-    }
-    let rest = rest.iter().map(|x| f64::from(*x).powi(2));
-    (lanes.iter().sum::<f64>() + rest.sum::<f64>()).sqrt() as f32
+    sum_of(values, |x| x * x).sqrt() as f32
 }
