@@ -14,12 +14,12 @@ use crate::data::series::Series;
 use crate::data::windows::spread;
 use crate::error::Result;
 use crate::runtime::control::Control;
-use crate::runtime::pool::{SHARE, spread_over_pool};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::pca::Pca;
 use crate::stats::{median, rms};
 use crate::vae::Vae;
-use crate::vae::posterior::{Latents, decode_pair, shares};
+use crate::vae::posterior::{Encoded, Latents, Pairs, shares};
 use crate::vae::train::Task;
 
 /// Number of windows that are examined, evenly spaced.
@@ -44,12 +44,13 @@ pub(crate) struct Calibrated {
     pub kinds: Clusters,
 }
 
-/// Windows with their noise, in batches.
+/// Some windows.
 pub(crate) struct Sample {
     windows: Vec<f32>,
     /// 1 for observed, 0 for interpolated values; `None` if none is missing.
     observed: Option<Vec<f32>>,
-    batches: Vec<(Tensor, Tensor)>,
+    /// The windows in shares.
+    batches: Vec<Tensor>,
     /// Values of a window, W * D.
     values: usize,
 }
@@ -58,8 +59,8 @@ pub(crate) struct Sample {
 pub(crate) struct Samples<'a> {
     /// Held-out windows.
     held_out: Sample,
-    /// Held-out windows with other noise.
-    fresh: Sample,
+    /// Their noise for the thresholds, and for the anomalies that are measured, in shares.
+    noise: [Vec<Tensor>; 2],
     /// Training windows.
     trained: Sample,
     task: &'a Task<'a>,
@@ -72,22 +73,26 @@ pub(crate) struct Samples<'a> {
 pub(crate) enum PcaReference<'a> {
     /// Components.
     Fitted(&'a Pca),
-    /// Its R2 on the held-out windows.
-    Known(f64),
+    /// R2 of the net and of PCA on the held-out windows.
+    Known { r2: f64, r2_pca: f64 },
 }
 
 impl Sample {
-    /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced; `draw` numbers their noise.
-    fn draw(task: &Task<'_>, starts: &[usize], draw: u64) -> Result<Self> {
+    /// At most [`EXAMINED`] of the windows at `starts`, evenly spaced.
+    fn new(task: &Task<'_>, starts: &[usize]) -> Result<Self> {
         let starts = spread(starts, EXAMINED);
+        let shape = [task.config.window, task.matrix.features()];
+        let windows = task.matrix.gather(&starts, shape[0]);
+        let observed = task.matrix.observed(&starts, shape[0]);
+        let batches = shares(&windows, &shape)?;
+        Ok(Self { windows, observed, batches, values: shape[0] * shape[1] })
+    }
+
+    /// Noise for these windows, number `draw`.
+    fn noise(&self, task: &Task<'_>, draw: u64) -> Result<Vec<Tensor>> {
         let latent = task.architecture.latent;
-        let sizes = [task.config.window, task.matrix.features(), latent];
-        let windows = task.matrix.gather(&starts, sizes[0]);
-        let observed = task.matrix.observed(&starts, sizes[0]);
         let mut rng = Rng::new(task.config.seed, Purpose::Validation, [draw, 0]);
-        let noise = rng.normals(starts.len() * latent);
-        let batches = shares(&windows, &noise, sizes)?;
-        Ok(Self { windows, observed, batches, values: sizes[0] * sizes[1] })
+        shares(&rng.normals(self.windows.len() / self.values.max(1) * latent), &[latent])
     }
 
     /// The windows, with interpolated values replaced by their decoding: these have no error.
@@ -99,12 +104,6 @@ impl Sample {
         }
         windows
     }
-
-    /// X^ of the windows, decoded from the latent mean.
-    fn decode(&self, vae: &Vae, control: &dyn Control) -> Result<Vec<f32>> {
-        let one = |i: usize| vae.decode_mean(&self.batches[i].0);
-        Ok(spread_over_pool(self.batches.len(), control, one)?.concat())
-    }
 }
 
 impl<'a> Samples<'a> {
@@ -114,14 +113,10 @@ impl<'a> Samples<'a> {
         series: &'a Series<'a>,
         linear: PcaReference<'a>,
     ) -> Result<Self> {
-        Ok(Self {
-            held_out: Sample::draw(task, task.validation, 1)?,
-            fresh: Sample::draw(task, task.validation, 2)?,
-            trained: Sample::draw(task, task.train, 1)?,
-            task,
-            series,
-            linear,
-        })
+        let held_out = Sample::new(task, task.validation)?;
+        let noise = [held_out.noise(task, 1)?, held_out.noise(task, 2)?];
+        let trained = Sample::new(task, task.train)?;
+        Ok(Self { held_out, noise, trained, task, series, linear })
     }
 
     fn config(&self) -> &FitConfig {
@@ -150,25 +145,41 @@ pub(crate) fn calibrate(
     samples: &Samples<'_>,
     control: &dyn Control,
 ) -> Result<(Calibrated, Report)> {
-    let (psi, in_band) = calibrate_psi(vae, samples, control)?;
-    let vae = vae.with_psi(psi)?;
-    let (r2, r2_pca) = reconstruction(&vae, samples, control)?;
-    let (active_units, kl) = latents(&vae, &samples.trained, samples.config(), control)?;
-    let decoded = samples.trained.decode(&vae, control)?;
+    let config = samples.config();
+    let held_out = Encoded::new(vae, &samples.held_out.batches, control)?;
+    let latents =
+        |noise: &[Tensor]| Latents::new(vae, &held_out, noise, config.perturbation, control);
+    let [usual, fresh] = &samples.noise;
+    let usual = latents(usual)?;
+    let psi = calibrated_psi(vae, &usual, config, control)?;
+    let vae = &vae.with_psi(psi)?;
+    let pairs = usual.pairs(vae, psi, control)?;
+    let (r2, r2_pca) = match samples.linear {
+        PcaReference::Known { r2, r2_pca } => (r2, r2_pca),
+        PcaReference::Fitted(pca) => {
+            r2(&samples.held_out, &held_out.decode_means(vae, control)?, pca, control)?
+        }
+    };
+    let trained = Encoded::new(vae, &samples.trained.batches, control)?;
+    let (active_units, kl) = latent_use(&trained, config, vae.architecture().latent)?;
+    let decoded = trained.decode_means(vae, control)?;
     let task = samples.task;
     let normal_range =
         NormalRange::new(&samples.trained.seen(&decoded), &decoded, task.matrix, samples.series);
     let correlation = samples.correlation(&decoded)?;
-    let (tau, local_tau) = thresholds(&vae, samples, &normal_range, control)?;
-    let kinds = Clusters::default();
+    let decodings = |pairs| Decodings { sample: &samples.held_out, pairs };
+    let (tau, local_tau) = thresholds(decodings(&pairs), config, &normal_range, control)?;
+    let (kinds, vae) = (Clusters::default(), vae.clone());
     let mut learned = Calibrated { vae, tau, local_tau, normal_range, correlation, kinds };
-    let probe = generation(&learned, samples, control)?;
-    learned.kinds =
-        Clusters::find(&probe.descriptors, samples.config().kinds, samples.config().seed);
-    let mut report = Report { r2, r2_pca, active_units, kl, in_band, ..Report::default() };
-    if samples.config().margin == Margin::Input {
-        report.in_band = Some(share_in_band(&probe.distances, samples.config()));
-    }
+    let fresh = latents(fresh)?.pairs(&learned.vae, psi, control)?;
+    let probe = generation(&learned, decodings(&fresh), config, control)?;
+    learned.kinds = Clusters::find(&probe.descriptors, config.kinds, config.seed);
+    let (r2, r2_pca) = (Some(r2), Some(r2_pca));
+    let mut report = Report { r2, r2_pca, active_units, kl, ..Report::default() };
+    report.in_band = Some(match config.margin {
+        Margin::Reconstruction => share_in_band(&pairs.distances()?, config),
+        Margin::Input => share_in_band(&probe.distances, config),
+    });
     report.patch_rate = Some(probe.patch_rate());
     report.health = health(&report, psi, median(probe.changes));
     Ok((learned, report))
@@ -177,61 +188,44 @@ pub(crate) fn calibrate(
 /// tau for every distance, and also by the variation of a window if `local` is set.
 #[allow(clippy::type_complexity)]
 fn thresholds(
-    vae: &Vae,
-    samples: &Samples<'_>,
+    decodings: Decodings<'_>,
+    fit: &FitConfig,
     normal_range: &NormalRange,
     control: &dyn Control,
 ) -> Result<(BTreeMap<Distance, f64>, Option<LocalTau>)> {
     let config = GenerateConfig::default();
     let rule = Rule::new(&config, &BTreeMap::new(), None, normal_range);
-    let prober = Prober { vae, rule, config: &config, distances: &Distance::OWN };
-    let Probe { deviations, spreads, .. } =
-        prober.probe(&samples.held_out, samples.config(), control)?;
+    let prober = Prober { rule, config: &config, distances: &Distance::OWN };
+    let Probe { deviations, spreads, .. } = prober.probe(decodings, control)?;
     let usual = |(distance, found): (&Distance, &Vec<f64>)| {
         (*distance, usual_deviation(found.iter().copied()))
     };
     let tau = deviations.iter().map(usual).collect();
-    let local = samples.config().local.then(|| LocalTau::new(&spreads, &deviations));
+    let local = fit.local.then(|| LocalTau::new(&spreads, &deviations));
     Ok((tau, local))
 }
 
-/// psi, rounded to the 32 bits of a parameter, and the share of windows within the bounds.
-fn calibrate_psi(
+/// psi, rounded to the 32 bits of a parameter.
+fn calibrated_psi(
     vae: &Vae,
-    samples: &Samples<'_>,
+    latents: &Latents,
+    config: &FitConfig,
     control: &dyn Control,
-) -> Result<(f64, Option<f64>)> {
-    let config = samples.config();
-    let latents = Latents::new(vae, &samples.held_out.batches, config.perturbation, control)?;
-    let by_reconstruction = config.margin == Margin::Reconstruction;
-    let psi = if config.calibrate && by_reconstruction {
-        let target = 0.5 * (config.delta_min + config.delta_max);
-        latents.calibrate(vae, vae.psi()?, target, control)?
-    } else {
-        vae.psi()?
+) -> Result<f64> {
+    let psi = match config.calibrate && config.margin == Margin::Reconstruction {
+        true => {
+            let target = 0.5 * (config.delta_min + config.delta_max);
+            latents.calibrate(vae, vae.psi()?, target, control)?
+        }
+        false => vae.psi()?,
     };
-    let psi = f64::from(psi as f32);
-    if !by_reconstruction {
-        return Ok((psi, None));
-    }
-    let distances = latents.distances(vae, psi, control)?;
-    Ok((psi, Some(share_in_band(&distances, config))))
+    Ok(f64::from(psi as f32))
 }
 
 fn share_in_band(distances: &[f64], config: &FitConfig) -> f64 {
     let band = config.delta_min..=config.delta_max;
     let inside = distances.iter().filter(|distance| band.contains(distance)).count();
     inside as f64 / distances.len().max(1) as f64
-}
-
-/// R2 of the net and of PCA on held-out windows.
-fn reconstruction(
-    vae: &Vae,
-    samples: &Samples<'_>,
-    control: &dyn Control,
-) -> Result<(Option<f64>, Option<f64>)> {
-    let (r2, r2_pca) = r2(vae, &samples.held_out, samples.linear, control)?;
-    Ok((Some(r2), Some(r2_pca)))
 }
 
 /// R2 of a net and of PCA on the held-out windows of a training, at most [`EXAMINED`].
@@ -241,50 +235,37 @@ pub(crate) fn explained(
     pca: &Pca,
     control: &dyn Control,
 ) -> Result<(f64, f64)> {
-    r2(vae, &Sample::draw(task, task.validation, 1)?, PcaReference::Fitted(pca), control)
+    let sample = Sample::new(task, task.validation)?;
+    let encoded = Encoded::new(vae, &sample.batches, control)?;
+    r2(&sample, &encoded.decode_means(vae, control)?, pca, control)
 }
 
-fn r2(
-    vae: &Vae,
-    sample: &Sample,
-    linear: PcaReference<'_>,
-    control: &dyn Control,
-) -> Result<(f64, f64)> {
-    let decoded = sample.decode(vae, control)?;
+/// R2 of decoded windows and of PCA.
+fn r2(sample: &Sample, decoded: &[f32], pca: &Pca, control: &dyn Control) -> Result<(f64, f64)> {
     let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
         values.map(|value| f64::from(value).powi(2)).sum()
     };
-    let seen = sample.seen(&decoded);
+    let seen = sample.seen(decoded);
     let total = square(&mut seen.iter().copied());
-    let error = square(&mut seen.iter().zip(&decoded).map(|(x, y)| x - y));
+    let error = square(&mut seen.iter().zip(decoded).map(|(x, y)| x - y));
     let r2 = |error: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
-    let r2_pca = match linear {
-        PcaReference::Known(r2) => r2,
-        PcaReference::Fitted(pca) => {
-            let shares: Vec<&[f32]> = sample.windows.chunks(SHARE * sample.values).collect();
-            let errors =
-                spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?;
-            r2(errors.into_iter().sum())
-        }
-    };
-    Ok((r2(error), r2_pca))
+    let shares: Vec<&[f32]> = sample.windows.chunks(INFERENCE_SHARE * sample.values).collect();
+    let errors = spread_over_pool(shares.len(), control, |i| pca.squared_errors(shares[i]))?;
+    Ok((r2(error), r2(errors.into_iter().sum())))
 }
 
 /// Active units and KL (exact form).
-fn latents(
-    vae: &Vae,
-    sample: &Sample,
+fn latent_use(
+    encoded: &Encoded,
     config: &FitConfig,
-    control: &dyn Control,
+    latent: usize,
 ) -> Result<(usize, Option<f64>)> {
-    let encoded = spread_over_pool(sample.batches.len(), control, |i| {
-        let (mu, log_variance) = vae.encode(&sample.batches[i].0)?;
-        Ok((mu.to_vec2::<f32>()?, log_variance.to_vec2::<f32>()?))
-    })?;
-    let rows: Vec<(Vec<f32>, Vec<f32>)> =
-        encoded.into_iter().flat_map(|(mu, log)| mu.into_iter().zip(log)).collect();
+    let mut rows: Vec<(Vec<f32>, Vec<f32>)> = Vec::new();
+    for (mu, log_variance) in &encoded.shares {
+        rows.extend(mu.to_vec2::<f32>()?.into_iter().zip(log_variance.to_vec2::<f32>()?));
+    }
     let n = rows.len().max(1) as f64;
-    let (prior, latent) = (config.sigma_prior, vae.architecture().latent);
+    let prior = config.sigma_prior;
     let (mut kl, mut active) = (0.0, 0);
     for j in 0..latent {
         let mean = rows.iter().map(|(mu, _)| f64::from(mu[j])).sum::<f64>() / n;
@@ -301,15 +282,26 @@ fn latents(
 }
 
 /// One anomaly per held-out window, as generated with the preset of the training.
-fn generation(learned: &Calibrated, samples: &Samples<'_>, control: &dyn Control) -> Result<Probe> {
-    let config = GenerateConfig::preset(match samples.config().margin {
+fn generation(
+    learned: &Calibrated,
+    decodings: Decodings<'_>,
+    fit: &FitConfig,
+    control: &dyn Control,
+) -> Result<Probe> {
+    let config = GenerateConfig::preset(match fit.margin {
         Margin::Input => Preset::Paper,
         Margin::Reconstruction => Preset::Default,
     });
-    let Calibrated { vae, tau, local_tau, normal_range, .. } = learned;
+    let Calibrated { tau, local_tau, normal_range, .. } = learned;
     let rule = Rule::new(&config, tau, local_tau.as_ref(), normal_range);
-    let prober = Prober { vae, rule, config: &config, distances: &[] };
-    prober.probe(&samples.fresh, samples.config(), control)
+    Prober { rule, config: &config, distances: &[] }.probe(decodings, control)
+}
+
+/// Windows, and their X^ and X~.
+#[derive(Clone, Copy)]
+struct Decodings<'a> {
+    sample: &'a Sample,
+    pairs: &'a Pairs,
 }
 
 /// Measurements on one anomaly per window.
@@ -348,9 +340,8 @@ impl Probe {
     }
 }
 
-/// Generates and measures one anomaly per window.
+/// Measures one anomaly per window.
 struct Prober<'a> {
-    vae: &'a Vae,
     rule: Rule<'a>,
     config: &'a GenerateConfig,
     /// Distances that are measured besides that of the rule.
@@ -358,20 +349,21 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    fn probe(&self, sample: &Sample, fit: &FitConfig, control: &dyn Control) -> Result<Probe> {
-        let parts = spread_over_pool(sample.batches.len(), control, |i| {
-            self.share(&sample.batches[i], fit)
+    fn probe(&self, decodings: Decodings<'_>, control: &dyn Control) -> Result<Probe> {
+        let Decodings { sample, pairs } = decodings;
+        let inputs: Vec<&[f32]> = sample.windows.chunks(INFERENCE_SHARE * sample.values).collect();
+        let parts = spread_over_pool(pairs.shares.len(), control, |i| {
+            self.share(inputs[i], &pairs.shares[i])
         })?;
         let mut probe = Probe::default();
         parts.into_iter().for_each(|part| probe.extend(part));
         Ok(probe)
     }
 
-    fn share(&self, (x, eps): &(Tensor, Tensor), fit: &FitConfig) -> Result<Probe> {
-        let (n, window, features) = x.dims3()?;
-        let input = x.flatten_all()?.to_vec1::<f32>()?;
-        let psi = self.vae.psi()?;
-        let (plain, perturbed) = decode_pair(self.vae, x, eps, psi, fit.perturbation)?;
+    fn share(&self, input: &[f32], (plain, perturbed): &(Tensor, Tensor)) -> Result<Probe> {
+        let (n, window, features) = plain.dims3()?;
+        let plain = plain.flatten_all()?.to_vec1::<f32>()?;
+        let perturbed = perturbed.flatten_all()?.to_vec1::<f32>()?;
         let mut probe = Probe::default();
         for i in 0..n {
             let range = i * window * features..(i + 1) * window * features;

@@ -50,6 +50,8 @@ struct BackboneMatch {
 }
 
 impl BackboneMatch {
+    const NONE: Self = Self { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
+
     fn fits(self) -> bool {
         self.best.is_some() && self.r2 >= self.r2_pca - TOLERANCE
     }
@@ -97,14 +99,14 @@ impl Backbones {
         left.dedup_by_key(|placed| placed.key);
         left.retain(|placed| !placed.features.is_empty());
         if !self.all.is_empty() {
-            self.compare(&mut left, &series, config, control)?;
+            self.compare(&mut left, 0, &series, config, control)?;
         }
         for _ in 0..ROUNDS {
             let before = (left.len(), self.all.len());
             for class in classes(&left) {
                 self.add(&class, &series, config, control)?;
             }
-            self.compare(&mut left, &series, config, control)?;
+            self.compare(&mut left, before.1, &series, config, control)?;
             if left.len() < FEWEST || (left.len(), self.all.len()) == before {
                 break;
             }
@@ -165,17 +167,19 @@ impl Backbones {
         Ok(())
     }
 
-    /// Compares series with the backbones, and keeps those that none fits.
+    /// Compares series with the backbones from number `from` on, and keeps those that none fits.
     fn compare<'a>(
         &mut self,
         some: &mut Vec<FleetSeries>,
+        from: usize,
         series: &(impl Fn(usize) -> Series<'a> + Sync),
         config: &FitConfig,
         control: &dyn Control,
     ) -> Result<()> {
         let found = spread_over_pool(some.len(), control, |i| {
-            let series = series(some[i].index);
-            with_prepared(&series, config, control, |own| self.matched(own, control))
+            let (known, series) = (self.known.get(&some[i].key), series(some[i].index));
+            let before = known.copied().unwrap_or(BackboneMatch::NONE);
+            with_prepared(&series, config, control, |own| self.matched(own, before, from, control))
         })?;
         let keys = some.iter().map(|placed| placed.key);
         self.known.extend(keys.zip(found).filter_map(|(key, found)| Some((key, found?))));
@@ -183,17 +187,29 @@ impl Backbones {
         Ok(())
     }
 
-    /// The backbone that reconstructs a series best; `None` if no feature varies.
-    fn matched(&self, own: &Prepared<'_>, control: &dyn Control) -> Result<Option<BackboneMatch>> {
+    /// The backbone that reconstructs a series best, of those from number `from` on and the best one
+    /// `before` them; `None` if no feature varies.
+    fn matched(
+        &self,
+        own: &Prepared<'_>,
+        before: BackboneMatch,
+        from: usize,
+        control: &dyn Control,
+    ) -> Result<Option<BackboneMatch>> {
         let Some(architecture) = own.architecture() else { return Ok(None) };
         let task = own.task(&architecture, None);
-        let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
         let features = own.normaliser.live_names();
-        let mut found = BackboneMatch { best: None, r2: f64::NEG_INFINITY, r2_pca: f64::INFINITY };
-        for (i, backbone) in self.all.iter().enumerate() {
-            if backbone.features != features || *backbone.vae.architecture() != architecture {
-                continue;
-            }
+        let usable = |one: &Arc<Backbone>| {
+            one.features == features && *one.vae.architecture() == architecture
+        };
+        let numbered = self.all.iter().enumerate().skip(from);
+        let some: Vec<(usize, &Arc<Backbone>)> = numbered.filter(|one| usable(one.1)).collect();
+        if some.is_empty() {
+            return Ok(Some(before));
+        }
+        let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
+        let mut found = before;
+        for (i, backbone) in some {
             let (r2, r2_pca) = explained(&backbone.vae, &task, &pca, control)?;
             if r2 > found.r2 {
                 found = BackboneMatch { best: Some(i), r2, r2_pca };
@@ -248,18 +264,18 @@ pub(crate) fn fit_on(
     with_prepared(series, config, control, |own| {
         let found = match known {
             Some(found) => Some(found),
-            None => backbones.matched(own, control)?,
+            None => backbones.matched(own, BackboneMatch::NONE, 0, control)?,
         };
         let best = found
             .filter(|found| found.fits())
-            .and_then(|found| Some((backbones.all.get(found.best?)?, found.r2_pca)));
-        let Some((backbone, r2_pca)) = best else {
+            .and_then(|found| Some((backbones.all.get(found.best?)?, found)));
+        let Some((backbone, BackboneMatch { r2, r2_pca, .. })) = best else {
             let (generator, report) = fit_prepared(own, control)?;
             let backbone = backbone_of(&generator)?.map(Arc::new);
             return Ok((Generator { backbone, ..generator }, report));
         };
         let report = Report { origin: VaeOrigin::Shared, ..Report::default() };
-        let linear = PcaReference::Known(r2_pca);
+        let linear = PcaReference::Known { r2, r2_pca };
         let (generator, report) = own.calibrated(&backbone.vae, linear, report, control)?;
         Ok((Generator { backbone: Some(backbone.clone()), ..generator }, report))
     })

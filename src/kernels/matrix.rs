@@ -30,12 +30,12 @@ impl<'a> View<'a> {
     }
 
     /// Number of rows.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
-    pub(super) fn cols(&self) -> usize {
+    pub(crate) fn cols(&self) -> usize {
         self.cols
     }
 
@@ -50,8 +50,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Its columns from `at`.
-    fn columns(self, at: usize, cols: usize) -> Self {
+    /// `cols` of its columns from column `at`.
+    pub(crate) fn columns(self, at: usize, cols: usize) -> Self {
         let data = self.data.get(at * self.col_step..).unwrap_or_default();
         Self { data, cols, ..self }
     }

@@ -6,5 +6,5 @@ mod normal;
 pub mod pca;
 pub(crate) mod shape;
 
-pub(crate) use moments::{centre, mean_std, median, range, reflect, rms, rms_f64};
+pub(crate) use moments::{centre, mean_std, median, range, reflect, rms, rms_f64, sum_of};
 pub(crate) use normal::normal_quantile;

@@ -6,6 +6,16 @@ pub(crate) fn rms(values: &[f32]) -> f32 {
     (sum / values.len().max(1) as f64).sqrt() as f32
 }
 
+/// Sum of `of` every value, in eight lanes, which the compiler vectorises.
+pub(crate) fn sum_of(values: &[f32], of: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0f64; 8];
+    let (whole, rest) = values.as_chunks::<8>();
+    for chunk in whole {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += of(f64::from(*x)));
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|x| of(f64::from(*x))).sum::<f64>()
+}
+
 /// Root mean square of 64-bit floats.
 pub(crate) fn rms_f64(values: &[f64]) -> f64 {
     (values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64).sqrt()

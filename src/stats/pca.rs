@@ -4,16 +4,20 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use crate::error::Result;
-use crate::kernels::{View, matmul};
+use crate::kernels::{View, matmul, matmul_into};
 use crate::runtime::rng::{Purpose, Rng};
-use crate::stats::centre;
+use crate::stats::{centre, sum_of};
 
 /// Largest Gram matrix that is decomposed exactly; larger ones use subspace iteration.
 const EXACT: usize = 256;
 /// Vectors beyond the rank in the subspace iteration.
 const OVERSAMPLING: usize = 16;
-/// Rounds of the subspace iteration.
-const ROUNDS: usize = 8;
+/// Rounds of the subspace iteration, of two products each; and where what the components miss by
+/// that is measured as a residual.
+const ROUNDS: usize = 4;
+pub(crate) const FEW_ROUNDS: usize = 2;
+/// Columns of a Gram matrix that are computed together.
+const BLOCK: usize = 64;
 
 /// Principal components of a set of windows, in descending order of variance.
 #[derive(Clone, Debug)]
@@ -34,12 +38,25 @@ impl Pca {
     pub fn fit(windows: &[f32], n: usize, width: usize, rank: usize) -> Result<Self> {
         let mut centred = windows.to_vec();
         let mean = centre(&mut centred, width);
-        let data = View::new(&centred, n, width);
+        Self::of_centred(View::new(&centred, n, width), mean, rank, ROUNDS)
+    }
+
+    /// As [`Pca::fit`], of windows [n, F] without their mean `mean`, in `rounds` of the iteration.
+    ///
+    /// # Errors
+    /// As [`Pca::fit`].
+    pub(crate) fn of_centred(
+        data: View<'_>,
+        mean: Vec<f64>,
+        rank: usize,
+        rounds: usize,
+    ) -> Result<Self> {
+        let (n, width) = (data.rows(), data.cols());
         let by_feature = width <= n;
-        let gram = if by_feature { matmul(data.t(), data)? } else { matmul(data, data.t())? };
+        let gram = gram(if by_feature { data } else { data.t() })?;
         let side = width.min(n);
         let gram = DMatrix::from_iterator(side, side, gram.into_iter().map(f64::from));
-        let (values, vectors) = leading(gram, rank);
+        let (values, vectors) = leading(gram, rank, rounds);
         let mut pca = Self { mean, components: Vec::new(), variances: Vec::new() };
         // Directions whose variance is rounding noise of the first one are dropped.
         let floor = values.first().copied().unwrap_or(0.0) * 1e-7;
@@ -61,17 +78,32 @@ impl Pca {
         let (width, rank) = (self.mean.len(), self.components.len());
         let n = windows.len() / width.max(1);
         let mean = self.mean.iter().cycle();
-        let centred: Vec<f32> =
+        let mut centred: Vec<f32> =
             windows.iter().zip(mean).map(|(x, mean)| x - *mean as f32).collect();
         if rank == 0 {
-            return Ok(centred.iter().map(|x| f64::from(*x).powi(2)).sum());
+            return Ok(sum_of(&centred, |x| x * x));
         }
         let components = single(&self.components);
         let components = View::new(&components, rank, width);
         let scores = matmul(View::new(&centred, n, width), components.t())?;
         let found = matmul(View::new(&scores, n, rank), components)?;
-        Ok(centred.iter().zip(&found).map(|(x, y)| f64::from(x - y).powi(2)).sum())
+        centred.iter_mut().zip(&found).for_each(|(x, y)| *x -= y);
+        Ok(sum_of(&centred, |x| x * x))
     }
+}
+
+/// X^T X of `data` X. It is symmetric: only the blocks on and above its diagonal are computed.
+fn gram(data: View<'_>) -> Result<Vec<f32>> {
+    let side = data.cols();
+    let mut gram = vec![0.0; side * side];
+    for at in (0..side).step_by(BLOCK) {
+        let rows = data.columns(at, BLOCK.min(side - at)).t();
+        matmul_into(rows, data.columns(at, side - at), &mut gram[at * side + at..], side)?;
+    }
+    for i in 1..side {
+        (0..i / BLOCK * BLOCK).for_each(|j| gram[i * side + j] = gram[j * side + i]);
+    }
+    Ok(gram)
 }
 
 /// X^T u / s: the components for the left singular vectors `u`; `squares` holds the squared s.
@@ -93,7 +125,7 @@ fn single(rows: &[Vec<f64>]) -> Vec<f32> {
 }
 
 /// The `rank` largest eigenvalues of a symmetric matrix and their vectors, in descending order.
-fn leading(gram: DMatrix<f64>, rank: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
+fn leading(gram: DMatrix<f64>, rank: usize, rounds: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     let side = gram.nrows();
     let carried = rank + OVERSAMPLING;
     let (values, vectors) = if side <= EXACT || carried >= side {
@@ -103,8 +135,11 @@ fn leading(gram: DMatrix<f64>, rank: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
         let mut rng = Rng::new(0, Purpose::Subspace, [0, 0]);
         let start = rng.normals(side * carried).into_iter().map(f64::from);
         let mut basis = DMatrix::from_iterator(side, carried, start);
-        for _ in 0..ROUNDS {
-            basis = (&gram * basis).qr().q();
+        let mut moved = DMatrix::zeros(side, carried);
+        for _ in 0..rounds {
+            moved.gemm(1.0, &gram, &basis, 0.0);
+            basis.gemm(1.0, &gram, &moved, 0.0);
+            basis = basis.qr().q();
         }
         let eigen = SymmetricEigen::new(basis.transpose() * &gram * &basis);
         (eigen.eigenvalues, basis * eigen.eigenvectors)

@@ -1,7 +1,14 @@
 //! Distances between the shapes of two stretches of a feature.
 
+use std::cell::RefCell;
+
 use rustfft::FftPlannerScalar;
 use rustfft::num_complex::Complex;
+
+thread_local! {
+    /// Keeps the transforms of every size.
+    static PLANNER: RefCell<FftPlannerScalar<f64>> = RefCell::new(FftPlannerScalar::new());
+}
 
 /// Half width of the band of [`dtw`], as a share of the rows.
 const BAND_SHARE: f64 = 0.1;
@@ -64,8 +71,9 @@ pub(crate) fn sbd(a: &[f32], b: &[f32]) -> f32 {
 fn correlations(a: &[f64], b: &[f64]) -> Vec<f64> {
     // Padded to a power of two that holds every shift.
     let size = (a.len() + b.len()).next_power_of_two();
-    let mut planner = FftPlannerScalar::new();
-    let (forward, inverse) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
+    let (forward, inverse) = PLANNER.with_borrow_mut(|planner| {
+        (planner.plan_fft_forward(size), planner.plan_fft_inverse(size))
+    });
     let spectrum = |values: &[f64]| {
         let mut padded = vec![Complex::default(); size];
         padded.iter_mut().zip(values).for_each(|(slot, value)| slot.re = *value);

@@ -6,8 +6,8 @@ use candle_core::{Device, Tensor};
 use crate::config::Perturbation;
 use crate::error::Result;
 use crate::runtime::control::Control;
-use crate::runtime::pool::{SHARE, spread_over_pool};
-use crate::vae::{Vae, distance, halves, perturb, sigma};
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
+use crate::vae::{Vae, distance, perturb, sigma};
 
 /// Largest psi in the calibration.
 const MAX_PSI: f64 = 1024.0;
@@ -18,39 +18,81 @@ const ROUNDS: usize = 40;
 /// Relative error of the calibrated distance.
 const TOLERANCE: f64 = 1e-3;
 
-/// Latent noise of some windows: mean and sigma * eps, [n, L] each, in shares.
+/// Latent means and log variances of some windows, [n, L] each, in shares.
+pub(crate) struct Encoded {
+    pub shares: Vec<(Tensor, Tensor)>,
+}
+
+impl Encoded {
+    /// Of windows [n, W, D], given in shares.
+    pub(crate) fn new(vae: &Vae, batches: &[Tensor], control: &dyn Control) -> Result<Self> {
+        let shares = spread_over_pool(batches.len(), control, |i| vae.encode(&batches[i]))?;
+        Ok(Self { shares })
+    }
+
+    /// dec(mu), flat [n, W, D].
+    pub(crate) fn decode_means(&self, vae: &Vae, control: &dyn Control) -> Result<Vec<f32>> {
+        let decoded = spread_over_pool(self.shares.len(), control, |i| {
+            Ok(vae.decode(&self.shares[i].0)?.flatten_all()?.to_vec1::<f32>()?)
+        })?;
+        Ok(decoded.concat())
+    }
+}
+
+/// Latent noise of some windows: mean, sigma * eps and dec(mean + sigma * eps), in shares.
 pub(crate) struct Latents {
     shares: Vec<(Tensor, Tensor, Tensor)>,
     perturbation: Perturbation,
 }
 
+/// X^ and X~ of some windows, [n, W, D] each, in shares.
+pub(crate) struct Pairs {
+    pub shares: Vec<(Tensor, Tensor)>,
+}
+
+impl Pairs {
+    /// d(X^, X~) of every window.
+    pub(crate) fn distances(&self) -> Result<Vec<f64>> {
+        let mut distances = Vec::new();
+        for (plain, perturbed) in &self.shares {
+            distances.extend(distance(plain, perturbed)?.to_vec1::<f32>()?);
+        }
+        Ok(distances.into_iter().map(f64::from).collect())
+    }
+}
+
 impl Latents {
-    /// Encodes windows [B, W, D], given in shares with their eps [B, L].
+    /// Of encoded windows, with the eps [n, L] of every share.
     pub(crate) fn new(
         vae: &Vae,
-        batches: &[(Tensor, Tensor)],
+        encoded: &Encoded,
+        noise: &[Tensor],
         perturbation: Perturbation,
         control: &dyn Control,
     ) -> Result<Self> {
-        let shares = spread_over_pool(batches.len(), control, |i| {
-            let (x, eps) = &batches[i];
-            let (mu, log_variance) = vae.encode(x)?;
-            let noise = (sigma(&log_variance)? * eps)?;
-            let plain = vae.decode(&(&mu + &noise)?)?;
-            Ok((mu, noise, plain))
+        let shares = spread_over_pool(encoded.shares.len(), control, |i| {
+            let (mu, log_variance) = &encoded.shares[i];
+            let noise = (sigma(log_variance)? * &noise[i])?;
+            let plain = vae.decode(&(mu + &noise)?)?;
+            Ok((mu.clone(), noise, plain))
         })?;
         Ok(Self { shares, perturbation })
     }
 
-    /// d(X^, X~) of every window at `psi`.
-    pub(crate) fn distances(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Vec<f64>> {
+    /// X^ and X~ of every window at `psi`.
+    pub(crate) fn pairs(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Pairs> {
         let shares = spread_over_pool(self.shares.len(), control, |i| {
             let (mu, noise, plain) = &self.shares[i];
             let psi = vae.psi_at(mu, psi)?;
             let z = perturb(mu, noise, &psi, self.perturbation)?;
-            Ok(distance(plain, &vae.decode(&z)?)?.to_vec1::<f32>()?)
+            Ok((plain.clone(), vae.decode(&z)?))
         })?;
-        Ok(shares.into_iter().flatten().map(f64::from).collect())
+        Ok(Pairs { shares })
+    }
+
+    /// d(X^, X~) of every window at `psi`.
+    fn distances(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Vec<f64>> {
+        self.pairs(vae, psi, control)?.distances()
     }
 
     /// The psi >= 1 at which the median d(X^, X~) is `target`, to within 0.1 %; the nearest bound
@@ -109,21 +151,6 @@ impl Latents {
     }
 }
 
-/// X^ and X~ of windows `x` [B, W, D] with noise eps [B, L], each as flat [B, W, D] values.
-pub(crate) fn decode_pair(
-    vae: &Vae,
-    x: &Tensor,
-    eps: &Tensor,
-    psi: f64,
-    perturbation: Perturbation,
-) -> Result<(Vec<f32>, Vec<f32>)> {
-    let (mu, log_variance) = vae.encode(x)?;
-    let noise = (sigma(&log_variance)? * eps)?;
-    let psi = vae.psi_at(&mu, psi)?;
-    let (plain, perturbed) = halves(&vae.decode_both(&mu, &noise, &psi, perturbation)?)?;
-    Ok((plain.flatten_all()?.to_vec1()?, perturbed.flatten_all()?.to_vec1()?))
-}
-
 /// Latent means and standard deviations of some windows, for many draws of each.
 pub(crate) struct Posterior<'a> {
     vae: &'a Vae,
@@ -180,20 +207,12 @@ impl<'a> Posterior<'a> {
     }
 }
 
-/// Cuts windows [n, W, D] and eps [n, L] into shares.
-pub(crate) fn shares(
-    windows: &[f32],
-    noise: &[f32],
-    [window, features, latent]: [usize; 3],
-) -> Result<Vec<(Tensor, Tensor)>> {
-    let device = &Device::Cpu;
-    windows
-        .chunks(SHARE * window * features)
-        .zip(noise.chunks(SHARE * latent))
-        .map(|(x, eps)| {
-            let n = eps.len() / latent;
-            let x = Tensor::from_slice(x, (n, window, features), device)?;
-            Ok((x, Tensor::from_slice(eps, (n, latent), device)?))
-        })
-        .collect()
+/// Cuts rows of a shape, flat, into shares.
+pub(crate) fn shares(rows: &[f32], shape: &[usize]) -> Result<Vec<Tensor>> {
+    let width: usize = shape.iter().product();
+    let share = |rows: &[f32]| {
+        let shape = [&[rows.len() / width], shape].concat();
+        Ok(Tensor::from_slice(rows, shape, &Device::Cpu)?)
+    };
+    rows.chunks(INFERENCE_SHARE * width.max(1)).map(share).collect()
 }

@@ -80,8 +80,7 @@ impl Evidence {
             windows => windows + size - 1,
         };
         let plan = MemberPlan::all(&features, config.window, room);
-        let fitted =
-            spread_over_pool(plan.len(), control, |i| Member::fit(plan[i], &reference, &features))?;
+        let fitted = fit_members(&plan, &reference, &features, control)?;
         let (members, held_out): (Vec<Member>, Vec<LeftOut>) = fitted.into_iter().unzip();
         let (max_null, around) = (config.max_null, OnceLock::new());
         let evidence = Self { features, reference, members, max_null, around };
@@ -93,12 +92,14 @@ impl Evidence {
     fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
         let mut fusion = self.fusion(self.reference.rows());
         let mut shares = RowShares::of_scores(self.reference.rows());
-        for (member, LeftOut { starts, found }) in self.members.iter().zip(held_out) {
+        for same in groups(&self.members) {
+            let (member, LeftOut { starts, found }) = (&self.members[same[0]], &held_out[same[0]]);
             let mut rows = RowMeans::new(self.reference.rows());
             let z: Vec<f64> = found.iter().map(|found| member.z(found.distance)).collect();
             let nearest: Vec<usize> = found.iter().map(|found| found.index).collect();
             let windows = MatchedWindows { starts, nearest: &nearest, z: &z };
-            let accumulators = vec![shares.accumulator(member.weight())];
+            let all = same.iter().map(|i| &self.members[*i]);
+            let accumulators = vec![shares.accumulator(all.clone().map(Member::weight).sum())];
             member.contribute(
                 &self.reference.values,
                 &self.reference,
@@ -114,7 +115,7 @@ impl Evidence {
                     rows.add(stretch, member.plan.size, &starts[first..end], &z[first..end]);
                 }
             }
-            add(&mut fusion, member, &rows, self.reference.rows());
+            all.for_each(|member| add(&mut fusion, member, &rows, self.reference.rows()));
         }
         let score = |row| Some(shares.score(row, fusion.score(row)?));
         Ok((0..self.reference.rows()).filter_map(score).collect())
@@ -216,15 +217,18 @@ impl Evidence {
             smaller = self.resized(queries[0].size, control)?;
             members = &smaller;
         }
-        for member in members {
-            let of_size = queries.iter().find(|queries| queries.size == member.plan.size);
+        for same in groups(members) {
+            let same: Vec<&Member> = same.into_iter().map(|i| &members[i]).collect();
+            let size = same[0].plan.size;
+            let of_size = queries.iter().find(|queries| queries.size == size);
             for queries in of_size.into_iter().filter(|queries| !queries.is_empty()) {
-                let (rows, nearest) =
-                    self.row_means(member, &values, queries, &mut all, control)?;
-                add(&mut fusion, member, &rows, series.len());
+                let (rows, nearest) = self.row_means(&same, &values, queries, &mut all, control)?;
+                same.iter().for_each(|member| add(&mut fusion, member, &rows, series.len()));
                 if let Some(strongest) = &mut strongest {
-                    let references = self.reference.starts(member.plan.size);
-                    strongest.add(member, &rows, &queries.stretches, &nearest, &references);
+                    let (references, stretches) = (self.reference.starts(size), &queries.stretches);
+                    let mut add =
+                        |member| strongest.add(member, &rows, stretches, &nearest, &references);
+                    same.iter().for_each(|member| add(member));
                 }
             }
         }
@@ -263,25 +267,26 @@ impl Evidence {
         let mut plan: Vec<MemberPlan> =
             self.members.iter().map(|member| MemberPlan { size, ..member.plan }).collect();
         plan.dedup();
-        let fit = |i: usize| Ok(Member::fit(plan[i], &self.reference, &self.features)?.0);
-        spread_over_pool(plan.len(), control, fit)
+        let fitted = fit_members(&plan, &self.reference, &self.features, control)?;
+        Ok(fitted.into_iter().map(|(member, _)| member).collect())
     }
 
-    /// Scores of the rows by a member, and the number of the nearest reference of every window.
+    /// Scores of the rows by members that find the same, and the number of the nearest reference of
+    /// every window.
     fn row_means(
         &self,
-        member: &Member,
+        same: &[&Member],
         values: &Values,
         queries: &Queries,
         shares: &mut [&mut RowShares],
         control: &dyn Control,
     ) -> Result<(RowMeans, Vec<usize>)> {
+        let (member, weight) = (same[0], same.iter().map(|member| member.weight()).sum());
         let all: Vec<usize> =
             queries.stretches.iter().flat_map(|(_, starts)| starts).copied().collect();
         let (nearest, z) = self.nearest(member, values, &all, &queries.excluded, control)?;
         let windows = MatchedWindows { starts: &all, nearest: &nearest, z: &z };
-        let accumulators =
-            shares.iter_mut().map(|shares| shares.accumulator(member.weight())).collect();
+        let accumulators = shares.iter_mut().map(|shares| shares.accumulator(weight)).collect();
         member.contribute(values, &self.reference, windows, accumulators, control)?;
         let mut means = RowMeans::new(values.rows());
         let mut first = 0;
@@ -366,6 +371,38 @@ impl Queries {
     fn is_empty(&self) -> bool {
         self.stretches.is_empty()
     }
+}
+
+/// Fits the members of a plan; those that see the same are fitted once.
+fn fit_members(
+    plan: &[MemberPlan],
+    reference: &ReferenceRows,
+    features: &Features,
+    control: &dyn Control,
+) -> Result<Vec<(Member, LeftOut)>> {
+    let first = |i: usize| plan.iter().position(|other| other.sees_as(plan[i], features));
+    let firsts: Vec<usize> = (0..plan.len()).filter_map(first).collect();
+    let different: Vec<usize> = (0..plan.len()).filter(|i| firsts[*i] == *i).collect();
+    let fitted = spread_over_pool(different.len(), control, |i| {
+        Member::fit(plan[different[i]], reference, features)
+    })?;
+    let member = |(plan, first): (&MemberPlan, &usize)| {
+        let (member, left_out) = &fitted[different.partition_point(|i| i < first)];
+        (member.planned(*plan), left_out.clone())
+    };
+    Ok(plan.iter().zip(&firsts).map(member).collect())
+}
+
+/// The numbers of the members, those that find the same together; in the order of the first ones.
+fn groups(members: &[Member]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (i, member) in members.iter().enumerate() {
+        match groups.iter_mut().find(|group| members[group[0]].finds_the_same(member)) {
+            Some(group) => group.push(i),
+            None => groups.push(vec![i]),
+        }
+    }
+    groups
 }
 
 /// Window sizes of some members, ascending.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::DistanceScale;
 use super::detector::Evidence;
 use super::features::{Features, Values};
-use super::member::Member;
+use super::member::{Member, StoredMember};
 use super::plan::MemberPlan;
 use super::projection::{COMPONENTS, Projection};
 use super::reference::ReferenceRows;
@@ -177,15 +177,20 @@ impl KeptEvidence {
         let values = Values::new(rows.chunks_exact(length).map(<[f32]>::to_vec).collect());
         let (runs, origins) = (self.runs.clone(), self.origins.clone());
         let reference = ReferenceRows { values: values.into(), runs, origins };
-        let member = |(i, entry): (usize, &Entry)| {
+        let mut members: Vec<Member> = Vec::with_capacity(self.members.len());
+        for (i, entry) in self.members.iter().enumerate() {
             let projection = match self.small {
                 true => None,
                 false => Some(projection(i, entry.rank, &take)?),
             };
-            let units = entry.units.clone();
-            Member::restore(entry.plan, projection, entry.scale, units, &reference, &self.features)
-        };
-        let members = self.members.iter().enumerate().map(member).collect::<Result<_>>()?;
+            let Entry { plan, scale, ref units, .. } = *entry;
+            let stored = StoredMember { plan, projection, scale, units: units.clone() };
+            let known = members.iter().find(|member| member.sees_as(&stored, &self.features));
+            members.push(match known {
+                Some(known) => known.restored(stored),
+                None => Member::restore(stored, &reference, &self.features)?,
+            });
+        }
         let (features, max_null) = (self.features.clone(), self.max_null);
         Ok(Evidence { features, reference, members, max_null, around: OnceLock::new() })
     }

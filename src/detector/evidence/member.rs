@@ -1,6 +1,7 @@
 //! One representation of windows, with its references and its scale.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
@@ -23,20 +24,29 @@ const BLOCKS: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub plan: MemberPlan,
-    pub projection: Projection,
+    pub projection: Arc<Projection>,
     pub scale: DistanceScale,
     /// Usual difference of rows of normal windows, per feature; empty if windows are not compared
     /// row by row.
     pub units: Vec<f32>,
     chosen: Vec<usize>,
-    references: References,
+    references: Arc<References>,
 }
 
 /// By-product of a member's fit: the start of every reference, and its nearest reference that is
 /// far from it in time.
+#[derive(Clone)]
 pub(super) struct LeftOut {
     pub starts: Vec<usize>,
     pub found: Vec<Neighbour>,
+}
+
+/// What a model stores of a member.
+pub(super) struct StoredMember {
+    pub plan: MemberPlan,
+    pub projection: Option<Projection>,
+    pub scale: DistanceScale,
+    pub units: Vec<f32>,
 }
 
 /// Windows of a series, ascending, with the number of the nearest reference of each, and z of its distance.
@@ -58,22 +68,18 @@ impl Member {
         let chosen = plan.source.chosen(features);
         let (projection, references) = projected(plan, reference, features)?;
         let overlapping = |i: usize| overlapping(&starts, i, plan.size);
-        let every: Vec<usize> = (0..starts.len()).collect();
-        let some: Vec<usize> =
-            every.iter().copied().step_by((starts.len() / CALIBRATION).max(1)).collect();
-        let own = to_others(&references, &some, overlapping)?;
         let quarters = quarters(&starts, &reference.all(plan.size), plan.size);
-        let apart = |i: usize| match &quarters[i] {
-            Some(quarter) => quarter.clone(),
-            None => overlapping(i),
-        };
-        let held = to_others(&references, &every, apart)?;
+        let quarter = |i: usize| quarters[i].clone().unwrap_or_else(|| overlapping(i));
+        let found = references.nearest_of_own(overlapping, quarter)?;
+        let held: Vec<Neighbour> = found.iter().map(|found| found.elsewhere).collect();
+        let some = (0..starts.len()).step_by((starts.len() / CALIBRATION).max(1));
+        let own: Vec<Neighbour> = some.clone().map(|i| found[i].apart).collect();
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
-            let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
-            let matched = |(i, found): (&usize, &Neighbour)| Match {
-                start: starts[*i],
+            let pairs = some.zip(&own).filter(|(_, found)| found.distance.is_finite());
+            let matched = |(i, found): (usize, &Neighbour)| Match {
+                start: starts[i],
                 nearest: starts[found.index],
             };
             let pairs: Vec<Match> = pairs.map(matched).collect();
@@ -84,27 +90,51 @@ impl Member {
 
     /// From the stored form; a projection that is not stored is fitted again.
     pub(super) fn restore(
-        plan: MemberPlan,
-        projection: Option<Projection>,
-        scale: DistanceScale,
-        units: Vec<f32>,
+        stored: StoredMember,
         reference: &ReferenceRows,
         features: &Features,
     ) -> Result<Self> {
+        let StoredMember { plan, projection, scale, units } = stored;
         let chosen = plan.source.chosen(features);
         let Some(projection) = projection else {
             let (projection, references) = projected(plan, reference, features)?;
             return Ok(Self { plan, projection, scale, units, chosen, references });
         };
         let starts = reference.starts(plan.size);
-        let references = References::new(Vec::new(), projection.coordinates());
+        let references = References::new(Vec::new(), projection.coordinates()).into();
+        let projection = Arc::new(projection);
         let mut member = Self { plan, projection, scale, units, chosen, references };
         let mut rows = Vec::new();
         for block in starts.chunks(QUERIES) {
             rows.extend(member.coordinates(&reference.values, features, block)?);
         }
-        member.references = References::new(rows, member.projection.coordinates());
+        member.references = References::new(rows, member.projection.coordinates()).into();
         Ok(member)
+    }
+
+    /// The same for another plan that sees the same.
+    pub(super) fn planned(&self, plan: MemberPlan) -> Self {
+        Self { plan, ..self.clone() }
+    }
+
+    /// A stored member with the projection and the references of this one.
+    pub(super) fn restored(&self, stored: StoredMember) -> Self {
+        let StoredMember { plan, scale, units, .. } = stored;
+        Self { plan, scale, units, ..self.clone() }
+    }
+
+    /// Whether a stored member has the projection and the references of this one.
+    pub(super) fn sees_as(&self, stored: &StoredMember, features: &Features) -> bool {
+        let same = |projection: &Projection| *projection == *self.projection;
+        self.plan.sees_as(stored.plan, features) && stored.projection.as_ref().is_none_or(same)
+    }
+
+    /// Whether another member finds the same windows at the same z.
+    pub(super) fn finds_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.references, &other.references)
+            && self.plan.size == other.plan.size
+            && self.scale == other.scale
+            && self.units == other.units
     }
 
     /// z of a distance, in units of the scale; 0 if there was nothing to compare with.
@@ -195,27 +225,17 @@ fn projected(
     plan: MemberPlan,
     reference: &ReferenceRows,
     features: &Features,
-) -> Result<(Projection, References)> {
+) -> Result<(Arc<Projection>, Arc<References>)> {
     let (values, chosen) = (&reference.values, plan.source.chosen(features));
     let windows = Windows { values, features, chosen: &chosen, size: plan.size };
     let embedded = plan.source.embedding().embed(windows, &reference.starts(plan.size));
-    let projection = Projection::fit(&embedded, plan.width(features))?;
-    let references = References::new(projection.apply(embedded)?, projection.coordinates());
-    Ok((projection, references))
+    let (projection, coordinates) = Projection::fit(embedded, plan.width(features))?;
+    let references = References::new(coordinates, projection.coordinates());
+    Ok((projection.into(), references.into()))
 }
 
 fn distances(found: &[Neighbour]) -> Vec<f32> {
     found.iter().map(|neighbour| neighbour.distance).collect()
-}
-
-/// The nearest reference that is not excluded; infinitely far if all are.
-fn to_others(
-    references: &References,
-    some: &[usize],
-    excluded: impl Fn(usize) -> Range<usize>,
-) -> Result<Vec<Neighbour>> {
-    let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    references.nearest(&queries, |i| [excluded(some[i]), 0..0])
 }
 
 /// The references whose window overlaps or touches that of reference `i`.

@@ -30,6 +30,15 @@ pub(super) struct Neighbour {
     pub index: usize,
 }
 
+/// The nearest references of a reference.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeftOutNeighbours {
+    /// But for those near it.
+    pub apart: Neighbour,
+    /// But for those of its part.
+    pub elsewhere: Neighbour,
+}
+
 impl References {
     pub(super) fn new(rows: Vec<f32>, width: usize) -> Self {
         let n = rows.len() / width.max(1);
@@ -75,20 +84,65 @@ impl References {
         let count = queries.len() / self.width;
         let augmented = augmented(queries, self.width);
         let augmented = View::new(&augmented, count, self.width + 1);
-        let mut best = vec![Least { value: f32::INFINITY, index: 0 }; count];
+        let mut best = vec![Least::NONE; count];
         let mut tile = vec![0.0; count * REFERENCES.min(self.len())];
         for first in (0..self.len()).step_by(REFERENCES) {
-            let cols = REFERENCES.min(self.len() - first);
-            let columns = &self.columns[first..];
-            let columns = View::strided(columns, self.width + 1, cols, self.len());
-            matmul_into(augmented, columns, &mut tile, cols)?;
+            let cols = self.products(augmented, first, &mut tile)?;
             for (i, row) in tile.chunks_exact_mut(cols).take(count).enumerate() {
                 excluded(i).into_iter().for_each(|range| exclude(row, first, range));
-                improve(&mut best[i], row, first);
+                best[i].improve(row, first);
             }
         }
         let queries = queries.chunks_exact(self.width);
         Ok(best.into_iter().zip(queries).map(|(best, query)| self.neighbour(best, query)).collect())
+    }
+
+    /// ||r||^2 - 2 q r of queries and the references from number `first` on, row by row; returns how
+    /// many references these are.
+    fn products(&self, augmented: View<'_>, first: usize, tile: &mut [f32]) -> Result<usize> {
+        let cols = REFERENCES.min(self.len() - first);
+        let columns = &self.columns[first..];
+        let columns = View::strided(columns, self.width + 1, cols, self.len());
+        matmul_into(augmented, columns, tile, cols)?;
+        Ok(cols)
+    }
+
+    /// For every reference, the nearest one that is not near it, and the nearest one that is not in
+    /// its part either: near reference `i` are those of `near(i)`, and its part is `part(i)`, which
+    /// contains these.
+    pub(super) fn nearest_of_own(
+        &self,
+        near: impl Fn(usize) -> Range<usize>,
+        part: impl Fn(usize) -> Range<usize>,
+    ) -> Result<Vec<LeftOutNeighbours>> {
+        let mut found = Vec::with_capacity(self.len());
+        let mut tile = vec![0.0; QUERIES * REFERENCES.min(self.len())];
+        for block in (0..self.len()).step_by(QUERIES) {
+            let count = QUERIES.min(self.len() - block);
+            let queries = &self.rows[block * self.width..(block + count) * self.width];
+            let augmented = augmented(queries, self.width);
+            let augmented = View::new(&augmented, count, self.width + 1);
+            let mut best = vec![(Least::NONE, Least::NONE); count];
+            for first in (0..self.len()).step_by(REFERENCES) {
+                let cols = self.products(augmented, first, &mut tile)?;
+                for (i, row) in tile.chunks_exact_mut(cols).take(count).enumerate() {
+                    let (inside, outside) = &mut best[i];
+                    exclude(row, first, near(block + i));
+                    let part = within(row, first, part(block + i));
+                    outside.improve(&row[..part.start], first);
+                    outside.improve(&row[part.end..], first + part.end);
+                    inside.improve(&row[part.clone()], first + part.start);
+                }
+            }
+            let queries = queries.chunks_exact(self.width);
+            found.extend(best.into_iter().zip(queries).map(|((inside, outside), query)| {
+                let elsewhere = self.neighbour(outside, query);
+                let is_inside = inside.is_before(outside);
+                let apart = if is_inside { self.neighbour(inside, query) } else { elsewhere };
+                LeftOutNeighbours { apart, elsewhere }
+            }));
+        }
+        Ok(found)
     }
 
     fn neighbour(&self, Least { value, index }: Least, query: &[f32]) -> Neighbour {
@@ -115,22 +169,38 @@ fn augmented(queries: &[f32], width: usize) -> Vec<f32> {
 }
 
 fn exclude(row: &mut [f32], first: usize, excluded: Range<usize>) {
-    let end = excluded.end.saturating_sub(first).min(row.len());
-    let start = excluded.start.saturating_sub(first).min(end);
-    row[start..end].fill(f32::INFINITY);
+    let excluded = within(row, first, excluded);
+    row[excluded].fill(f32::INFINITY);
 }
 
-/// Updates the best value by the first of the smallest values of a row.
-fn improve(best: &mut Least, row: &[f32], first: usize) {
-    let mut lanes = [f32::INFINITY; 16];
-    let (whole, rest) = row.as_chunks::<16>();
-    for chunk in whole {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = if x < lane { *x } else { *lane });
+/// The positions of some references in a row that begins with reference `first`.
+fn within(row: &[f32], first: usize, references: Range<usize>) -> Range<usize> {
+    let end = references.end.saturating_sub(first).min(row.len());
+    references.start.saturating_sub(first).min(end)..end
+}
+
+impl Least {
+    const NONE: Self = Self { value: f32::INFINITY, index: 0 };
+
+    /// Whether it is smaller than another one, or as small and found earlier.
+    fn is_before(self, other: Self) -> bool {
+        self.value < other.value || (self.value == other.value && self.index < other.index)
     }
-    let least = lanes.iter().chain(rest).fold(f32::INFINITY, |least, x| least.min(*x));
-    if least < best.value {
-        let at = row.iter().position(|x| *x == least).unwrap_or(0);
-        *best = Least { value: least, index: first + at };
+
+    /// Continues with a row of values, the first one of which has the number `first`; of equal values,
+    /// the first counts.
+    fn improve(&mut self, row: &[f32], first: usize) {
+        let mut lanes = [f32::INFINITY; 16];
+        let (whole, rest) = row.as_chunks::<16>();
+        for chunk in whole {
+            let pairs = lanes.iter_mut().zip(chunk);
+            pairs.for_each(|(lane, x)| *lane = if x < lane { *x } else { *lane });
+        }
+        let least = lanes.iter().chain(rest).fold(f32::INFINITY, |least, x| least.min(*x));
+        if least < self.value {
+            let at = row.iter().position(|x| *x == least).unwrap_or(0);
+            *self = Self { value: least, index: first + at };
+        }
     }
 }
 
@@ -158,5 +228,19 @@ mod tests {
                 assert!(close || f64::from(found[i].distance) == least, "{i}");
             }
         }
+    }
+
+    #[test]
+    fn left_out_neighbours_are_those_of_two_searches() {
+        let n = 700;
+        let rows = Rng::new(7, Purpose::Detector, [2, 0]).normals(n * 5);
+        let references = References::new(rows.iter().map(|x| (2.0 * x).round()).collect(), 5);
+        let near = |i: usize| i.saturating_sub(20)..(i + 20).min(n);
+        let part = |i: usize| (i / 200 * 200).saturating_sub(20)..(i / 200 * 200 + 220).min(n);
+        let found = references.nearest_of_own(near, part).unwrap();
+        let apart = references.nearest(&references.rows, |i| [near(i), 0..0]).unwrap();
+        let elsewhere = references.nearest(&references.rows, |i| [part(i), 0..0]).unwrap();
+        assert!(found.iter().map(|found| found.apart).eq(apart));
+        assert!(found.iter().map(|found| found.elsewhere).eq(elsewhere));
     }
 }

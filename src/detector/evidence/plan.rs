@@ -107,6 +107,13 @@ impl MemberPlan {
         self.source.embedding().width(self.size, self.source.chosen(features).len())
     }
 
+    /// Whether it embeds the same windows of the same features as another one does.
+    pub(super) fn sees_as(self, other: Self, features: &Features) -> bool {
+        self.size == other.size
+            && self.source.embedding() == other.source.embedding()
+            && self.source.chosen(features) == other.source.chosen(features)
+    }
+
     /// All members of a model with windows of `window` rows; `room` gives the rows that the
     /// training windows of a size span.
     pub(super) fn all(

@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::kernels::{View, matmul, matmul_add};
-use crate::stats::pca::Pca;
+use crate::stats::pca::{FEW_ROUNDS, Pca};
+use crate::stats::{centre, sum_of};
 
 /// Maximum number of principal components; a shorter embedding is only centred.
 pub(super) const COMPONENTS: usize = 32;
@@ -11,7 +12,7 @@ pub(super) const COMPONENTS: usize = 32;
 const ROWS: usize = 1200;
 
 /// e -> (V^T c, ||c - V V^T c||), c = e - mean.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Projection {
     pub mean: Vec<f32>,
     /// V, [width, rank]; empty if the embedding is only centred.
@@ -20,23 +21,26 @@ pub(super) struct Projection {
 }
 
 impl Projection {
-    /// Fits embedded windows [n, width].
-    pub(super) fn fit(embedded: &[f32], width: usize) -> Result<Self> {
-        let n = embedded.len() / width.max(1);
-        let mut mean = vec![0f64; width];
-        for row in embedded.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    /// Fits embedded windows [n, width], and projects them: [n, coordinates].
+    pub(super) fn fit(mut embedded: Vec<f32>, width: usize) -> Result<(Self, Vec<f32>)> {
+        let means = centre(&mut embedded, width);
+        let mean = means.iter().map(|mean| *mean as f32).collect();
+        let mut projection = Self { mean, directions: Vec::new(), rank: 0 };
+        if width > COMPONENTS {
+            let n = embedded.len() / width;
+            let step = (n / ROWS).max(1);
+            let sample = View::strided(&embedded, n.div_ceil(step), width, step * width);
+            let pca = Pca::of_centred(sample, means, COMPONENTS, FEW_ROUNDS)?;
+            projection.set_directions(&pca);
         }
-        let mean = mean.into_iter().map(|sum| (sum / n.max(1) as f64) as f32).collect();
-        if width <= COMPONENTS {
-            return Ok(Self { mean, directions: Vec::new(), rank: 0 });
-        }
-        let sample = embedded.chunks_exact(width).step_by((n / ROWS).max(1));
-        let sample: Vec<f32> = sample.flatten().copied().collect();
-        let pca = Pca::fit(&sample, sample.len() / width, width, COMPONENTS)?;
-        let rank = pca.components.len();
+        let coordinates = projection.of_centred(embedded)?;
+        Ok((projection, coordinates))
+    }
+
+    fn set_directions(&mut self, pca: &Pca) {
+        let (rank, width) = (pca.components.len(), self.mean.len());
         let entry = |i: usize| pca.components[i % rank][i / rank] as f32;
-        Ok(Self { mean, directions: (0..rank * width).map(entry).collect(), rank })
+        (self.directions, self.rank) = ((0..rank * width).map(entry).collect(), rank);
     }
 
     /// Number of coordinates of a projected window.
@@ -54,9 +58,15 @@ impl Projection {
         for row in embedded.chunks_exact_mut(width) {
             row.iter_mut().zip(&self.mean).for_each(|(x, mean)| *x -= mean);
         }
+        self.of_centred(embedded)
+    }
+
+    /// As [`Projection::apply`], of windows without the mean.
+    fn of_centred(&self, mut embedded: Vec<f32>) -> Result<Vec<f32>> {
         if self.is_centring() {
             return Ok(embedded);
         }
+        let width = self.mean.len();
         let n = embedded.len() / width;
         if self.rank == 0 {
             return Ok(embedded.chunks_exact(width).map(norm).collect());
@@ -76,5 +86,5 @@ impl Projection {
 }
 
 fn norm(values: &[f32]) -> f32 {
-    values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32
+    sum_of(values, |x| x * x).sqrt() as f32
 }

@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::features::Values;
+use crate::stats::sum_of;
 
 /// Minimum usual difference of a feature, in training ranges.
 pub(crate) const LEAST_UNIT: f32 = 2e-3;
@@ -127,8 +128,7 @@ impl Compared<'_> {
 
 /// The share of each row in a distance, from its squared differences.
 fn of_energy(energy: &[f32]) -> Vec<f32> {
-    let sum: f64 = energy.iter().map(|e| f64::from(*e)).sum();
-    let squares: f64 = energy.iter().map(|e| f64::from(*e).powi(2)).sum();
+    let (sum, squares) = (sum_of(energy, |e| e), sum_of(energy, |e| e * e));
     if squares <= 0.0 {
         return vec![1.0; energy.len()];
     }
