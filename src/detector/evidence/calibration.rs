@@ -11,6 +11,8 @@ const PARTS: usize = 4;
 const FEWEST: usize = 8;
 /// Quantile of the distances that is one unit above the median.
 const HIGH: f64 = 0.9;
+/// Largest power of the number of references that distances fall with: that of points on a line.
+const MOST_SHRINKAGE: f64 = 1.0;
 /// Minimum weight of a member.
 const LEAST_STEADY: f64 = 1e-6;
 
@@ -54,6 +56,33 @@ impl DistanceScale {
             && (0.0..=1.0).contains(&self.steady)
             && self.steady > 0.0
     }
+}
+
+/// The distance of a window from the nearest of some references, and of fewer of these.
+pub(super) struct Shrinkage {
+    pub references: usize,
+    pub fewer: usize,
+    pub distance: f32,
+    pub distance_to_fewer: f32,
+}
+
+/// The power b of distances ~ n^-b to the nearest of n references: 1 / dimension for points that are spread
+/// evenly. 0 where distances do not fall.
+pub(super) fn shrinkage(pairs: impl Iterator<Item = Shrinkage>) -> f64 {
+    let (mut log_n, mut count) = (0.0, 0.0);
+    let (mut sum, mut sum_of_fewer) = (0.0, 0.0);
+    for pair in pairs {
+        if pair.distance_to_fewer.is_finite() && (FEWEST..pair.references).contains(&pair.fewer) {
+            log_n += (pair.references as f64 / pair.fewer as f64).ln();
+            count += 1.0;
+            sum += f64::from(pair.distance);
+            sum_of_fewer += f64::from(pair.distance_to_fewer);
+        }
+    }
+    if sum <= 0.0 || log_n <= 0.0 {
+        return 0.0;
+    }
+    ((sum_of_fewer / sum).ln() / (log_n / count)).clamp(0.0, MOST_SHRINKAGE)
 }
 
 /// A subset of the distances of every quarter.

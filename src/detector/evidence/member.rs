@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::calibration::{DistanceScale, quarters};
+use super::calibration::{DistanceScale, Shrinkage, quarters, shrinkage};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
@@ -61,14 +61,15 @@ impl Member {
         let every: Vec<usize> = (0..starts.len()).collect();
         let some: Vec<usize> =
             every.iter().copied().step_by((starts.len() / CALIBRATION).max(1)).collect();
-        let own = to_others(&references, &some, overlapping)?;
+        let own = to_others(&references, &some, |i| [overlapping(i), 0..0])?;
         let quarters = quarters(&starts, &reference.all(plan.size), plan.size);
         let apart = |i: usize| match &quarters[i] {
             Some(quarter) => quarter.clone(),
             None => overlapping(i),
         };
-        let held = to_others(&references, &every, apart)?;
+        let held = to_others(&references, &every, |i| [apart(i), 0..0])?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
+        let held = as_of_all(held, &references, &some, &quarters)?;
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
@@ -212,10 +213,43 @@ fn distances(found: &[Neighbour]) -> Vec<f32> {
 fn to_others(
     references: &References,
     some: &[usize],
-    excluded: impl Fn(usize) -> Range<usize>,
+    excluded: impl Fn(usize) -> Excluded,
 ) -> Result<Vec<Neighbour>> {
     let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    references.nearest(&queries, |i| [excluded(some[i]), 0..0])
+    references.nearest(&queries, |i| excluded(some[i]))
+}
+
+/// `held`, the nearest references outside of the quarter of each, at the distances that new windows have,
+/// which are compared with all quarters. How much a quarter reduces distances is seen when the opposite one
+/// is left out, too.
+fn as_of_all(
+    mut held: Vec<Neighbour>,
+    references: &References,
+    some: &[usize],
+    quarters: &[Option<Range<usize>>],
+) -> Result<Vec<Neighbour>> {
+    let n = references.len();
+    let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
+    let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
+    let fewer = to_others(references, some, both)?;
+    let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
+        references: n - left_out(i).len(),
+        fewer: n - union(both(i)),
+        distance: held[i].distance,
+        distance_to_fewer: fewer.distance,
+    });
+    let power = shrinkage(pairs);
+    for (i, held) in held.iter_mut().enumerate() {
+        let share = (n - left_out(i).len()) as f64 / n as f64;
+        held.distance *= share.powf(power) as f32;
+    }
+    Ok(held)
+}
+
+/// Number of references in either range.
+fn union([a, b]: Excluded) -> usize {
+    let shared = a.end.min(b.end).saturating_sub(a.start.max(b.start));
+    a.len() + b.len() - shared
 }
 
 /// The references whose window overlaps or touches that of reference `i`.
