@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::calibration::{DistanceScale, Shrinkage, quarters, shrinkage};
+use super::calibration::{DistanceScale, Shrinkage, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
@@ -69,7 +69,11 @@ impl Member {
         };
         let held = to_others(&references, &every, |i| [apart(i), 0..0])?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
-        let held = as_of_all(held, &references, &some, &quarters)?;
+        let scale = scale.with_shrinkage(&shrinkage_of(&held, &references, &some, &quarters)?);
+        let left_out = |i: usize| quarters[i].as_ref().map_or(0, Range::len);
+        let held = held.into_iter().enumerate();
+        let held =
+            held.map(|(i, found)| of_all(found, left_out(i), &scale, starts.len())).collect();
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
@@ -187,7 +191,11 @@ impl Member {
             let windows = self.coordinates(values, features, blocks[i])?;
             self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
-        Ok(found.into_iter().flatten().collect())
+        let found = found.into_iter().flatten().zip(excluded);
+        let of_all = |(found, excluded): (Neighbour, &Excluded)| {
+            of_all(found, union(excluded), &self.scale, self.references.len())
+        };
+        Ok(found.map(of_all).collect())
     }
 }
 
@@ -219,35 +227,35 @@ fn to_others(
     references.nearest(&queries, |i| excluded(some[i]))
 }
 
-/// `held`, the nearest references outside of the quarter of each, at the distances that new windows have,
-/// which are compared with all quarters. How much a quarter reduces distances is seen when the opposite one
-/// is left out, too.
-fn as_of_all(
-    mut held: Vec<Neighbour>,
+/// Whether distances fall with the number of references: those outside of the quarter of each window,
+/// `held`, and those outside of the opposite quarter, too.
+fn shrinkage_of(
+    held: &[Neighbour],
     references: &References,
     some: &[usize],
     quarters: &[Option<Range<usize>>],
-) -> Result<Vec<Neighbour>> {
+) -> Result<Vec<Shrinkage>> {
     let n = references.len();
     let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
     let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
     let fewer = to_others(references, some, both)?;
     let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
+        all: n,
         references: n - left_out(i).len(),
-        fewer: n - union(both(i)),
+        fewer: n - union(&both(i)),
         distance: held[i].distance,
         distance_to_fewer: fewer.distance,
     });
-    let power = shrinkage(pairs);
-    for (i, held) in held.iter_mut().enumerate() {
-        let share = (n - left_out(i).len()) as f64 / n as f64;
-        held.distance *= share.powf(power) as f32;
-    }
-    Ok(held)
+    Ok(pairs.collect())
+}
+
+/// The nearest of `n` references without `excluded` ones, at the distance that it would have among all.
+fn of_all(found: Neighbour, excluded: usize, scale: &DistanceScale, n: usize) -> Neighbour {
+    Neighbour { distance: scale.of_all(found.distance, excluded as f64 / n as f64), ..found }
 }
 
 /// Number of references in either range.
-fn union([a, b]: Excluded) -> usize {
+fn union([a, b]: &Excluded) -> usize {
     let shared = a.end.min(b.end).saturating_sub(a.start.max(b.start));
     a.len() + b.len() - shared
 }
