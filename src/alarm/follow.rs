@@ -12,11 +12,14 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::above::runs_between;
 use super::rule::FollowRule;
 use super::tail::Tail;
 
 /// Rows between two updates of the reference.
 const EVERY: usize = 32;
+/// Minimum score at the end of a run that is the new normal, in units of the run's median.
+const HALF: f64 = 0.5;
 /// Maximum number of scores in a reference.
 pub(crate) const MEMORY: usize = 8192;
 
@@ -50,9 +53,38 @@ pub struct Reference {
     before: Vec<f32>,
     #[serde(default, skip_serializing_if = "is_zero")]
     calm: usize,
+    /// When the current run began, where times are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_since: Option<i64>,
     /// When the last row was that has been followed, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
+    /// How long runs were when rows were followed first, where times are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lengths: Option<Lengths>,
+    /// The rows after it, which later rows can still give another score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<PendingRow>,
+}
+
+/// How long runs of high scores are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lengths {
+    /// Rows of the gaps that are bridged.
+    pub join: usize,
+    /// Mean number of rows in a run per row above its high threshold, at least 1.
+    pub per_high_row: f64,
+    /// Mean number of rows beyond a high quantile per excursion.
+    pub excursion: f64,
+}
+
+/// A row whose score may change, because windows that cover it reach beyond the last row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PendingRow {
+    time: i64,
+    score: Option<f32>,
 }
 
 /// Result of following a stretch of scores.
@@ -61,7 +93,7 @@ pub(crate) struct Followed {
     /// Probability of a score at least as high in a normal row.
     pub p: Vec<Option<f64>>,
     pub runs: Vec<AlarmRun>,
-    /// Number of rows in front that had been followed before.
+    /// Number of rows in front that had been followed before, and are in no run that goes on.
     pub seen: usize,
 }
 
@@ -69,13 +101,15 @@ pub(crate) struct Followed {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AlarmRun {
     pub rows: Range<usize>,
+    /// Whether it began before the first row.
+    pub continued: bool,
     /// Whether it continues after the last row.
     pub open: bool,
 }
 
 impl AlarmRun {
     pub(super) fn new(t: usize) -> Self {
-        Self { rows: t..t + 1, open: false }
+        Self { rows: t..t + 1, continued: false, open: false }
     }
 }
 
@@ -96,19 +130,19 @@ impl Reference {
         Tail::fit(&self.scores)
     }
 
-    /// Mean number of rows in a run per row above its high threshold, at least 1. A run starts
-    /// above the score that a share `p` exceeds, and ends below the one that a share `factor * p`
-    /// exceeds.
-    pub(crate) fn rows_per_high_row(&self, p: f64, factor: f64) -> f64 {
+    /// How long its runs are, for runs that start above the score that a share `p` exceeds, and go on above
+    /// the one that a share `factor * p` exceeds, over gaps of `join` rows: as when rows were followed first,
+    /// so that it makes no difference in what parts they are.
+    pub(crate) fn lengths(&self, p: f64, factor: f64, join: usize) -> Lengths {
+        if let Some(known) = self.lengths.filter(|known| known.join == join) {
+            return known;
+        }
         let tail = self.tail();
         let (high, low) = (tail.quantile(1.0 - p), tail.quantile(1.0 - factor * p));
-        let (mut on, mut rows, mut above) = (false, 0usize, 0usize);
-        for score in self.scores.iter().map(|score| f64::from(*score)) {
-            on = score > high || (on && score > low);
-            rows += usize::from(on);
-            above += usize::from(score > high);
-        }
-        rows as f64 / above.max(1) as f64 + f64::from(u8::from(above == 0))
+        let rows: usize = runs_between(&self.scores, high, low, join).iter().map(Range::len).sum();
+        let above = self.scores.iter().filter(|score| f64::from(**score) > high).count();
+        let per_high_row = if above == 0 { 1.0 } else { rows as f64 / above as f64 };
+        Lengths { join, per_high_row, excursion: tail.cluster() }
     }
 
     /// Whether following scores can have produced this state.
@@ -118,6 +152,8 @@ impl Reference {
             && self.scores.len() <= MEMORY
             && self.before.len() <= MEMORY
             && self.recent.len() <= MEMORY
+            && self.lengths.is_none_or(|of| of.per_high_row >= 1.0 && of.excursion >= 1.0)
+            && self.pending.iter().all(|row| row.score.is_none_or(f32::is_finite))
             && self.since <= EVERY
             && (0.0..=MEMORY as f64).contains(&self.expected)
     }
@@ -136,22 +172,74 @@ impl Reference {
         Followed { p, runs: follower.into_runs(), seen: 0 }
     }
 
-    /// [`Reference::follow`] of rows of which it is known when they were: those that have been followed already
-    /// are in no run, and have p-values by the reference as it is.
+    /// [`Reference::follow`] of rows of which it is known when they were. Those that have been followed
+    /// already are in no new run, and have p-values by the reference as it is. The last `rule.reach` rows are
+    /// followed for the result only: the reference keeps their scores, and follows them once later rows have
+    /// come, by the scores that they have then. In whatever parts rows come, the reference is the same, if each
+    /// part begins at least twice `rule.reach` rows before the end of the previous one.
     pub(crate) fn follow_new(
         &mut self,
         scores: &[Option<f32>],
         times: &[i64],
         rule: &FollowRule,
     ) -> Followed {
+        let Some(first) = times.first() else { return Followed::default() };
+        self.lengths = Some(rule.lengths);
+        let pending = std::mem::take(&mut self.pending);
+        let (gone, here) = pending.split_at(pending.partition_point(|row| row.time < *first));
+        self.follow_gone(gone, rule);
         let seen = self.until.map_or(0, |until| times.partition_point(|time| *time <= until));
         let mut p = self.p_values(&scores[..seen]);
-        let new = self.follow(&scores[seen..], rule);
-        self.until = times.last().copied().max(self.until);
-        p.extend(new.p);
-        let moved =
-            |run: AlarmRun| AlarmRun { rows: run.rows.start + seen..run.rows.end + seen, ..run };
-        Followed { p, runs: new.runs.into_iter().map(moved).collect(), seen }
+        let scores = with_earlier(scores, times, here, rule.reach);
+        let found = self.clone().follow(&scores[seen..], rule);
+        let runs: Vec<AlarmRun> =
+            found.runs.into_iter().map(|run| self.moved(run, seen, times)).collect();
+        self.follow_final(&scores, times, seen, rule);
+        p.extend(found.p);
+        let settled = runs.first().map_or(seen, |run| run.rows.start.min(seen));
+        Followed { p, runs, seen: settled }
+    }
+
+    /// Follows rows that do not come again, by the scores that they had.
+    fn follow_gone(&mut self, rows: &[PendingRow], rule: &FollowRule) {
+        let Some(last) = rows.last() else { return };
+        let (scores, times): (Vec<_>, Vec<_>) = rows.iter().map(|r| (r.score, r.time)).unzip();
+        self.follow_at(&scores, &times, rule);
+        self.until = Some(last.time).max(self.until);
+    }
+
+    /// Follows the rows from `seen` on whose scores are final, and keeps the others.
+    fn follow_final(
+        &mut self,
+        scores: &[Option<f32>],
+        times: &[i64],
+        seen: usize,
+        rule: &FollowRule,
+    ) {
+        let last = scores.len().saturating_sub(rule.reach).checked_sub(1).map(|last| times[last]);
+        let end = last.map_or(0, |last| times.partition_point(|time| *time <= last)).max(seen);
+        self.follow_at(&scores[seen..end], &times[seen..end], rule);
+        self.until = last.max(self.until);
+        let row = |t: usize| PendingRow { time: times[t], score: scores[t] };
+        self.pending = (end..scores.len()).map(row).collect();
+    }
+
+    /// [`Reference::follow`], which keeps when the run began that goes on.
+    fn follow_at(&mut self, scores: &[Option<f32>], times: &[i64], rule: &FollowRule) {
+        let found = self.follow(scores, rule);
+        match found.runs.last().filter(|run| run.open && !run.continued) {
+            _ if self.run.is_empty() => self.run_since = None,
+            Some(run) => self.run_since = times.get(run.rows.start).copied(),
+            None => {}
+        }
+    }
+
+    /// A run of the rows from `seen` on; one that continued also has its rows before these.
+    fn moved(&self, run: AlarmRun, seen: usize, times: &[i64]) -> AlarmRun {
+        let start = run.rows.start + seen;
+        let since = self.run_since.filter(|_| run.continued);
+        let start = since.map_or(start, |since| times.partition_point(|time| *time < since));
+        AlarmRun { rows: start..run.rows.end + seen, ..run }
     }
 
     /// p-values by the current reference; `None` without one.
@@ -160,6 +248,25 @@ impl Reference {
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
         scores.iter().map(p).collect()
     }
+}
+
+/// Scores of rows, with the `earlier` ones in the first `reach` rows: windows that cover these do not all
+/// begin in the rows given.
+fn with_earlier(
+    scores: &[Option<f32>],
+    times: &[i64],
+    earlier: &[PendingRow],
+    reach: usize,
+) -> Vec<Option<f32>> {
+    let mut scores = scores.to_vec();
+    let near = times.len().min(reach);
+    for row in earlier {
+        let at = times[..near].partition_point(|time| *time < row.time);
+        if at < near && times[at] == row.time {
+            scores[at] = row.score;
+        }
+    }
+    scores
 }
 
 /// Goes through the scores of a series row by row.
@@ -180,7 +287,7 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let goes_on = AlarmRun { rows: 0..0, open: true };
+        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
         Self { reference, rule, tail, high, low, low_before, replaced: false, runs }
@@ -224,7 +331,7 @@ impl<'a> Follower<'a> {
             self.reference.quiet += 1;
             self.accept(score);
         }
-        let settled = self.follows() && self.reference.run.len() >= self.rule.settle;
+        let settled = self.follows() && self.stays(f64::from(score));
         if settled {
             self.settle();
         }
@@ -234,6 +341,21 @@ impl<'a> Follower<'a> {
         if settled || self.reference.quiet > self.rule.join {
             self.end();
         }
+    }
+
+    /// Whether a run is long enough for the new normal, and is not about to end: its scores are not
+    /// below half of their median, above the median of normal rows. Of two incidents whose windows overlap,
+    /// scores are high for long, but fall after the second one.
+    fn stays(&self, score: f64) -> bool {
+        let run = &self.reference.run;
+        if run.len() < self.rule.settle {
+            return false;
+        }
+        let mut sorted = run.clone();
+        let middle = sorted.len() / 2;
+        let of_run = f64::from(*sorted.select_nth_unstable_by(middle, f32::total_cmp).1);
+        let usual = self.tail.quantile(0.5);
+        score - usual >= HALF * (of_run - usual)
     }
 
     /// Adds what is expected of one row, up to the size of the reference.
@@ -341,6 +463,8 @@ mod tests {
         settle: 100,
         join: 3,
         cooldown: 0,
+        reach: 0,
+        lengths: Lengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
     };
 
     /// Exponential scores, which stay for 5 rows.
@@ -426,6 +550,51 @@ mod tests {
         assert_eq!(parts, whole);
         let again = parts.follow_new(&scores, &times, &RULE);
         assert!(again.runs.is_empty() && parts == whole);
+    }
+
+    /// Scores of the last `reach` rows change once there are more rows. Parts that begin early enough give
+    /// the same reference all the same, and the same runs of all rows but the last ones.
+    #[test]
+    fn scores_that_change_are_followed_once_they_are_final() {
+        let rule = FollowRule { reach: 40, ..RULE };
+        let mut scores = normal(1, 1000);
+        [150, 395, 590].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
+        let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
+        let cut_at = |end: usize| {
+            let mut cut = scores[..end].to_vec();
+            cut[end - 40..].iter_mut().flatten().for_each(|score| *score *= 0.1);
+            cut
+        };
+        let mut whole = Reference::new(&normal(0, 3000));
+        let mut parts = whole.clone();
+        let expected = whole.follow_new(&cut_at(1000), &times, &rule);
+        assert_eq!(runs(&expected), [150..170, 395..415, 590..610]);
+        let mut found = Vec::new();
+        for end in (200..=1000).step_by(200) {
+            let start = (end - 200_usize).saturating_sub(80);
+            let day = parts.follow_new(&cut_at(end)[start..], &times[start..end], &rule);
+            let moved = |run: &AlarmRun| run.rows.start + start..run.rows.end + start;
+            found.extend(day.runs.iter().map(moved));
+        }
+        assert_eq!(parts, whole);
+        // What the scores at the end of a day did not show is found on the next one, from its beginning.
+        assert_eq!(found, runs(&expected));
+        // Rows that do not come again are followed by the scores that they had.
+        let gone = parts.pending.len();
+        parts.follow_new(&some(normal(3, 100)), &(1000..1100).collect::<Vec<_>>(), &rule);
+        assert_eq!((gone, parts.until), (40, Some(1059)));
+    }
+
+    #[test]
+    fn two_incidents_are_no_change_that_stays() {
+        let mut scores = normal(1, 1500);
+        let hump = |t: usize, at: usize| 40.0 * (1.0 - t.abs_diff(at) as f32 / 60.0).max(0.2);
+        (300..420).for_each(|t| scores[t] = hump(t, 340).max(hump(t, 380)));
+        (396..420).for_each(|t| scores[t] = 10.0);
+        let rule = FollowRule { settle: 100, ..RULE };
+        scores[1000..1020].fill(9.0);
+        let found = Reference::new(&normal(0, 3000)).follow(&some(scores), &rule);
+        assert_eq!(runs(&found).last(), Some(&(1000..1020)));
     }
 
     /// Rows of runs leave the reference, but thresholds do not fall because of that: after forty times the

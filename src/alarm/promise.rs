@@ -1,6 +1,6 @@
 //! The accepted rate of false alarms -> thresholds, and how they follow the scores.
 
-use super::follow::{MEMORY, Reference};
+use super::follow::{Lengths, MEMORY, Reference};
 use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
@@ -13,8 +13,10 @@ const FAST: usize = 2048;
 /// p of the high threshold at which the length of runs is measured: enough scores of normal rows
 /// exceed it.
 const TRIED: f64 = 0.02;
-/// Largest share of normal rows in alarms, if a number of alarms is accepted.
+/// Share of normal rows in alarms up to which an accepted number of alarms is taken as it is. Beyond it, ten
+/// times as many alarms accept twice as many rows.
 const MOST_ROWS: f64 = 0.02;
+const DOUBLES_WITH: f64 = 10.0;
 /// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
@@ -29,26 +31,52 @@ impl FollowRule {
         window: usize,
         rows_per_day: Option<f64>,
     ) -> Result<Self> {
-        let start = start(config, reference, rows_per_day)?;
+        let join = config.join.unwrap_or(window / JOINS);
+        let lengths = reference.lengths(TRIED, LOWER, join);
+        let start = start(config, lengths, rows_per_day)?;
         let (memory, settle) = match config.adapt {
             Adapt::Off => (None, usize::MAX),
             Adapt::Slow => (Some(MEMORY), 5 * window / 2),
             Adapt::Fast => (Some(FAST), (window / 2).max(1)),
         };
-        let join = config.join.unwrap_or(window / JOINS);
         let go_on = (LOWER * start).min(MOST.max(start));
-        Ok(Self { start, go_on, memory, settle, join, cooldown: config.cooldown })
+        let (cooldown, reach) = (config.cooldown, 0);
+        Ok(Self { start, go_on, memory, settle, join, cooldown, reach, lengths })
     }
 }
 
-/// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate. An
-/// accepted number of long alarms could cover most rows, so it also comes with a rate.
-fn start(config: &AlarmConfig, reference: &Reference, rows_per_day: Option<f64>) -> Result<f64> {
-    let of_rows = |rate: f64| rate / reference.rows_per_high_row(TRIED, LOWER);
-    let Some(count) = config.alarms_per_day else { return Ok(of_rows(config.rate())) };
+/// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate.
+fn start(config: &AlarmConfig, lengths: Lengths, rows_per_day: Option<f64>) -> Result<f64> {
+    let Some(count) = config.alarms_per_day else {
+        return Ok(config.rate() / lengths.per_high_row);
+    };
     let Some(rows) = rows_per_day else {
         let allowed = "given together with one temporal `order_by` column";
         return Err(Error::parameter("alarms_per_day", count, allowed));
     };
-    Ok((count / rows * reference.tail().cluster()).min(of_rows(MOST_ROWS)))
+    let rate = count / rows * lengths.excursion * lengths.per_high_row;
+    Ok(bearable(rate) / lengths.per_high_row)
+}
+
+/// The share of normal rows in alarms for an accepted number of alarms that would cover the share `rate`,
+/// which may be above 1. Alarms are a window long or so, so that a few a day can be most of a day: the share
+/// always rises with the number, but beyond [`MOST_ROWS`] far more slowly, and not above the largest rate.
+fn bearable(rate: f64) -> f64 {
+    let power = 2f64.ln() / DOUBLES_WITH.ln();
+    let share = if rate > MOST_ROWS { MOST_ROWS * (rate / MOST_ROWS).powf(power) } else { rate };
+    share.min(AlarmConfig::MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_accepted_alarms_are_more_rows_but_no_flood() {
+        let rates: Vec<f64> = (0..60).map(|i| 1e-4 * 1.2f64.powi(i)).collect();
+        assert!(rates.windows(2).all(|pair| bearable(pair[0]) < bearable(pair[1])));
+        assert_eq!([0.001, 0.02].map(bearable), [0.001, 0.02]);
+        assert!((bearable(0.2) - 0.04).abs() < 1e-12 && (bearable(2.0) - 0.08).abs() < 1e-12);
+        assert_eq!(bearable(1e6), 0.2);
+    }
 }

@@ -1,5 +1,7 @@
 //! How scores are followed.
 
+use super::follow::Lengths;
+
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FollowRule {
@@ -15,4 +17,8 @@ pub(crate) struct FollowRule {
     pub join: usize,
     /// Rows after a run in which none starts.
     pub cooldown: usize,
+    /// Rows after a row that its score depends on.
+    pub reach: usize,
+    /// How long runs are, which the thresholds follow from.
+    pub lengths: Lengths,
 }

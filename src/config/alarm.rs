@@ -70,6 +70,9 @@ options! {
 }
 
 impl AlarmConfig {
+    /// Largest share of normal rows in alarms that is accepted.
+    pub(crate) const MOST: f64 = MOST;
+
     /// Accepted share of normal rows in alarms.
     pub fn rate(&self) -> f64 {
         self.false_alarm_rate.unwrap_or(QUIET)

@@ -205,8 +205,22 @@ impl<'a> Labeller<'a> {
     pub(crate) fn rule(&self, series: &Series<'_>) -> Result<Option<FollowRule>> {
         let follows = |_: &&Reference| self.threshold == Threshold::Auto;
         let window = self.generator.config.window;
-        let rule = |known| FollowRule::new(self.alarm, known, window, series.rows_per_day());
+        let rule = |known| {
+            let rule = FollowRule::new(self.alarm, known, window, series.rows_per_day())?;
+            Ok(FollowRule { reach: self.reach(), ..rule })
+        };
         self.known.filter(follows).map(rule).transpose()
+    }
+
+    /// Rows before and after a row that its score and the extent of its alarm depend on: those of the windows
+    /// that cover it, and of the windows beside these.
+    fn reach(&self) -> usize {
+        let window = self.generator.config.window;
+        let largest = match &self.loaded {
+            Loaded::Series(evidence) => evidence.largest(),
+            Loaded::Windows(_) => window,
+        };
+        largest + self.config.score_stride.unwrap_or(0).max(largest / 2)
     }
 
     /// The runs of high scores, compared with `reference`, which follows them.

@@ -108,7 +108,8 @@ def test_every_way_to_ask_is_the_same(models):
 
 
 def test_no_alarm_is_a_table_without_rows(models):
-    table = fleet(seed=1, size=0).genias.alarms(**FRAME, models=models)
+    frame = fleet(seed=1, size=0)
+    table = frame.genias.alarms(**FRAME, models=models, false_alarm_rate=0.001)
     assert table.height == 0
     assert table.schema["features"] == pl.List(pl.String)
 
@@ -125,7 +126,7 @@ def test_p_values(models):
 def test_alarms_per_day(models):
     weak = pl.col("t").is_between(300, 311) & (pl.col("host") == "a")
     frame = fleet().with_columns(cpu=pl.col("cpu") + 0.35 * weak)
-    few = frame.genias.alarms(**FRAME, models=models, alarms_per_day=0.01)
+    few = frame.genias.alarms(**FRAME, models=models, alarms_per_day=0.001)
     many = frame.genias.alarms(**FRAME, models=models, alarms_per_day=20)
     assert few["host"].to_list() == ["b"]
     assert set(many["host"]) == {"a", "b"}
@@ -153,38 +154,66 @@ def test_updated_models_know_what_they_have_seen(models):
     assert_frame_equal(lazy.collect(), out)
 
 
-def test_day_by_day_gives_what_one_pass_gives(models):
-    """With yesterday as history, the same alarms.
+REACH = 123
+"""One and a half of the largest windows of `models`: labels of as many rows at the end of a day are not final."""
 
-    Rows at the end of a day have other scores, because their windows do not reach into the next
-    day, so alarms begin a few rows apart; a lasting change ends where scores settle.
-    """
-    day = 400
+
+def changing(day: int) -> pl.DataFrame:
+    """Four days of two hosts: incidents of host a, one of them over midnight, and a level that moves."""
     t = pl.col("t")
-    odd = [(150, 170), (640, 655), (1060, 1072), (1500, 1520)]
-    hit = pl.any_horizontal(*(t.is_between(*rows) for rows in odd))
-    moved = 3 * (t > 840)
-    frame = fleet(4 * day, seed=3, size=0).with_columns(
-        cpu=pl.when(hit & (pl.col("host") == "a")).then(pl.col("cpu") + 3).otherwise("cpu") + moved
-    )
-    whole = frame.genias.label(**FRAME, models=models)
-    parts, current = [], models
+    odd = [(150, 170), (640, 655), (795, 806), (1060, 1072), (1500, 1520)]
+    hit = pl.any_horizontal(*(t.is_between(*rows) for rows in odd)) & (pl.col("host") == "a")
+    frame = fleet(4 * day, seed=3, size=0)
+    return frame.with_columns(cpu=pl.col("cpu") + 3 * hit + 3 * (t > 840))
+
+
+def test_day_by_day_gives_what_one_pass_gives(models):
+    """With enough history: the same models, and the same labels of all rows but the last of a day."""
+    day, t = 400, pl.col("t")
+    frame = changing(day)
+    whole = frame.genias.label(**FRAME, models=models, update=True)
+    daily, revised, current = [], [], models
     for start in range(0, 4 * day, day):
         today = frame.filter(t.is_between(start, start + day - 1))
-        yesterday = frame.filter(t.is_between(start - day, start - 1))
-        given = {"history": yesterday} if start else {}
+        before = frame.filter(t < start)
+        given = {"history": before} if start else {}
         out = today.genias.label(**FRAME, models=current, update=True, **given)
+        # The same rows with those that the last labels were not final of.
+        again = frame.filter(t < start + day).genias.label(**FRAME, models=current, update=True)
         current = out.drop_nulls("model").select("host", "model")
-        parts.append(out.drop("model"))
-    daily = pl.concat(parts)
-    runs = [runs_of(labels) for labels in (daily, whole)]
-    assert [len(of) for of in runs] == [6, 6]
-    starts, ends = np.abs(np.array(runs[0]) - np.array(runs[1])).max(axis=0)
-    assert starts <= 4
-    assert ends <= 32
+        same = again.drop_nulls("model").select("host", "model")
+        assert_frame_equal(same, current, check_row_order=False)
+        daily.append(out.drop("model"))
+        revised.append(again.select("host", "t", "anomaly_label").drop_nulls())
+    expected = whole.drop_nulls("model").select("host", "model")
+    assert_frame_equal(current, expected, check_row_order=False)
+    whole = whole.drop("model")
+    # A row that is labelled again has its last label.
+    last = pl.concat(revised).group_by("host", "t", maintain_order=True).last()
+    assert_frame_equal(
+        last.sort("t", "host"), whole.select("host", "t", "anomaly_label").sort("t", "host")
+    )
+    rows = pl.concat(daily).join(whole, on=["host", "t"], suffix=" of one pass", validate="1:1")
+    differ = rows.filter(pl.col("anomaly_label").ne_missing("anomaly_label of one pass"))
+    assert (differ["t"] % day >= day - REACH).all()
+    assert differ.height <= 30
+    # Every incident is found on its day.
+    assert [len(runs_of(of)) for of in (pl.concat(daily), whole)] == [7, 7]
     # Without what the models have seen, the level that moved is new every day.
     forgetful = frame.filter(t >= 3 * day).genias.label(**FRAME, models=models)
     assert len(runs_of(forgetful)) > 1
+
+
+def test_days_without_history_are_followed_all_the_same(models):
+    """Rows that do not come again count with the scores that they had."""
+    frame, current = changing(400), models
+    for start in range(0, 1600, 400):
+        today = frame.filter(pl.col("t").is_between(start, start + 399))
+        out = today.genias.label(**FRAME, models=current, update=True)
+        assert out["anomaly_label"].null_count() == 0
+        current = out.drop_nulls("model").select("host", "model")
+    # The level that moved on the third day is normal on the last one.
+    assert out.filter(host="b")["anomaly_label"].mean() < 0.05
 
 
 def runs_of(labels: pl.DataFrame) -> list[tuple[int, int]]:

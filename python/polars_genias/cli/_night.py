@@ -32,8 +32,9 @@ TRAIN_WINDOWS = 15
 """A model is fitted on at least this many windows of rows, where there are as many."""
 GROWTH = 2
 """A model that was fitted on less is fitted anew on this many times its rows."""
-CONTEXT_WINDOWS = 2
-"""Windows of rows before the new ones that these are scored with."""
+CONTEXT_WINDOWS = 4
+"""Windows of rows before the new ones that these are scored with: so many that the labels of the last night
+that were not final do not change what a model has seen."""
 
 LABELS = "labels.parquet"
 STAGED = f".{LABELS}"

@@ -332,8 +332,12 @@ impl Evidence {
     /// window, so that a long anomaly does not look normal because of its own continuation. At most
     /// a quarter of the rows.
     pub(super) fn reach(&self) -> usize {
-        let largest = self.members.iter().map(|member| member.plan.size).max();
-        largest.unwrap_or(0).min(self.reference.rows() / 4)
+        self.largest().min(self.reference.rows() / 4)
+    }
+
+    /// Rows of its largest windows.
+    pub(crate) fn largest(&self) -> usize {
+        self.members.iter().map(|member| member.plan.size).max().unwrap_or(0)
     }
 
     fn queries(
