@@ -121,22 +121,25 @@ def compare(
             msg = "parameter `scores`: name the columns of scores, or name `detectors`"
             raise ValueError(msg)
         roles = {"by": by, "order_by": order_by}
-        given = {} if scores is None else frames.inputs(data, scores, label=label, **roles).features
-        names = listed(detectors)
-        rows = to_polars(data)
+        rows, names = to_polars(data), listed(detectors)
+        columns = (
+            {} if scores is None else frames.inputs(rows, scores, label=label, **roles).features
+        )
         if names:
             at = frames.inputs(rows, features, label=label, **roles)
-            own = {k: v for k, v in at.features.items() if features or v not in given.values()}
+            used = [] if features is not None else columns.values()
+            own = {name: column for name, column in at.features.items() if column not in used}
             by_name = _Detectors(own, label, train, roles, fit or {})
             for name in names:
                 rows = by_name.score(rows, name)
-        columns = {**given, **{name: name for name in names}}
+        columns = {**columns, **{name: name for name in names}}
         at = frames.inputs(rows, columns, label=label, **roles)
         return like(data, frames.compare_frame(at, options))
-    given = {"scores": scores, "by": by, "detectors": detectors, "train": train, "fit": fit}
-    if any(value is not None for value in given.values()):
-        names = ", ".join(f"`{name}`" for name in given)
-        msg = f"parameters {names} are of frames: pass a struct of columns of scores"
+    of_frames = {"scores": scores, "by": by, "detectors": detectors, "train": train}
+    of_frames |= {"features": features, "fit": fit}
+    if any(value is not None for value in of_frames.values()):
+        given = ", ".join(f"`{name}`" for name in of_frames)
+        msg = f"parameters {given} are of frames: pass a struct of columns of scores"
         raise ValueError(msg)
     return expression("compare", data, options, order_by=order_by, label=label, changes_length=True)
 
@@ -159,4 +162,5 @@ class _Detectors:
         train = to_polars(self.train, "train")
         known = self.label if self.label in train.lazy().collect_schema() else None
         models = fit_models(train, **at, label=known, **{**self.fit, "detector": name})
-        return score(rows, **at, models=models, name=name, detector=name)
+        chosen: dict[str, Any] = {"detector": name}
+        return score(rows, **at, models=models, name=name, **chosen)
