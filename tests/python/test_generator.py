@@ -261,7 +261,7 @@ def test_bad_options_of_events(series):
         ({"of": "nothing"}, "`of` = 'nothing'"),
         ({"of": "inject", "model": b""}, "no model is used"),
         ({"of": "inject", "window": 9}, "`window` = 9: must be left out of `inject`"),
-        ({"kind": "mean"}, "it is an option of `inject`"),
+        ({"shift": 3}, "it is an option of `inject`"),
     ):
         with pytest.raises(ValueError, match=text):
             series.lazy().genias.events(features="cpu", **options)

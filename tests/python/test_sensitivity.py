@@ -248,6 +248,32 @@ def test_compare_lazily_and_as_an_expression(scored):
     assert len(chart.hconcat) == 2
 
 
+def test_compare_fits_detectors_by_name(rows, scored):
+    names = ["evidence", "amplitude"]
+    of = {"label": "is_anomaly", "features": "cpu", **AT}
+    found = scored.genias.compare(
+        scores="level", detectors=names, train=rows, fit={"window": 32}, **of
+    )
+    assert found["detector"].to_list() == ["level", *names]
+    by_hand = scored
+    for name in names:
+        models = rows.genias.fit(features="cpu", window=32, detector=name, **AT)
+        at = {"features": "cpu", **AT}
+        by_hand = by_hand.genias.score(models=models, name=name, detector=name, **at)
+    expected = by_hand.genias.compare(scores=["level", *names], label="is_anomaly", **AT)
+    assert_frame_equal(found, expected)
+    assert found.row(1, named=True)["recall"] > 0.5
+    # Without rows to train on: the rows themselves, without the anomalies.
+    own = scored.lazy().genias.compare(detectors="evidence", fit={"window": 32}, **of).collect()
+    alone = scored.genias.score(window=32, detector="evidence", name="evidence", **of)
+    expected = alone.genias.compare(scores="evidence", label="is_anomaly", **AT)
+    assert_frame_equal(own, expected)
+    with pytest.raises(ValueError, match='did you mean "evidence"'):
+        scored.genias.compare(detectors="evidense", **of)
+    with pytest.raises(ValueError, match="exists already"):
+        scored.rename({"jump": "evidence"}).genias.compare(detectors="evidence", **of)
+
+
 def test_compare_refuses(scored):
     with pytest.raises(ValueError, match="`scores`"):
         scored.genias.compare(label="is_anomaly", **AT)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from polars_genias import _frames as frames
-from polars_genias._foreign import like
+from polars_genias._features import listed
+from polars_genias._foreign import like, to_polars
 from polars_genias._table import with_options
 from polars_genias.verbs._call import expression, is_frame
+from polars_genias.verbs._fit import fit as fit_models
+from polars_genias.verbs._score import score
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import polars as pl
     from typing_extensions import Unpack
 
@@ -22,7 +28,11 @@ if TYPE_CHECKING:
 def compare(
     data: Frame,
     *,
-    scores: Features,
+    scores: Features | None = None,
+    detectors: str | Sequence[str] | None = None,
+    train: Frame | None = None,
+    features: Features | None = None,
+    fit: Mapping[str, Any] | None = None,
     label: str,
     by: Keys | None = None,
     order_by: Keys | None = None,
@@ -41,16 +51,21 @@ def compare(
     data: Any,
     *,
     scores: Any = None,
+    detectors: Any = None,
+    train: Any = None,
+    features: Any = None,
+    fit: Any = None,
     label: Any,
     by: Any = None,
     order_by: Any = None,
     **options: Any,
 ) -> Any:
-    """Compare columns of scores on the same anomalies, at the same rate of false alarms.
+    """Compare detectors on the same anomalies, at the same rate of false alarms.
 
     In every series each column has its own line: the score that at most a share
     `false_alarm_rate` of the rows without an anomaly passes. An event, a run of anomalous rows, is
     caught where one of its rows passes the line. Scores may come from `score`, or from elsewhere.
+    Detectors that are given by name are fitted first.
 
     Parameters
     ----------
@@ -58,7 +73,18 @@ def compare(
         A frame, or a struct of columns of scores: higher is more anomalous. Null scores pass no
         line.
     scores
-        Frames: the columns of scores. The first is what the others are compared with.
+        Frames: the columns of scores. The first is what the others are compared with; detectors by
+        name come after them.
+    detectors
+        Frames: names of detectors, as in `fit`. Each is fitted per group and scores all rows; its
+        scores are called by its name.
+    train
+        Frames: the rows that `detectors` are fitted to, without the anomalies in the column
+        `label`, if it has one. By default those of `data`.
+    features
+        Frames: the features of `detectors`; by default as in `fit`, without `scores`.
+    fit
+        Frames: options of `fit` for `detectors`, such as ``{"window": 100}``.
     label
         Boolean column of anomalies, such as ``is_anomaly`` of `inject`, or of real ones.
     by, order_by
@@ -91,12 +117,50 @@ def compare(
     [('size', 8, 8), ('step', 8, 3)]
     """
     if is_frame(data):
-        if scores is None:
-            msg = "parameter `scores`: name the columns of scores"
+        if scores is None and not detectors:
+            msg = "parameter `scores`: name the columns of scores, or name `detectors`"
             raise ValueError(msg)
-        at = frames.inputs(data, scores, by, order_by, label)
+        roles = {"by": by, "order_by": order_by}
+        rows, names = to_polars(data), listed(detectors)
+        columns = (
+            {} if scores is None else frames.inputs(rows, scores, label=label, **roles).features
+        )
+        if names:
+            at = frames.inputs(rows, features, label=label, **roles)
+            used = [] if features is not None else columns.values()
+            own = {name: column for name, column in at.features.items() if column not in used}
+            by_name = _Detectors(own, label, train, roles, fit or {})
+            for name in names:
+                rows = by_name.score(rows, name)
+        columns = {**columns, **{name: name for name in names}}
+        at = frames.inputs(rows, columns, label=label, **roles)
         return like(data, frames.compare_frame(at, options))
-    if scores is not None or by is not None:
-        msg = "parameters `scores` and `by` are of frames: pass a struct of columns of scores"
+    of_frames = {"scores": scores, "by": by, "detectors": detectors, "train": train}
+    of_frames |= {"features": features, "fit": fit}
+    if any(value is not None for value in of_frames.values()):
+        given = ", ".join(f"`{name}`" for name in of_frames)
+        msg = f"parameters {given} are of frames: pass a struct of columns of scores"
         raise ValueError(msg)
     return expression("compare", data, options, order_by=order_by, label=label, changes_length=True)
+
+
+@dataclass
+class _Detectors:
+    """Detectors by name, and the rows that they are fitted to."""
+
+    features: dict[str, str]
+    label: str
+    train: Any
+    roles: dict[str, Any]
+    fit: Mapping[str, Any]
+
+    def score(self, rows: Any, name: str) -> Any:
+        """The rows with the scores of a detector, named like it."""
+        at = {"features": self.features, **self.roles}
+        if self.train is None:
+            return score(rows, **at, label=self.label, name=name, **{**self.fit, "detector": name})
+        train = to_polars(self.train, "train")
+        known = self.label if self.label in train.lazy().collect_schema() else None
+        models = fit_models(train, **at, label=known, **{**self.fit, "detector": name})
+        chosen: dict[str, Any] = {"detector": name}
+        return score(rows, **at, models=models, name=name, **chosen)
