@@ -19,7 +19,7 @@ use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::pca::Pca;
 use crate::stats::{median, rms};
 use crate::vae::Vae;
-use crate::vae::posterior::{Encoded, Latents, Pairs, shares};
+use crate::vae::posterior::{Encoded, Latents, PlainAndPerturbed, shares};
 use crate::vae::train::Task;
 
 /// Number of windows that are examined, evenly spaced.
@@ -167,7 +167,7 @@ pub(crate) fn calibrate(
     let normal_range =
         NormalRange::new(&samples.trained.seen(&decoded), &decoded, task.matrix, samples.series);
     let correlation = samples.correlation(&decoded)?;
-    let decodings = |pairs| Decodings { sample: &samples.held_out, pairs };
+    let decodings = |pairs| DecodedSample { sample: &samples.held_out, pairs };
     let (tau, local_tau) = thresholds(decodings(&pairs), config, &normal_range, control)?;
     let (kinds, vae) = (Clusters::default(), vae.clone());
     let mut learned = Calibrated { vae, tau, local_tau, normal_range, correlation, kinds };
@@ -188,7 +188,7 @@ pub(crate) fn calibrate(
 /// tau for every distance, and also by the variation of a window if `local` is set.
 #[allow(clippy::type_complexity)]
 fn thresholds(
-    decodings: Decodings<'_>,
+    decodings: DecodedSample<'_>,
     fit: &FitConfig,
     normal_range: &NormalRange,
     control: &dyn Control,
@@ -284,7 +284,7 @@ fn latent_use(
 /// One anomaly per held-out window, as generated with the preset of the training.
 fn generation(
     learned: &Calibrated,
-    decodings: Decodings<'_>,
+    decodings: DecodedSample<'_>,
     fit: &FitConfig,
     control: &dyn Control,
 ) -> Result<Probe> {
@@ -299,9 +299,9 @@ fn generation(
 
 /// Windows, and their X^ and X~.
 #[derive(Clone, Copy)]
-struct Decodings<'a> {
+struct DecodedSample<'a> {
     sample: &'a Sample,
-    pairs: &'a Pairs,
+    pairs: &'a PlainAndPerturbed,
 }
 
 /// Measurements on one anomaly per window.
@@ -349,8 +349,8 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    fn probe(&self, decodings: Decodings<'_>, control: &dyn Control) -> Result<Probe> {
-        let Decodings { sample, pairs } = decodings;
+    fn probe(&self, decodings: DecodedSample<'_>, control: &dyn Control) -> Result<Probe> {
+        let DecodedSample { sample, pairs } = decodings;
         let inputs: Vec<&[f32]> = sample.windows.chunks(INFERENCE_SHARE * sample.values).collect();
         let parts = spread_over_pool(pairs.shares.len(), control, |i| {
             self.share(inputs[i], &pairs.shares[i])

@@ -16,8 +16,9 @@ const OVERSAMPLING: usize = 16;
 /// that is measured as a residual.
 const ROUNDS: usize = 4;
 pub(crate) const FEW_ROUNDS: usize = 2;
-/// Columns of a Gram matrix that are computed together.
+/// Columns of a Gram matrix that are computed together, and rows whose products are added in 32 bits.
 const BLOCK: usize = 64;
+const ROWS: usize = 256;
 
 /// Principal components of a set of windows, in descending order of variance.
 #[derive(Clone, Debug)]
@@ -54,8 +55,6 @@ impl Pca {
         let (n, width) = (data.rows(), data.cols());
         let by_feature = width <= n;
         let gram = gram(if by_feature { data } else { data.t() })?;
-        let side = width.min(n);
-        let gram = DMatrix::from_iterator(side, side, gram.into_iter().map(f64::from));
         let (values, vectors) = leading(gram, rank, rounds);
         let mut pca = Self { mean, components: Vec::new(), variances: Vec::new() };
         // Directions whose variance is rounding noise of the first one are dropped.
@@ -92,17 +91,25 @@ impl Pca {
     }
 }
 
-/// X^T X of `data` X. It is symmetric: only the blocks on and above its diagonal are computed.
-fn gram(data: View<'_>) -> Result<Vec<f32>> {
+/// X^T X of `data` X, in 64 bits from sums of a few rows in 32 bits. It is symmetric: only the blocks
+/// on and above its diagonal are computed.
+fn gram(data: View<'_>) -> Result<DMatrix<f64>> {
     let side = data.cols();
-    let mut gram = vec![0.0; side * side];
-    for at in (0..side).step_by(BLOCK) {
-        let rows = data.columns(at, BLOCK.min(side - at)).t();
-        matmul_into(rows, data.columns(at, side - at), &mut gram[at * side + at..], side)?;
+    let mut gram = DMatrix::zeros(side, side);
+    let mut products = vec![0.0; BLOCK * side];
+    for first in (0..data.rows()).step_by(ROWS) {
+        let rows = data.t().columns(first, ROWS.min(data.rows() - first)).t();
+        for at in (0..side).step_by(BLOCK) {
+            let (height, width) = (BLOCK.min(side - at), side - at);
+            let left = rows.columns(at, height).t();
+            matmul_into(left, rows.columns(at, width), &mut products, width)?;
+            for (i, row) in products.chunks_exact(width).take(height).enumerate() {
+                let mut column = gram.view_mut((at, at + i), (width, 1));
+                column.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
+        }
     }
-    for i in 1..side {
-        (0..i / BLOCK * BLOCK).for_each(|j| gram[i * side + j] = gram[j * side + i]);
-    }
+    gram.fill_upper_triangle_with_lower_triangle();
     Ok(gram)
 }
 

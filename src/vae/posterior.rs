@@ -46,11 +46,11 @@ pub(crate) struct Latents {
 }
 
 /// X^ and X~ of some windows, [n, W, D] each, in shares.
-pub(crate) struct Pairs {
+pub(crate) struct PlainAndPerturbed {
     pub shares: Vec<(Tensor, Tensor)>,
 }
 
-impl Pairs {
+impl PlainAndPerturbed {
     /// d(X^, X~) of every window.
     pub(crate) fn distances(&self) -> Result<Vec<f64>> {
         let mut distances = Vec::new();
@@ -80,14 +80,19 @@ impl Latents {
     }
 
     /// X^ and X~ of every window at `psi`.
-    pub(crate) fn pairs(&self, vae: &Vae, psi: f64, control: &dyn Control) -> Result<Pairs> {
+    pub(crate) fn pairs(
+        &self,
+        vae: &Vae,
+        psi: f64,
+        control: &dyn Control,
+    ) -> Result<PlainAndPerturbed> {
         let shares = spread_over_pool(self.shares.len(), control, |i| {
             let (mu, noise, plain) = &self.shares[i];
             let psi = vae.psi_at(mu, psi)?;
             let z = perturb(mu, noise, &psi, self.perturbation)?;
             Ok((plain.clone(), vae.decode(&z)?))
         })?;
-        Ok(Pairs { shares })
+        Ok(PlainAndPerturbed { shares })
     }
 
     /// d(X^, X~) of every window at `psi`.
