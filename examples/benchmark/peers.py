@@ -9,6 +9,7 @@ several. Those that learn without labels see train and test rows, in time order,
 from the train rows; scores of the test rows are evaluated. A peer that needs longer than the limit
 for a series has no result there. Results are written after each dataset, and series that have one
 are not run again. The tables compare peers and ours on the series where both have a result.
+`evidence` is run with them: every run with an empty results file is an evaluation of it.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def answer(peer: str, train: np.ndarray, test: np.ndarray) -> tuple[Any, float]:
     start = time.perf_counter()
     try:
         found: Any = scores(peer, train, test)
+    except ImportError:
+        raise  # the installation is incomplete: nothing is said of the peer
     except Exception as error:  # of any peer: a line of the table
         found = f"{type(error).__name__}: {error}"
     return found, time.perf_counter() - start

@@ -72,6 +72,37 @@ def test_fit_score_and_label_write_what_the_functions_give(data, tmp_path):
         assert_frame_equal(pl.read_parquet(out), expected)
 
 
+@pytest.mark.parametrize("verb", ["score", "label", "expect"])
+def test_history_is_context_that_is_not_written(data, tmp_path, verb):
+    hosts = pl.read_parquet(data / "hosts.parquet")
+    old, new = hosts.filter(pl.col("t") < 120), hosts.filter(pl.col("t") >= 120)
+    models = pg.fit(old, **ROLES, **(FITTED | {"detector": "evidence"}))
+    models.write_parquet(tmp_path / "models.parquet")
+    write_partitions(old, tmp_path / "old")
+    new.write_parquet(tmp_path / "new.parquet")
+    ends = [*ROLE_ARGUMENTS, "--models", tmp_path / "models.parquet"]
+    with_old = [*ends, "--history", tmp_path / "old"]
+
+    out = tmp_path / "out.parquet"
+    genias(verb, tmp_path / "new.parquet", out, *with_old, "--only-last", "30")
+    wanted = getattr(pg, verb)(new, **ROLES, models=models, history=old, only_last=30)
+    assert wanted.height == 90
+    assert_frame_equal(pl.read_parquet(out), wanted)
+    alone = getattr(pg, verb)(new, **ROLES, models=models, only_last=30)
+    assert not wanted.equals(alone) or verb == "label"
+
+    inside = tmp_path / "old" / "host=h1" / "out.parquet"
+    error = genias(verb, tmp_path / "new.parquet", inside, *with_old, code=1)
+    assert "lies inside --history" in error
+    in_place = [tmp_path / "new.parquet"] * 2
+    error = genias(verb, *in_place, *ends, "--only-last", "30", "--overwrite", code=1)
+    assert "does not write its rows" in error
+    error = genias(
+        verb, tmp_path / "new.parquet", tmp_path / "x", *ends, "--only-last", "0", code=1
+    )
+    assert "--only-last = 0" in error
+
+
 def test_generate_events_inject_and_pairs_write_what_the_functions_give(data, tmp_path):
     hosts = pl.read_parquet(data / "hosts.parquet")
     own = {"length": (4, 8), "strength": (1.0, 2.0), "contamination": 0.05, "seed": 3}

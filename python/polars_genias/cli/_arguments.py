@@ -42,6 +42,20 @@ def add_inputs(parser: argparse.ArgumentParser, what: str = "Parquet to read") -
     )
 
 
+def add_context(parser: argparse.ArgumentParser) -> None:
+    """The rows before those of INPUT, and how many rows of a series are asked for."""
+    group = parser.add_argument_group("context")
+    group.add_argument(
+        "--history",
+        action="append",
+        metavar="INPUT",
+        help="rows before those of INPUT, of the same series: context that is not written; "
+        "can be given several times",
+    )
+    text = "write this many rows at the end of each series only; the others are context"
+    group.add_argument("--only-last", type=int, metavar="N", help=text)
+
+
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Whether the output is a folder, and whether it may replace an existing one."""
     group = parser.add_argument_group("output")

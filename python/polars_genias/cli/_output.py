@@ -46,10 +46,22 @@ class Request:
     overwrite: Overwrite | None = None
     sources: Sequence[Source] = ()
     models: Source | None = None
+    history: Sequence[Source] = ()
     where: str | None = None
     keeps_rows: bool = False
     """Whether the output has all rows and columns of the input."""
     parquet: bool = True
+
+    @property
+    def read(self) -> list[Source]:
+        """Everything that the command reads."""
+        return [*self.sources, *([self.models] if self.models else []), *self.history]
+
+    def name_of(self, source: Source) -> str:
+        """What a source is on the command line."""
+        if source is self.models:
+            return "--models"
+        return "INPUT" if source in self.sources else "--history"
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,14 @@ def check(asked: Request, target: Path, keys: Sequence[str]) -> bool:
         If the output is, contains or lies inside an input; names both.
     """
     in_place = False
-    for source in [*asked.sources, *([asked.models] if asked.models else [])]:
+    for source in asked.read:
         if source.remote or source.spooled:
             continue
         if _is_or_contains(target, source):
             _refuse_loss(asked, target, source)
             in_place = True
         else:
-            _refuse_inside(target, keys, source)
+            _refuse_inside(asked, target, keys, source)
     return in_place
 
 
@@ -77,9 +77,8 @@ def _refuse_loss(asked: Request, target: Path, source: Source) -> None:
     """Rejects an output in place of an input, unless it has all rows of the input."""
     reason = _lost(asked, target, source)
     if reason:
-        name = "--models" if source is asked.models else "INPUT"
         msg = (
-            f"OUTPUT {target} is or contains {name} {source.given}, and {reason}: "
+            f"OUTPUT {target} is or contains {asked.name_of(source)} {source.given}, and {reason}: "
             "write to another path"
         )
         raise ValueError(msg)
@@ -90,7 +89,7 @@ def _refuse_loss(asked: Request, target: Path, source: Source) -> None:
 
 def _lost(asked: Request, target: Path, source: Source) -> str:
     """Why the output lacks rows of the replaced input; empty if it has all of them."""
-    if source is asked.models or not asked.keeps_rows:
+    if source not in asked.sources or not asked.keeps_rows:
         return f"`genias {asked.command}` does not write its rows"
     if len(asked.sources) > 1:
         return "it is one of several inputs"
@@ -111,7 +110,7 @@ def _canonical(path: str) -> str:
     return str(Path(os.path.realpath(Path(path).parent), Path(path).name))
 
 
-def _refuse_inside(target: Path, keys: Sequence[str], source: Source) -> None:
+def _refuse_inside(asked: Request, target: Path, keys: Sequence[str], source: Source) -> None:
     """Rejects an output that the next run would read as input."""
     inside = False
     if source.folder is not None:
@@ -121,8 +120,8 @@ def _refuse_inside(target: Path, keys: Sequence[str], source: Source) -> None:
         inside = _would_match(source.pattern, target, keys)
     if inside:
         msg = (
-            f"OUTPUT {target} lies inside INPUT {source.given}, all of whose files are "
-            "read: write to another path"
+            f"OUTPUT {target} lies inside {asked.name_of(source)} {source.given}, "
+            "all of whose files are read: write to another path"
         )
         raise ValueError(msg)
 

@@ -80,7 +80,7 @@ def output(asked: Request, keys: list[str], mark: dict[str, str]) -> RemoteOutpu
     """
     _refuse_old_polars(asked, keys)
     address = asked.path.rstrip("/") + "/" if keys else asked.path
-    for source in [*asked.sources, *([asked.models] if asked.models else [])]:
+    for source in asked.read:
         _refuse_input(address, source)
     if keys:
         _refuse_folder(address)

@@ -19,6 +19,14 @@ def read(sources: Sequence[_inputs.Source], given: argparse.Namespace) -> pl.Laz
     return _inputs.scan(sources, condition(given.where), key_types(given))
 
 
+def before(sources: Sequence[_inputs.Source], given: argparse.Namespace) -> pl.LazyFrame:
+    """The rows of ``--history``; ``--where`` is a condition on INPUT only."""
+    keys = {key for source in sources for file in source.files for key in file.keys}
+    remote = any(source.remote for source in sources)
+    types = {key: kind for key, kind in key_types(given).items() if remote or key in keys}
+    return _inputs.scan(sources, types=types)
+
+
 def key_types(given: argparse.Namespace) -> dict[str, pl.DataType]:
     """The types of keys on the command line."""
     return dict(given.key_types)

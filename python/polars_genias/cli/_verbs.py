@@ -76,6 +76,8 @@ def parser(verb: str) -> _run.Parser:
         made.add_argument(
             "--models", metavar="FILE", help="output of `fit` (a new model per series)"
         )
+    if verb in _WITH_HISTORY:
+        _arguments.add_context(made)
     made.add_argument(
         "--dry-run",
         action="store_true",
@@ -86,6 +88,7 @@ def parser(verb: str) -> _run.Parser:
     return made
 
 
+_WITH_HISTORY = ("score", "label", "expect")
 _NAMES = {"fit": "model", "score": "anomaly_score", "label": "anomaly_label"}
 
 
@@ -99,9 +102,10 @@ def run(given: argparse.Namespace) -> None:
         raise UsageError(str(error)) from error
     sources = _inputs.find(given.input)
     models = _models.find(given)
-    target = _output.output(_asked(given, sources, models))
+    history = _inputs.find(getattr(given, "history", None) or [])
+    target = _output.output(_asked(given, sources, models, history))
     rows = _rows.read(sources, given)
-    call = _call(given, options, models)
+    call = _call(given, options, models, history)
     target.check(rows.collect_schema(), call(rows).collect_schema())
     if given.dry_run:
         from polars_genias.cli import _dry_run
@@ -118,7 +122,10 @@ def run(given: argparse.Namespace) -> None:
 
 
 def _asked(
-    given: argparse.Namespace, sources: list[_inputs.Source], models: _inputs.Source | None
+    given: argparse.Namespace,
+    sources: list[_inputs.Source],
+    models: _inputs.Source | None,
+    history: list[_inputs.Source],
 ) -> _output.Request:
     keeps_rows = given.command not in frames.TABLES
     return _output.Request(
@@ -129,13 +136,17 @@ def _asked(
         overwrite=given.overwrite,
         sources=sources,
         models=models,
+        history=history,
         where=given.where,
-        keeps_rows=keeps_rows,
+        keeps_rows=keeps_rows and getattr(given, "only_last", None) is None,
     )
 
 
 def _call(
-    given: argparse.Namespace, options: dict[str, Any], models: _inputs.Source | None
+    given: argparse.Namespace,
+    options: dict[str, Any],
+    models: _inputs.Source | None,
+    history: list[_inputs.Source],
 ) -> Callable[..., pl.LazyFrame]:
     """The verb with all its arguments except the rows; options can be replaced."""
     roles = {
@@ -147,7 +158,9 @@ def _call(
     }
     if getattr(given, "place", None) is not None:
         roles["where"] = _rows.condition(given.place, "place")
-    for name in ("suffix", "name"):
+    if history:
+        roles["history"] = _rows.before(history, given)
+    for name in ("suffix", "name", "only_last"):
         if getattr(given, name, None) is not None:
             roles[name] = getattr(given, name)
     if models is not None:
