@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::calibration::{DistanceScale, Shrinkage, quarters};
+use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
@@ -61,19 +61,14 @@ impl Member {
         let every: Vec<usize> = (0..starts.len()).collect();
         let some: Vec<usize> =
             every.iter().copied().step_by((starts.len() / CALIBRATION).max(1)).collect();
-        let own = to_others(&references, &some, |i| [overlapping(i), 0..0])?;
+        let own = to_others(&references, &some, overlapping)?;
         let quarters = quarters(&starts, &reference.all(plan.size), plan.size);
         let apart = |i: usize| match &quarters[i] {
             Some(quarter) => quarter.clone(),
             None => overlapping(i),
         };
-        let held = to_others(&references, &every, |i| [apart(i), 0..0])?;
+        let held = to_others(&references, &every, apart)?;
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
-        let scale = scale.with_shrinkage(&shrinkage_of(&held, &references, &some, &quarters)?);
-        let left_out = |i: usize| quarters[i].as_ref().map_or(0, Range::len);
-        let held = held.into_iter().enumerate();
-        let held =
-            held.map(|(i, found)| of_all(found, left_out(i), &scale, starts.len())).collect();
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
@@ -191,11 +186,7 @@ impl Member {
             let windows = self.coordinates(values, features, blocks[i])?;
             self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
-        let found = found.into_iter().flatten().zip(excluded);
-        let of_all = |(found, excluded): (Neighbour, &Excluded)| {
-            of_all(found, union(excluded), &self.scale, self.references.len())
-        };
-        Ok(found.map(of_all).collect())
+        Ok(found.into_iter().flatten().collect())
     }
 }
 
@@ -221,43 +212,10 @@ fn distances(found: &[Neighbour]) -> Vec<f32> {
 fn to_others(
     references: &References,
     some: &[usize],
-    excluded: impl Fn(usize) -> Excluded,
+    excluded: impl Fn(usize) -> Range<usize>,
 ) -> Result<Vec<Neighbour>> {
     let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    references.nearest(&queries, |i| excluded(some[i]))
-}
-
-/// Whether distances fall with the number of references: those outside of the quarter of each window,
-/// `held`, and those outside of the opposite quarter, too.
-fn shrinkage_of(
-    held: &[Neighbour],
-    references: &References,
-    some: &[usize],
-    quarters: &[Option<Range<usize>>],
-) -> Result<Vec<Shrinkage>> {
-    let n = references.len();
-    let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
-    let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
-    let fewer = to_others(references, some, both)?;
-    let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
-        all: n,
-        references: n - left_out(i).len(),
-        fewer: n - union(&both(i)),
-        distance: held[i].distance,
-        distance_to_fewer: fewer.distance,
-    });
-    Ok(pairs.collect())
-}
-
-/// The nearest of `n` references without `excluded` ones, at the distance that it would have among all.
-fn of_all(found: Neighbour, excluded: usize, scale: &DistanceScale, n: usize) -> Neighbour {
-    Neighbour { distance: scale.of_all(found.distance, excluded as f64 / n as f64), ..found }
-}
-
-/// Number of references in either range.
-fn union([a, b]: &Excluded) -> usize {
-    let shared = a.end.min(b.end).saturating_sub(a.start.max(b.start));
-    a.len() + b.len() - shared
+    references.nearest(&queries, |i| [excluded(some[i]), 0..0])
 }
 
 /// The references whose window overlaps or touches that of reference `i`.
