@@ -1,6 +1,4 @@
-//! Runs of scores above fixed lines.
-
-use std::ops::Range;
+//! Runs of scores above a fixed line.
 
 use super::follow::AlarmRun;
 
@@ -26,19 +24,6 @@ pub(crate) fn runs_above(
     runs
 }
 
-/// Runs of scores that start above `high` and go on above `low`, over gaps of `join` rows.
-pub(super) fn runs_between(scores: &[f32], high: f64, low: f64, join: usize) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (t, score) in scores.iter().map(|score| f64::from(*score)).enumerate() {
-        match runs.last_mut().filter(|run| t <= run.end + join) {
-            Some(run) if score > low => run.end = t + 1,
-            None if score > high => runs.push(t..t + 1),
-            _ => {}
-        }
-    }
-    runs
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
@@ -56,13 +41,5 @@ mod tests {
         assert_eq!(runs_of(0, 0), (vec![1..2, 3..4, 6..8], true));
         assert_eq!(runs_of(1, 0), (vec![1..4, 6..8], true));
         assert_eq!(runs_of(0, 2), (vec![1..2, 6..8], true));
-    }
-
-    #[test]
-    fn runs_go_on_above_the_low_line() {
-        let scores = [1.0, 3.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 3.0];
-        assert_eq!(runs_between(&scores, 2.0, 0.5, 0), [1..3, 10..11]);
-        assert_eq!(runs_between(&scores, 2.0, 0.5, 2), [1..6, 10..11]);
-        assert_eq!(runs_between(&scores, 2.0, 0.5, 3), [1..11]);
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::above::runs_between;
+use super::lengths::{RunLengths, runs_between};
 use super::rule::FollowRule;
 use super::tail::Tail;
 
@@ -40,7 +40,7 @@ pub struct Reference {
     expected: f64,
     /// Scores of the current run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    run: Vec<f32>,
+    pub(super) run: Vec<f32>,
     /// Rows below the low threshold at the end of the run.
     #[serde(default, skip_serializing_if = "is_zero")]
     quiet: usize,
@@ -55,36 +55,24 @@ pub struct Reference {
     calm: usize,
     /// When the current run began, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    run_since: Option<i64>,
+    pub(super) run_since: Option<i64>,
     /// When the last row was that has been followed, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<i64>,
+    pub(super) until: Option<i64>,
     /// How long runs were when rows were followed first, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lengths: Option<Lengths>,
+    pub(super) lengths: Option<RunLengths>,
     /// The rows after it, which later rows can still give another score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pending: Vec<PendingRow>,
-}
-
-/// How long runs of high scores are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Lengths {
-    /// Rows of the gaps that are bridged.
-    pub join: usize,
-    /// Mean number of rows in a run per row above its high threshold, at least 1.
-    pub per_high_row: f64,
-    /// Mean number of rows beyond a high quantile per excursion.
-    pub excursion: f64,
+    pub(super) pending: Vec<PendingRow>,
 }
 
 /// A row whose score may change, because windows that cover it reach beyond the last row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PendingRow {
-    time: i64,
-    score: Option<f32>,
+pub(super) struct PendingRow {
+    pub time: i64,
+    pub score: Option<f32>,
 }
 
 /// Result of following a stretch of scores.
@@ -133,7 +121,7 @@ impl Reference {
     /// How long its runs are, for runs that start above the score that a share `p` exceeds, and go on above
     /// the one that a share `factor * p` exceeds, over gaps of `join` rows: as when rows were followed first,
     /// so that it makes no difference in what parts they are.
-    pub(crate) fn lengths(&self, p: f64, factor: f64, join: usize) -> Lengths {
+    pub(crate) fn lengths(&self, p: f64, factor: f64, join: usize) -> RunLengths {
         if let Some(known) = self.lengths.filter(|known| known.join == join) {
             return known;
         }
@@ -142,7 +130,7 @@ impl Reference {
         let rows: usize = runs_between(&self.scores, high, low, join).iter().map(Range::len).sum();
         let above = self.scores.iter().filter(|score| f64::from(**score) > high).count();
         let per_high_row = if above == 0 { 1.0 } else { rows as f64 / above as f64 };
-        Lengths { join, per_high_row, excursion: tail.cluster() }
+        RunLengths { join, per_high_row, excursion: tail.cluster() }
     }
 
     /// Whether following scores can have produced this state.
@@ -172,101 +160,12 @@ impl Reference {
         Followed { p, runs: follower.into_runs(), seen: 0 }
     }
 
-    /// [`Reference::follow`] of rows of which it is known when they were. Those that have been followed
-    /// already are in no new run, and have p-values by the reference as it is. The last `rule.reach` rows are
-    /// followed for the result only: the reference keeps their scores, and follows them once later rows have
-    /// come, by the scores that they have then. In whatever parts rows come, the reference is the same, if each
-    /// part begins at least twice `rule.reach` rows before the end of the previous one.
-    pub(crate) fn follow_new(
-        &mut self,
-        scores: &[Option<f32>],
-        times: &[i64],
-        rule: &FollowRule,
-    ) -> Followed {
-        let Some(first) = times.first() else { return Followed::default() };
-        self.lengths = Some(rule.lengths);
-        let pending = std::mem::take(&mut self.pending);
-        let (gone, here) = pending.split_at(pending.partition_point(|row| row.time < *first));
-        self.follow_gone(gone, rule);
-        let seen = self.until.map_or(0, |until| times.partition_point(|time| *time <= until));
-        let mut p = self.p_values(&scores[..seen]);
-        let scores = with_earlier(scores, times, here, rule.reach);
-        let found = self.clone().follow(&scores[seen..], rule);
-        let runs: Vec<AlarmRun> =
-            found.runs.into_iter().map(|run| self.moved(run, seen, times)).collect();
-        self.follow_final(&scores, times, seen, rule);
-        p.extend(found.p);
-        let settled = runs.first().map_or(seen, |run| run.rows.start.min(seen));
-        Followed { p, runs, seen: settled }
-    }
-
-    /// Follows rows that do not come again, by the scores that they had.
-    fn follow_gone(&mut self, rows: &[PendingRow], rule: &FollowRule) {
-        let Some(last) = rows.last() else { return };
-        let (scores, times): (Vec<_>, Vec<_>) = rows.iter().map(|r| (r.score, r.time)).unzip();
-        self.follow_at(&scores, &times, rule);
-        self.until = Some(last.time).max(self.until);
-    }
-
-    /// Follows the rows from `seen` on whose scores are final, and keeps the others.
-    fn follow_final(
-        &mut self,
-        scores: &[Option<f32>],
-        times: &[i64],
-        seen: usize,
-        rule: &FollowRule,
-    ) {
-        let last = scores.len().saturating_sub(rule.reach).checked_sub(1).map(|last| times[last]);
-        let end = last.map_or(0, |last| times.partition_point(|time| *time <= last)).max(seen);
-        self.follow_at(&scores[seen..end], &times[seen..end], rule);
-        self.until = last.max(self.until);
-        let row = |t: usize| PendingRow { time: times[t], score: scores[t] };
-        self.pending = (end..scores.len()).map(row).collect();
-    }
-
-    /// [`Reference::follow`], which keeps when the run began that goes on.
-    fn follow_at(&mut self, scores: &[Option<f32>], times: &[i64], rule: &FollowRule) {
-        let found = self.follow(scores, rule);
-        match found.runs.last().filter(|run| run.open && !run.continued) {
-            _ if self.run.is_empty() => self.run_since = None,
-            Some(run) => self.run_since = times.get(run.rows.start).copied(),
-            None => {}
-        }
-    }
-
-    /// A run of the rows from `seen` on; one that continued also has its rows before these.
-    fn moved(&self, run: AlarmRun, seen: usize, times: &[i64]) -> AlarmRun {
-        let start = run.rows.start + seen;
-        let since = self.run_since.filter(|_| run.continued);
-        let start = since.map_or(start, |since| times.partition_point(|time| *time < since));
-        AlarmRun { rows: start..run.rows.end + seen, ..run }
-    }
-
     /// p-values by the current reference; `None` without one.
     pub(crate) fn p_values(&self, scores: &[Option<f32>]) -> Vec<Option<f64>> {
         let tail = (!scores.is_empty() && !self.scores.is_empty()).then(|| self.tail());
         let p = |score: &Option<f32>| Some(tail.as_ref()?.p(f64::from((*score)?)));
         scores.iter().map(p).collect()
     }
-}
-
-/// Scores of rows, with the `earlier` ones in the first `reach` rows: windows that cover these do not all
-/// begin in the rows given.
-fn with_earlier(
-    scores: &[Option<f32>],
-    times: &[i64],
-    earlier: &[PendingRow],
-    reach: usize,
-) -> Vec<Option<f32>> {
-    let mut scores = scores.to_vec();
-    let near = times.len().min(reach);
-    for row in earlier {
-        let at = times[..near].partition_point(|time| *time < row.time);
-        if at < near && times[at] == row.time {
-            scores[at] = row.score;
-        }
-    }
-    scores
 }
 
 /// Goes through the scores of a series row by row.
@@ -448,15 +347,13 @@ fn is_zero_rows(rows: &f64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
-
-    use proptest::prelude::*;
 
     use super::*;
     use crate::runtime::rng::{Purpose, Rng};
 
-    const RULE: FollowRule = FollowRule {
+    pub(crate) const RULE: FollowRule = FollowRule {
         start: 1e-3,
         go_on: 5e-3,
         memory: Some(MEMORY),
@@ -464,21 +361,21 @@ mod tests {
         join: 3,
         cooldown: 0,
         reach: 0,
-        lengths: Lengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
+        lengths: RunLengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
     };
 
     /// Exponential scores, which stay for 5 rows.
-    fn normal(seed: u64, rows: usize) -> Vec<f32> {
+    pub(crate) fn normal(seed: u64, rows: usize) -> Vec<f32> {
         let mut rng = Rng::new(seed, Purpose::Detector, [2, 0]);
         let draws = (0..rows.div_ceil(5)).map(|_| -(1.0 - rng.uniform()).ln() as f32);
         draws.flat_map(|score| std::iter::repeat_n(score, 5)).take(rows).collect()
     }
 
-    fn some(scores: Vec<f32>) -> Vec<Option<f32>> {
+    pub(crate) fn some(scores: Vec<f32>) -> Vec<Option<f32>> {
         scores.into_iter().map(Some).collect()
     }
 
-    fn runs(found: &Followed) -> Vec<Range<usize>> {
+    pub(crate) fn runs(found: &Followed) -> Vec<Range<usize>> {
         found.runs.iter().map(|run| run.rows.clone()).collect()
     }
 
@@ -536,56 +433,6 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_were_followed_are_context() {
-        let mut scores = normal(1, 1000);
-        [150, 600].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
-        let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
-        let (mut whole, start) = (Reference::new(&normal(0, 3000)), 100);
-        let mut parts = whole.clone();
-        let expected = whole.follow_new(&scores, &times, &RULE);
-        parts.follow_new(&scores[..500], &times[..500], &RULE);
-        let found = parts.follow_new(&scores[start..], &times[start..], &RULE);
-        assert_eq!(found.p[500 - start..], expected.p[500..]);
-        assert_eq!((runs(&expected), runs(&found)), (vec![150..170, 600..620], vec![500..520]));
-        assert_eq!(parts, whole);
-        let again = parts.follow_new(&scores, &times, &RULE);
-        assert!(again.runs.is_empty() && parts == whole);
-    }
-
-    /// Scores of the last `reach` rows change once there are more rows. Parts that begin early enough give
-    /// the same reference all the same, and the same runs of all rows but the last ones.
-    #[test]
-    fn scores_that_change_are_followed_once_they_are_final() {
-        let rule = FollowRule { reach: 40, ..RULE };
-        let mut scores = normal(1, 1000);
-        [150, 395, 590].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
-        let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
-        let cut_at = |end: usize| {
-            let mut cut = scores[..end].to_vec();
-            cut[end - 40..].iter_mut().flatten().for_each(|score| *score *= 0.1);
-            cut
-        };
-        let mut whole = Reference::new(&normal(0, 3000));
-        let mut parts = whole.clone();
-        let expected = whole.follow_new(&cut_at(1000), &times, &rule);
-        assert_eq!(runs(&expected), [150..170, 395..415, 590..610]);
-        let mut found = Vec::new();
-        for end in (200..=1000).step_by(200) {
-            let start = (end - 200_usize).saturating_sub(80);
-            let day = parts.follow_new(&cut_at(end)[start..], &times[start..end], &rule);
-            let moved = |run: &AlarmRun| run.rows.start + start..run.rows.end + start;
-            found.extend(day.runs.iter().map(moved));
-        }
-        assert_eq!(parts, whole);
-        // What the scores at the end of a day did not show is found on the next one, from its beginning.
-        assert_eq!(found, runs(&expected));
-        // Rows that do not come again are followed by the scores that they had.
-        let gone = parts.pending.len();
-        parts.follow_new(&some(normal(3, 100)), &(1000..1100).collect::<Vec<_>>(), &rule);
-        assert_eq!((gone, parts.until), (40, Some(1059)));
-    }
-
-    #[test]
     fn two_incidents_are_no_change_that_stays() {
         let mut scores = normal(1, 1500);
         let hump = |t: usize, at: usize| 40.0 * (1.0 - t.abs_diff(at) as f32 / 60.0).max(0.2);
@@ -625,45 +472,5 @@ mod tests {
         };
         assert_eq!(follow(0), [100..105, 150..155, 400..405]);
         assert_eq!(follow(100), [100..105, 400..405]);
-    }
-
-    proptest! {
-        /// Following day by day equals one pass.
-        #[test]
-        fn parts_give_what_the_whole_gives(
-            seed in 0u64..1000,
-            incidents in prop::collection::vec((0usize..900, 1usize..150), 0..4),
-            cuts in prop::collection::vec(0usize..1000, 0..5),
-            (join, cooldown) in (0usize..20, 0usize..30),
-        ) {
-            let mut scores = some(normal(seed, 1000));
-            for (start, length) in incidents {
-                let end = (start + length).min(1000);
-                scores[start..end].iter_mut().flatten().for_each(|score| *score += 15.0);
-            }
-            scores[seed as usize % 1000] = None;
-            let rule = FollowRule { settle: 60, join, cooldown, memory: Some(1500), ..RULE };
-            let mut whole = Reference::new(&normal(seed + 1, 1200));
-            let mut parts = whole.clone();
-            let expected = whole.follow(&scores, &rule);
-            let mut cuts = [vec![0, 1000], cuts].concat();
-            cuts.sort_unstable();
-            let (mut p, mut rows) = (Vec::new(), Vec::new());
-            for cut in cuts.windows(2) {
-                let bytes = serde_json::to_string(&parts).unwrap();
-                parts = serde_json::from_str(&bytes).unwrap();
-                let found = parts.follow(&scores[cut[0]..cut[1]], &rule);
-                prop_assert!(parts.is_sound());
-                rows.extend(runs(&found).into_iter().flatten().map(|t| t + cut[0]));
-                p.extend(found.p);
-            }
-            prop_assert_eq!(&p, &expected.p);
-            prop_assert_eq!(parts, whole);
-            // Rows that a run bridges across a cut are only known afterwards.
-            let all: Vec<usize> = runs(&expected).into_iter().flatten().collect();
-            prop_assert!(rows.iter().all(|t| all.contains(t)));
-            let low = |t: &&usize| scores[**t].is_some_and(|score| score > 12.0);
-            prop_assert!(all.iter().filter(low).all(|t| rows.contains(t)));
-        }
     }
 }

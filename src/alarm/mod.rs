@@ -8,9 +8,11 @@ mod above;
 mod fleet;
 mod follow;
 mod found;
+mod lengths;
 mod promise;
 mod rule;
 mod tail;
+mod update;
 
 pub(crate) use above::runs_above;
 pub use fleet::kept_of_fleet;

@@ -1,6 +1,7 @@
 //! The accepted rate of false alarms -> thresholds, and how they follow the scores.
 
-use super::follow::{Lengths, MEMORY, Reference};
+use super::follow::{MEMORY, Reference};
+use super::lengths::RunLengths;
 use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ impl FollowRule {
 }
 
 /// p of the high threshold. Only some rows of an alarm exceed it, so it is below the accepted rate.
-fn start(config: &AlarmConfig, lengths: Lengths, rows_per_day: Option<f64>) -> Result<f64> {
+fn start(config: &AlarmConfig, lengths: RunLengths, rows_per_day: Option<f64>) -> Result<f64> {
     let Some(count) = config.alarms_per_day else {
         return Ok(config.rate() / lengths.per_high_row);
     };

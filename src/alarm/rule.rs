@@ -1,6 +1,6 @@
 //! How scores are followed.
 
-use super::follow::Lengths;
+use super::lengths::RunLengths;
 
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,5 +20,5 @@ pub(crate) struct FollowRule {
     /// Rows after a row that its score depends on.
     pub reach: usize,
     /// How long runs are, which the thresholds follow from.
-    pub lengths: Lengths,
+    pub lengths: RunLengths,
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::calibration::{DistanceScale, Shrinkage, quarters};
+use super::calibration::{DistanceScale, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
@@ -75,12 +75,6 @@ impl Member {
         let some = (0..starts.len()).step_by((starts.len() / CALIBRATION).max(1));
         let own: Vec<Neighbour> = some.clone().map(|i| found[i].apart).collect();
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
-        let tried: Vec<usize> = some.clone().collect();
-        let scale = scale.with_shrinkage(&shrinkage_of(&held, &references, &tried, &quarters)?);
-        let left_out = |i: usize| quarters[i].as_ref().map_or(0, Range::len);
-        let held = held.into_iter().enumerate();
-        let held =
-            held.map(|(i, found)| of_all(found, left_out(i), &scale, starts.len())).collect();
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.zip(&own).filter(|(_, found)| found.distance.is_finite());
@@ -222,11 +216,7 @@ impl Member {
             let windows = self.coordinates(values, features, blocks[i])?;
             self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
-        let found = found.into_iter().flatten().zip(excluded);
-        let of_all = |(found, excluded): (Neighbour, &Excluded)| {
-            of_all(found, union(excluded), &self.scale, self.references.len())
-        };
-        Ok(found.map(of_all).collect())
+        Ok(found.into_iter().flatten().collect())
     }
 }
 
@@ -246,40 +236,6 @@ fn projected(
 
 fn distances(found: &[Neighbour]) -> Vec<f32> {
     found.iter().map(|neighbour| neighbour.distance).collect()
-}
-
-/// Whether distances fall with the number of references: those outside of the quarter of each window,
-/// `held`, and those outside of the opposite quarter, too.
-fn shrinkage_of(
-    held: &[Neighbour],
-    references: &References,
-    some: &[usize],
-    quarters: &[Option<Range<usize>>],
-) -> Result<Vec<Shrinkage>> {
-    let n = references.len();
-    let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
-    let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
-    let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    let fewer = references.nearest(&queries, |i| both(some[i]))?;
-    let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
-        all: n,
-        references: n - left_out(i).len(),
-        fewer: n - union(&both(i)),
-        distance: held[i].distance,
-        distance_to_fewer: fewer.distance,
-    });
-    Ok(pairs.collect())
-}
-
-/// The nearest of `n` references without `excluded` ones, at the distance that it would have among all.
-fn of_all(found: Neighbour, excluded: usize, scale: &DistanceScale, n: usize) -> Neighbour {
-    Neighbour { distance: scale.of_all(found.distance, excluded as f64 / n as f64), ..found }
-}
-
-/// Number of references in either range.
-fn union([a, b]: &Excluded) -> usize {
-    let shared = a.end.min(b.end).saturating_sub(a.start.max(b.start));
-    a.len() + b.len() - shared
 }
 
 /// The references whose window overlaps or touches that of reference `i`.
