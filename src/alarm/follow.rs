@@ -4,8 +4,8 @@
 //! A run starts above a high threshold and continues above a low one. Rows outside of runs join the
 //! reference, which drops its oldest scores. Rows of runs are left out, but without them the reference would
 //! lose its tail, and thresholds would fall with every update. As many rows of runs as normal rows are
-//! expected to have above the low threshold therefore join it as scores at the high one. A run that lasts for `settle` rows ends: from then on,
-//! its scores are the reference. If scores then stay as low as before the run for `settle` rows,
+//! expected to have above the low threshold therefore join it as scores at the high one. A run that lasts
+//! for `settle` rows ends, unless its scores fall: from then on, they are the reference. If scores then stay as low as before the run for `settle` rows,
 //! the reference from before the run is restored.
 
 use std::ops::Range;
@@ -347,37 +347,11 @@ fn is_zero_rows(rows: &f64) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
 
+    use super::super::example::{RULE, normal, runs, some};
     use super::*;
-    use crate::runtime::rng::{Purpose, Rng};
-
-    pub(crate) const RULE: FollowRule = FollowRule {
-        start: 1e-3,
-        go_on: 5e-3,
-        memory: Some(MEMORY),
-        settle: 100,
-        join: 3,
-        cooldown: 0,
-        reach: 0,
-        lengths: RunLengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
-    };
-
-    /// Exponential scores, which stay for 5 rows.
-    pub(crate) fn normal(seed: u64, rows: usize) -> Vec<f32> {
-        let mut rng = Rng::new(seed, Purpose::Detector, [2, 0]);
-        let draws = (0..rows.div_ceil(5)).map(|_| -(1.0 - rng.uniform()).ln() as f32);
-        draws.flat_map(|score| std::iter::repeat_n(score, 5)).take(rows).collect()
-    }
-
-    pub(crate) fn some(scores: Vec<f32>) -> Vec<Option<f32>> {
-        scores.into_iter().map(Some).collect()
-    }
-
-    pub(crate) fn runs(found: &Followed) -> Vec<Range<usize>> {
-        found.runs.iter().map(|run| run.rows.clone()).collect()
-    }
 
     #[test]
     fn an_incident_is_one_run_and_is_left_out() {

@@ -5,6 +5,8 @@
 //! thresholds (`promise`).
 
 mod above;
+#[cfg(test)]
+mod example;
 mod fleet;
 mod follow;
 mod found;

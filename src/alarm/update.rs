@@ -100,7 +100,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::follow::tests::{RULE, normal, runs, some};
+    use super::super::example::{RULE, normal, runs, some};
     use super::*;
 
     #[test]
