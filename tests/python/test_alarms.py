@@ -155,11 +155,11 @@ def test_updated_models_know_what_they_have_seen(models):
 
 
 REACH = 123
-"""One and a half of the largest windows of `models`: labels of as many rows at the end of a day are not final."""
+"""1.5 of the largest windows of `models`: labels of as many rows at the end of a day may change."""
 
 
 def changing(day: int) -> pl.DataFrame:
-    """Four days of two hosts: incidents of host a, one of them over midnight, and a level that moves."""
+    """Four days: incidents of host a, one of them over midnight, and a level that moves."""
     t = pl.col("t")
     odd = [(150, 170), (640, 655), (795, 806), (1060, 1072), (1500, 1520)]
     hit = pl.any_horizontal(*(t.is_between(*rows) for rows in odd)) & (pl.col("host") == "a")
@@ -168,7 +168,7 @@ def changing(day: int) -> pl.DataFrame:
 
 
 def test_day_by_day_gives_what_one_pass_gives(models):
-    """With enough history: the same models, and the same labels of all rows but the last of a day."""
+    """With enough history: the same models, and the same labels but for the last rows of a day."""
     day, t = 400, pl.col("t")
     frame = changing(day)
     whole = frame.genias.label(**FRAME, models=models, update=True)

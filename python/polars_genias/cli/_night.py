@@ -33,8 +33,8 @@ TRAIN_WINDOWS = 15
 GROWTH = 2
 """A model that was fitted on less is fitted anew on this many times its rows."""
 CONTEXT_WINDOWS = 4
-"""Windows of rows before the new ones that these are scored with: so many that the labels of the last night
-that were not final do not change what a model has seen."""
+"""Windows of rows before the new ones that these are scored with: so many that the scores of the
+last night's end are final, and models follow those."""
 
 LABELS = "labels.parquet"
 STAGED = f".{LABELS}"
