@@ -16,8 +16,8 @@ from pathlib import Path
 import polars as pl
 
 import polars_genias as pg
-from polars_genias import cli
 from conftest import FAST
+from polars_genias import cli
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ["cpu", "mem"]

@@ -1,4 +1,4 @@
-"""Metrics as expressions: contexts, dtypes, nulls, errors (their values: tests/pipeline/metrics.rs)."""
+"""Metrics as expressions: contexts, dtypes, nulls, errors. Their values: pipeline/metrics.rs."""
 
 from __future__ import annotations
 
