@@ -31,6 +31,8 @@ pub(super) fn runs_between(scores: &[f32], high: f64, low: f64, join: usize) -> 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // Runs are ranges of rows.
+
     use super::*;
 
     #[test]
