@@ -74,12 +74,16 @@ _RENAMED = {"pairs": {"stride": "window_stride"}, "embed": {"stride": "window_st
 def checked(options: Mapping[str, Any], ordered_by: int = 0, verb: str = "fit") -> dict[str, Any]:
     """The given options of a verb as plain values, checked by the core.
 
+    None means the default, except where None is a value of its own and the default another one:
+    ``patience=None`` trains all steps.
+
     Raises
     ------
     ValueError
         With the option, its value and the allowed values.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    off = {option.name for option in _table.options() if option.can_be_off}
+    given = {name: value for name, value in options.items() if value is not None or name in off}
     plain = {name: _plain(name, value) for name, value in _renamed(given, verb).items()}
     _refuse_slips(options)
     _genias.check_options(verb, json.dumps(plain), ordered_by)
@@ -110,7 +114,7 @@ def _refuse_slips(names: Mapping[str, Any]) -> None:
 
 def _plain(name: str, value: Any) -> Any:
     """A value for JSON; a timedelta becomes ``{"us": microseconds}``."""
-    if isinstance(value, (bool, str)):
+    if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, timedelta):
         return {"us": value / timedelta(microseconds=1)}

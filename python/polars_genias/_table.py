@@ -76,6 +76,11 @@ class Option:
         return " | ".join(kinds)
 
     @property
+    def can_be_off(self) -> bool:
+        """Whether None is a value of its own, and not the default."""
+        return self.optional and self.default is not None
+
+    @property
     def shown_default(self) -> str:
         """Its default as text; empty if it has none."""
         if self.auto is not None:

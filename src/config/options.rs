@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn null_is_none_or_the_default() {
+        let given =
+            serde_json::json!({"patience": null, "clip": null, "stride": null, "steps": null});
+        let fit = parse(given).unwrap().fit;
+        assert_eq!((fit.patience, fit.clip, fit.stride), (None, None, None));
+        assert_eq!(fit.steps, FitConfig::default().steps);
+    }
+
+    #[test]
     fn errors_suggest_the_nearest_name() {
         for (json, text) in [
             (serde_json::json!({"windw": 9}), "did you mean `window`?"),

@@ -6,14 +6,16 @@ use serde_json::{Map, Value};
 use super::table::{Config, OptionSpec};
 use crate::error::{Error, Result};
 
-/// Overrides the defaults by the given options.
+/// Overrides the defaults by the given options. Null is `None` for an option that can be `None`, and the
+/// default for the others.
 ///
 /// # Errors
 /// [`Error::Parameter`] for a value of the wrong type.
 pub(super) fn over<T: Config>(defaults: &T, given: &Map<String, Value>) -> Result<T> {
     let mut config = to_map(defaults)?;
     for option in T::OPTIONS {
-        let Some(value) = given.get(option.name).filter(|value| !value.is_null()) else { continue };
+        let known = |value: &&Value| option.shape.optional || !value.is_null();
+        let Some(value) = given.get(option.name).filter(known) else { continue };
         config.insert(option.name.into(), value.clone());
         // One at a time, so that the error names the right option.
         from_map::<T>(&config).map_err(|_| option.refuse_given(value))?;

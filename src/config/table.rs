@@ -83,7 +83,7 @@ pub struct OptionSpec {
 pub struct Shape {
     /// Type of one value.
     pub value_type: ValueType,
-    /// Whether the default depends on other values; `None` stands for it.
+    /// Whether `None` is a value: off, or a default that depends on other values.
     pub optional: bool,
     /// Whether a pair (min, max) is allowed.
     pub pair: bool,

@@ -100,3 +100,12 @@ def test_names_of_the_first_version_are_taken_with_a_warning(series):
 def test_what_the_detector_uses_is_taken(series):
     options = {**FAST, "detector": "carla", "classes": 3, "detector_steps": 4}
     assert series.genias.fit(features=["cpu", "mem"], **options)["model"].null_count() == 0
+
+
+def test_none_is_a_value_where_the_default_is_another(series):
+    given = {"features": "cpu", **FAST, "steps": 90, "min_gain": 1e6}
+    steps = {
+        patience: series.genias.fit(**given, patience=patience).genias.describe()["steps"].item()
+        for patience in (None, 30)
+    }
+    assert steps[None] == 90 > steps[30]
