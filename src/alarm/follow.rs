@@ -5,8 +5,8 @@
 //! reference, which drops its oldest scores. Rows of runs are left out, but without them the reference would
 //! lose its tail, and thresholds would fall with every update. As many rows of runs as normal rows are
 //! expected to have above the low threshold therefore join it as scores at the high one. A run that lasts
-//! for `settle` rows ends, unless its scores fall: from then on, they are the reference. If scores then stay as low as before the run for `settle` rows,
-//! the reference from before the run is restored.
+//! for `settle` rows ends, unless its scores fall: from then on, they are the reference. If scores then
+//! stay as low as before the run for `settle` rows, the reference from before the run is restored.
 
 use std::ops::Range;
 

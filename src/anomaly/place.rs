@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::{AnomalyKind, AnomalyKinds, Quota};
+use crate::config::{AnomalyKind, Quota};
 use crate::error::Error;
 use crate::runtime::rng::Rng;
 
@@ -34,22 +34,21 @@ pub struct GenerationSite {
 }
 
 /// Deals kinds by chance, in equal numbers to within one.
-pub(crate) struct Deck<'a> {
-    kinds: Option<&'a AnomalyKinds>,
-    left: Vec<AnomalyKind>,
-    rng: Rng,
+pub(crate) struct Deck<'a, K> {
+    kinds: &'a [K],
+    left: Vec<K>,
 }
 
-impl<'a> Deck<'a> {
-    pub(crate) fn new(kinds: Option<&'a AnomalyKinds>, rng: Rng) -> Self {
-        Self { kinds, left: Vec::new(), rng }
+impl<'a, K: Copy> Deck<'a, K> {
+    pub(crate) fn new(kinds: &'a [K]) -> Self {
+        Self { kinds, left: Vec::new() }
     }
 
-    /// The next kind; `None` where none are named.
-    pub(crate) fn deal(&mut self) -> Option<AnomalyKind> {
-        if self.left.is_empty() {
-            self.left.clone_from(&self.kinds?.0);
-            self.rng.shuffle(&mut self.left);
+    /// The next kind; `None` where there are none.
+    pub(crate) fn deal(&mut self, rng: &mut Rng) -> Option<K> {
+        if self.left.is_empty() && !self.kinds.is_empty() {
+            self.left.extend_from_slice(self.kinds);
+            rng.shuffle(&mut self.left);
         }
         self.left.pop()
     }

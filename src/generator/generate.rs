@@ -87,10 +87,10 @@ pub(crate) fn share_out(
     let grounds = &Grounds::new(grounds);
     let rng = &mut Rng::new(config.seed, Purpose::Place, grounds.key());
     let lengths = LengthsOf::new(config, grounds.longest(), grounds.per_day())?;
-    let mut deck = deck(config, grounds.key());
+    let (mut deck, dealer) = (deck(config), &mut dealer(config, grounds.key()));
     let mut kinds = Vec::new();
     let mut draw = || {
-        let kind = deck.deal();
+        let kind = deck.deal(dealer);
         kinds.push(kind);
         lengths.draw(kind, rng)
     };
@@ -161,12 +161,12 @@ pub(crate) fn pairs(
         .unwrap_or_else(|| windows::automatic_stride(&runs, size, WINDOW_BUDGET));
     let mut rng = Rng::new(config.seed, Purpose::Place, series.stream_key());
     let lengths = LengthsOf::new(config, size, series.rows_per_day())?;
-    let mut deck = deck(config, series.stream_key());
+    let (mut deck, dealer) = (deck(config), &mut dealer(config, series.stream_key()));
     let starts = windows::starts(&runs, size, stride);
     let wishes: Vec<Wish> = starts
         .iter()
         .map(|&window| {
-            let kind = deck.deal();
+            let kind = deck.deal(dealer);
             let length = lengths.draw(kind, &mut rng);
             let start = window + rng.below(size - length + 1);
             Wish { kind, site: Site { window, segment: start..start + length } }
@@ -178,9 +178,14 @@ pub(crate) fn pairs(
     Ok(starts.into_iter().zip(anomalies).map(pair).collect())
 }
 
+/// The kinds that are asked for by name.
+fn deck(config: &GenerateConfig) -> Deck<'_, AnomalyKind> {
+    Deck::new(config.kind.as_ref().map_or(&[], |kinds| &kinds.0))
+}
+
 /// Deals the kinds of anomalies; the key is that of what they are dealt to.
-fn deck(config: &GenerateConfig, key: [u64; 2]) -> Deck<'_> {
-    Deck::new(config.kind.as_ref(), Rng::new(config.seed, Purpose::Kind, key))
+fn dealer(config: &GenerateConfig, key: [u64; 2]) -> Rng {
+    Rng::new(config.seed, Purpose::Kind, key)
 }
 
 /// An anomaly to make.

@@ -6,7 +6,7 @@ use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
 use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
-use crate::anomaly::place::{Ground, Grounds, SHORTEST, common, draw_lengths};
+use crate::anomaly::place::{Deck, Ground, Grounds, SHORTEST, common, draw_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, strength};
 use crate::config::{AnomalyKind, InjectConfig, Kind, NamedKind, OneOrRange, Quota, rows_of};
@@ -175,13 +175,9 @@ impl Lengths<'_> {
     /// Kinds and lengths of the anomalies; there may be one more kind than lengths.
     fn draw(&self, rng: &mut Rng) -> (Vec<NamedKind>, Vec<usize>) {
         let (longest, rows) = (self.longest(), self.grounds.rows());
-        let (mut kinds, mut deck) = (Vec::new(), Vec::new());
+        let (mut kinds, mut deck) = (Vec::new(), Deck::new(&self.config.kind.0));
         let mut next = || {
-            if deck.is_empty() {
-                deck.clone_from(&self.config.kind.0);
-                rng.shuffle(&mut deck);
-            }
-            let kind = deck.pop().unwrap_or(Kind::Global.into());
+            let kind = deck.deal(rng).unwrap_or(Kind::Global.into());
             kinds.push(kind);
             let (low, high) = self.bounds(kind.kind, longest);
             low + rng.below(high - low + 1)
