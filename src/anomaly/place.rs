@@ -179,9 +179,24 @@ pub(crate) fn place_lengths(
     Ok(segments)
 }
 
+/// Lengths of the anomalies that a quota asks for on `rows` rows.
+pub(crate) fn quota_lengths(
+    quota: Quota,
+    rows: usize,
+    mut draw: impl FnMut() -> usize,
+) -> Vec<usize> {
+    match quota {
+        // More than the number of rows never fit: this many suffice to report that.
+        Quota::Count(count) | Quota::Total(count) => {
+            (0..count.min(rows + 1)).map(|_| draw()).collect()
+        }
+        Quota::Share(share) => draw_lengths(share * rows as f64, draw),
+    }
+}
+
 /// Lengths whose sum is `target`, the last one shortened; less where only a stub were left of it. At
 /// least one.
-pub(crate) fn draw_lengths(target: f64, mut draw: impl FnMut() -> usize) -> Vec<usize> {
+fn draw_lengths(target: f64, mut draw: impl FnMut() -> usize) -> Vec<usize> {
     let mut left = (target.round() as usize).max(1);
     let mut lengths = Vec::new();
     while left > 0 {

@@ -7,11 +7,9 @@ use super::maker::{Maker, Ready, Request};
 use super::site::Site;
 use crate::anomaly::classical::{AboutFeatures, InjectionSite, Injector, context, refuse_single};
 use crate::anomaly::domain::domains;
-use crate::anomaly::place::{Deck, GenerationSite, Ground, Grounds, common, draw_lengths};
+use crate::anomaly::place::{Deck, GenerationSite, Ground, Grounds, common, quota_lengths};
 use crate::anomaly::{Anomaly, AnomalyKind, Pair};
-use crate::config::{
-    GenerateConfig, Kind, NamedKind, OneOrRange, Patch, Quota, WINDOW_BUDGET, rows_of,
-};
+use crate::config::{GenerateConfig, Kind, NamedKind, OneOrRange, Patch, WINDOW_BUDGET, rows_of};
 use crate::data::series::Series;
 use crate::data::wild::Wild;
 use crate::data::windows;
@@ -89,17 +87,12 @@ pub(crate) fn share_out(
     let lengths = LengthsOf::new(config, grounds.longest(), grounds.per_day())?;
     let (mut deck, dealer) = (deck(config), &mut dealer(config, grounds.key()));
     let mut kinds = Vec::new();
-    let mut draw = || {
+    let draw = || {
         let kind = deck.deal(dealer);
         kinds.push(kind);
         lengths.draw(kind, rng)
     };
-    let lengths = match config.quota() {
-        Quota::Count(count) | Quota::Total(count) => {
-            (0..count.min(grounds.rows() + 1)).map(|_| draw()).collect()
-        }
-        Quota::Share(share) => draw_lengths(share * grounds.rows() as f64, draw),
-    };
+    let lengths = quota_lengths(config.quota(), grounds.rows(), draw);
     let asked = config.quota().number().unwrap_or(lengths.len());
     let placed = grounds.place(&lengths, rng);
     let placed = placed.map_err(|fits| grounds.too_many(config.quota(), asked, fits))?;

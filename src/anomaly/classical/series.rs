@@ -6,7 +6,7 @@ use super::changed::changed;
 use super::stretch::{Amount, Stretch, hit_features};
 use crate::anomaly::constant::pulse;
 use crate::anomaly::domain::{Adaptation, FeatureDomain, domains};
-use crate::anomaly::place::{Deck, Ground, Grounds, SHORTEST, common, draw_lengths};
+use crate::anomaly::place::{Deck, Ground, Grounds, SHORTEST, common, quota_lengths};
 use crate::anomaly::possible::{Outcome, Possible, Wanted};
 use crate::anomaly::{Anomaly, strength};
 use crate::config::{AnomalyKind, InjectConfig, Kind, NamedKind, OneOrRange, Quota, rows_of};
@@ -176,19 +176,13 @@ impl Lengths<'_> {
     fn draw(&self, rng: &mut Rng) -> (Vec<NamedKind>, Vec<usize>) {
         let (longest, rows) = (self.longest(), self.grounds.rows());
         let (mut kinds, mut deck) = (Vec::new(), Deck::new(&self.config.kind.0));
-        let mut next = || {
+        let next = || {
             let kind = deck.deal(rng).unwrap_or(Kind::Global.into());
             kinds.push(kind);
             let (low, high) = self.bounds(kind.kind, longest);
             low + rng.below(high - low + 1)
         };
-        let lengths = match self.config.quota() {
-            // More than the number of rows never fit: this many suffice to report that.
-            Quota::Count(count) | Quota::Total(count) => {
-                (0..count.min(rows + 1)).map(|_| next()).collect()
-            }
-            Quota::Share(share) => draw_lengths(share * rows as f64, next),
-        };
+        let lengths = quota_lengths(self.config.quota(), rows, next);
         (kinds, lengths)
     }
 
