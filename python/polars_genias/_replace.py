@@ -38,6 +38,8 @@ _PREFIX = ".genias-"
 _RECORD, _NEW, _OLD = "record.json", "new", "old"
 _UNRECORDED_FOR = 60.0
 """Age in seconds at which a working folder without a record is abandoned."""
+_TRIES = 20
+"""How often a folder is removed at most, .05 s apart."""
 
 Snapshot = dict[str, tuple[int, int, int]]
 """Snapshot of a path: inode, size and modification time of every file."""
@@ -205,7 +207,16 @@ def _settle(working: Path, path: Path) -> None:
     old = working / _OLD
     if os.path.lexists(old) and not os.path.lexists(path):
         old.rename(path)
-    shutil.rmtree(working, ignore_errors=True)
+    _remove(working)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder into which threads of a query that failed may still write for a moment."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def recover(path: Path) -> None:
@@ -218,8 +229,10 @@ def recover(path: Path) -> None:
 def _recover_from(working: Path, path: Path) -> None:
     try:
         record = (working / _RECORD).open("r+", encoding="ascii")
-    except OSError:
+    except FileNotFoundError:
         _remove_if_stale(working)
+        return
+    except OSError:
         return
     with record:
         if fcntl is None or not _locked(record):
@@ -234,11 +247,14 @@ def _recover_from(working: Path, path: Path) -> None:
 
 
 def _remove_if_stale(working: Path) -> None:
-    """Removes a working folder without a record, which is empty, unless it is new."""
+    """Removes a working folder without a record, unless it is new or holds an old output.
+
+    It is empty, or threads of a query that failed wrote into it after it had been removed.
+    """
     with suppress(OSError):
-        if time.time() - working.stat().st_mtime > _UNRECORDED_FOR:
-            (working / _RECORD).unlink(missing_ok=True)
-            working.rmdir()
+        old = time.time() - working.stat().st_mtime > _UNRECORDED_FOR
+        if old and not os.path.lexists(working / _OLD):
+            shutil.rmtree(working)
 
 
 def _locked(file: Any) -> bool:
@@ -258,11 +274,7 @@ def abandon() -> None:
     """Removes unfinished outputs of this process, from any thread, before it exits."""
     with _settling:
         for working, path in list(_working.items()):
-            for _ in range(20):
-                _settle(working, path)
-                if not working.exists():
-                    break
-                time.sleep(0.05)
+            _settle(working, path)
 
 
 def _keep_attributes(path: Path, staged: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -375,6 +376,29 @@ def test_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
     # What the killed process left is not read with the folder, and the next one removes it.
     assert_frame_equal(_inputs.scan(_inputs.find([str(tmp_path)])).collect(), old)
     recover(path)
+    assert hidden(tmp_path) == []
+
+
+def test_what_a_thread_wrote_late_is_removed(tmp_path):
+    """A thread of a query that failed may write a file after its folder was removed."""
+    late = []
+
+    def write(folder):
+        for number in range(6):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / str(number)).touch()
+            time.sleep(0.02)
+
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "out") as beside:
+        late.append(threading.Thread(target=write, args=[beside]))
+        late[0].start()
+        1 / 0  # noqa: B018
+    late[0].join()
+    write(beside)
+    recover(tmp_path / "out")
+    assert hidden(tmp_path) != []  # its process may be alive
+    os.utime(beside.parent, (0, 0))
+    recover(tmp_path / "out")
     assert hidden(tmp_path) == []
 
 
