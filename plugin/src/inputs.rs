@@ -44,6 +44,8 @@ pub struct Frame {
     day: Option<f64>,
     /// First rows of the groups that have too many nulls for a model.
     without: Mutex<Vec<usize>>,
+    /// First rows of the groups that have too few rows for a model.
+    short: Mutex<Vec<usize>>,
     /// First rows of the groups that no backbone fits.
     alone: Mutex<Vec<usize>>,
 }
@@ -142,6 +144,7 @@ impl Frame {
             update: call.update,
             day,
             without: Mutex::default(),
+            short: Mutex::default(),
             alone: Mutex::default(),
         };
         for (group, error) in infinite.errors {
@@ -192,11 +195,12 @@ impl Frame {
         (*step > 0).then(|| day / *step as f64)
     }
 
-    /// Records a series that has too many nulls for a model.
+    /// Records a series that has too few rows, or too many nulls, for a model.
     pub fn note_without(&self, series: &TimeSeries<'_>) {
-        if series.len() >= self.options.fit.window && !series.is_complete() {
-            let mut without = self.without.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            without.push(series.row(0));
+        let is_short = series.len() < self.options.fit.window;
+        let noted = if is_short { &self.short } else { &self.without };
+        if !series.is_empty() && (is_short || !series.is_complete()) {
+            noted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(series.row(0));
         }
     }
 
@@ -244,9 +248,10 @@ impl Frame {
 
     /// Warns about failed groups and series without a model.
     pub fn warn(&self) -> PolarsResult<()> {
-        self.warn_failed()?;
+        let failed = self.warn_failed()?;
         self.warn_alone()?;
-        self.warn_without()
+        self.warn_short()?;
+        self.warn_without(&failed)
     }
 
     fn warn_alone(&self) -> PolarsResult<()> {
@@ -262,24 +267,39 @@ impl Frame {
         ))
     }
 
-    fn warn_failed(&self) -> PolarsResult<()> {
+    /// Warns about groups that failed; their first rows, in order.
+    fn warn_failed(&self) -> PolarsResult<Vec<usize>> {
         let mut failed = taken(&self.failed);
         failed.sort_unstable();
         failed.dedup_by_key(|(row, _)| *row);
         if failed.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let one = |(row, why): &(usize, String)| Ok(format!("{}: {why}", self.named(*row)?));
         let (n, of) = (failed.len(), self.groups.len());
         warn(&format!(
             "{n} of {of} groups failed, and their rows are null: {}",
             some_of(&failed, one)?
+        ))?;
+        Ok(failed.into_iter().map(|(row, _)| row).collect())
+    }
+
+    fn warn_short(&self) -> PolarsResult<()> {
+        let rows = taken(&self.short);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        warn(&format!(
+            "no model for {}: fewer rows than `window` = {}",
+            some_of(&rows, |&row| self.named(row))?,
+            self.options.fit.window
         ))
     }
 
-    /// Warns about series without a model.
-    fn warn_without(&self) -> PolarsResult<()> {
-        let rows = taken(&self.without);
+    /// Warns about series with too many nulls for a model, without those that failed.
+    fn warn_without(&self, failed: &[usize]) -> PolarsResult<()> {
+        let mut rows = taken(&self.without);
+        rows.retain(|row| failed.binary_search(row).is_err());
         if rows.is_empty() {
             return Ok(());
         }

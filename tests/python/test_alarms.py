@@ -361,8 +361,9 @@ def test_one_group_that_fails_leaves_the_others_their_labels(models):
     assert out.filter(host="a")["anomaly_label"].null_count() == 1000
     clean = fleet().genias.label(**FRAME, models=models)
     assert_frame_equal(out.filter(host="b"), clean.filter(host="b"))
-    with pytest.warns(UserWarning, match=message):
+    with pytest.warns(UserWarning, match=message) as warned:
         table = frame.genias.fit(**FRAME, detector="evidence", window=64, on_error="null")
+    assert len(warned) == 1
     assert table["model"].is_null().to_list() == [True, False]
     with pytest.raises(ValueError, match='`on_error` = "skip"'):
         frame.genias.label(**FRAME, on_error="skip")

@@ -129,8 +129,6 @@ def test_groups_without_a_model_are_named():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frame.genias.fit(**at, **QUICK)
-        # Too short, without a null.
-        waves(50, 1).genias.fit(features="c0", order_by="t", **QUICK)
         with pytest.raises(pl.exceptions.ComputeError, match="no model for"):
             holed.genias.fit(**at, **QUICK)
 
