@@ -86,11 +86,13 @@ def seconds(call) -> float:
 def measure(train: pl.DataFrame, features: list[str], steps: int | None) -> dict[str, object]:
     """The figures of one series."""
     given = {"features": features, "order_by": "t"}
+    # What the generator makes before the domains of features round and limit it.
+    free = {**given, "domain": "none"}
     fit = {} if steps is None else {"steps": steps}
     models = train.genias.fit(**given, detector="reconstruction", **fit)
 
     def rows(**options) -> Rows:
-        return Rows(train.genias.generate(models=models, **given, **options), features)
+        return Rows(train.genias.generate(models=models, **free, **options), features)
 
     asked, found = [], []
     for seed, strength in enumerate(STRENGTHS):
@@ -99,16 +101,16 @@ def measure(train: pl.DataFrame, features: list[str], steps: int | None) -> dict
         asked += [strength] * (len(found) - len(asked))
     ladder = pl.DataFrame({"asked": asked, "found": found})
     psi = [
-        train.genias.events(models=models, **given, strength=s, length=LENGTH)["psi"].median()
+        train.genias.events(models=models, **free, strength=s, length=LENGTH)["psi"].median()
         for s in STRENGTHS[::4]
     ]
     whole = [rows(contamination=0.3, seed=seed) for seed in range(SEEDS)]
     events = pl.concat(
-        train.genias.events(models=models, **given, contamination=0.3, seed=seed)
+        train.genias.events(models=models, **free, contamination=0.3, seed=seed)
         for seed in range(SEEDS)
     )
     live = int(whole[0].live.sum())
-    pairs = train.genias.pairs(models=models, **given, window_stride=50)
+    pairs = train.genias.pairs(models=models, **free, window_stride=50)
     same = (pairs["normal"].to_numpy() == pairs["anomalous"].to_numpy()).all(axis=(1, 2))
     inert = int(same.sum()) + sum(
         made.strength(at) == 0 for made in whole for at in made.anomalies()
@@ -117,7 +119,7 @@ def measure(train: pl.DataFrame, features: list[str], steps: int | None) -> dict
     drawn = live * (events["redraws"] + 1).sum()
     segments = [rows(length=LENGTH, contamination=0.2, strength=s) for s in (None, 2.0)]
     seams = np.concatenate([made.seams() for made in segments])
-    many = {**given, "models": models, "length": LENGTH, "stride": 4}
+    many = {**free, "models": models, "length": LENGTH, "window_stride": 4}
     plain = seconds(lambda: train.genias.pairs(**many))
     strong = seconds(lambda: train.genias.pairs(**many, strength=(0.5, 8.0)))
     return {
