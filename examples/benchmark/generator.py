@@ -62,9 +62,12 @@ class Rows:
         return float(np.sqrt(np.mean(change**2)))
 
     def seams(self) -> np.ndarray:
-        """Steps at both ends of every anomaly, per hit feature, over its own 99.5 % quantile."""
-        own = np.quantile(np.abs(np.diff(self.before, axis=0)), 0.995, axis=0)
-        steps = np.abs(np.diff(self.after, axis=0)) / np.maximum(own, LEAST_STEP)
+        """Steps at both ends of every anomaly, per hit feature, over its own 99.5 % quantile, or
+        over the input's step there if that is larger.
+        """
+        before = np.abs(np.diff(self.before, axis=0))
+        usual = np.maximum(np.quantile(before, 0.995, axis=0), LEAST_STEP)
+        steps = np.abs(np.diff(self.after, axis=0)) / np.maximum(usual, before)
         found = []
         for rows in self.anomalies():
             hit = self.hit[rows.start]

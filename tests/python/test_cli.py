@@ -161,7 +161,7 @@ def test_dry_run_says_what_would_be_done(data, tmp_path):
     assert "series   3 (by host), 480 rows" in text
     assert "windows  435 of 16 rows" in text  # 3 x (160 - 16 + 1)
     assert "+ anomaly_score: Float32" in text
-    assert re.search(r"time     about \d+ s", text)
+    assert re.search(r"time     up to \d+ s", text)
     plan = json.loads(genias("fit", *given, "--json"))
     assert plan["dry_run"]
     assert plan["groups_too_short"] == 0

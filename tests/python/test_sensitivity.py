@@ -263,6 +263,13 @@ def test_compare_fits_detectors_by_name(rows, scored):
     expected = by_hand.genias.compare(scores=["level", *names], label="is_anomaly", **AT)
     assert_frame_equal(found, expected)
     assert found.row(1, named=True)["recall"] > 0.5
+    # Synthetic columns are only in the rows that are scored.
+    apart = scored.rename({"cpu": "cpu_synthetic"})
+    mapped = {**of, "features": {"cpu": "cpu_synthetic"}}
+    again = apart.genias.compare(
+        scores="level", detectors=names, train=rows, fit={"window": 32}, **mapped
+    )
+    assert_frame_equal(again, found)
     # Without rows to train on: the rows themselves, without the anomalies.
     own = scored.lazy().genias.compare(detectors="evidence", fit={"window": 32}, **of).collect()
     alone = scored.genias.score(window=32, detector="evidence", name="evidence", **of)

@@ -97,8 +97,8 @@ def _seconds(
 ) -> float:
     """Estimated time, from a run on the rows of one series with few training steps.
 
-    The time per step is multiplied by the number of steps; the rest grows with the rows. The
-    estimate assumes that series are fitted one after another; in parallel they may be faster.
+    The time per step is multiplied by the number of steps; the rest grows with the rows. It is an
+    upper bound: fits may stop early, and series are fitted in parallel.
     """
     if not lengths["rows"].sum():
         return 0.0
@@ -180,7 +180,7 @@ def _lines(plan: dict[str, Any], given: argparse.Namespace) -> list[str]:
             f"windows  {plan['windows']:,} of {plan['window']:,} rows"
             + (f"; {short:,} series too short for one" if short else "")
         )
-    lines.append(f"time     about {_duration(plan['estimated_seconds'])}")
+    lines.append(f"time     up to {_duration(plan['estimated_seconds'])}")
     lines.append("columns  (+ new)")
     for name, dtype in plan["output_columns"].items():
         lines.append(f"       {' ' if name in plan['columns'] else '+'} {name}: {dtype}")

@@ -82,7 +82,9 @@ def compare(
         Frames: the rows that `detectors` are fitted to, without the anomalies in the column
         `label`, if it has one. By default those of `data`.
     features
-        Frames: the features of `detectors`; by default as in `fit`, without `scores`.
+        Frames: the features of `detectors`; by default as in `fit`, without `scores`. With
+        ``{"cpu": "cpu_synthetic"}``, detectors are fitted to ``cpu`` of `train` (if it lacks the
+        column ``cpu_synthetic``) and score ``cpu_synthetic`` of `data`.
     fit
         Frames: options of `fit` for `detectors`, such as ``{"window": 100}``.
     label
@@ -160,7 +162,18 @@ class _Detectors:
         if self.train is None:
             return score(rows, **at, label=self.label, name=name, **{**self.fit, "detector": name})
         train = to_polars(self.train, "train")
-        known = self.label if self.label in train.lazy().collect_schema() else None
-        models = fit_models(train, **at, label=known, **{**self.fit, "detector": name})
+        schema = train.lazy().collect_schema()
+        known = self.label if self.label in schema else None
+        of_train = {**self.roles, "features": self._columns_of(schema), "label": known}
+        models = fit_models(train, **of_train, **{**self.fit, "detector": name})
         chosen: dict[str, Any] = {"detector": name}
         return score(rows, **at, models=models, name=name, **chosen)
+
+    def _columns_of(self, train: pl.Schema) -> dict[str, str]:
+        """The columns of the features in `train`: as in the rows, or else named like the features.
+
+        Synthetic columns are only in the rows.
+        """
+        if all(column in train for column in self.features.values()):
+            return self.features
+        return {name: name for name in self.features}
