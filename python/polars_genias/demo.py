@@ -165,8 +165,8 @@ def run(folder: Path, size: Size, say: Log) -> pl.DataFrame:
 
 
 def _estimate(size: Size) -> str:
-    """Approximate time of the fits: about 4 s of one core each."""
-    seconds = size.hosts * 4 / (os.cpu_count() or 1)
+    """Approximate time of the fits: about 2 s of one core each."""
+    seconds = size.hosts * 2 / (os.cpu_count() or 1)
     return (
         f"some {max(1, round(seconds / 60))} minutes" if seconds > 90 else f"some {seconds:.0f} s"
     )

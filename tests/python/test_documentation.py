@@ -9,6 +9,7 @@ import json
 import pkgutil
 import re
 import shlex
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -173,12 +174,18 @@ def test_page_on_the_command_line(capsys):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("metrics")
-def test_five_lines_in_a_notebook():
+def test_page_on_tasks():
     pytest.importorskip("altair")
-    (block,) = blocks(DOCS / "tasks.md")
     scope: dict[str, object] = {}
-    exec(block.replace("web-03", "h1"), scope)
+    for block in blocks(DOCS / "tasks.md"):
+        exec(block.replace('== "web-03"', '== "h1"'), scope)
     assert scope["augmented"]["is_anomaly"].any()
+    assert set(scope["alarms"]["host"]) >= {"web-03"}
+    assert scope["reasons"].filter(host="web-03", id=1)["feature"][0] == "latency"
+    assert Path("alarms.svg").exists()
+    assert set(scope["caught"]["kind"]) == {"level-shift", "ramp"}
+    assert scope["found"]["detector"].to_list() == ["evidence", "amplitude", "reconstruction"]
+    assert scope["found"]["events"].to_list() == [16, 16, 16]
 
 
 @pytest.mark.usefixtures("metrics")
