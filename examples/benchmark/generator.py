@@ -62,8 +62,9 @@ class Rows:
         return float(np.sqrt(np.mean(change**2)))
 
     def seams(self) -> np.ndarray:
-        """Steps at both ends of every anomaly, per hit feature, over its own 99.5 % quantile, or
-        over the input's step there if that is larger.
+        """Steps at both ends of anomalies, per hit feature, over its own 99.5 % quantile.
+
+        Or over the input's step there, if that is larger.
         """
         before = np.abs(np.diff(self.before, axis=0))
         usual = np.maximum(np.quantile(before, 0.995, axis=0), LEAST_STEP)

@@ -150,6 +150,16 @@ def test_crate_has_its_sources_tests_and_licences():
     assert not [name for name in listed if name.endswith((".py", ".md")) and "/" in name]
 
 
+def test_a_build_without_rust_says_what_to_do():
+    pytest.importorskip("maturin")
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); import build_backend"
+    env = {"PATH": "/nowhere"}
+    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=False)
+    assert found.returncode == 1
+    (line,) = found.stderr.decode().splitlines()
+    assert "install Rust (https://rustup.rs)" in line
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(MATURIN is None, reason="needs maturin")
 def test_source_distribution_has_what_a_build_needs(tmp_path):
@@ -163,5 +173,5 @@ def test_source_distribution_has_what_a_build_needs(tmp_path):
         here = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob(f"*.{kind}")}
         assert here
         assert here <= names
-    assert "python/polars_genias/py.typed" in names
+    assert {"python/polars_genias/py.typed", "tools/build_backend.py"} <= names
     assert not [name for name in names if name.endswith(".so") or "/." in name]
