@@ -93,8 +93,7 @@ def run(page):
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=lambda p: p.name)
 @pytest.mark.usefixtures("metrics")
 def test_first_example(page):
-    if page.name == "README.md":
-        pytest.importorskip("altair")
+    pytest.importorskip("altair")
     run(page)
     assert pl.read_parquet("augmented.parquet")["is_anomaly"].any()
 
