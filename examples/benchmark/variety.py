@@ -29,6 +29,8 @@ Score = Callable[[Array], Array]
 WINDOW = 200
 MOST_WINDOWS = 300
 """Windows of a series on which anomalies are made, about; and as many real ones at most."""
+FREE = {"domain": "none"}
+"""Anomalies as they are made, before the domains of features round and limit them."""
 LENGTH = (20, 100)
 STRENGTH = (0.5, 8.0)
 FOLDS = 5
@@ -77,9 +79,8 @@ class Study:
     def pairs(self, **options: Any) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Windows [n, W, D] as they are and with an anomaly, and which values it hit."""
         stride = max(1, (self.train.height - WINDOW) // MOST_WINDOWS)
-        pairs = pg.pairs(
-            self.train, models=self.model, **self.roles, window_stride=stride, **options
-        )
+        given = {"models": self.model, "window_stride": stride, **self.roles, **FREE}
+        pairs = pg.pairs(self.train, **given, **options)
         shape = (pairs.height, WINDOW, len(self.features))
         sides = [pairs[side].to_numpy().reshape(shape) for side in ("normal", "anomalous", "mask")]
         return sides[0].astype(float), sides[1].astype(float), sides[2]
@@ -97,6 +98,7 @@ class Study:
             order_by="t",
             features=self.features,
             seed=seed,
+            **FREE,
         )
         values = out.select(f"{name}_synthetic" for name in self.features).to_numpy()
         return values.astype(float).reshape(n, rows, -1)
