@@ -4,8 +4,8 @@ Install ``polars-genias[spark]`` on the driver and on the workers. The same data
 give the same values, and the same bytes of models, as the verbs on a Polars frame.
 
 Rows are unordered in Spark, so `order_by` is required and must be unique within a series, and the
-rows of a result are unordered, too. Planning reads no rows: options, columns and types are checked
-when a verb is called, values when Spark runs it. Input columns keep their Spark types. In new
+rows of a result are unordered, too. Planning reads no rows, except for `fit` with `share` or `warm`:
+options, columns and types are checked when a verb is called, values when Spark runs it. Input columns keep their Spark types. In new
 columns, ``Array`` and ``List`` become ``ArrayType``, and unsigned integers become the next larger
 signed type: ``anomaly_id`` is ``LongType``.
 

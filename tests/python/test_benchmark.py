@@ -53,6 +53,8 @@ SMALL = {
     "busy.py": "--smoke",
     "evidence.py": "--smoke",
     "memory.py": "--rows 3000 --groups 2 --verb score",
+    "metrics.py": "",
+    "scaling.py": "--smoke",
     "whole_job.py": "--only genias --groups 2 --rows 400 --steps 5",
 }
 

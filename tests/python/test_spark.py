@@ -283,9 +283,9 @@ def test_the_page_about_spark(spark, tmp_path):
     make_hosts(hosts=2).rename(names).write_parquet(tmp_path / "metrics.parquet")
     text = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     page = "".join(blocks).replace("fit(metrics", "fit(metrics, **FAST")
-    for name in ("metrics", "models", "labelled"):
+    for name in ("metrics", "models", "labelled", "fleet"):
         suffix = ".parquet" if name == "metrics" else ""
         page = page.replace(f'"{name}/"', repr(str(tmp_path / f"{name}{suffix}")))
     scope = {"spark": spark, "FAST": FAST}
