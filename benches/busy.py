@@ -1,9 +1,9 @@
 """Fits beside busy processes: one fit, and eight, on one thread and on two.
 
-``python benches/busy.py [--loops 2] [--runs 5] [--json FILE]`` starts processes that never rest, and
-takes turns: each measurement is a process of its own, because Polars reads the number of its threads
-once. Prints the medians in seconds, and how much faster two threads are. ``--smoke`` checks that all
-of it runs.
+``python benches/busy.py [--loops 2] [--runs 5] [--json FILE]`` starts processes that never rest,
+and takes turns: each measurement is a process of its own, because Polars reads the number of its
+threads once. Prints the medians in seconds, and how much faster two threads are. ``--smoke`` checks
+that all of it runs.
 """
 
 from __future__ import annotations

@@ -181,8 +181,9 @@ def model_value(table: pl.DataFrame | pl.LazyFrame, column: str) -> pl.Expr:
 
 
 def starts(models: IntoModels | None) -> pl.Expr:
-    """The different backbones of some models, or the models without one, for `fit` to start from:
-    those of many models first.
+    """The different backbones of some models, or the models without one, for `fit` to start from.
+
+    Those of many models come first.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Backbones of a fleet whose series lie on many workers: the steps of `fit(share="fleet")` in Spark.
+"""Backbones of a fleet whose series lie on many workers: `fit(share="fleet")` in Spark.
 
 A worker sees one series at a time. In every round of training, the workers say which series no
 backbone fits yet, and send some windows of these, at most 9,216 in all per backbone; the driver
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY, _FEATURES, _FITS, _EXCERPT, _COUNT = "key", "features", "fits", "excerpt", "count"
-ABOUT = {_KEY: pl.Binary(), _FEATURES: pl.List(pl.String()), _FITS: pl.Boolean()}
-EXCERPT = {_KEY: pl.Binary(), _EXCERPT: pl.Binary()}
+ABOUT: dict[str, pl.DataType] = {
+    _KEY: pl.Binary(),
+    _FEATURES: pl.List(pl.String()),
+    _FITS: pl.Boolean(),
+}
+EXCERPT: dict[str, pl.DataType] = {_KEY: pl.Binary(), _EXCERPT: pl.Binary()}
 
 
 @dataclass(frozen=True)

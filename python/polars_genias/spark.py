@@ -4,10 +4,10 @@ Install ``polars-genias[spark]`` on the driver and on the workers. The same data
 give the same values, and the same bytes of models, as the verbs on a Polars frame.
 
 Rows are unordered in Spark, so `order_by` is required and must be unique within a series, and the
-rows of a result are unordered, too. Planning reads no rows, except for `fit` with `share` or `warm`:
-options, columns and types are checked when a verb is called, values when Spark runs it. Input columns keep their Spark types. In new
-columns, ``Array`` and ``List`` become ``ArrayType``, and unsigned integers become the next larger
-signed type: ``anomaly_id`` is ``LongType``.
+rows of a result are unordered, too. Planning reads no rows, except for `fit` with `share` or
+`warm`: options, columns and types are checked when a verb is called, values when Spark runs it.
+Input columns keep their Spark types. In new columns, ``Array`` and ``List`` become ``ArrayType``,
+and unsigned integers become the next larger signed type: ``anomaly_id`` is ``LongType``.
 
 Workers use one thread unless ``POLARS_MAX_THREADS`` is set for them (``spark.executorEnv.*``).
 
@@ -460,7 +460,8 @@ def _per_series(
         columns=data.columns,
         model_columns=[] if table is None else table.columns,
     )
-    if verb == "fit" and (given.get("warm") or given.get("share") == "fleet"):
+    new = models is None and given.get("share") == "fleet"
+    if verb == "fit" and (new or given.get("warm")):
         work, table = replace(work, backbones=_backbones(work, data, models)), None
     alone, beside = _for_series(work)
     rows = _grouped(data, at.by)
@@ -471,7 +472,7 @@ def _per_series(
 
 def _backbones(work: _Work, data: DataFrame, models: Models) -> list[bytes]:
     """The backbones that models of all series start from: given ones, and those of a fleet."""
-    given = _starts(models) if work.options.get("warm") else []
+    given = [] if models is None else _starts(models)
     if work.options.get("share") != "fleet":
         return given
 
@@ -482,12 +483,12 @@ def _backbones(work: _Work, data: DataFrame, models: Models) -> list[bytes]:
         of_step = replace(work, step=step, crossing=crossing, options=options)
         alone, _ = _for_series(of_step)
         found = _polars(_grouped(data, work.by).applyInArrow(alone, schema).toArrow())
-        return found.cast(step.columns)
+        return found.cast(pl.Schema(step.columns))
 
     return trained(run, given)
 
 
-def _starts(models: Models) -> list[bytes]:
+def _starts(models: DataFrame | bytes) -> list[bytes]:
     """The different backbones of some models."""
     if isinstance(models, bytes):
         return [models]
