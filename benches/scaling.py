@@ -80,11 +80,12 @@ def main() -> None:
     given = parser.parse_args()
     part = 100 if given.smoke else 1
     runs = 1 if given.smoke else given.runs
-    for groups, steps in ((16, 60), (1, 400)):
+    rows = 500 if given.smoke else 3000
+    for groups, steps in ((2 if given.smoke else 16, 60), (1, 400)):
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(runs):
             for threads, measured in seconds.items():
-                measured.append(run(threads, "fit", groups, 3000, max(1, steps // part))["seconds"])
+                measured.append(run(threads, "fit", groups, rows, max(1, steps // part))["seconds"])
         one, two = (statistics.median(seconds[threads]) for threads in (1, 2))
         print(f"threads, {groups} groups: {one:.2f} s by 1, {two:.2f} s by 2, x {one / two:.2f}")
     for rows in (100_000 // part, 1_000_000 // part, 10_000_000 // part):

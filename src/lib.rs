@@ -91,7 +91,9 @@ pub use data::series::{Rows, Series};
 pub use data::{columns, normalise, positions, windows};
 pub use error::{Error, Result};
 pub use model::fit::{fit, fit_on, fit_scorer};
-pub use model::{Backbone, Backbones, Model, VaeOrigin, apart, artifact, backbone_of, share_out};
+pub use model::{
+    Backbone, Backbones, Model, VaeOrigin, apart, artifact, backbone_of, excerpts, share_out,
+};
 pub use runtime::control::{Control, Phase, RunToEnd, Status};
 pub use runtime::{control, rng};
 

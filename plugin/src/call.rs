@@ -26,6 +26,19 @@ pub struct Call {
     /// Result of a group that fails.
     #[serde(default)]
     pub on_error: OnError,
+    /// The training of a backbone that the call is a step of.
+    #[serde(default)]
+    pub fleet: InFleet,
+}
+
+/// A training of a backbone on series that lie on several machines.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InFleet {
+    /// Number of series.
+    pub series: usize,
+    /// Number of rounds of training before it.
+    pub round: usize,
 }
 
 /// Arguments after the values, in this order.

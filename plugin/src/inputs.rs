@@ -87,14 +87,15 @@ impl Frame {
         let labels = roles.label.then(|| flags("label", next("label")?, rows)).transpose()?;
         let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
         let models = roles.model.then(|| next("model")).transpose()?;
+        let widens = options.fit.latent.is_none();
         let (models, start) = match models {
             Some(column) if options.fleet.warm => {
                 let start = stored::backbones(column).map_err(to_polars)?;
                 options.fit = started(&start, &features, call, &options)?;
-                (None, start)
+                (None, start.widening(widens))
             }
             Some(column) => (Some(Stored::new(column, rows)?), Backbones::default()),
-            None => (None, Backbones::default()),
+            None => (None, Backbones::default().widening(widens)),
         };
         let order: Vec<&Series> =
             (0..roles.order).map(|_| next("order_by")).collect::<PolarsResult<_>>()?;

@@ -88,6 +88,12 @@ fn value_error(error: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
+/// Fewest series that share a backbone, and most rounds of training.
+#[pyfunction]
+fn fleet_limits() -> (usize, usize) {
+    (genias::generator::FEWEST, genias::generator::ROUNDS)
+}
+
 /// Version of the package.
 #[pyfunction]
 fn version() -> &'static str {
@@ -119,5 +125,6 @@ fn _genias(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(detectors, module)?)?;
     module.add_function(wrap_pyfunction!(health_warnings, module)?)?;
     module.add_function(wrap_pyfunction!(model_info, module)?)?;
+    module.add_function(wrap_pyfunction!(fleet_limits, module)?)?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

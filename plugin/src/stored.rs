@@ -1,6 +1,6 @@
 //! A column of models: Binary, or a struct of models and the backbones that they refer to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use genias::{apart, backbone_of, Backbone, Backbones, Error, Model};
@@ -84,19 +84,19 @@ fn is_pair(fields: &[Field]) -> bool {
     fields.len() == 2 && fields.iter().all(binary)
 }
 
-/// The backbones in a column of backbones or of models, in an order of their own.
+/// The different backbones in a column of backbones or of models, in its order.
 pub fn backbones(column: &Series) -> genias::Result<Backbones> {
     let column = binary(column).map_err(|error| Error::Model(error.to_string()))?;
     let one = |bytes: &[u8]| match apart::read(bytes) {
         Ok(backbone) => Ok(Some(backbone)),
         Err(_) => backbone_of(&Model::from_bytes(bytes)?.generator),
     };
-    let different: BTreeMap<u128, &[u8]> =
-        column.iter().flatten().map(|bytes| (xxh3_128(bytes), bytes)).collect();
-    let read = different.into_values().map(one).collect::<genias::Result<Vec<_>>>()?;
+    let mut known = HashSet::new();
+    let different = column.iter().flatten().filter(|bytes| known.insert(xxh3_128(bytes)));
+    let read = different.map(one).collect::<genias::Result<Vec<_>>>()?;
+    let mut known = HashSet::new();
     let mut found: Vec<Arc<Backbone>> = read.into_iter().flatten().map(Arc::new).collect();
-    found.sort_by_key(|backbone| backbone.id());
-    found.dedup_by_key(|backbone| backbone.id());
+    found.retain(|backbone| known.insert(backbone.id()));
     Ok(Backbones::new(found))
 }
 

@@ -11,7 +11,7 @@ import polars as pl
 from polars_genias import _names as names
 from polars_genias._features import boolean, chosen_features, listed, require
 from polars_genias._foreign import to_polars
-from polars_genias._models import BACKBONE, MODEL, starts, with_models, with_sizes
+from polars_genias._models import BACKBONE, MODEL, started, starts, with_models, with_sizes
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 from polars_genias._source import sourced
@@ -417,6 +417,29 @@ def per_group(
     frame, result = _call(verb, at, options, models, strict=strict, changes_length=True)
     table = frame.select(result.alias(_RESULT))
     return table.unnest(_RESULT) if at.by else table
+
+
+def fleet_step(
+    verb: str,
+    at: Inputs,
+    options: Mapping[str, Any],
+    backbones: Sequence[bytes],
+    fleet: Mapping[str, int] | None = None,
+) -> pl.DataFrame:
+    """A step in the training of backbones with the options of `fit`, on the series of a frame."""
+    result = plugin(
+        verb,
+        at.values,
+        options=checked(options, len(at.order_by), "fit"),
+        label=None if at.label is None else at.column(at.label),
+        model=started(backbones) if backbones else None,
+        order_by=[at.column(name) for name in at.order_by],
+        by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
+        keys=at.by,
+        fleet=fleet,
+        changes_length=True,
+    )
+    return at.shielded.select(result.alias(_RESULT)).collect()
 
 
 def _refuse_key(at: Inputs, own: Sequence[str], what: str) -> None:

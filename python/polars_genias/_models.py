@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FIRST = f"{names.OWN}first"
 MODEL = f"{names.OWN}model"
 _PARQUET_MAGIC = b"PAR1"
+COUNT = f"{names.OWN}count"
 BACKBONE = "_backbone"
 """End of the name of the column beside a column of models with the VAE that they share."""
 _MOST_STARTS = 64
@@ -182,6 +183,8 @@ def model_value(table: pl.DataFrame | pl.LazyFrame, column: str) -> pl.Expr:
 def starts(models: IntoModels | None) -> pl.Expr:
     """The different backbones of some models, or the models without one, for `fit` to start from.
 
+    Those of many models come first.
+
     Raises
     ------
     ValueError
@@ -195,14 +198,28 @@ def starts(models: IntoModels | None) -> pl.Expr:
     table = model_table(models)
     column = model_column(table, [])
     backbone = names.column(companion(table, column) or column).alias(MODEL)
-    found = table.select(backbone).unique().drop_nulls().collect()[MODEL]
+    return pl.lit(ordered_starts(table.select(backbone).group_by(MODEL).len(COUNT)))
+
+
+def started(backbones: Sequence[bytes]) -> pl.Expr:
+    """The argument of `fit` for some backbones, in the order in which they are compared."""
+    return pl.lit(pl.Series(MODEL, backbones, dtype=pl.Binary))
+
+
+def ordered_starts(counted: pl.LazyFrame) -> pl.Series:
+    """Backbones, `MODEL`, in the order of how many models have them, `COUNT`.
+
+    Most series resemble those that most models are of: their backbone is compared first.
+    """
+    ordered = counted.drop_nulls().sort(COUNT, MODEL, descending=[True, False])
+    found = ordered.collect()[MODEL]
     if len(found) > _MOST_STARTS:
         msg = (
             f"parameter `warm` = True: `models` have {len(found)} different backbones, at most "
             f"{_MOST_STARTS} are compared; fit them with `share` = 'fleet', or give fewer"
         )
         raise ValueError(msg)
-    return pl.lit(found)
+    return found
 
 
 def _read(model: bytes | Path) -> bytes:

@@ -10,13 +10,15 @@ from polars.plugins import register_plugin_function
 from polars_genias._names import column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
     from polars_genias._types import IntoColumn
 
 _LIBRARY = Path(__file__).parent
+_VERBS = {"inject_events": "inject", "fleet_about": "fit", "fleet_excerpt": "fit"}
+"""Verbs whose options an expression of another name has."""
 
 
 def plugin(
@@ -33,13 +35,15 @@ def plugin(
     suffix: str = "",
     strict: bool = False,
     update: bool = False,
+    fleet: Mapping[str, int] | None = None,
     **shape: bool,
 ) -> pl.Expr:
     """The expression `verb` of the compiled library.
 
     Its arguments are `values`, then `label`, `where`, `model`, `order_by` and `by`, if given.
     `options` are already checked; `keys` are the names of the columns `by` in messages. `shape`
-    relates the length of the output to that of the input.
+    relates the length of the output to that of the input. `fleet` is the step in the training of a
+    backbone that the call is.
     """
     options = dict(options)
     on_error = options.pop("on_error", "raise")
@@ -56,7 +60,7 @@ def plugin(
         function_name=verb,
         args=_columns([values, *given, *order_by, *by]),
         kwargs={
-            "verb": "inject" if verb == "inject_events" else verb,
+            "verb": _VERBS.get(verb, verb),
             "inputs": roles,
             "by": list(keys),
             "options": options,
@@ -64,6 +68,7 @@ def plugin(
             "strict": strict,
             "update": update,
             "on_error": on_error,
+            "fleet": dict(fleet or {"series": 0, "round": 0}),
         },
         # Fields of the result are named after a single column.
         pass_name_to_apply=True,

@@ -4,10 +4,10 @@ Install ``polars-genias[spark]`` on the driver and on the workers. The same data
 give the same values, and the same bytes of models, as the verbs on a Polars frame.
 
 Rows are unordered in Spark, so `order_by` is required and must be unique within a series, and the
-rows of a result are unordered, too. Planning reads no rows: options, columns and types are checked
-when a verb is called, values when Spark runs it. Input columns keep their Spark types. In new
-columns, ``Array`` and ``List`` become ``ArrayType``, and unsigned integers become the next larger
-signed type: ``anomaly_id`` is ``LongType``.
+rows of a result are unordered, too. Planning reads no rows, except for `fit` with `share` or
+`warm`: options, columns and types are checked when a verb is called, values when Spark runs it.
+Input columns keep their Spark types. In new columns, ``Array`` and ``List`` become ``ArrayType``,
+and unsigned integers become the next larger signed type: ``anomaly_id`` is ``LongType``.
 
 Workers use one thread unless ``POLARS_MAX_THREADS`` is set for them (``spark.executorEnv.*``).
 
@@ -64,7 +64,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Union
 
 import polars as pl
@@ -72,8 +72,18 @@ from pyspark.sql import types as spark_types
 
 from polars_genias import _frames as frames
 from polars_genias import verbs
-from polars_genias._models import BACKBONE, model_value
+from polars_genias._models import (
+    BACKBONE,
+    COUNT,
+    MODEL,
+    companion,
+    model_column,
+    model_value,
+    ordered_starts,
+    started,
+)
 from polars_genias._names import refuse_twice
+from polars_genias._spark_fleet import trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,6 +91,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, GroupedData
 
+    from polars_genias._spark_fleet import Step
     from polars_genias._types import Features, Keys
 
     Models = Union[DataFrame, bytes, None]
@@ -136,6 +147,8 @@ _TO_SPARK: dict[Any, tuple[spark_types.DataType, str]] = {
 }
 """Spark type of a Polars type, and the Arrow type for the transfer."""
 
+_OF_VERB = ("models", "name", "strict")
+"""Arguments of `fit` that are no options."""
 _COLUMN = "c"
 _LARGE = "spark.sql.execution.arrow.useLargeVarTypes"
 
@@ -338,6 +351,10 @@ class _Work:
     columns: list[str]
     """Names of the columns, which are numbered in Spark."""
     model_columns: list[str]
+    backbones: list[bytes] | None = None
+    """The backbones that new models start from, if these are known."""
+    step: Step | None = None
+    """A step in the training of backbones, instead of the verb itself."""
 
     def run(self, table: pa.Table, models: pa.Table | None) -> pa.Table:
         """Runs the verb on the rows of one series. Runs on a worker."""
@@ -353,6 +370,9 @@ class _Work:
         ]
         frame = _polars(table.select(list(dict.fromkeys(roles))))
         self._refuse_ties(frame)
+        if self.step is not None:
+            at = frames.inputs(frame, self.features, self.by, self.order_by, self.label)
+            return self.crossing(self.step.run(at, self.options))
         result: pl.DataFrame = getattr(verbs, self.verb)(
             frame,
             features=self.features,
@@ -360,7 +380,7 @@ class _Work:
             order_by=self.order_by,
             label=self.label,
             **({} if self.where is None else {"where": self.where}),
-            **self.options if models is None else {**self.options, "models": _polars(models)},
+            **self._options(models),
         )
         new = self.crossing(result)
         if not self.keeps_rows:
@@ -370,6 +390,15 @@ class _Work:
         for name in new.column_names:
             table = table.append_column(name, new[name])
         return table
+
+    def _options(self, models: pa.Table | None) -> dict[str, Any]:
+        """The options, with the models of the series or the backbones of all."""
+        if models is not None:
+            return {**self.options, "models": _polars(models)}
+        if self.backbones is None:
+            return self.options
+        warm = bool(self.backbones) or self.options.get("share") != "fleet"
+        return {**self.options, "warm": warm, "models": started(self.backbones) if warm else None}
 
     def _refuse_ties(self, frame: pl.DataFrame) -> None:
         """Rejects rows of equal time: Spark returns them in any order, so results would vary."""
@@ -431,6 +460,9 @@ def _per_series(
         columns=data.columns,
         model_columns=[] if table is None else table.columns,
     )
+    new = models is None and given.get("share") == "fleet"
+    if verb == "fit" and (new or given.get("warm")):
+        work, table = replace(work, backbones=_backbones(work, data, models)), None
     alone, beside = _for_series(work)
     rows = _grouped(data, at.by)
     if table is None:
@@ -438,13 +470,41 @@ def _per_series(
     return rows.cogroup(_grouped(table, at.by)).applyInArrow(beside, schema)
 
 
+def _backbones(work: _Work, data: DataFrame, models: Models) -> list[bytes]:
+    """The backbones that models of all series start from: given ones, and those of a fleet."""
+    given = [] if models is None else _starts(models)
+    if work.options.get("share") != "fleet":
+        return given
+
+    def run(step: Step) -> pl.DataFrame:
+        crossing = _Crossing(step.columns, work.crossing.large)
+        schema = spark_types.StructType([_field(n, d) for n, d in step.columns.items()])
+        options = {name: of for name, of in work.options.items() if name not in _OF_VERB}
+        of_step = replace(work, step=step, crossing=crossing, options=options)
+        alone, _ = _for_series(of_step)
+        found = _polars(_grouped(data, work.by).applyInArrow(alone, schema).toArrow())
+        return found.cast(pl.Schema(step.columns))
+
+    return trained(run, given)
+
+
+def _starts(models: DataFrame | bytes) -> list[bytes]:
+    """The different backbones of some models."""
+    if isinstance(models, bytes):
+        return [models]
+    table = pl.LazyFrame(schema=_schema(models))
+    column = model_column(table, [])
+    column = companion(table, column) or column
+    place = models.columns.index(column)
+    counted = models.toDF(*(f"{_COLUMN}{i}" for i in range(len(models.columns))))
+    counted = counted.groupBy(f"{_COLUMN}{place}").count().toDF(MODEL, COUNT)
+    return ordered_starts(_polars(counted.toArrow()).lazy()).to_list()
+
+
 def _refuse_what_needs_all(where: Any, options: Mapping[str, Any]) -> None:
     """Raises ValueError for an expression, and for a number over all series: workers see one."""
     if where is not None and not isinstance(where, str):
         msg = "parameter `where`: the name of a Boolean column in Spark, and no expression"
-        raise ValueError(msg)
-    if options.get("share") == "fleet":
-        msg = "parameter `share` = 'fleet': Spark sees one series at a time: fit with Polars"
         raise ValueError(msg)
     if options.get("total") is not None:
         total = options["total"]

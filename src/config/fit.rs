@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 pub const MIN_WINDOW: usize = 8;
 /// Largest window.
 pub const MAX_WINDOW: usize = 65_536;
+/// Maximum number of latent units.
+const MOST_LATENT: usize = 4096;
 /// Number of training windows that an automatic `stride` aims at.
 pub const WINDOW_BUDGET: usize = 4096;
 
@@ -67,8 +69,8 @@ options! {
     #[serde(default, skip_serializing_if = "is_zero")]
     max_null: f64 = 0.1 => between(0.0, 1.0).below_high();
     /// Latent units.
-    latent: Option<usize> = None => between(1.0, 4096.0)
-        .auto("100; 50 for one feature; twice as many if shared")
+    latent: Option<usize> = None => between(1.0, MOST_LATENT as f64)
+        .auto("100; 50 for one feature; twice as many if shared, and twice that for unlike groups")
         .symbol("L");
     /// Channels of the convolutions.
     channels: usize = 32 => between(1.0, 1024.0);
@@ -201,6 +203,13 @@ impl FitConfig {
     /// if these are not given.
     pub fn for_fleet(&self, features: usize) -> Self {
         Self { latent: Some(self.latent.unwrap_or(2 * self.latent_for(features))), ..self.clone() }
+    }
+
+    /// The same with twice as many latent units, up to half of the values of a window.
+    pub fn wider(&self, features: usize) -> Self {
+        let latent = self.latent_for(features);
+        let most = (self.window * features / 2).min(MOST_LATENT);
+        Self { latent: Some(latent.max(most.min(2 * latent))), ..self.clone() }
     }
 
     /// Weight of the zero-perturbation loss for `features` live features.

@@ -201,12 +201,12 @@ fn z_scores_loop<'a, S: Simd>(
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// 0 for missing values.
-    values: Vec<f32>,
+    pub(crate) values: Vec<f32>,
     /// Missing values; empty if there are none.
-    missing: Vec<bool>,
-    features: usize,
+    pub(crate) missing: Vec<bool>,
+    pub(crate) features: usize,
     /// z-score of 0 per feature, and the row before which it holds: one entry per series.
-    zeros: Vec<(usize, Vec<f32>)>,
+    pub(crate) zeros: Vec<(usize, Vec<f32>)>,
 }
 
 impl Matrix {
@@ -242,6 +242,11 @@ impl Matrix {
             }
         }
         all
+    }
+
+    /// Number of rows.
+    pub(crate) fn height(&self) -> usize {
+        self.values.len() / self.features.max(1)
     }
 
     /// Number of features.

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::config::FitConfig;
 use crate::error::Result;
 use crate::kernels::with_slices;
-use crate::vae::Vae;
+use crate::vae::{Architecture, Vae};
 
 /// The parameter that is calibrated for every series.
 const PSI: &str = "psi";
@@ -39,6 +39,16 @@ impl Backbone {
         let mut id = String::new();
         let _ = write!(id, "{:032x}", self.id);
         id
+    }
+
+    /// Latent units L.
+    pub fn latent(&self) -> usize {
+        self.vae.architecture().latent
+    }
+
+    /// Whether it has these sizes, whatever its number of latent units.
+    pub(super) fn is_sized(&self, sizes: &Architecture) -> bool {
+        Architecture { latent: self.latent(), ..sizes.clone() } == *self.vae.architecture()
     }
 
     /// The tensors of its VAE by name, except psi.

@@ -19,6 +19,7 @@ mod site;
 
 pub use backbone::Backbone;
 pub use fitted::Generator;
+pub use pooled::{Excerpt, train_backbone};
 pub use reconstruct::Reconstruction;
 pub use report::{Health, Report, VaeOrigin};
-pub use shared::{Backbones, backbone_of};
+pub use shared::{Backbones, FEWEST, ROUNDS, SeriesInFleet, backbone_of};

@@ -2,8 +2,8 @@
 //! its own.
 //!
 //! A backbone fits a series if it reconstructs held-out windows nearly as well as PCA of the
-//! series' own windows. The series that it does not fit get a second backbone, and so on; those
-//! that are left are trained on their own.
+//! series' own windows. The series that it does not fit get a second backbone, which may be wider,
+//! and so on; those that are left are trained on their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::runtime::pool::spread_over_pool;
 use crate::vae::{Architecture, Vae};
 
 /// Maximum number of backbones that are trained one after another.
-const ROUNDS: usize = 4;
+pub const ROUNDS: usize = 4;
 /// Minimum number of series for a backbone.
-const FEWEST: usize = 2;
+pub const FEWEST: usize = 2;
 /// A backbone fits if its R2 is at most this much below that of PCA.
 const TOLERANCE: f64 = 0.02;
 /// Maximum number of windows for PCA of a series.
@@ -37,6 +37,8 @@ pub struct Backbones {
     all: Vec<Arc<Backbone>>,
     /// By the content of a series.
     known: BTreeMap<u128, BackboneMatch>,
+    /// Whether all but the first ones may have more latent units.
+    widens: bool,
 }
 
 /// How well a series is reconstructed.
@@ -61,16 +63,30 @@ impl BackboneMatch {
 #[derive(Clone)]
 struct FleetSeries {
     index: usize,
+    about: SeriesInFleet,
+}
+
+/// What backbones for many series depend on, besides windows of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesInFleet {
     /// Hash of its content, which determines the order: results do not depend on that of the rows.
-    key: u128,
-    /// Features that vary.
-    features: Vec<String>,
+    pub key: u128,
+    /// Features that vary, at least one.
+    pub features: Vec<String>,
+    /// Whether one of the backbones fits.
+    pub fits: bool,
 }
 
 impl Backbones {
     /// Given backbones.
     pub fn new(all: Vec<Arc<Backbone>>) -> Self {
-        Self { all, known: BTreeMap::new() }
+        Self { all, ..Self::default() }
+    }
+
+    /// These; if `widens`, series that none fits get backbones with more latent units than others
+    /// ([`FitConfig::wider`]).
+    pub fn widening(self, widens: bool) -> Self {
+        Self { widens, ..self }
     }
 
     /// The backbones.
@@ -92,19 +108,21 @@ impl Backbones {
         control: &dyn Control,
     ) -> Result<Self> {
         config.validate()?;
-        let place = |i: usize| usable(FleetSeries::new(i, &series(i), config, control));
+        let place = |i: usize| {
+            let about = Backbones::default().about(&series(i), config, control)?;
+            Ok(about.map(|about| FleetSeries { index: i, about }))
+        };
         let mut left: Vec<FleetSeries> =
             spread_over_pool(count, control, place)?.into_iter().flatten().collect();
-        left.sort_by_key(|placed| placed.key);
-        left.dedup_by_key(|placed| placed.key);
-        left.retain(|placed| !placed.features.is_empty());
+        left.sort_by_key(|placed| placed.about.key);
+        left.dedup_by_key(|placed| placed.about.key);
         if !self.all.is_empty() {
             self.compare(&mut left, 0, &series, config, control)?;
         }
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let before = (left.len(), self.all.len());
             for class in classes(&left) {
-                self.add(&class, &series, config, control)?;
+                self.add(&class, round, &series, config, control)?;
             }
             self.compare(&mut left, before.1, &series, config, control)?;
             if left.len() < FEWEST || (left.len(), self.all.len()) == before {
@@ -146,10 +164,53 @@ impl Backbones {
         key
     }
 
+    /// What backbones for many series depend on in this one; `None` if it cannot be used, or no
+    /// feature varies.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], [`Error::Interrupted`].
+    pub fn about(
+        &self,
+        series: &Series<'_>,
+        config: &FitConfig,
+        control: &dyn Control,
+    ) -> Result<Option<SeriesInFleet>> {
+        config.validate()?;
+        let found = with_prepared(series, config, control, |own| {
+            let found = self.matched(own, BackboneMatch::NONE, 0, control)?;
+            Ok((own.normaliser.live_names(), found.is_some_and(BackboneMatch::fits)))
+        });
+        let Some((features, fits)) = usable(found)? else { return Ok(None) };
+        let key = series.content_hash();
+        Ok((!features.is_empty()).then_some(SeriesInFleet { key, features, fits }))
+    }
+
+    /// The windows of a series for a backbone that `count` series share, which the first `round`
+    /// ones do not fit.
+    ///
+    /// # Errors
+    /// As [`fit_on`].
+    pub fn excerpt(
+        &self,
+        series: &Series<'_>,
+        config: &FitConfig,
+        count: usize,
+        round: usize,
+        control: &dyn Control,
+    ) -> Result<Excerpt> {
+        with_prepared(series, config, control, |own| {
+            let features = own.normaliser.live_features().len();
+            let wide = self.widens && round > 0;
+            let wider = wide.then(|| config.wider(features));
+            Ok(Excerpt::new(own, wider.as_ref().unwrap_or(config), count))
+        })
+    }
+
     /// Trains a backbone on a class of series.
     fn add<'a>(
         &mut self,
         class: &[&FleetSeries],
+        round: usize,
         series: &(impl Fn(usize) -> Series<'a> + Sync),
         config: &FitConfig,
         control: &dyn Control,
@@ -157,13 +218,10 @@ impl Backbones {
         if class.len() < FEWEST {
             return Ok(());
         }
-        let excerpt = |i: usize| {
-            let series = series(class[i].index);
-            with_prepared(&series, config, control, |own| Ok(Excerpt::new(own, class.len())))
-        };
+        let excerpt =
+            |i: usize| self.excerpt(&series(class[i].index), config, class.len(), round, control);
         let excerpts = spread_over_pool(class.len(), control, excerpt)?;
-        let backbone = train_backbone(&excerpts, &class[0].features, config, control)?;
-        self.all.push(Arc::new(backbone));
+        self.all.push(Arc::new(train_backbone(&excerpts, control)?));
         Ok(())
     }
 
@@ -177,18 +235,18 @@ impl Backbones {
         control: &dyn Control,
     ) -> Result<()> {
         let found = spread_over_pool(some.len(), control, |i| {
-            let (known, series) = (self.known.get(&some[i].key), series(some[i].index));
+            let (known, series) = (self.known.get(&some[i].about.key), series(some[i].index));
             let before = known.copied().unwrap_or(BackboneMatch::NONE);
             with_prepared(&series, config, control, |own| self.matched(own, before, from, control))
         })?;
-        let keys = some.iter().map(|placed| placed.key);
+        let keys = some.iter().map(|placed| placed.about.key);
         self.known.extend(keys.zip(found).filter_map(|(key, found)| Some((key, found?))));
-        some.retain(|one| !self.known.get(&one.key).is_some_and(|found| found.fits()));
+        some.retain(|one| !self.known.get(&one.about.key).is_some_and(|found| found.fits()));
         Ok(())
     }
 
-    /// The backbone that reconstructs a series best, of those from number `from` on and the best one
-    /// `before` them; `None` if no feature varies.
+    /// The first backbone that fits a series, of those from number `from` on and the best one
+    /// `before` them, or the best one if none fits; `None` if no feature varies.
     fn matched(
         &self,
         own: &Prepared<'_>,
@@ -197,39 +255,28 @@ impl Backbones {
         control: &dyn Control,
     ) -> Result<Option<BackboneMatch>> {
         let Some(architecture) = own.architecture() else { return Ok(None) };
-        let task = own.task(&architecture, None);
         let features = own.normaliser.live_names();
-        let usable = |one: &Arc<Backbone>| {
-            one.features == features && *one.vae.architecture() == architecture
-        };
-        let numbered = self.all.iter().enumerate().skip(from);
-        let some: Vec<(usize, &Arc<Backbone>)> = numbered.filter(|one| usable(one.1)).collect();
-        if some.is_empty() {
+        let usable = |one: &Arc<Backbone>| one.features == features && one.is_sized(&architecture);
+        let some = || self.all.iter().enumerate().filter(|(_, one)| usable(one));
+        if !some().any(|(i, _)| i >= from) {
             return Ok(Some(before));
         }
-        let pca = principal_components(&own.matrix, &own.train, &architecture, PCA_WINDOWS)?;
+        // One measure for all, however wide they are.
+        let latent = some().map(|(_, one)| one.latent()).min().unwrap_or(architecture.latent);
+        let narrow = Architecture { latent, ..architecture.clone() };
+        let pca = principal_components(&own.matrix, &own.train, &narrow, PCA_WINDOWS)?;
         let mut found = before;
-        for (i, backbone) in some {
-            let (r2, r2_pca) = explained(&backbone.vae, &task, &pca, control)?;
+        for (i, one) in some().filter(|(i, _)| *i >= from) {
+            let task = own.task(one.vae.architecture(), None);
+            let (r2, r2_pca) = explained(&one.vae, &task, &pca, control)?;
             if r2 > found.r2 {
                 found = BackboneMatch { best: Some(i), r2, r2_pca };
             }
+            if found.fits() {
+                break;
+            }
         }
         Ok(Some(found))
-    }
-}
-
-impl FleetSeries {
-    fn new(
-        index: usize,
-        series: &Series<'_>,
-        config: &FitConfig,
-        control: &dyn Control,
-    ) -> Result<Self> {
-        let key = series.content_hash();
-        with_prepared(series, config, control, |own| {
-            Ok(Self { index, key, features: own.normaliser.live_names() })
-        })
     }
 }
 
@@ -237,7 +284,7 @@ impl FleetSeries {
 fn classes(placed: &[FleetSeries]) -> Vec<Vec<&FleetSeries>> {
     let mut classes: BTreeMap<&[String], Vec<&FleetSeries>> = BTreeMap::new();
     for one in placed {
-        classes.entry(&one.features).or_default().push(one);
+        classes.entry(&one.about.features).or_default().push(one);
     }
     classes.into_values().collect()
 }
@@ -277,7 +324,8 @@ pub(crate) fn fit_on(
         let report = Report { origin: VaeOrigin::Shared, ..Report::default() };
         let linear = PcaReference::Known { r2, r2_pca };
         let (generator, report) = own.calibrated(&backbone.vae, linear, report, control)?;
-        Ok((Generator { backbone: Some(backbone.clone()), ..generator }, report))
+        let config = FitConfig { latent: backbone.config.latent, ..generator.config };
+        Ok((Generator { config, backbone: Some(backbone.clone()), ..generator }, report))
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod apart;
 pub mod artifact;
 mod container;
+pub mod excerpts;
 pub mod fit;
 mod header;
 pub(crate) mod trainer;

@@ -23,7 +23,7 @@ const MAX_PSI: f64 = 64.0;
 /// the mean squared error, for a posterior variance of s_j times the prior's and a component of
 /// variance v_j in windows of F values. With the KL term over L units, the sum is minimal at s_j =
 /// 1 / (1 + w v_j), w = 2 alpha L / (zeta F): the posterior of a linear VAE (Lucas et al., NeurIPS
-/// 2019).
+/// 2019). w is bounded by the least s.
 #[derive(Clone, Copy)]
 pub(crate) struct Beginning<'a> {
     pub pca: Option<&'a Pca>,
@@ -44,7 +44,8 @@ impl<'a> Beginning<'a> {
         config: &FitConfig,
     ) -> Self {
         let zeta = config.zeta_for(architecture.features) * architecture.values() as f64;
-        let noise_weight = 2.0 * config.alpha * architecture.latent as f64 / zeta;
+        let optimum = 2.0 * config.alpha * architecture.latent as f64 / zeta;
+        let noise_weight = optimum.min(most_weight(pca));
         let mut beginning = Self { pca, sigma_prior: config.sigma_prior, psi: 1.0, noise_weight };
         beginning.psi = beginning.first_psi(architecture, config);
         beginning
@@ -68,7 +69,7 @@ impl<'a> Beginning<'a> {
 
     /// s of a component of variance `v`.
     fn posterior(&self, v: f64) -> f64 {
-        (1.0 / (1.0 + self.noise_weight * v)).max(LEAST_POSTERIOR)
+        1.0 / (1.0 + self.noise_weight * v)
     }
 
     /// Initial values of a layer parallel to the linear path; `bias` if PCA sets it.
@@ -113,6 +114,14 @@ impl<'a> Beginning<'a> {
         let starts = [Start::Values(&weight), Start::Values(&bias)];
         Ok([encoder.into(), scope.pair("decoder.linear", &[latent, values], starts)?.into()])
     }
+}
+
+/// The largest w whose least posterior variance is allowed: all units then add the same noise to a
+/// decoded window. With bounds for single units instead, the largest components would make most of the
+/// noise, and distances of perturbed windows would vary more.
+fn most_weight(pca: Option<&Pca>) -> f64 {
+    let largest = pca.map_or(0.0, |pca| variance(pca, 0));
+    (1.0 / LEAST_POSTERIOR - 1.0) / largest.max(f64::MIN_POSITIVE)
 }
 
 /// Variance of component `j`; 0 after the last one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::common::{OneThread, frame, in_pool, wave};
 use genias::{
     Backbones, Columns, Control, DetectConfig, Error, FitConfig, GenerateConfig, Model, RunToEnd,
-    Series, VaeOrigin, apart, backbone_of, fit, fit_on,
+    Series, VaeOrigin, apart, backbone_of, excerpts, fit, fit_on, generator::train_backbone,
 };
 
 fn config() -> FitConfig {
@@ -85,6 +85,55 @@ fn alike_series_share_a_backbone_and_others_do_not() {
     assert_eq!(models[4].report.origin, VaeOrigin::Own);
     assert!(models[4].report.steps > 0);
     assert_ne!(id(&models[4]), id(&models[0]));
+}
+
+#[test]
+fn series_that_no_backbone_fits_get_a_wider_one() {
+    let mut columns = hosts(3);
+    let noise = unlike();
+    let other = |scale: f64| {
+        let scaled = |d| (0..500).map(|t| scale * noise.value(d, t).unwrap()).collect::<Vec<f64>>();
+        frame(&[("a", &scaled(0)), ("b", &scaled(1))])
+    };
+    columns.extend([other(1.0), other(3.0)]);
+    let series = |i: usize| Series::whole(&columns[i]);
+    let found = Backbones::default().widening(true);
+    let found = found.train(columns.len(), series, &config(), &RunToEnd).unwrap();
+    let widths: Vec<usize> = found.all().iter().map(|one| one.latent()).collect();
+    assert_eq!(widths[..2], [6, 12]);
+    let wide = model(&columns[4], &found);
+    assert_eq!((wide.report.origin, wide.generator.latent()), (VaeOrigin::Shared, 12));
+    let (own, backbone) = stored(&wide);
+    let read = Model::from_parts(&own, Some(&Arc::new(apart::read(&backbone).unwrap()))).unwrap();
+    assert_eq!(read.to_own_bytes().unwrap(), own);
+    let narrow = model(&columns[1], &found);
+    assert_eq!((narrow.report.origin, narrow.generator.latent()), (VaeOrigin::Shared, 6));
+}
+
+#[test]
+fn backbones_are_trained_on_excerpts_from_elsewhere() {
+    let columns = hosts(4);
+    let expected = backbones(&columns, &RunToEnd);
+    let none = Backbones::default();
+    let mut parts: Vec<(u128, Vec<u8>)> = Vec::new();
+    for one in &columns {
+        let series = Series::whole(one);
+        let about = none.about(&series, &config(), &RunToEnd).unwrap().unwrap();
+        assert_eq!((about.features.len(), about.fits), (2, false));
+        let excerpt = none.excerpt(&series, &config(), columns.len(), 0, &RunToEnd).unwrap();
+        parts.push((about.key, excerpts::write(&excerpt).unwrap()));
+    }
+    parts.sort();
+    let read = || parts.iter().map(|(_, bytes)| excerpts::read(bytes).unwrap()).collect::<Vec<_>>();
+    let found = train_backbone(&read(), &RunToEnd).unwrap();
+    assert_eq!(found.id(), expected.all()[0].id());
+    let about = expected.about(&Series::whole(&columns[0]), &config(), &RunToEnd).unwrap();
+    assert!(about.unwrap().fits);
+    assert!(matches!(train_backbone(&[], &RunToEnd), Err(Error::Model(_))));
+    let bytes = &parts[0].1;
+    for length in [0, 7, bytes.len() / 2, bytes.len() - 1] {
+        assert!(matches!(excerpts::read(&bytes[..length]), Err(Error::Model(_))), "{length}");
+    }
 }
 
 #[test]

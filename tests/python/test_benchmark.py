@@ -50,8 +50,11 @@ def test_detectors_are_compared_and_not_run_twice(tmp_path):
 
 
 SMALL = {
+    "busy.py": "--smoke",
     "evidence.py": "--smoke",
     "memory.py": "--rows 3000 --groups 2 --verb score",
+    "metrics.py": "",
+    "scaling.py": "--smoke",
     "whole_job.py": "--only genias --groups 2 --rows 400 --steps 5",
 }
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -282,9 +283,9 @@ def test_the_page_about_spark(spark, tmp_path):
     make_hosts(hosts=2).rename(names).write_parquet(tmp_path / "metrics.parquet")
     text = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     page = "".join(blocks).replace("fit(metrics", "fit(metrics, **FAST")
-    for name in ("metrics", "models", "labelled"):
+    for name in ("metrics", "models", "labelled", "fleet"):
         suffix = ".parquet" if name == "metrics" else ""
         page = page.replace(f'"{name}/"', repr(str(tmp_path / f"{name}{suffix}")))
     scope = {"spark": spark, "FAST": FAST}
@@ -349,5 +350,60 @@ def test_models_that_share_a_vae(spark, hosts, rows):
     assert_frame_equal(found.select(expected.columns), expected, check_row_order=False)
     about = polars(gs.describe(models)).select(pl.col("model").struct.field("backbone"))
     assert about["backbone"].sort().equals(fleet.genias.describe()["backbone"].sort())
-    with pytest.raises(ValueError, match="`share`"):
-        gs.fit(rows, **at, share="fleet")
+
+
+def fleet(seed: int, *, period: float = 12, still: bool = False) -> pl.DataFrame:
+    """One host of a fleet, with a level and a scale of its own."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(400)
+    wave = np.sin(2 * np.pi * t / period + seed)
+    values = [seed + (1 + seed) * wave, 50 - 3 * wave]
+    values = [value + rng.normal(0, 0.02, 400) for value in values]
+    b = np.zeros(400) if still else values[1]
+    return pl.DataFrame({"host": [f"h{seed}"] * 400, "t": t, "a": values[0], "b": b})
+
+
+@pytest.fixture(scope="module")
+def unlike():
+    """Alike hosts, two of another kind, a strange one, two with a constant, one too short."""
+    alike = [fleet(seed) for seed in range(4)]
+    other = [fleet(seed, period=5.3 + seed / 100) for seed in (10, 11)]
+    still = [fleet(seed, still=True) for seed in (20, 21)]
+    strange = fleet(30).with_columns(pl.col("a", "b").shuffle(1).rolling_mean(9, min_samples=1))
+    copy = fleet(1).with_columns(host=pl.lit("copy"))
+    return pl.concat([*alike, *other, *still, strange, copy, fleet(40).head(9)])
+
+
+SHARED = {"by": "host", "order_by": "t", "window": 24, "channels": 4, "steps": 25}
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike the others")
+@pytest.mark.parametrize("options", [{"latent": 6}, {"detector": "amplitude", "name": "m"}])
+def test_a_fleet_gets_the_models_of_polars(spark, unlike, options):
+    expected = pg.fit(unlike, **SHARED, **options, share="fleet")
+    data = spark.createDataFrame(unlike.to_arrow()).repartition(3)
+    found = gs.fit(data, **SHARED, **options, share="fleet")
+    assert found.columns == expected.columns
+    assert_same(found, expected, "host")
+    if "latent" in options:
+        about = expected.genias.describe()
+        assert set(about["origin"]) == {"shared", "own", None}
+        assert about["backbone"].n_unique() > 3
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike the others")
+def test_new_hosts_start_from_the_backbones_of_all(spark, unlike):
+    known, new = unlike.filter(pl.col("host") < "h3"), unlike.filter(pl.col("host") >= "h3")
+    models = pg.fit(known, **SHARED, share="fleet")
+    given = spark.createDataFrame(models.to_arrow())
+    data = spark.createDataFrame(new.to_arrow()).repartition(3)
+    for share in ({}, {"share": "fleet"}):
+        at = {"by": "host", "order_by": "t", "warm": True, **share}
+        expected = pg.fit(new, models=models, **at)
+        assert "shared" in expected.genias.describe()["origin"]
+        assert_same(gs.fit(data, models=given, **at), expected, "host")
+
+
+def test_a_fleet_without_keys_is_an_error(rows):
+    with pytest.raises(ValueError, match=r"`share`.*`by`"):
+        gs.fit(rows, order_by="t", features="cpu", share="fleet")

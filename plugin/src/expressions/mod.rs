@@ -1,6 +1,7 @@
 //! One file per expression: its output type and the function.
 
 mod alarms;
+mod backbones;
 mod compare;
 mod describe;
 mod embed;
