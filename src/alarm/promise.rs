@@ -6,9 +6,10 @@ use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
 
-/// p of the low threshold in units of the high one's, and its maximum.
-const LOWER: f64 = 3.0;
-const MOST: f64 = 0.3;
+/// p of the low threshold in units of the high one's, and its maximum: at a larger p, alarms that are two
+/// windows apart become one.
+const LOWER: f64 = 5.0;
+const MOST: f64 = 0.008;
 /// Maximum number of scores in a reference that follows fast.
 const FAST: usize = 2048;
 /// p of the high threshold at which the length of runs is measured: enough scores of normal rows
