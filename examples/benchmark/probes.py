@@ -1,7 +1,7 @@
 """What a fitted detector flags: probes on windows whose rows are all labelled normal.
 
 A detector that flags everything, or whatever a VAE has decoded, may still rank rows well. The
-probes are the share of windows in which it labels a row, at its automatic threshold: of normal
+probes are the share of windows in which it labels a row, where one of 1,000 normal rows may be labelled: of normal
 windows, of their plain reconstructions, and of windows with an injected shift, flat line, change of
 season or spike.
 """
@@ -59,7 +59,12 @@ class Probes:
         features = {feature: f"{feature}{ending}" for feature in self.features}
         hit = pl.col("is_anomaly").any() if name in INJECTED else pl.lit(value=True)
         labelled = rows.lazy().genias.label(
-            features=features, by="series", order_by="t", models=models, name="flagged"
+            features=features,
+            by="series",
+            order_by="t",
+            models=models,
+            name="flagged",
+            false_alarm_rate=0.001,
         )
         windows = labelled.filter("inside").group_by("series", "place")
         shares = windows.agg(hit.alias("hit"), pl.col("flagged").any()).filter("hit")

@@ -21,7 +21,9 @@ const EVERY: usize = 32;
 /// Minimum score at the end of a run that is the new normal, in units of the run's median.
 const HALF: f64 = 0.5;
 /// Maximum number of scores in a reference.
-pub(crate) const MEMORY: usize = 8192;
+pub(crate) const MEMORY: usize = 4096;
+/// Maximum number of scores in a stored reference: earlier models have up to this many.
+const MOST_STORED: usize = 8192;
 
 /// State after following the scores of a series: the scores of normal rows, and the position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,11 +95,13 @@ pub(crate) struct AlarmRun {
     pub continued: bool,
     /// Whether it continues after the last row.
     pub open: bool,
+    /// Whether it became the new normal.
+    pub stays: bool,
 }
 
 impl AlarmRun {
     pub(super) fn new(t: usize) -> Self {
-        Self { rows: t..t + 1, continued: false, open: false }
+        Self { rows: t..t + 1, continued: false, open: false, stays: false }
     }
 }
 
@@ -137,13 +141,13 @@ impl Reference {
     pub(crate) fn is_sound(&self) -> bool {
         let all = [&self.scores, &self.recent, &self.run, &self.before];
         all.iter().all(|part| part.iter().all(|score| score.is_finite()))
-            && self.scores.len() <= MEMORY
-            && self.before.len() <= MEMORY
-            && self.recent.len() <= MEMORY
+            && [&self.scores, &self.recent, &self.before]
+                .iter()
+                .all(|part| part.len() <= MOST_STORED)
             && self.lengths.is_none_or(|of| of.per_high_row >= 1.0 && of.excursion >= 1.0)
             && self.pending.iter().all(|row| row.score.is_none_or(f32::is_finite))
             && self.since <= EVERY
-            && (0.0..=MEMORY as f64).contains(&self.expected)
+            && (0.0..=MOST_STORED as f64).contains(&self.expected)
     }
 
     /// Follows the scores of a series in time order. Following them in parts, each from the state
@@ -186,7 +190,7 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true };
+        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
         Self { reference, rule, tail, high, low, low_before, replaced: false, runs }
@@ -233,6 +237,9 @@ impl<'a> Follower<'a> {
         let settled = self.follows() && self.stays(f64::from(score));
         if settled {
             self.settle();
+            if let Some(run) = self.runs.last_mut() {
+                run.stays = true;
+            }
         }
         if self.reference.quiet > self.rule.join && !settled {
             self.accept_expected();
@@ -355,7 +362,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_one_run_and_is_left_out() {
-        let mut scores = normal(1, 2000);
+        let mut scores = normal(1, 1000);
         scores[500..540].fill(30.0);
         scores[520..522].fill(0.0);
         let mut reference = Reference::new(&normal(0, 3000));
@@ -365,7 +372,7 @@ mod tests {
         assert!(reference.is_sound() && reference.scores.iter().all(|score| *score < 30.0));
         let expected = (540.0 * RULE.go_on) as usize;
         let joined = reference.scores.len() + reference.recent.len();
-        assert_eq!(joined, 3000 + 2000 - 38 + expected);
+        assert_eq!(joined, 3000 + 1000 - 38 + expected);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::rule::FollowRule;
 use crate::config::{Adapt, AlarmConfig};
 use crate::error::{Error, Result};
 
-/// p of the low threshold in units of the high one's, and its maximum.
+/// p of the low threshold in units of the high one's, and its maximum: at a larger p, alarms that are two
+/// windows apart become one.
 const LOWER: f64 = 5.0;
-const MOST: f64 = 0.3;
+const MOST: f64 = 0.008;
 /// Maximum number of scores in a reference that follows fast.
 const FAST: usize = 2048;
 /// p of the high threshold at which the length of runs is measured: enough scores of normal rows
@@ -37,7 +38,7 @@ impl FollowRule {
         let start = start(config, lengths, rows_per_day)?;
         let (memory, settle) = match config.adapt {
             Adapt::Off => (None, usize::MAX),
-            Adapt::Slow => (Some(MEMORY), 5 * window / 2),
+            Adapt::Slow => (Some(MEMORY), 3 * window),
             Adapt::Fast => (Some(FAST), (window / 2).max(1)),
         };
         let go_on = (LOWER * start).min(MOST.max(start));

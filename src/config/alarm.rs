@@ -4,8 +4,8 @@ use super::declare::{options, words};
 use super::table::{LABELS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
-/// Default share of normal rows in alarms: 30 in 10,000.
-const QUIET: f64 = 3e-3;
+/// Default share of normal rows in alarms: 100 in 10,000.
+const QUIET: f64 = 0.01;
 /// Largest rate that is accepted.
 const MOST: f64 = 0.2;
 
@@ -14,7 +14,7 @@ words! {
     pub enum Adapt {
         /// They stay those of the fit.
         Off = "off",
-        /// They follow within about 8,000 rows; a lasting change counts as normal after 2.5
+        /// They follow within about 4,000 rows; a lasting change counts as normal after three
         /// windows.
         Slow = "slow",
         /// They follow within about 2,000 rows; a lasting change counts as normal after half a
@@ -44,7 +44,7 @@ options! {
     /// Accepted share of normal rows in alarms.
     false_alarm_rate: Option<f64> = None => between(0.0, MOST)
         .above_low()
-        .auto("0.003, unless `alarms_per_day` is given");
+        .auto("0.01, unless `alarms_per_day` is given");
     /// Accepted number of false alarms per day; needs one temporal `order_by` column.
     alarms_per_day: Option<f64> = None => above(0.0);
     /// Whether each group has its own budget of false alarms, or all groups of a call share one:

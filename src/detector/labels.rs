@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::collection::{Detectors, window_scores};
 use super::evidence::RowShares;
 use super::kinds::spec;
-use super::locate::located;
+use super::locate::{Extent, LastingChange, located};
 use super::spec::Loaded;
 use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, p_of_any, runs_above};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
@@ -267,13 +267,15 @@ impl<'a> Labeller<'a> {
         };
         let make = |run: &AlarmRun| {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
+            let extent = Extent {
+                part: taking_part(scores, end, &run.rows),
+                high: self.high(scores, &run.rows),
+                change: run.stays.then(|| self.change(&run.rows)),
+            };
             match &scaled {
-                Some(scaled) => {
-                    let parts = (taking_part(scores, end, &run.rows), self.high(scores, &run.rows));
-                    last_open(located(scaled, &run.rows, parts, alarm_of))
-                }
+                Some(scaled) => last_open(located(scaled, &run.rows, &extent, alarm_of)),
                 None if self.threshold == Threshold::Auto => {
-                    vec![alarm_of(self.high(scores, &run.rows))]
+                    vec![alarm_of(extent.limited(extent.high.clone()))]
                 }
                 None => vec![alarm_of(run.rows.clone())],
             }
@@ -293,6 +295,13 @@ impl Labeller<'_> {
         let Some(p) = alarms.iter().map(|alarm| alarm.p).reduce(f64::min) else { return 1.0 };
         let excursions = self.known.map_or(1.0, |known| rows as f64 / known.tail().cluster());
         p_of_any(p, excursions)
+    }
+
+    /// Of a change that stays, the first half of a window is an alarm. Scores are high for about half a window
+    /// after the last odd row, so that an alarm that ends earlier is no part of the change.
+    fn change(&self, run: &Range<usize>) -> LastingChange {
+        let half = self.generator.config.window / 2;
+        LastingChange { since: run.end.saturating_sub(half), most: half }
     }
 
     /// The rows of `run` with high scores.

@@ -24,13 +24,14 @@ const FEWEST: usize = 16;
 const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)];
 /// Minimum share of the squared deviations, without those of noise, in the anomalous rows;
 /// otherwise the alarm is the whole part.
-const CAPTURED: f32 = 0.5;
+const CAPTURED: f32 = 0.8;
 /// Maximum share of the rows with high scores that are too far from the anomalous rows to be high
 /// because of them, unless the anomalous rows are more than [`FEW`] of them. Otherwise the alarm is all rows
 /// with high scores.
-const BEYOND: f32 = 0.1;
-const FEW: f32 = 1.0 / 3.0;
-/// In that sum, deviations up to [`NOISE`] count 0, and larger ones count at most [`LARGEST`].
+const BEYOND: f32 = 0.02;
+const FEW: f32 = 0.6;
+/// In that sum, deviations up to [`NOISE`] count 0, and larger ones count at most [`LARGEST`], or the minimum
+/// deviation of an anomalous row if that is larger.
 const NOISE: f32 = 2.0;
 const LARGEST: f32 = 30.0;
 /// Minimum sum of a stretch, as a share of the largest one, to join an alarm or to be one of its
@@ -52,25 +53,61 @@ struct Deviations {
     reach: usize,
 }
 
+/// What the scores of a run say about its alarms.
+pub(super) struct Extent {
+    /// From the first to the last row with a share in the distances of its windows.
+    pub part: Range<usize>,
+    /// From the first to the last row with a high score.
+    pub high: Range<usize>,
+    /// How much of a change that stays is an alarm.
+    pub change: Option<LastingChange>,
+}
+
+impl Extent {
+    /// The rows of an alarm: of a change that stays, the first ones.
+    pub(super) fn limited(&self, rows: Range<usize>) -> Range<usize> {
+        self.change.as_ref().map_or(rows.clone(), |change| change.limited(rows))
+    }
+}
+
+/// A run that became the new normal.
+pub(super) struct LastingChange {
+    /// An alarm that goes on until this row is the change.
+    pub since: usize,
+    /// Maximum number of rows of such an alarm.
+    pub most: usize,
+}
+
+impl LastingChange {
+    fn limited(&self, rows: Range<usize>) -> Range<usize> {
+        match rows.end < self.since {
+            true => rows,
+            false => rows.start..rows.end.min(rows.start + self.most),
+        }
+    }
+}
+
 /// The alarms within `run`, with their rows, features and expected values: its anomalous rows, if they
-/// have most of the deviation in the `part` of it with a share in the distances, else its rows with
-/// `high` scores. `alarm_of` gives the alarm of some rows from the scores alone.
+/// have most of the deviation in the part of it with a share in the distances, else its rows with
+/// high scores. `alarm_of` gives the alarm of some rows from the scores alone.
 pub(super) fn located(
     series: &Scaled<'_>,
     run: &Range<usize>,
-    (part, high): (Range<usize>, Range<usize>),
+    extent: &Extent,
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
-    let Some(deviations) = Deviations::new(series, run) else { return vec![alarm_of(high)] };
-    let odd = deviations.odd_rows(run, &part);
-    let odd = if deviations.explain(&odd, &high) { odd } else { Vec::new() };
+    let of_high = || alarm_of(extent.limited(extent.high.clone()));
+    let Some(deviations) = Deviations::new(series, run) else { return vec![of_high()] };
+    let odd = deviations.odd_rows(run, &extent.part);
+    let odd = if deviations.explain(&odd, &extent.high) { odd } else { Vec::new() };
     let located = odd.into_iter().map(|rows| {
+        let rows = extent.limited(rows);
         let peak = deviations.oddest(&rows);
         deviations.explained(series, Alarm { peak, ..alarm_of(rows) })
     });
     let located: Vec<Alarm> = located.collect();
     match located.is_empty() {
-        true => vec![deviations.explained(series, alarm_of(high))],
+        true => vec![deviations.explained(series, of_high())],
         false => located,
     }
 }
@@ -124,7 +161,8 @@ impl Deviations {
         let kept: Vec<Range<usize>> =
             found.into_iter().map(|rows| rows.start + run.start..rows.end + run.start).collect();
         let energy = |rows: Range<usize>| -> f32 {
-            rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST).powi(2) - NOISE.powi(2)).sum()
+            rows.map(|t| self.of_row(t).clamp(NOISE, LARGEST.max(odd)).powi(2) - NOISE.powi(2))
+                .sum()
         };
         let captured: f32 = kept.iter().cloned().map(energy).sum();
         if captured >= CAPTURED * energy(part.clone()) { kept } else { Vec::new() }
@@ -132,11 +170,14 @@ impl Deviations {
 
     /// Whether the windows that contain `odd` rows are what raises the scores of the `high` rows. A
     /// window of the largest size reaches half of its size beyond them on each side, but the mean over
-    /// windows of all sizes is high for about half of that.
+    /// windows of all sizes is high for about half of that, or farther between two stretches of odd rows.
     fn explain(&self, odd: &[Range<usize>], high: &Range<usize>) -> bool {
+        let within = |rows: &Range<usize>, t: usize, reach: usize| {
+            t + reach >= rows.start && t < rows.end + reach
+        };
         let near = |t: usize| {
-            let reach = self.reach / 2;
-            odd.iter().any(|rows| t + reach >= rows.start && t < rows.end + reach)
+            odd.iter().any(|rows| within(rows, t, self.reach / 2))
+                || odd.windows(2).any(|pair| pair.iter().all(|rows| within(rows, t, self.reach)))
         };
         let beyond = high.clone().filter(|t| !near(*t)).count();
         let found: usize = odd.iter().map(Range::len).sum();
@@ -298,9 +339,9 @@ mod tests {
         assert!(of.explain(&[200..201], &(182..219)));
         // One row in the middle of 200 high ones, or at their end: something else is there, too.
         assert!(!of.explain(&[200..201], &(100..300)) && !of.explain(&[290..300], &(100..300)));
-        // More than a third of them.
-        assert!(of.explain(&[150..220], &(100..300)));
-        assert!(of.explain(&[110..150, 250..290], &(100..300)));
+        // Most of them.
+        assert!(of.explain(&[140..270], &(100..300)));
+        assert!(of.explain(&[110..170, 220..290], &(100..300)));
     }
 
     #[test]

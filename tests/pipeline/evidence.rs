@@ -229,12 +229,10 @@ fn own_rows_score_like_new_ones() {
             quantiles[2][i] += calibration.threshold(Threshold::Quantile(q)) / 4.0;
         }
     }
-    // Held-out rows are further from the others than new ones: these may be compared with all.
+    // Held-out distances are those to some of the references, and count as if to all.
     let [own, new, held_out] = quantiles;
-    for (i, found) in own.into_iter().enumerate() {
-        let near = (found - new[i]).abs() <= 0.2 * new[i] && found <= held_out[i];
-        assert!(near, "own {own:?}, new {new:?}, held out {held_out:?}");
-    }
+    let near = |of: [f64; 3]| of.iter().zip(new).all(|(x, y)| (x - y).abs() <= 0.05 + 0.05 * y);
+    assert!(near(own) && near(held_out), "own {own:?}, new {new:?}, held out {held_out:?}");
 }
 
 /// Where the same values stand at several places, one place speaks for the other.

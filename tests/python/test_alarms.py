@@ -197,8 +197,12 @@ def test_day_by_day_gives_what_one_pass_gives(models):
     differ = rows.filter(pl.col("anomaly_label").ne_missing(pl.col("anomaly_label of one pass")))
     assert (differ["t"] % day >= day - REACH).all()
     assert differ.height <= 30
-    # Every incident is found on its day.
-    assert [len(runs_of(of)) for of in (pl.concat(daily), whole)] == [5, 5]
+    # Every incident is found on its day, and the level that moves.
+    for of in (pl.concat(daily), whole):
+        starts = [start for start, _ in runs_of(of)]
+        for known in (150, 640, 795, 1500, 841):
+            assert any(abs(start - known) <= 5 for start in starts), (known, starts)
+        assert len(starts) <= 7
     # Without what the models have seen, the level that moved is new every day.
     forgetful = frame.filter(t >= 3 * day).genias.label(**FRAME, models=models)
     assert len(runs_of(forgetful)) > 1

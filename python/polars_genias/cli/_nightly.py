@@ -65,7 +65,7 @@ def parser(command: str) -> _run.Parser:
     alarms = made.add_argument_group("alarms")
     for name, text in (
         ("alarms-per-day", "false alarms per day and series that are acceptable"),
-        ("false-alarm-rate", "share of normal rows in alarms that is acceptable (0.003)"),
+        ("false-alarm-rate", "share of normal rows in alarms that is acceptable (0.01)"),
         ("min-change", "least movement of a feature, in its unit"),
     ):
         alarms.add_argument(f"--{name}", type=float, metavar="X", help=text)

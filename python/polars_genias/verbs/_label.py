@@ -83,7 +83,7 @@ def label(
         As in `score`.
     **options
         See `LabelOptions` and ``docs/alarms.md``. ``false_alarm_rate``: accepted share
-        of normal rows in alarms, by default 0.003, that is 30 in 10,000. Alternatively
+        of normal rows in alarms, by default 0.01, that is 100 in 10,000. Alternatively
         ``alarms_per_day``, with a temporal `order_by`. ``budget="fleet"``: all groups of the
         frame share one budget; ``false_groups`` is the accepted share of groups with false alarms
         only, among the groups with alarms. ``adapt``: how fast the reference follows

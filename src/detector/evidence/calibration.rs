@@ -11,6 +11,8 @@ const PARTS: usize = 4;
 const FEWEST: usize = 8;
 /// Quantile of the distances that is one unit above the median.
 const HIGH: f64 = 0.9;
+/// Largest power of the number of references that distances fall with: that of points on a line.
+const MOST_SHRINKAGE: f64 = 1.0;
 /// Minimum weight of a member.
 const LEAST_STEADY: f64 = 1e-6;
 
@@ -25,6 +27,9 @@ pub(super) struct DistanceScale {
     /// 90 % quantile of the leave-one-out distances / that of the held-out distances, at most 1. A
     /// member that cannot predict held-out training rows gets a lower weight.
     pub steady: f64,
+    /// The power b of distances ~ n^-b to the nearest of n references.
+    #[serde(default)]
+    pub shrinkage: f64,
 }
 
 impl DistanceScale {
@@ -38,22 +43,60 @@ impl DistanceScale {
             true => 1.0,
             false => (high / quantile(&held, HIGH).max(1e-9)).clamp(LEAST_STEADY, 1.0),
         };
-        Self { median, unit, steady }
+        Self { median, unit, steady, shrinkage: 0.0 }
     }
 
     pub(super) fn z(&self, distance: f32) -> f64 {
         (f64::from(distance) - self.median) / self.unit
     }
 
+    /// With the power b of distances ~ n^-b to the nearest of n references: 1 / dimension for points that are
+    /// spread evenly, 0 where distances do not fall. Where held-out distances are larger than that explains, rows
+    /// far away in time are not alike, and more references help less: b counts by the part that it explains.
+    pub(super) fn with_shrinkage(self, pairs: &[Shrinkage]) -> Self {
+        let usable = |pair: &&Shrinkage| {
+            pair.distance_to_fewer.is_finite() && (FEWEST..pair.references).contains(&pair.fewer)
+        };
+        let sum = |of: &dyn Fn(&Shrinkage) -> f64| pairs.iter().filter(usable).map(of).sum::<f64>();
+        let ratio = |a: usize, b: usize| (a as f64 / b as f64).ln();
+        let count = sum(&|_| 1.0);
+        let fewer = sum(&|pair| ratio(pair.references, pair.fewer)) / count;
+        let farther =
+            sum(&|pair| f64::from(pair.distance_to_fewer)) / sum(&|p| f64::from(p.distance));
+        if !(fewer > 0.0 && farther.is_finite() && farther > 0.0) {
+            return self;
+        }
+        let power = (farther.ln() / fewer).clamp(0.0, MOST_SHRINKAGE);
+        let kept = sum(&|pair| ratio(pair.references, pair.all)) / count;
+        let explained = (self.steady / (power * kept).exp()).min(1.0);
+        Self { shrinkage: power * explained, ..self }
+    }
+
+    /// A distance from the nearest of all references but a `share` of them, as it would be without that.
+    pub(super) fn of_all(&self, distance: f32, share: f64) -> f32 {
+        if share > 0.0 { distance * (1.0 - share).powf(self.shrinkage) as f32 } else { distance }
+    }
+
     /// Whether a fit can have written this.
     pub(super) fn is_sound(&self) -> bool {
-        self.median.is_finite()
+        (0.0..=MOST_SHRINKAGE).contains(&self.shrinkage)
+            && self.median.is_finite()
             && self.median >= 0.0
             && self.unit.is_finite()
             && self.unit > 0.0
             && (0.0..=1.0).contains(&self.steady)
             && self.steady > 0.0
     }
+}
+
+/// The distance of a window from the nearest of some references, and of fewer of these.
+pub(super) struct Shrinkage {
+    /// Number of all references, of those compared, and of the fewer ones.
+    pub all: usize,
+    pub references: usize,
+    pub fewer: usize,
+    pub distance: f32,
+    pub distance_to_fewer: f32,
 }
 
 /// A subset of the distances of every quarter.
@@ -113,4 +156,31 @@ pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let below = at as usize;
     let value = |i: usize| sorted.get(i).or(sorted.last()).copied().unwrap_or(0.0);
     value(below) + (at - below as f64) * (value(below + 1) - value(below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Distances ~ n^-0.5, from 75 % and from 50 % of 400 references.
+    #[test]
+    fn shrinkage_is_the_power_of_distances() {
+        let scale = |steady| DistanceScale { median: 1.0, unit: 1.0, steady, shrinkage: 0.0 };
+        let pair = |distance: f32| Shrinkage {
+            all: 400,
+            references: 300,
+            fewer: 200,
+            distance,
+            distance_to_fewer: distance * 1.5f32.sqrt(),
+        };
+        let pairs = [1.0, 3.0].map(pair);
+        let found = scale(0.9).with_shrinkage(&pairs);
+        assert!((found.shrinkage - 0.5).abs() < 1e-6);
+        assert!((found.of_all(2.0, 0.25) - 2.0 * 0.75f32.sqrt()).abs() < 1e-6);
+        assert_eq!(found.of_all(2.0, 0.0), 2.0);
+        // Half of what is expected of fewer references: half of the power.
+        let moving = scale(0.5 * 0.75f64.sqrt()).with_shrinkage(&pairs);
+        assert!((moving.shrinkage - 0.25).abs() < 1e-6);
+        assert_eq!(scale(1.0).with_shrinkage(&[]).shrinkage, 0.0);
+    }
 }

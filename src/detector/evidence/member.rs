@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::calibration::{DistanceScale, quarters};
+use super::calibration::{DistanceScale, Shrinkage, quarters};
 use super::embedding::Windows;
 use super::features::{Features, Values};
 use super::neighbours::{Excluded, Neighbour, QUERIES, References};
@@ -72,12 +72,18 @@ impl Member {
         let quarter = |i: usize| quarters[i].clone().unwrap_or_else(|| overlapping(i));
         let found = references.nearest_of_own(overlapping, quarter)?;
         let held: Vec<Neighbour> = found.iter().map(|found| found.elsewhere).collect();
-        let some = (0..starts.len()).step_by((starts.len() / CALIBRATION).max(1));
-        let own: Vec<Neighbour> = some.clone().map(|i| found[i].apart).collect();
+        let some: Vec<usize> =
+            (0..starts.len()).step_by((starts.len() / CALIBRATION).max(1)).collect();
+        let own: Vec<Neighbour> = some.iter().map(|&i| found[i].apart).collect();
         let scale = DistanceScale::fit(&distances(&own), &distances(&held), &quarters);
+        let scale = scale.with_shrinkage(&shrinkage_of(&held, &references, &some, &quarters)?);
+        let left_out = |i: usize| quarters[i].as_ref().map_or(0, Range::len);
+        let held = held.into_iter().enumerate();
+        let held: Vec<Neighbour> =
+            held.map(|(i, found)| of_all(found, left_out(i), &scale, starts.len())).collect();
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
-            let pairs = some.zip(&own).filter(|(_, found)| found.distance.is_finite());
+            let pairs = some.into_iter().zip(&own).filter(|(_, found)| found.distance.is_finite());
             let matched = |(i, found): (usize, &Neighbour)| Match {
                 start: starts[i],
                 nearest: starts[found.index],
@@ -216,7 +222,11 @@ impl Member {
             let windows = self.coordinates(values, features, blocks[i])?;
             self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
-        Ok(found.into_iter().flatten().collect())
+        let found = found.into_iter().flatten().zip(excluded);
+        let of_all = |(found, excluded): (Neighbour, &Excluded)| {
+            of_all(found, union(excluded), &self.scale, self.references.len())
+        };
+        Ok(found.map(of_all).collect())
     }
 }
 
@@ -243,4 +253,47 @@ fn overlapping(starts: &[usize], i: usize, size: usize) -> Range<usize> {
     let first = starts.partition_point(|start| start + size < starts[i]);
     let end = starts.partition_point(|start| *start <= starts[i] + size);
     first..end
+}
+
+/// The nearest reference that is not excluded; infinitely far if all are.
+fn to_others(
+    references: &References,
+    some: &[usize],
+    excluded: impl Fn(usize) -> Excluded,
+) -> Result<Vec<Neighbour>> {
+    let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
+    references.nearest(&queries, |i| excluded(some[i]))
+}
+
+/// Whether distances fall with the number of references: those outside of the quarter of each window,
+/// `held`, and those outside of the opposite quarter, too.
+fn shrinkage_of(
+    held: &[Neighbour],
+    references: &References,
+    some: &[usize],
+    quarters: &[Option<Range<usize>>],
+) -> Result<Vec<Shrinkage>> {
+    let n = references.len();
+    let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
+    let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
+    let fewer = to_others(references, some, both)?;
+    let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
+        all: n,
+        references: n - left_out(i).len(),
+        fewer: n - union(&both(i)),
+        distance: held[i].distance,
+        distance_to_fewer: fewer.distance,
+    });
+    Ok(pairs.collect())
+}
+
+/// The nearest of `n` references without `excluded` ones, at the distance that it would have among all.
+fn of_all(found: Neighbour, excluded: usize, scale: &DistanceScale, n: usize) -> Neighbour {
+    Neighbour { distance: scale.of_all(found.distance, excluded as f64 / n as f64), ..found }
+}
+
+/// Number of references in either range.
+fn union([a, b]: &Excluded) -> usize {
+    let shared = a.end.min(b.end).saturating_sub(a.start.max(b.start));
+    a.len() + b.len() - shared
 }
