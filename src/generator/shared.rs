@@ -189,7 +189,7 @@ impl Backbones {
     /// ones do not fit.
     ///
     /// # Errors
-    /// As [`fit_on`].
+    /// As [`Self::about`].
     pub fn excerpt(
         &self,
         series: &Series<'_>,
