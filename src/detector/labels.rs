@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::collection::{Detectors, window_scores};
 use super::evidence::RowShares;
 use super::kinds::spec;
-use super::locate::{Extent, LastingChange, located};
+use super::locate::{LastingChange, RunExtent, located};
 use super::spec::Loaded;
 use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, p_of_any, runs_above};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
@@ -267,7 +267,7 @@ impl<'a> Labeller<'a> {
         };
         let make = |run: &AlarmRun| {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
-            let extent = Extent {
+            let extent = RunExtent {
                 part: taking_part(scores, end, &run.rows),
                 high: self.high(scores, &run.rows),
                 change: run.stays.then(|| self.change(&run.rows)),

@@ -54,7 +54,7 @@ struct Deviations {
 }
 
 /// What the scores of a run say about its alarms.
-pub(super) struct Extent {
+pub(super) struct RunExtent {
     /// From the first to the last row with a share in the distances of its windows.
     pub part: Range<usize>,
     /// From the first to the last row with a high score.
@@ -63,7 +63,7 @@ pub(super) struct Extent {
     pub change: Option<LastingChange>,
 }
 
-impl Extent {
+impl RunExtent {
     /// The rows of an alarm: of a change that stays, the first ones.
     pub(super) fn limited(&self, rows: Range<usize>) -> Range<usize> {
         self.change.as_ref().map_or(rows.clone(), |change| change.limited(rows))
@@ -93,7 +93,7 @@ impl LastingChange {
 pub(super) fn located(
     series: &Scaled<'_>,
     run: &Range<usize>,
-    extent: &Extent,
+    extent: &RunExtent,
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
     let of_high = || alarm_of(extent.limited(extent.high.clone()));
