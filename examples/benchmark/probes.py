@@ -1,9 +1,9 @@
 """What a fitted detector flags: probes on windows whose rows are all labelled normal.
 
 A detector that flags everything, or whatever a VAE has decoded, may still rank rows well. The
-probes are the share of windows in which it labels a row, where one of 1,000 normal rows may be labelled: of normal
-windows, of their plain reconstructions, and of windows with an injected shift, flat line, change of
-season or spike.
+probes are the share of windows in which it labels a row, where one of 1,000 normal rows may be
+labelled: of normal windows, of their plain reconstructions, and of windows with an injected shift,
+flat line, change of season or spike.
 """
 
 from __future__ import annotations
