@@ -286,30 +286,26 @@ impl Frame {
     }
 
     fn warn_short(&self) -> PolarsResult<()> {
-        let rows = taken(&self.short);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        warn(&format!(
-            "no model for {}: fewer rows than `window` = {}",
-            some_of(&rows, |&row| self.named(row))?,
-            self.options.fit.window
-        ))
+        let why = format!("fewer rows than `window` = {}", self.options.fit.window);
+        self.warn_no_model(&taken(&self.short), &why)
     }
 
     /// Warns about series with too many nulls for a model, without those that failed.
     fn warn_without(&self, failed: &[usize]) -> PolarsResult<()> {
         let mut rows = taken(&self.without);
         rows.retain(|row| failed.binary_search(row).is_err());
+        let why = format!(
+            "every window has a share of nulls above `max_null` = {}, a gap or a known anomaly",
+            self.options.fit.max_null
+        );
+        self.warn_no_model(&rows, &why)
+    }
+
+    fn warn_no_model(&self, rows: &[usize], why: &str) -> PolarsResult<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        warn(&format!(
-            "no model for {}: every window has a share of nulls above `max_null` = {}, a gap or a \
-             known anomaly",
-            some_of(&rows, |&row| self.named(row))?,
-            self.options.fit.max_null
-        ))
+        warn(&format!("no model for {}: {why}", some_of(rows, |&row| self.named(row))?))
     }
 
     /// The group of a row, by its keys.

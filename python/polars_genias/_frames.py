@@ -176,10 +176,18 @@ def _call(
         model = starts(models)
     else:
         frame, model = with_models(at.shielded, models, at.by, at.shields)
-    result = plugin(
+    plain = checked(options, len(at.order_by), verb.removesuffix("_events"))
+    return frame, _expression(verb, at, plain, model, **given)
+
+
+def _expression(
+    verb: str, at: Inputs, options: dict[str, Any], model: pl.Expr | None, **given: Any
+) -> pl.Expr:
+    """The expression `verb` over all groups, with options that are already checked."""
+    return plugin(
         verb,
         at.values,
-        options=checked(options, len(at.order_by), verb.removesuffix("_events")),
+        options=options,
         label=None if at.label is None else at.column(at.label),
         where=pl.col(PLACE) if at.places else None,
         model=model,
@@ -188,7 +196,6 @@ def _call(
         keys=at.by,
         **given,
     )
-    return frame, result
 
 
 def beside(
@@ -427,18 +434,9 @@ def fleet_step(
     fleet: Mapping[str, int] | None = None,
 ) -> pl.DataFrame:
     """A step in the training of backbones with the options of `fit`, on the series of a frame."""
-    result = plugin(
-        verb,
-        at.values,
-        options=checked(options, len(at.order_by), "fit"),
-        label=None if at.label is None else at.column(at.label),
-        model=started(backbones) if backbones else None,
-        order_by=[at.column(name) for name in at.order_by],
-        by=[at.column(name).alias(f"{_KEY}{number}") for number, name in enumerate(at.by)],
-        keys=at.by,
-        fleet=fleet,
-        changes_length=True,
-    )
+    plain = checked(options, len(at.order_by), "fit")
+    model = started(backbones) if backbones else None
+    result = _expression(verb, at, plain, model, fleet=fleet, changes_length=True)
     return at.shielded.select(result.alias(_RESULT)).collect()
 
 

@@ -328,4 +328,4 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         _working.pop(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)

@@ -267,15 +267,15 @@ impl<'a> Labeller<'a> {
         };
         let make = |run: &AlarmRun| {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
-            let extent = RunExtent {
+            let extent = || RunExtent {
                 part: taking_part(scores, end, &run.rows),
                 high: self.high(scores, &run.rows),
                 change: run.stays.then(|| self.change(&run.rows)),
             };
             match &scaled {
-                Some(scaled) => last_open(located(scaled, &run.rows, &extent, alarm_of)),
+                Some(scaled) => last_open(located(scaled, &run.rows, &extent(), alarm_of)),
                 None if self.threshold == Threshold::Auto => {
-                    vec![alarm_of(extent.limited(extent.high.clone()))]
+                    vec![alarm_of(extent().of_high())]
                 }
                 None => vec![alarm_of(run.rows.clone())],
             }

@@ -64,9 +64,19 @@ pub(super) struct RunExtent {
 }
 
 impl RunExtent {
+    /// The rows of an alarm of all high scores.
+    pub(super) fn of_high(&self) -> Range<usize> {
+        self.limited(self.high.clone())
+    }
+
     /// The rows of an alarm: of a change that stays, the first ones.
-    pub(super) fn limited(&self, rows: Range<usize>) -> Range<usize> {
-        self.change.as_ref().map_or(rows.clone(), |change| change.limited(rows))
+    fn limited(&self, rows: Range<usize>) -> Range<usize> {
+        match &self.change {
+            Some(change) if rows.end >= change.since => {
+                rows.start..rows.end.min(rows.start + change.most)
+            }
+            _ => rows,
+        }
     }
 }
 
@@ -78,15 +88,6 @@ pub(super) struct LastingChange {
     pub most: usize,
 }
 
-impl LastingChange {
-    fn limited(&self, rows: Range<usize>) -> Range<usize> {
-        match rows.end < self.since {
-            true => rows,
-            false => rows.start..rows.end.min(rows.start + self.most),
-        }
-    }
-}
-
 /// The alarms within `run`, with their rows, features and expected values: its anomalous rows, if they
 /// have most of the deviation in the part of it with a share in the distances, else its rows with
 /// high scores. `alarm_of` gives the alarm of some rows from the scores alone.
@@ -96,7 +97,7 @@ pub(super) fn located(
     extent: &RunExtent,
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
-    let of_high = || alarm_of(extent.limited(extent.high.clone()));
+    let of_high = || alarm_of(extent.of_high());
     let Some(deviations) = Deviations::new(series, run) else { return vec![of_high()] };
     let odd = deviations.odd_rows(run, &extent.part);
     let odd = if deviations.explain(&odd, &extent.high) { odd } else { Vec::new() };

@@ -222,11 +222,10 @@ impl Member {
             let windows = self.coordinates(values, features, blocks[i])?;
             self.references.nearest(&windows, |query| excluded[i * QUERIES + query].clone())
         })?;
-        let found = found.into_iter().flatten().zip(excluded);
-        let of_all = |(found, excluded): (Neighbour, &Excluded)| {
+        let as_of_all = |(found, excluded): (Neighbour, &Excluded)| {
             of_all(found, union(excluded), &self.scale, self.references.len())
         };
-        Ok(found.map(of_all).collect())
+        Ok(found.into_iter().flatten().zip(excluded).map(as_of_all).collect())
     }
 }
 
@@ -255,16 +254,6 @@ fn overlapping(starts: &[usize], i: usize, size: usize) -> Range<usize> {
     first..end
 }
 
-/// The nearest reference that is not excluded; infinitely far if all are.
-fn to_others(
-    references: &References,
-    some: &[usize],
-    excluded: impl Fn(usize) -> Excluded,
-) -> Result<Vec<Neighbour>> {
-    let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
-    references.nearest(&queries, |i| excluded(some[i]))
-}
-
 /// Whether distances fall with the number of references: those outside of the quarter of each window,
 /// `held`, and those outside of the opposite quarter, too.
 fn shrinkage_of(
@@ -276,7 +265,8 @@ fn shrinkage_of(
     let n = references.len();
     let left_out = |i: usize| quarters[i].clone().unwrap_or(0..0);
     let both = |i: usize| [left_out(i), left_out((i + n / 2) % n)];
-    let fewer = to_others(references, some, both)?;
+    let queries: Vec<f32> = some.iter().flat_map(|&i| references.row(i)).copied().collect();
+    let fewer = references.nearest(&queries, |query| both(some[query]))?;
     let pairs = some.iter().zip(&fewer).map(|(&i, fewer)| Shrinkage {
         all: n,
         references: n - left_out(i).len(),
