@@ -54,9 +54,10 @@ impl Wild {
             let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
             let Some(core) = Core::of(training().map(|row| row.1).collect()) else { continue };
-            let (far, near): (Vec<_>, Vec<_>) = training().partition(|row| core.is_far(row.1));
-            found.left_out.extend(far.into_iter().map(|(t, _)| (d, t)));
-            found.dominated |= core.is_dominated(near.into_iter().map(|row| row.1));
+            let far = training().filter(|row| core.is_far(row.1));
+            found.left_out.extend(far.map(|(t, _)| (d, t)));
+            let near = training().map(|row| row.1).filter(|value| !core.is_far(*value));
+            found.dominated |= core.is_dominated(near);
         }
         found
     }

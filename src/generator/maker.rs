@@ -68,6 +68,19 @@ pub(super) struct Ready<'a> {
     pub matrix: &'a Matrix,
     /// Clean rows, in stretches of at least one window.
     pub runs: &'a [Range<usize>],
+    /// Key of the random streams of the series, a hash of all of its values.
+    pub key: [u64; 2],
+}
+
+impl<'a> Ready<'a> {
+    pub(super) fn new(
+        generator: &'a Generator,
+        series: &'a Series<'a>,
+        matrix: &'a Matrix,
+        runs: &'a [Range<usize>],
+    ) -> Self {
+        Self { generator, series, matrix, runs, key: series.stream_key() }
+    }
 }
 
 /// What a maker is to make.
@@ -140,13 +153,12 @@ impl<'a> Maker<'a> {
 
     /// Draws changes of live features, if any is to change.
     fn drawer(&self, control: &dyn Control) -> Result<Option<Drawer<'a>>> {
-        let Ready { generator, series, matrix, runs } = self.ready;
+        let Ready { generator, series, matrix, runs, key: [key, _] } = self.ready;
         let Request { config, kind, .. } = self.request;
         if self.allowed.is_empty() || kind == Some(GeneratedKind::Constant) {
             return Ok(None);
         }
         let (Some(vae), Some(psi)) = (&generator.vae, generator.psi()?) else { return Ok(None) };
-        let [key, _] = series.stream_key();
         let decoded = if config.form == Form::Deformed {
             let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
             decodings(vae, matrix, runs, &mut rng, control)?
@@ -180,7 +192,7 @@ impl<'a> Maker<'a> {
 
     /// The changes of the anomaly at each site.
     fn changes(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<GeneratedChanges>> {
-        let [key, _] = self.ready.series.stream_key();
+        let [key, _] = self.ready.key;
         let mut changes = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
             if control.cancelled() {
@@ -260,7 +272,7 @@ impl<'a> Maker<'a> {
 
     /// The new values of an anomaly, in input units; `number` keys its random stream.
     fn anomaly(&self, rows: Range<usize>, made: &GeneratedChanges, number: usize) -> Anomaly {
-        let [key, _] = self.ready.series.stream_key();
+        let [key, _] = self.ready.key;
         let rng = &mut Rng::new(self.request.config.seed, Purpose::Dither, [key, number as u64]);
         let normaliser = &self.ready.generator.normaliser;
         let (domains, std) = (&self.domains[..], &normaliser.std[..]);
