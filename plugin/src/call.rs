@@ -52,6 +52,9 @@ pub struct Roles {
     pub place: bool,
     /// A Binary column of models.
     pub model: bool,
+    /// Whether the models are a table, as a struct: the columns that group the rows, and a model.
+    #[serde(default)]
+    pub keyed: bool,
     /// Number of columns that order the rows.
     pub order: usize,
     /// Number of columns that group them.

@@ -1,5 +1,6 @@
 //! The arguments of a call: features, known anomalies, models, order and groups.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
@@ -11,7 +12,8 @@ use polars::prelude::*;
 
 use crate::bridge::{feature_to_arrow, range, to_arrow};
 use crate::call::{to_polars, Call, MaxGap, OnError};
-use crate::stored::{self, Stored};
+use crate::groups::{day, groups, matched, times, Steps};
+use crate::stored::{self, Parts, Stored};
 use crate::warn::warn;
 
 /// One call's frame.
@@ -24,6 +26,8 @@ pub struct Frame {
     pub multivariate: bool,
     pub options: Options,
     pub models: Option<Stored>,
+    /// Whether the models are a table, and not a column of the frame.
+    keyed: bool,
     /// The backbones that new models start from.
     pub start: Backbones,
     pub groups: Vec<Group>,
@@ -37,7 +41,7 @@ pub struct Frame {
     labels: Option<BooleanArray>,
     places: Option<BooleanArray>,
     /// The one column that orders the rows, where it holds whole numbers or times.
-    times: Option<Vec<i64>>,
+    times: Option<Int64Chunked>,
     /// Whether models are returned with what they have seen.
     update: bool,
     /// Length of a day in the units of `times`.
@@ -57,6 +61,8 @@ const NAMED: usize = 5;
 pub struct Group {
     pub rows: Rows,
     gaps: Vec<usize>,
+    /// Row of its model in a table of models.
+    model: Option<usize>,
 }
 
 impl Frame {
@@ -88,11 +94,17 @@ impl Frame {
         let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
         let models = roles.model.then(|| next("model")).transpose()?;
         let widens = options.fit.latent.is_none();
+        let mut model_keys = Vec::new();
         let (models, start) = match models {
             Some(column) if options.fleet.warm => {
                 let start = stored::backbones(column).map_err(to_polars)?;
                 options.fit = started(&start, &features, call, &options)?;
                 (None, start.widening(widens))
+            }
+            Some(table) if roles.keyed => {
+                let (keys, models) = Stored::keyed(table)?;
+                model_keys = keys;
+                (Some(models), Backbones::default())
             }
             Some(column) => (Some(Stored::new(column, rows)?), Backbones::default()),
             None => (None, Backbones::default().widening(widens)),
@@ -107,31 +119,33 @@ impl Frame {
             }
         }
         let steps = max_gap.map(|gap| Steps::new(order[0], gap)).transpose()?;
-        let groups = groups(rows, time_order(&order)?, &by)?
-            .into_iter()
-            .map(|rows| {
-                let gaps = steps.as_ref().map(|steps| steps.gaps(&rows)).unwrap_or_default();
-                Group { rows, gaps }
-            })
-            .collect::<Vec<_>>();
-        let infinite = Infinite::find(&features, &groups)?;
-        let columns = columns(&infinite.left_out(features, rows)?)?;
         let (times, day) = match order[..] {
             [key] => (times(key)?, day(key.dtype())),
             _ => (None, None),
         };
+        let known = times.as_ref().map(Int64Chunked::cont_slice).transpose()?;
+        let groups = groups(rows, &order, known, &by)?
+            .into_iter()
+            .map(|rows| {
+                let gaps = steps.as_ref().map(|steps| steps.gaps(&rows)).unwrap_or_default();
+                Group { rows, gaps, model: None }
+            })
+            .collect::<Vec<_>>();
+        let infinite = Infinite::find(&features, &groups)?;
+        let columns = columns(&infinite.left_out(features, rows)?)?;
         if options.fleet.share == Sharing::Fleet && start.all().is_empty() {
             options.fit = options.fit.for_fleet(columns.width());
         }
         let name = values.name().clone();
         let [order, by] = [order, by].map(|keys| keys.into_iter().cloned().collect());
-        let frame = Self {
+        let mut frame = Self {
             name,
             columns,
             dtypes,
             multivariate,
             options,
             models,
+            keyed: roles.keyed,
             start,
             groups,
             order,
@@ -148,11 +162,34 @@ impl Frame {
             short: Mutex::default(),
             alone: Mutex::default(),
         };
+        if roles.keyed {
+            frame.find_models(&model_keys)?;
+        }
         for (group, error) in infinite.errors {
             let series = frame.series(&frame.groups[group]);
             frame.settled::<()>(&series, Err(error), false).map_err(to_polars)?;
         }
         Ok(frame)
+    }
+
+    /// Finds the model of every group by its keys.
+    fn find_models(&mut self, keys: &[Series]) -> PolarsResult<()> {
+        let rows = self.keys(&vec![1; self.groups.len()])?;
+        let found = matched(&rows, keys)?;
+        self.groups.iter_mut().zip(found).for_each(|(group, model)| group.model = model);
+        Ok(())
+    }
+
+    /// The model of a group: the first in its rows, or the one in the table of models.
+    pub fn model_of(&self, group: &Group) -> Option<Parts<'_>> {
+        let models = self.models.as_ref()?;
+        if self.keyed {
+            return models.get(group.model?);
+        }
+        match models.len() {
+            1 => models.get(0),
+            _ => (0..group.rows.len()).find_map(|t| models.get(group.rows.at(t))),
+        }
     }
 
     /// The series of one group.
@@ -161,7 +198,9 @@ impl Frame {
             .with_gaps(group.gaps.clone())
             .with_positions(self.positions(&group.rows))
             .with_rows_per_day(self.rows_per_day(&group.rows))
-            .with_times(if self.update { self.times_of(&group.rows) } else { None });
+            .with_times(
+                self.update.then(|| self.times_of(&group.rows)).flatten().map(Cow::into_owned),
+            );
         let series = match &self.labels {
             Some(labels) => series.with_labels(labels),
             None => series,
@@ -178,14 +217,22 @@ impl Frame {
     }
 
     /// Time of each row of a group.
-    fn times_of(&self, rows: &Rows) -> Option<Vec<i64>> {
-        let times = self.times.as_ref()?;
-        Some((0..rows.len()).map(|t| times[rows.at(t)]).collect())
+    fn times_of(&self, rows: &Rows) -> Option<Cow<'_, [i64]>> {
+        let times = self.times()?;
+        Some(match rows {
+            Rows::All(_) => Cow::Borrowed(times),
+            Rows::Picked(rows) => rows.iter().map(|row| times[*row as usize]).collect(),
+        })
+    }
+
+    /// Time of each row of the frame.
+    fn times(&self) -> Option<&[i64]> {
+        self.times.as_ref()?.cont_slice().ok()
     }
 
     /// Rows per day of a group, from the median step of its times.
     fn rows_per_day(&self, rows: &Rows) -> Option<f64> {
-        let (times, day) = (self.times.as_ref()?, self.day?);
+        let (times, day) = (self.times()?, self.day?);
         let step = |t: usize| times[rows.at(t)].saturating_sub(times[rows.at(t - 1)]);
         let mut steps: Vec<i64> = (1..rows.len()).map(step).collect();
         let middle = steps.len() / 2;
@@ -507,159 +554,4 @@ fn started(
     let config = first.config.with(&call.options).map_err(to_polars)?;
     start.check(&names, &config).map_err(to_polars)?;
     Ok(config)
-}
-
-/// Whole numbers and times as 64-bit integers; `None` for anything else, and where one is null.
-fn times(key: &Series) -> PolarsResult<Option<Vec<i64>>> {
-    let dtype = key.dtype();
-    if !(dtype.is_integer() || dtype.is_temporal() || dtype.is_float()) {
-        return Ok(None);
-    }
-    let physical = key.to_physical_repr();
-    let whole = physical.cast(&DataType::Int64)?;
-    let exact = !dtype.is_float() || whole.cast(dtype)?.equals(key);
-    if !exact || whole.null_count() > 0 {
-        return Ok(None);
-    }
-    Ok(Some(whole.i64()?.into_no_null_iter().collect()))
-}
-
-/// A day in the physical units of a temporal column.
-fn day(dtype: &DataType) -> Option<f64> {
-    match dtype {
-        DataType::Datetime(unit, _) | DataType::Duration(unit) => Some(match unit {
-            TimeUnit::Nanoseconds => 86_400e9,
-            TimeUnit::Microseconds => 86_400e6,
-            TimeUnit::Milliseconds => 86_400e3,
-        }),
-        DataType::Date => Some(1.0),
-        DataType::Time => Some(86_400e9),
-        _ => None,
-    }
-}
-
-/// Stable row order by the keys; `None` if the rows are already sorted.
-fn time_order(keys: &[&Series]) -> PolarsResult<Option<Vec<u32>>> {
-    let options = SortOptions { maintain_order: true, ..Default::default() };
-    let mut order: Option<IdxCa> = None;
-    // Stable sorts from the last key to the first.
-    for key in keys.iter().rev() {
-        order = Some(match order {
-            None => key.arg_sort(options),
-            Some(order) => {
-                let next = key.take(&order)?.arg_sort(options);
-                order.into_series().take(&next)?.idx()?.clone()
-            }
-        });
-    }
-    let order: Option<Vec<u32>> = order.map(|order| order.into_no_null_iter().collect());
-    Ok(order.filter(|order| order.iter().enumerate().any(|(i, &row)| i != row as usize)))
-}
-
-/// The groups, by first appearance, each in time order.
-fn groups(rows: usize, order: Option<Vec<u32>>, by: &[&Series]) -> PolarsResult<Vec<Rows>> {
-    if by.is_empty() {
-        return Ok(vec![order.map_or(Rows::All(rows), Rows::Picked)]);
-    }
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    let keys: Vec<Column> = by
-        .iter()
-        .enumerate()
-        .map(|(i, &key)| key.clone().with_name(format!("{i}").into()).into_column())
-        .collect();
-    let frame = DataFrame::new(rows, keys.clone())?;
-    let grouped = frame.group_by_with_series(keys, true, true)?;
-    let mut group_of = vec![0u32; rows];
-    let groups = grouped.get_groups();
-    for (number, group) in groups.iter().enumerate() {
-        match group {
-            GroupsIndicator::Idx((_, members)) => {
-                members.iter().for_each(|&row| group_of[row as usize] = number as u32);
-            }
-            GroupsIndicator::Slice([first, length]) => {
-                group_of[first as usize..(first + length) as usize].fill(number as u32);
-            }
-        }
-    }
-    let mut members: Vec<Vec<u32>> = vec![Vec::new(); groups.len()];
-    let mut add = |row: u32| members[group_of[row as usize] as usize].push(row);
-    match order {
-        Some(order) => order.into_iter().for_each(&mut add),
-        None => (0..rows as u32).for_each(&mut add),
-    }
-    Ok(members.into_iter().map(Rows::Picked).collect())
-}
-
-/// Values of the order column, and the largest step allowed inside a window.
-struct Steps {
-    values: Times,
-    largest: f64,
-}
-
-/// Values in the physical unit of the column. Integers stay integers: floats would lose
-/// nanoseconds.
-enum Times {
-    Whole(Vec<Option<i128>>),
-    Floats(Vec<Option<f64>>),
-}
-
-impl Steps {
-    fn new(key: &Series, gap: MaxGap) -> PolarsResult<Self> {
-        let largest = match (gap, key.dtype()) {
-            (MaxGap::Number(number), DataType::Decimal(_, scale)) => {
-                number * 10f64.powi(*scale as i32)
-            }
-            (MaxGap::Number(number), dtype) if dtype.is_numeric() => number,
-            (MaxGap::Microseconds(us), DataType::Datetime(unit, _) | DataType::Duration(unit)) => {
-                match unit {
-                    TimeUnit::Nanoseconds => us * 1e3,
-                    TimeUnit::Microseconds => us,
-                    TimeUnit::Milliseconds => us / 1e3,
-                }
-            }
-            (MaxGap::Microseconds(us), DataType::Date) => us / 86_400e6,
-            (MaxGap::Microseconds(us), DataType::Time) => us * 1e3,
-            (_, dtype) => {
-                let allowed = format!(
-                    "a number for a numeric `order_by` or a timedelta for a temporal one; column `{}` is {dtype}",
-                    key.name()
-                );
-                return Err(to_polars(Error::parameter("max_gap", gap, allowed)));
-            }
-        };
-        Ok(Self { values: Times::new(key)?, largest })
-    }
-
-    /// Rows before which time jumps by more than the largest step, or is unknown.
-    fn gaps(&self, rows: &Rows) -> Vec<usize> {
-        let jumps = |t: &usize| match self.values.step(rows.at(*t - 1), rows.at(*t)) {
-            Some(step) => step > self.largest,
-            None => true,
-        };
-        (1..rows.len()).filter(jumps).collect()
-    }
-}
-
-impl Times {
-    fn new(key: &Series) -> PolarsResult<Self> {
-        let physical = key.to_physical_repr();
-        if physical.dtype().is_float() {
-            let values = physical.cast(&DataType::Float64)?;
-            return Ok(Self::Floats(values.f64()?.iter().collect()));
-        }
-        let values = physical.cast(&DataType::Int128)?;
-        Ok(Self::Whole(values.i128()?.iter().collect()))
-    }
-
-    /// Step between two rows; `None` if one of them has no value.
-    fn step(&self, before: usize, after: usize) -> Option<f64> {
-        match self {
-            Self::Whole(values) => {
-                Some(values[after]?.checked_sub(values[before]?).map_or(f64::MAX, |n| n as f64))
-            }
-            Self::Floats(values) => Some(values[after]? - values[before]?),
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod bridge;
 mod cache;
 mod call;
 mod expressions;
+mod groups;
 mod inputs;
 mod interrupt;
 mod models;

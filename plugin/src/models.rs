@@ -306,7 +306,7 @@ fn each_once(
     cache::fits(&keys, make, || plan.control.cancelled(), |n| plan.found(phase, n))
 }
 
-/// Reads the model of each group of a block: the first in its rows. A model shared by all groups is
+/// Reads the model of each group of a block. A model shared by all groups is
 /// read once.
 fn read(
     frame: &Frame,
@@ -319,12 +319,7 @@ fn read(
         .iter()
         .zip(series)
         .map(|(group, series)| {
-            let bytes = if models.len() == 1 {
-                models.get(0)
-            } else {
-                (0..group.rows.len()).find_map(|t| models.get(group.rows.at(t)))
-            };
-            let Some(bytes) = bytes else { return Ok(None) };
+            let Some(bytes) = frame.model_of(group) else { return Ok(None) };
             let key = stored::hash(bytes);
             if let Some((known, fitted)) = &last {
                 if *known == key {

@@ -30,6 +30,13 @@ impl Stored {
         Self::of(column)
     }
 
+    /// A table of models as a struct: the keys of their groups, and the models.
+    pub fn keyed(table: &Series) -> PolarsResult<(Vec<Series>, Self)> {
+        let mut columns = table.struct_()?.fields_as_series();
+        let models = columns.pop().ok_or_else(|| polars_err!(InvalidOperation: "no models"))?;
+        Ok((columns, Self::of(&models)?))
+    }
+
     /// A column of models.
     pub fn of(column: &Series) -> PolarsResult<Self> {
         let (models, backbones) = match column.dtype() {

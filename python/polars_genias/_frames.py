@@ -11,7 +11,15 @@ import polars as pl
 from polars_genias import _names as names
 from polars_genias._features import boolean, chosen_features, listed, require
 from polars_genias._foreign import to_polars
-from polars_genias._models import BACKBONE, MODEL, started, starts, with_models, with_sizes
+from polars_genias._models import (
+    BACKBONE,
+    MODEL,
+    WithModels,
+    started,
+    starts,
+    with_models,
+    with_sizes,
+)
 from polars_genias._options import checked
 from polars_genias._plugin import plugin
 from polars_genias._source import sourced
@@ -65,6 +73,10 @@ class Inputs:
     """Whether the frame was given as a lazy query."""
     places: bool = False
     """Whether the frame has the column `PLACE`."""
+    keys: pl.DataFrame | None = None
+    """The keys of the groups, named as in `shielded`, where they are known."""
+    models: IntoModels | None = None
+    """Where the models of the verb are read from, if not where the user has them."""
     shields: dict[str, str] = field(default_factory=dict)
     """Names in `shielded` of columns whose own names Polars would read as patterns."""
 
@@ -118,7 +130,7 @@ def inputs(
     lazy, places = isinstance(rows, pl.LazyFrame), where is not None
     frame = _with_places(frame, schema, where)
     order_by = keys["order_by"]
-    return Inputs(frame, schema, chosen, keys["by"], order_by, label, lazy, places, shields)
+    return Inputs(frame, schema, chosen, keys["by"], order_by, label, lazy, places, shields=shields)
 
 
 def _with_places(
@@ -148,11 +160,12 @@ def _over_groups(
     at: Inputs,
     build: Build,
     options: Mapping[str, Any],
+    models: IntoModels | None,
     adds: Sequence[str] | None = None,
 ) -> pl.LazyFrame:
     """The result of `build`, for all groups at once if they share a total or a budget."""
     of_all = options.get("total") is not None or options.get("budget") == "fleet"
-    return build(at) if of_all else sourced(at, build, adds)
+    return build(at) if of_all else sourced(at, build, models, adds)
 
 
 def comparable(schema: pl.Schema, role: str, columns: Sequence[str]) -> None:
@@ -171,13 +184,14 @@ def _call(
     **given: Any,
 ) -> tuple[pl.LazyFrame, pl.Expr]:
     """The frame with its models, and one call of the expression `verb` over all groups."""
-    frame, model = at.shielded, None
     if options.get("warm"):
-        model = starts(models)
+        ready = WithModels(at.shielded, starts(models))
     else:
-        frame, model = with_models(at.shielded, models, at.by, at.shields)
+        models = models if at.models is None else at.models
+        ready = with_models(at.shielded, models, at.by, at.shields, at.keys)
     plain = checked(options, len(at.order_by), verb.removesuffix("_events"))
-    return frame, _expression(verb, at, plain, model, **given)
+    call = _expression(verb, at, plain, ready.model, keyed=ready.keyed, **given)
+    return ready.frame, call
 
 
 def _expression(
@@ -231,7 +245,7 @@ def beside(
         frame = context.after(frame, at)
         return names.restored(frame.drop(MODEL, PLACE, strict=False), at.shields)
 
-    return _over_groups(at, build, options, list(adds))
+    return _over_groups(at, build, options, models, list(adds))
 
 
 @dataclass(frozen=True)
@@ -387,7 +401,7 @@ class _Table:
             table = per_group(self.verb, at, options, models=models, strict=strict)
             return _keyed(at, _unnested(at, table), copies)
 
-        return _over_groups(at, build, options)
+        return _over_groups(at, build, options, models)
 
 
 def compare_frame(at: Inputs, options: Mapping[str, Any]) -> pl.LazyFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,31 +39,48 @@ def model_argument(model: IntoModel | None) -> pl.Expr | None:
     return pl.lit(_read(model), dtype=pl.Binary)
 
 
+@dataclass(frozen=True)
+class WithModels:
+    """Rows, and the argument that reads their models."""
+
+    frame: pl.LazyFrame
+    model: pl.Expr | None
+    keyed: bool = False
+    """Whether the argument is a table, as a struct of keys and models."""
+
+
 def with_models(
     frame: pl.LazyFrame,
     models: IntoModels | None,
     by: Sequence[str],
     shields: Mapping[str, str] | None = None,
-) -> tuple[pl.LazyFrame, pl.Expr | None]:
+    keys: pl.DataFrame | None = None,
+) -> WithModels:
     """`frame` joined with its models, and the argument that reads them.
 
-    `shields` are the names of keys in `frame`, where they differ from `by`.
+    `shields` are the names of keys in `frame`, where they differ from `by`. `keys` are those of the
+    groups in `frame`, where they are known.
 
     The joined column is named `MODEL`; rows keep their order. A join may copy values, and a model
     has megabytes: for a DataFrame only row numbers are joined, and for a lazy table only the first
-    rows get a model.
+    rows get a model. With `keys` nothing is joined.
     """
     if models is None or isinstance(models, pl.Expr):
-        return frame, models
+        return WithModels(frame, models)
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
     if isinstance(models, bytes):
-        return frame, model_argument(models)
+        return WithModels(frame, model_argument(models))
     models = to_polars(models, "models")
     table = _joinable(frame, models.lazy(), by, shields or {})
     by = [(shields or {}).get(name, name) for name in by]
+    if keys is not None:
+        table = _near(table, keys)
+        found = keys.lazy().join(table, on=by, how="left", nulls_equal=True, maintain_order="left")
+        own = _one_per_key(found.collect(), by)
+        return WithModels(frame, pl.lit(own.to_struct(MODEL)), keyed=True)
     if isinstance(models, pl.DataFrame):
-        return _with_numbers(frame, table.collect(), by)
+        return _with_numbers(frame, _one_per_key(table.collect(), by), by)
     table = table.map_batches(
         partial(_one_per_key, by=by),
         predicate_pushdown=False,
@@ -77,7 +95,40 @@ def with_models(
         maintain_order="left",
         nulls_equal=True,
     )
-    return joined.drop(_FIRST), pl.col(MODEL)
+    return WithModels(joined.drop(_FIRST), pl.col(MODEL))
+
+
+def at_hand(models: IntoModels | None, by: Sequence[str], folder: Path) -> IntoModels | None:
+    """The same models, a few of which can be read without the others.
+
+    The result of a query, and a file that has to be decompressed, are written to `folder` once.
+    """
+    if isinstance(models, (str, Path)):
+        models = opened(Path(models))
+    if models is None or isinstance(models, (bytes, pl.Expr)):
+        return models
+    table = to_polars(models, "models")
+    if isinstance(table, pl.DataFrame):
+        return table
+    column = model_column(table, by)
+    beside = companion(table, column)
+    columns = [*by, column, *([] if beside is None else [beside])]
+    path = folder / "models.arrow"
+    table.select(names.column(name) for name in columns).sink_ipc(path, compression="uncompressed")
+    return pl.scan_ipc(path)
+
+
+def _near(table: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
+    """The rows of `table` with one of the first keys: unlike a join, this reaches the source."""
+    first = keys.columns[0]
+    if not is_plain(keys.schema[first]) or table.collect_schema()[first] != keys.schema[first]:
+        return table
+    return table.filter(pl.col(first).is_in(keys[first].unique().implode(), nulls_equal=True))
+
+
+def is_plain(dtype: pl.DataType) -> bool:
+    """Whether keys of this dtype are compared by value in a condition."""
+    return dtype.is_numeric() or dtype.is_temporal() or dtype in (pl.String, pl.Boolean)
 
 
 def _joinable(
@@ -103,16 +154,13 @@ def _never_equal(text: pl.DataType, other: pl.DataType) -> bool:
     return text == pl.String and (other.is_numeric() or other.is_temporal())
 
 
-def _with_numbers(
-    frame: pl.LazyFrame, table: pl.DataFrame, by: list[str]
-) -> tuple[pl.LazyFrame, pl.Expr | None]:
+def _with_numbers(frame: pl.LazyFrame, table: pl.DataFrame, by: list[str]) -> WithModels:
     """As `with_models`, with the number of each row's model, and the models by number."""
-    table = _one_per_key(table, by)
     if not by:
-        return frame, pl.lit(table[MODEL])
+        return WithModels(frame, pl.lit(table[MODEL]))
     numbers = table.select(by).with_row_index(MODEL).lazy()
     joined = frame.join(numbers, on=by, how="left", maintain_order="left", nulls_equal=True)
-    return joined, pl.lit(table[MODEL]).gather(pl.col(MODEL))
+    return WithModels(joined, pl.lit(table[MODEL]).gather(pl.col(MODEL)))
 
 
 def with_sizes(

@@ -29,6 +29,7 @@ def plugin(
     label: IntoColumn | None = None,
     where: IntoColumn | None = None,
     model: pl.Expr | None = None,
+    keyed: bool = False,
     order_by: Sequence[IntoColumn] = (),
     by: Sequence[IntoColumn] = (),
     keys: Sequence[str] = (),
@@ -41,6 +42,7 @@ def plugin(
     """The expression `verb` of the compiled library.
 
     Its arguments are `values`, then `label`, `where`, `model`, `order_by` and `by`, if given.
+    `keyed`: the model is a table as a struct, the keys and the model of every group.
     `options` are already checked; `keys` are the names of the columns `by` in messages. `shape`
     relates the length of the output to that of the input. `fleet` is the step in the training of a
     backbone that the call is.
@@ -52,6 +54,7 @@ def plugin(
         "label": label is not None,
         "place": where is not None,
         "model": model is not None,
+        "keyed": keyed,
         "order": len(order_by),
         "by": len(by),
     }

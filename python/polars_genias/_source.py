@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from polars_genias._frames import Inputs
+    from polars_genias._types import IntoModels
 
     Build = Callable[[Inputs], pl.LazyFrame]
 
@@ -30,8 +31,10 @@ _SOURCES = int(pl.__version__.split(".")[0]) >= 2
 """Whether Polars forwards the exceptions of a source unchanged."""
 
 
-def sourced(at: Inputs, build: Build, adds: Sequence[str] | None = None) -> pl.LazyFrame:
-    """The result of `build`, as an IO source if the frame is lazy.
+def sourced(
+    at: Inputs, build: Build, models: IntoModels | None = None, adds: Sequence[str] | None = None
+) -> pl.LazyFrame:
+    """The result of `build`, which reads `models`, as an IO source if the frame is lazy.
 
     `adds` are the columns that the verb adds to the rows of the input; None for a new table.
     """
@@ -39,16 +42,22 @@ def sourced(at: Inputs, build: Build, adds: Sequence[str] | None = None) -> pl.L
     if not (_SOURCES and at.lazy) or (adds is None and not at.by):
         return query
     return register_io_source(
-        _Source(at, build, adds), schema=query.collect_schema, explain_name="genias", is_pure=True
+        _Source(at, build, models, adds),
+        schema=query.collect_schema,
+        explain_name="genias",
+        is_pure=True,
     )
 
 
 class _Source:
     """The callback of `register_io_source`."""
 
-    def __init__(self, at: Inputs, build: Build, adds: Sequence[str] | None) -> None:
+    def __init__(
+        self, at: Inputs, build: Build, models: IntoModels | None, adds: Sequence[str] | None
+    ) -> None:
         self.at = at
         self.build = build
+        self.models = models
         self.adds = adds
 
     def __call__(
@@ -92,7 +101,7 @@ class _Source:
             columns = None if with_columns is None else [*with_columns, *kept]
             return _asked(self.build(part), columns, others)
 
-        return in_batches(at, asked, keeps_rows=self.adds is not None)
+        return in_batches(at, self.models, asked, keeps_rows=self.adds is not None)
 
 
 def _asked(

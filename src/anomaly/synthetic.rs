@@ -13,10 +13,18 @@ use crate::error::Result;
 /// Collects the anomalies of a whole frame; [`Synthetic::finish`] gives the columns.
 pub struct Synthetic {
     features: Vec<Copied>,
-    ids: Vec<u32>,
-    kinds: Vec<Option<AnomalyKind>>,
-    strengths: Vec<f32>,
+    anomalies: Vec<Facts>,
+    /// Per row, its anomaly's position in `anomalies`, from 1; 0 without one.
+    of_row: Vec<u32>,
     known: Vec<bool>,
+}
+
+/// What the rows of an anomaly have in common.
+struct Facts {
+    /// Number within its series, from 1.
+    id: u32,
+    kind: AnomalyKind,
+    strength: f32,
 }
 
 /// One finished frame.
@@ -40,9 +48,8 @@ impl Synthetic {
         let rows = columns.rows();
         Self {
             features: (0..columns.width()).map(|d| columns.copy(d)).collect(),
-            ids: vec![0; rows],
-            kinds: vec![None; rows],
-            strengths: vec![0.0; rows],
+            anomalies: Vec::new(),
+            of_row: vec![0; rows],
             known: vec![false; rows],
         }
     }
@@ -51,11 +58,10 @@ impl Synthetic {
     pub fn add(&mut self, series: &Series<'_>, anomalies: &[Anomaly]) {
         (0..series.len()).for_each(|t| self.known[series.row(t)] = true);
         for (number, anomaly) in anomalies.iter().enumerate() {
-            for row in anomaly.rows.clone().map(|t| series.row(t)) {
-                self.ids[row] = number as u32 + 1;
-                self.kinds[row] = Some(anomaly.kind);
-                self.strengths[row] = anomaly.strength as f32;
-            }
+            let (id, strength) = (number as u32 + 1, anomaly.strength as f32);
+            self.anomalies.push(Facts { id, kind: anomaly.kind, strength });
+            let position = self.anomalies.len() as u32;
+            anomaly.rows.clone().for_each(|t| self.of_row[series.row(t)] = position);
         }
         for anomaly in anomalies {
             for (d, values) in &anomaly.values {
@@ -71,13 +77,23 @@ impl Synthetic {
 
     /// Name of the anomaly kind of each row; null without an anomaly.
     pub fn anomaly_kind(&self) -> StringArray {
-        self.kinds.iter().map(|kind| kind.map(AnomalyKind::name)).collect()
+        self.of_rows(|facts| facts.kind.name()).collect()
+    }
+
+    /// A value of the anomaly of each row; `None` without an anomaly.
+    fn of_rows<T>(&self, value: impl Fn(&Facts) -> T) -> impl Iterator<Item = Option<T>> {
+        self.of_row.iter().map(move |&position| {
+            let at = (position as usize).checked_sub(1)?;
+            self.anomalies.get(at).map(&value)
+        })
     }
 
     /// The columns, computed in the caller's pool.
     pub fn finish(self) -> SyntheticColumns {
         let known = NullBuffer::new(BooleanBuffer::from_iter(self.known.iter().copied()));
-        let hit = BooleanBuffer::from_iter(self.ids.iter().map(|id| *id > 0));
+        let hit = BooleanBuffer::from_iter(self.of_row.iter().map(|position| *position > 0));
+        let anomaly_id = self.of_rows(|facts| facts.id).collect();
+        let anomaly_strength = self.of_rows(|facts| facts.strength).collect();
         let features = self.features.into_par_iter().map(|feature| {
             let (values, changed) = feature.finish();
             (values, BooleanArray::new(changed, Some(known.clone())))
@@ -86,12 +102,9 @@ impl Synthetic {
         SyntheticColumns {
             values,
             masks,
-            is_anomaly: BooleanArray::new(hit.clone(), Some(known)),
-            anomaly_strength: Float32Array::new(
-                self.strengths.into(),
-                Some(NullBuffer::new(hit.clone())),
-            ),
-            anomaly_id: UInt32Array::new(self.ids.into(), Some(NullBuffer::new(hit))),
+            is_anomaly: BooleanArray::new(hit, Some(known)),
+            anomaly_id,
+            anomaly_strength,
         }
     }
 }

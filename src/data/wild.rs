@@ -49,11 +49,14 @@ impl Wild {
     pub(crate) fn find(series: &Series<'_>) -> Self {
         let mut found = Self::default();
         let mut values = vec![0.0; series.len()];
+        let mut known_values = Vec::with_capacity(series.len());
         for d in 0..series.columns().width() {
             series.read(d, 0, &mut values);
             let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
-            let Some(core) = Core::of(training().map(|row| row.1).collect()) else { continue };
+            known_values.clear();
+            known_values.extend(training().map(|row| row.1));
+            let Some(core) = Core::of(&mut known_values) else { continue };
             let far = training().filter(|row| core.is_far(row.1));
             found.left_out.extend(far.map(|(t, _)| (d, t)));
             let near = training().map(|row| row.1).filter(|value| !core.is_far(*value));
@@ -86,7 +89,8 @@ impl Wild {
 }
 
 impl Core {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    /// The core of some values, whose order changes.
+    fn of(values: &mut [f64]) -> Option<Self> {
         let n = values.len();
         let outer = ((OUTER * n as f64) as usize).max(1);
         let mut at = |i: usize| *values.select_nth_unstable_by(i, f64::total_cmp).1;

@@ -32,9 +32,11 @@ pub fn synthetic_field(inputs: &[Field], suffix: &str) -> PolarsResult<Field> {
 
 /// The same as a column.
 pub fn synthetic_column(frame: Frame, synthetic: Synthetic, suffix: &str) -> PolarsResult<Series> {
+    let (names, rows) = (frame.columns.names().to_vec(), frame.columns.rows());
+    // A copy of the features, if those of the input have several chunks.
+    drop(frame.columns);
     let kinds = to_series(ANOMALY_KIND.into(), &synthetic.anomaly_kind())?;
     let columns = pool()?.install(|| synthetic.finish());
-    let names = frame.columns.names();
     let mut fields = Vec::with_capacity(2 * names.len() + 4);
     for ((name, values), dtype) in names.iter().zip(&columns.values).zip(&frame.dtypes) {
         fields.push(to_feature(suffixed(name, suffix), values, dtype)?);
@@ -46,6 +48,5 @@ pub fn synthetic_column(frame: Frame, synthetic: Synthetic, suffix: &str) -> Pol
     for (name, mask) in names.iter().zip(&columns.masks) {
         fields.push(to_series(suffixed(name, MASK), mask)?);
     }
-    let rows = frame.columns.rows();
     Ok(StructChunked::from_series(frame.name, rows, fields.iter())?.into_series())
 }
