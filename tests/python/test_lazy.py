@@ -163,6 +163,25 @@ def test_batches_give_the_result_of_one_call(verb, order, models, monkeypatch):
     assert query.select(pl.col(result.columns[-1])).collect().equals(result[[result.columns[-1]]])
 
 
+@pytest.mark.parametrize("share", ["none", "fleet"])
+@pytest.mark.parametrize("form", ["table", "query", "file"])
+def test_models_in_batches(form, share, tmp_path, monkeypatch):
+    """From any source: every group of a batch gets its own, also where a key is null or unknown."""
+    rows = make_hosts(hosts=4).with_columns(
+        pl.col("host").replace({"h1": None}), zone=pl.col("t") * 0
+    )
+    at = {"by": ["zone", "host"], "order_by": "t", "features": ["cpu", "mem"]}
+    options = {**FAST, "seed": 3}
+    table = pg.fit(rows, **at, **options, share=share).filter(pl.col("host").ne_missing("h2"))
+    expected = pg.generate(rows, **at, models=table)
+    assert expected.filter(pl.col("host") == "h2")["is_anomaly"].null_count() == 160
+    table.write_parquet(tmp_path / "models.parquet")
+    models = {"table": table, "query": table.lazy(), "file": tmp_path / "models.parquet"}[form]
+    for megabytes in (0.012, 0.03):  # one group of a batch, and two
+        small_memory(monkeypatch, megabytes)
+        assert pg.generate(rows.lazy(), **at, models=models).collect().equals(expected)
+
+
 def test_batches_hold_whole_groups(monkeypatch):
     """Every batch is a call of its own, with no more rows than fit or one group."""
     sizes = []

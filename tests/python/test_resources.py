@@ -56,6 +56,22 @@ print(json.dumps({"grown": peak() - before}))
 )
 
 
+GROWING = (
+    PREAMBLE
+    + """
+long = pl.DataFrame({"x": np.sin(np.arange(1_200_000) / 30) + np.arange(1_200_000) % 7})
+model = long.head(2000).genias.fit(steps=2, detector="amplitude")["model"][0]
+def seconds(rows):
+    part = long.head(rows)
+    start = time.process_time()
+    part.genias.generate(models=model, length=20)
+    return time.process_time() - start
+seconds(1000)
+print(json.dumps({"ratio": seconds(1_200_000) / seconds(150_000)}))
+"""
+)
+
+
 def run(script: str, *arguments: object) -> dict[str, float]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
@@ -98,3 +114,8 @@ def test_one_long_group(tmp_path, verb):
     found = run(LONG, tmp_path, verb)
     out = size(tmp_path / "out.parquet")
     assert found["grown"] < long.estimated_size() + out + 300 * MEGABYTE
+
+
+def test_generation_takes_as_long_as_there_are_rows(tmp_path):
+    # 8 times the rows: 7 to 8 times the seconds; 48 where each anomaly reads the whole series.
+    assert run(GROWING, tmp_path)["ratio"] < 14
