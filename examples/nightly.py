@@ -49,7 +49,7 @@ def night(folder: Path, *more: str) -> int:
     """One night; its exit code."""
     paths = [str(folder / name) for name in ("metrics", "labelled", "models.parquet")]
     roles = ["--by", "host", "--order-by", "timestamp"]
-    return genias(["nightly", *paths, *roles, "--window", "48", "--steps", "20", *more])
+    return genias(["nightly", *paths, *roles, "--window", "48", *more])
 
 
 def main(folder: Path) -> list[int]:

@@ -95,7 +95,7 @@ def line(name: str, all_series: Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]
         if train.height < FEWEST or not features:
             continue
         names = pg.datasets.features(train)
-        model = pg.fit(train, features=names, order_by="t", steps=1)["model"][0]
+        model = pg.fit(train, features=names, order_by="t", only="score")["model"][0]
         hits, width = coverage(test, model, features)
         inside.append(np.nanmean(hits, axis=0) @ np.full(len(features), len(hits)))
         means.append((np.nanmean(hits), hits.size))

@@ -101,7 +101,7 @@ def run_polars_genias(data_train: np.ndarray, data_test: np.ndarray, **options: 
         known = pl.int_range(pl.len()) >= len(data_train)
         out = pg.score(test.with_columns(known=known), **roles, label="known", **options)
     else:
-        model = pg.fit(train, **roles, steps=1)["model"][0]
+        model = pg.fit(train, **roles, only="score")["model"][0]
         out = pg.score(test, **roles, models=model, **options)
     return np.nan_to_num(out["anomaly_score"].to_numpy().astype(np.float64))
 

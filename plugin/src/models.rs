@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use genias::config::Sharing;
+use genias::config::{Purpose, Sharing};
 use genias::detector::{is_trained, needs_vae};
 use genias::{Backbones, Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
@@ -46,6 +46,7 @@ pub enum Detector {
 pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     let handed_in = frame.models.is_some();
     let trains = match detector {
+        _ if only(frame) == Some(Purpose::Generate) => false,
         Detector::None => false,
         Detector::Trained => !handed_in,
         Detector::Added => true,
@@ -60,10 +61,16 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     Plan::new(frame.groups.len(), &phases)
 }
 
+/// What the models of a fit are for, if not for everything.
+fn only(frame: &Frame) -> Option<Purpose> {
+    frame.options.purpose.only
+}
+
 /// Whether the verb only needs a detector that uses no VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
     let needs_vae = needs_vae(frame.options.detect.detector);
-    frame.models.is_none() && detector == Detector::Trained && !needs_vae
+    let scores = detector == Detector::Trained || only(frame) == Some(Purpose::Score);
+    frame.models.is_none() && scores && !needs_vae
 }
 
 /// Runs `work` on every group with its model and passes the results to `take` in group order. A
@@ -164,6 +171,15 @@ pub fn fit_detectors(
     plan: &Plan,
     shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
+    match (only(frame), &frame.models) {
+        (None, _) => {}
+        (Some(purpose), Some(_)) => {
+            let allowed = "left out with `models`, to which a detector is added";
+            return Err(Error::parameter("only", purpose.name(), allowed));
+        }
+        (Some(Purpose::Generate), None) => return fit(frame, series, strict, plan, shared),
+        (Some(Purpose::Score), None) => return fit_scorers(frame, series, strict, plan),
+    }
     let models = match &frame.models {
         Some(models) => read(frame, models, block, series)?,
         None => fit(frame, series, strict, plan, shared)?,

@@ -155,6 +155,7 @@ class FitOptions(ModelOptions, total=False):
     Options that are omitted, or None, keep their defaults.
     """
 
+    only: Literal["generate", "score"] | None
     share: Literal["none", "fleet"]
     warm: bool
     detector: Literal[

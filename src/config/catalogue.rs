@@ -14,6 +14,7 @@ use super::generate::GenerateConfig;
 use super::inject::{INJECT, InjectConfig};
 use super::parse::to_map;
 use super::preset::Preset;
+use super::purpose::PurposeConfig;
 use super::score::{ScoreConfig, THRESHOLD};
 use super::sensitivity::{SENSITIVITY, SensitivityConfig};
 use super::table::{
@@ -68,6 +69,7 @@ fn specs() -> impl Iterator<Item = &'static OptionSpec> {
     let all = [
         CALL,
         FitConfig::OPTIONS,
+        PurposeConfig::OPTIONS,
         FleetConfig::OPTIONS,
         GenerateConfig::OPTIONS,
         DetectConfig::OPTIONS,

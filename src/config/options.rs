@@ -14,6 +14,7 @@ use super::inject::InjectConfig;
 use super::parse::{over, refuse_unused, to_map};
 use super::placement::one_of;
 use super::preset::Preset;
+use super::purpose::PurposeConfig;
 use super::score::{ScoreConfig, THRESHOLD, Threshold};
 use super::sensitivity::SensitivityConfig;
 use super::table::{Config, TRIES};
@@ -24,6 +25,8 @@ use crate::error::{Error, Result};
 pub struct Options {
     /// How a model is fitted if the call has none.
     pub fit: FitConfig,
+    /// What the models are for.
+    pub purpose: PurposeConfig,
     /// What the models of several groups share.
     pub fleet: FleetConfig,
     /// How anomalies are generated.
@@ -55,6 +58,7 @@ impl Options {
         let threshold = threshold(read("threshold"), read("quantile"))?;
         let mut options = Self {
             fit: over(&FitConfig::preset(preset), given)?,
+            purpose: over(&PurposeConfig::default(), given)?,
             fleet: over(&FleetConfig::default(), given)?,
             generate: over(&GenerateConfig::preset(preset), given)?,
             detect: over(&DetectConfig::preset(preset), given)?,
@@ -68,6 +72,7 @@ impl Options {
             options.detect.detector = DetectorKind::Reconstruction;
         }
         options.validate()?;
+        options.purpose.check(&options.fleet, given)?;
         refuse_unused(DetectConfig::OPTIONS, given, &to_map(&options.detect)?)?;
         refuse_unused(AlarmConfig::OPTIONS, given, &to_map(&options.alarm)?)?;
         Ok(options)

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import polars_genias as pg
-from conftest import FAST, both
+from conftest import FAST, both, make_hosts
 
 ARGS = {"by": "host", "order_by": "t", "features": ["cpu", "mem"]}
 ComputeError = pl.exceptions.ComputeError
@@ -135,3 +135,50 @@ def test_broken_models_are_refused(series):
 def test_a_model_of_another_type_is_refused(series):
     with pytest.raises(ComputeError, match="must be Binary"):
         series.select(pg.score("cpu", model=pl.col("mem")))
+
+
+def test_a_model_that_only_scores_gives_the_scores_of_one_that_does_all():
+    rows = make_hosts(hosts=1, rows=600)
+    at = {"features": ["cpu", "mem"], "order_by": "t"}
+    whole, scorer = (pg.fit(rows, **at, window=16, steps=5, only=only) for only in (None, "score"))
+    assert scorer["model"].bin.size().item() < whole["model"].bin.size().item() / 2
+    assert pg.score(rows, **at, models=scorer).equals(pg.score(rows, **at, models=whole))
+    assert pg.label(rows, **at, models=scorer).equals(pg.label(rows, **at, models=whole))
+    described = scorer.select(pl.col("model").genias.describe()).unnest("model")
+    assert described["stop_reason"].item() == "not_trained"
+    with pytest.raises(pl.exceptions.ComputeError, match="fitted to score only"):
+        pg.generate(rows, **at, models=scorer)
+
+
+def test_a_model_that_only_generates_has_the_anomalies_of_one_that_does_all():
+    rows = make_hosts(hosts=1, rows=600)
+    at = {"features": ["cpu", "mem"], "order_by": "t"}
+    whole, maker = (
+        pg.fit(rows, **at, window=16, steps=5, only=only) for only in (None, "generate")
+    )
+    assert maker["model"].bin.size().item() < whole["model"].bin.size().item()
+    assert pg.generate(rows, **at, models=maker).equals(pg.generate(rows, **at, models=whole))
+    later = pg.fit(rows, **at, models=maker, detector="evidence")
+    assert pg.score(rows, **at, models=later).equals(pg.score(rows, **at, models=whole))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": "score", "share": "fleet"}, "no VAE to share"),
+        ({"only": "generate", "detector": "carla"}, "options of a detector"),
+        ({"only": "label"}, "`only`"),
+    ],
+)
+def test_purposes_that_contradict_other_options(options, message):
+    rows = make_hosts(hosts=2, rows=60)
+    with pytest.raises((ValueError, pl.exceptions.ComputeError), match=message):
+        pg.fit(rows, by="host", order_by="t", window=16, steps=1, **options)
+
+
+def test_a_purpose_needs_new_models():
+    rows = make_hosts(hosts=1, rows=60)
+    at = {"features": ["cpu"], "order_by": "t"}
+    models = pg.fit(rows, **at, window=16, steps=1)
+    with pytest.raises(pl.exceptions.ComputeError, match="left out with `models`"):
+        pg.fit(rows, **at, models=models, only="score")

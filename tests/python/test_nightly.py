@@ -18,7 +18,7 @@ import pytest
 from polars_genias.cli import main
 
 START = datetime(2026, 1, 1)
-OPTIONS = ["--by", "host", "--order-by", "time", "--window", "32", "--steps", "2"]
+OPTIONS = ["--by", "host", "--order-by", "time", "--window", "32"]
 
 
 def make_day(folder: Path, day: int, *, hosts: int = 2, rows: int = 96, odd: str = "") -> None:

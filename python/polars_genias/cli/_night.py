@@ -216,7 +216,11 @@ class Night:
         if not due.height:
             return self.models
         log.info("%s: fits %d series", self.name, due.height)
-        made = job.of(rows, due).genias.fit(**self.given, **job.fitting).drop_nulls("model")
+        made = (
+            job.of(rows, due)
+            .genias.fit(**self.given, only="score", **job.fitting)
+            .drop_nulls("model")
+        )
         made = job.beside(made.select(*job.by, "model"), due).with_columns(
             fitted=pl.lit(self.name),
             seen=pl.lit(None, pl.String),

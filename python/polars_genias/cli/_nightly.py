@@ -54,7 +54,6 @@ def parser(command: str) -> _run.Parser:
         "--train-days", type=int, default=7, metavar="N", help="last partitions to fit on (7)"
     )
     job.add_argument("--window", type=int, default=200, metavar="N", help="rows of a window (200)")
-    job.add_argument("--steps", type=int, metavar="N", help="maximum training steps (200)")
     job.add_argument("--seed", type=int, metavar="N", help="of the fits (0)")
     job.add_argument(
         "--on-error",
@@ -76,7 +75,7 @@ def parser(command: str) -> _run.Parser:
     return made
 
 
-_FITTING = ("window", "steps", "seed")
+_FITTING = ("window", "seed")
 _LABELLING = ("alarms_per_day", "false_alarm_rate", "min_change", "min_rows")
 
 

@@ -81,6 +81,12 @@ impl Built {
 }
 
 impl Evidence {
+    /// Number of values of all projections.
+    pub(crate) fn projected_values(&self) -> usize {
+        let projections = self.members.iter().map(|member| &member.projection);
+        projections.map(|own| own.mean.len() + own.directions.len()).sum()
+    }
+
     /// The stored form; if `small`, without projections.
     ///
     /// # Errors

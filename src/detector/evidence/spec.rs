@@ -8,8 +8,20 @@ use crate::detector::spec::{DetectorSpec, Fit, Loaded, Stored};
 use crate::detector::threshold::Calibration;
 use crate::detector::trained::{Learned, Trained};
 use crate::error::{Error, Result};
+use crate::generator::Generator;
 use crate::nn::Shapes;
 use crate::runtime::control::Control;
+
+/// Largest number of values in the projections of a model that only scores: 0.9 MB, as fitting them
+/// again takes a tenth of a second and more for each read of a larger model.
+const MOST_VALUES: usize = 225_000;
+
+/// Whether projections are not stored. With a backbone, or without a VAE, they would be most of what
+/// a model stores.
+fn is_small(generator: &Generator, evidence: &Evidence) -> bool {
+    let scores_only = generator.vae.is_none();
+    generator.backbone.is_some() || (scores_only && evidence.projected_values() > MOST_VALUES)
+}
 
 /// The detector `evidence`. Its thresholds only use normal rows.
 pub(crate) struct EvidenceSpec;
@@ -37,8 +49,7 @@ impl DetectorSpec for EvidenceSpec {
     ) -> Result<Option<Fit>> {
         data.generator.normaliser.check(data.series)?;
         let (evidence, scores) = Evidence::fit(data.series, &data.generator.config, control)?;
-        // With a backbone, projections would be most of what a model stores.
-        let (kept, parameters) = evidence.keep(data.generator.backbone.is_some())?;
+        let (kept, parameters) = evidence.keep(is_small(data.generator, &evidence))?;
         let learned = Learned { evidence: Some(kept), ..Learned::default() };
         let trained = Trained::new(config.clone(), learned, parameters);
         let trained = Trained { built: Built::new(evidence), ..trained };
