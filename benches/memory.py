@@ -68,8 +68,8 @@ def measure(rows: int, groups: int, verb: str, *, interleaved: bool) -> dict[str
         source, models = Path(folder, "rows.parquet"), Path(folder, "models.parquet")
         write(source, rows, groups, interleaved=interleaved)
         first = pl.scan_parquet(source).filter(pl.col("t") < 2000)
-        detector = None if verb == "generate" else "default"
-        pg.fit(first, by="host", order_by="t", detector=detector).sink_parquet(models)
+        only = "generate" if verb == "generate" else "score"
+        pg.fit(first, by="host", order_by="t", only=only).sink_parquet(models)
         command = [sys.executable, "-c", JOB, source, models, Path(folder, "out.parquet"), verb]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use genias::config::{Purpose, Sharing};
+use genias::config::{ModelPurpose, Sharing};
 use genias::detector::{is_trained, needs_vae};
 use genias::{Backbones, Control, Error, Model, Phase, Series as TimeSeries};
 use polars::prelude::*;
@@ -46,7 +46,7 @@ pub enum Detector {
 pub fn plan(frame: &Frame, detector: Detector) -> Plan {
     let handed_in = frame.models.is_some();
     let trains = match detector {
-        _ if only(frame) == Some(Purpose::Generate) => false,
+        _ if only(frame) == Some(ModelPurpose::Generate) => false,
         Detector::None => false,
         Detector::Trained => !handed_in,
         Detector::Added => true,
@@ -62,14 +62,14 @@ pub fn plan(frame: &Frame, detector: Detector) -> Plan {
 }
 
 /// What the models of a fit are for, if not for everything.
-fn only(frame: &Frame) -> Option<Purpose> {
+fn only(frame: &Frame) -> Option<ModelPurpose> {
     frame.options.purpose.only
 }
 
 /// Whether the verb only needs a detector that uses no VAE.
 fn scores_only(frame: &Frame, detector: Detector) -> bool {
     let needs_vae = needs_vae(frame.options.detect.detector);
-    let scores = detector == Detector::Trained || only(frame) == Some(Purpose::Score);
+    let scores = detector == Detector::Trained || only(frame) == Some(ModelPurpose::Score);
     frame.models.is_none() && scores && !needs_vae
 }
 
@@ -177,8 +177,8 @@ pub fn fit_detectors(
             let allowed = "left out with `models`, to which a detector is added";
             return Err(Error::parameter("only", purpose.name(), allowed));
         }
-        (Some(Purpose::Generate), None) => return fit(frame, series, strict, plan, shared),
-        (Some(Purpose::Score), None) => return fit_scorers(frame, series, strict, plan),
+        (Some(ModelPurpose::Generate), None) => return fit(frame, series, strict, plan, shared),
+        (Some(ModelPurpose::Score), None) => return fit_scorers(frame, series, strict, plan),
     }
     let models = match &frame.models {
         Some(models) => read(frame, models, block, series)?,

@@ -84,6 +84,7 @@ from polars_genias._models import (
 )
 from polars_genias._names import refuse_twice
 from polars_genias._spark_fleet import trained
+from polars_genias._spark_types import arrow_type, from_spark, in_utc, spark_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,39 +114,6 @@ __all__ = [
 ]
 
 Options = ParamSpec("Options")
-
-_TO_POLARS: dict[str, pl.DataType] = {
-    "boolean": pl.Boolean(),
-    "tinyint": pl.Int8(),
-    "smallint": pl.Int16(),
-    "int": pl.Int32(),
-    "bigint": pl.Int64(),
-    "float": pl.Float32(),
-    "double": pl.Float64(),
-    "string": pl.String(),
-    "binary": pl.Binary(),
-    "date": pl.Date(),
-    "timestamp": pl.Datetime("us", "UTC"),
-    "timestamp_ntz": pl.Datetime("us"),
-    "void": pl.Null(),
-}
-
-_TO_SPARK: dict[Any, tuple[spark_types.DataType, str]] = {
-    pl.Boolean: (spark_types.BooleanType(), "bool"),
-    pl.Int8: (spark_types.ByteType(), "int8"),
-    pl.Int16: (spark_types.ShortType(), "int16"),
-    pl.Int32: (spark_types.IntegerType(), "int32"),
-    pl.Int64: (spark_types.LongType(), "int64"),
-    pl.UInt8: (spark_types.ShortType(), "int16"),
-    pl.UInt16: (spark_types.IntegerType(), "int32"),
-    pl.UInt32: (spark_types.LongType(), "int64"),
-    pl.UInt64: (spark_types.LongType(), "int64"),
-    pl.Float32: (spark_types.FloatType(), "float"),
-    pl.Float64: (spark_types.DoubleType(), "double"),
-    pl.String: (spark_types.StringType(), "string"),
-    pl.Binary: (spark_types.BinaryType(), "binary"),
-}
-"""Spark type of a Polars type, and the Arrow type for the transfer."""
 
 _OF_VERB = ("models", "name", "strict")
 """Arguments of `fit` that are no options."""
@@ -249,7 +217,7 @@ def describe(models: DataFrame, name: str = "model") -> DataFrame:
     planned = pl.LazyFrame(schema={name: pl.Binary}).select(verbs.describe(name)).collect_schema()
     columns = dict(planned)
     fields = [
-        _field(name, columns[name]) if field.name == name else field
+        spark_field(name, columns[name]) if field.name == name else field
         for field in models.schema.fields
     ]
 
@@ -308,6 +276,7 @@ class _Describe:
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Describes a batch of a table of models. Runs on a worker."""
+        batch = in_utc(batch)
         beside = f"{self.name}{BACKBONE}"
         known = [name for name in (self.name, beside) if name in batch.schema.names]
         models = _polars(batch.select(known))
@@ -329,7 +298,7 @@ class _Crossing:
     def __call__(self, frame: pl.DataFrame) -> pa.Table:
         import pyarrow as pa
 
-        types = [(name, _arrow_type(dtype, self.large)) for name, dtype in self.columns.items()]
+        types = [(name, arrow_type(dtype, self.large)) for name, dtype in self.columns.items()]
         table = frame[list(self.columns)].to_arrow(compat_level=pl.CompatLevel.oldest())
         return table.cast(pa.schema(types))
 
@@ -360,7 +329,7 @@ class _Work:
         """Runs the verb on the rows of one series. Runs on a worker."""
         import pyarrow as pa
 
-        table = _named(table, self.columns)
+        table = in_utc(_named(table, self.columns))
         models = None if models is None else _named(models, self.model_columns)
         roles = [
             *self.by,
@@ -446,7 +415,7 @@ def _per_series(
     kept = list(at.schema) if keeps_rows else at.by
     columns = {n: dtype for n, dtype in planned.collect_schema().items() if n not in kept}
     fields = [data.schema[name] for name in kept]
-    schema = spark_types.StructType([*fields, *(_field(n, d) for n, d in columns.items())])
+    schema = spark_types.StructType([*fields, *(spark_field(n, d) for n, d in columns.items())])
     work = _Work(
         verb=verb,
         options=given,
@@ -478,7 +447,7 @@ def _backbones(work: _Work, data: DataFrame, models: Models) -> list[bytes]:
 
     def run(step: Step) -> pl.DataFrame:
         crossing = _Crossing(step.columns, work.crossing.large)
-        schema = spark_types.StructType([_field(n, d) for n, d in step.columns.items()])
+        schema = spark_types.StructType([spark_field(n, d) for n, d in step.columns.items()])
         options = {name: of for name, of in work.options.items() if name not in _OF_VERB}
         of_step = replace(work, step=step, crossing=crossing, options=options)
         alone, _ = _for_series(of_step)
@@ -545,38 +514,7 @@ def _schema(data: DataFrame) -> dict[str, pl.DataType]:
         msg = f"a Spark DataFrame is needed (or, for `models`, bytes), not {type(data).__name__}"
         raise TypeError(msg)
     refuse_twice("data", data.columns)
-    return {field.name: _from_spark(field.dataType) for field in data.schema.fields}
-
-
-def _from_spark(dtype: spark_types.DataType) -> pl.DataType:
-    if isinstance(dtype, spark_types.DecimalType):
-        return pl.Decimal(dtype.precision, dtype.scale)
-    return _TO_POLARS.get(dtype.simpleString(), pl.Object())
-
-
-def _field(name: str, dtype: Any) -> spark_types.StructField:
-    return spark_types.StructField(name, _spark(dtype))
-
-
-def _spark(dtype: Any) -> spark_types.DataType:
-    """The Spark type of a column of a verb."""
-    if isinstance(dtype, (pl.Array, pl.List)):
-        return spark_types.ArrayType(_spark(dtype.inner))
-    if isinstance(dtype, pl.Struct):
-        return spark_types.StructType([_field(field.name, field.dtype) for field in dtype.fields])
-    return _TO_SPARK[dtype.base_type()][0]
-
-
-def _arrow_type(dtype: Any, large: bool) -> pa.DataType:
-    """The Arrow type for the transfer of a column of a verb to Spark."""
-    import pyarrow as pa
-
-    if isinstance(dtype, (pl.Array, pl.List)):
-        return pa.list_(_arrow_type(dtype.inner, large))
-    if isinstance(dtype, pl.Struct):
-        return pa.struct([(field.name, _arrow_type(field.dtype, large)) for field in dtype.fields])
-    name = _TO_SPARK[dtype.base_type()][1]
-    return pa.type_for_alias(f"large_{name}" if large and name in ("string", "binary") else name)
+    return {field.name: from_spark(field.dataType) for field in data.schema.fields}
 
 
 def _large(data: DataFrame) -> bool:

@@ -42,7 +42,7 @@ pub use options::Options;
 pub use placement::{Names, Span, Way};
 pub(crate) use placement::{Quota, rows_of};
 pub use preset::Preset;
-pub use purpose::{Purpose, PurposeConfig};
+pub use purpose::{ModelPurpose, PurposeConfig};
 pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
 pub use score::{Aggregate, Scale, ScoreConfig, Threshold};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 words! {
     /// What a model is for.
-    pub enum Purpose {
+    pub enum ModelPurpose {
         /// It generates anomalies. No detector is fitted.
         Generate = "generate",
         /// It scores and labels rows. No VAE is trained, unless the detector needs one.
@@ -23,7 +23,7 @@ options! {
 
     /// The only purpose of a model, which is then smaller and fitted faster; by default, it generates
     /// anomalies and scores rows.
-    only: Option<Purpose> = None => any();
+    only: Option<ModelPurpose> = None => any();
 }
 
 impl PurposeConfig {
@@ -37,10 +37,10 @@ impl PurposeConfig {
         let Some(only) = self.only else { return Ok(()) };
         let refused = |why: &str| Err(Error::parameter("only", only.name(), why));
         match only {
-            Purpose::Score if fleet.is_apart() => refused(
+            ModelPurpose::Score if fleet.is_apart() => refused(
                 "\"generate\", or left out, with `share` or `warm`: there is no VAE to share",
             ),
-            Purpose::Generate
+            ModelPurpose::Generate
                 if DetectConfig::OPTIONS.iter().any(|option| is_own(option.name, given)) =>
             {
                 refused("\"score\", or left out, with options of a detector")

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import date, datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -407,3 +408,45 @@ def test_new_hosts_start_from_the_backbones_of_all(spark, unlike):
 def test_a_fleet_without_keys_is_an_error(rows):
     with pytest.raises(ValueError, match=r"`share`.*`by`"):
         gs.fit(rows, order_by="t", features="cpu", share="fleet")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/UTC", "America/New_York"])
+@pytest.mark.parametrize("verb", ["generate", "events", "fit"])
+def test_times_in_any_time_zone_of_the_session(spark, verb, zone):
+    """Spark hands times over in the time zone of its session, and expects them in UTC."""
+    start = datetime(2026, 3, 8, tzinfo=timezone.utc)  # clocks change in New York
+    frame = make_hosts(hosts=1).select(
+        "cpu",
+        t=pl.lit(start) + pl.duration(minutes=10 * pl.col("t")),
+        price=(pl.col("mem") * 100).round().cast(pl.Decimal(12, 2)),
+        visit=pl.struct(at=pl.lit(start), n=pl.col("t")),
+    )
+    at = {"features": ["cpu", "price"], "order_by": "t"}
+    options = FAST if verb == "fit" else {**FAST, "count": 2, "length": 5}
+    before = spark.conf.get("spark.sql.session.timeZone")
+    try:
+        rows = spark.createDataFrame(frame.to_arrow())
+        spark.conf.set("spark.sql.session.timeZone", zone)
+        found = polars(getattr(gs, verb)(rows, **at, **options))
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", before)
+    expected = getattr(pg, verb)(frame, **at, **options)
+    assert found.height == expected.height
+    for name in expected.columns:
+        new = found[name]
+        if isinstance(new.dtype, pl.Datetime) and new.dtype.time_zone is not None:
+            new = new.dt.convert_time_zone("UTC")
+        if name != "visit":
+            assert new.to_list() == expected[name].to_list(), name
+
+
+def test_events_by_times_without_a_zone(spark):
+    frame = make_hosts(hosts=1).select(
+        "cpu", day=pl.lit(date(2026, 1, 1)) + pl.duration(days=pl.col("t"))
+    )
+    at = {"features": "cpu", "order_by": "day", "count": 2, "length": 5}
+    rows = spark.createDataFrame(frame.to_arrow())
+    assert_same(gs.events(rows, **at, **FAST), pg.events(frame, **at, **FAST), "start")
+    rows = rows.selectExpr("cpu", "cast(day as timestamp_ntz) day")
+    frame = frame.cast({"day": pl.Datetime("us")})
+    assert_same(gs.events(rows, **at, **FAST), pg.events(frame, **at, **FAST), "start")
