@@ -207,7 +207,7 @@ def score(train, test, window):
     own, ranking = fused(groups, 0, 1.0), fused(groups, 1, 1.5)
     ranking *= 0.85 + 0.15 * share
     reach = int(0.25 * round(SHARES[-1] * window))
-    return own * (0.7 + 0.3 * share), ranking + 0.5 * around(ranking, reach)
+    return own * (0.7 + 0.3 * share), (2 * ranking + around(ranking, reach)) / 3
 
 
 def fused(groups, which, power):

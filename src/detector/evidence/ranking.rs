@@ -2,7 +2,7 @@
 //!
 //! Labels follow the score of each row by itself ([`super::share`]): a row beside an anomaly must not be part of an
 //! alarm. To rank rows, what is near counts, too: anomalies last, and are surrounded by rows that deviate less. A
-//! row with share 0 keeps more of its score, and half of the mean score around it is added.
+//! row with share 0 keeps more of its score, and a third of a score is the mean of those around it.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use super::share::RowShares;
 
 /// Factor of the score of a row with share 0.
 const LEFT: f64 = 0.85;
-/// Weight of the mean around a row.
-const AROUND: f64 = 0.5;
+/// Weight of the mean around a row; the rest is that of the row.
+const AROUND: f64 = 1.0 / 3.0;
 /// Rows of that mean, in rows of the largest window.
 const WIDTH: f64 = 0.5;
 /// Scores are summed in multiples of 2^-24: sums do not depend on where a series begins.
@@ -38,7 +38,7 @@ impl Ranking<'_> {
             let own: Vec<Option<f64>> = part.map(own).collect();
             let means = Means::new(&own);
             let score = |(row, own): (usize, &Option<f64>)| {
-                own.map(|own| (own + AROUND * means.around(row, reach)) as f32)
+                own.map(|own| (own + AROUND * (means.around(row, reach) - own)) as f32)
             };
             found.extend(own.iter().enumerate().map(score));
         }
