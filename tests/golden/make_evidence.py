@@ -91,7 +91,7 @@ def shares(differences, units):
     return np.minimum(before, after)
 
 
-def held_out(references, starts, size, last):
+def held_out(starts, size, last):
     """The references that each quarter of the starts leaves out, [n, n]."""
     left = np.zeros((len(starts), len(starts)), bool)
     edges = [np.ceil(i * (last + 1) / 4) for i in range(5)]
@@ -102,10 +102,10 @@ def held_out(references, starts, size, last):
 
 
 def usual(references, starts, size, last, some, scale):
-    """Median z of the distances to references of other quarters, as it would be among all references."""
+    """Median z of distances to references of other quarters, as if among all references."""
     median, unit, steady = scale
     n = len(starts)
-    left = held_out(references, starts, size, last)
+    left = held_out(starts, size, last)
     distance = nearest(references, references, ~left)[1]
     both = left[some] | left[(some + n // 2) % n]
     distance_to_fewer = nearest(references[some], references, ~both)[1]

@@ -48,23 +48,23 @@ impl Ranking<'_> {
 
 /// The scores before a row.
 #[derive(Clone, Copy, Default)]
-struct Before {
+struct ScoresBefore {
     sum: i64,
     count: usize,
 }
 
 /// Means of consecutive scores.
-struct Means(Vec<Before>);
+struct Means(Vec<ScoresBefore>);
 
 impl Means {
     fn new(scores: &[Option<f64>]) -> Self {
-        let add = |before: &mut Before, score: &Option<f64>| {
+        let add = |before: &mut ScoresBefore, score: &Option<f64>| {
             before.sum += score.map_or(0, |score| (score * STEP).round() as i64);
             before.count += usize::from(score.is_some());
             Some(*before)
         };
-        let all = scores.iter().scan(Before::default(), add);
-        Self([Before::default()].into_iter().chain(all).collect())
+        let all = scores.iter().scan(ScoresBefore::default(), add);
+        Self([ScoresBefore::default()].into_iter().chain(all).collect())
     }
 
     /// The mean of the `reach` scores on either side of a row and its own; 0 where there are none.
