@@ -6,6 +6,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use super::kinds::{spec, untrained};
+use super::row_scores::RowScores;
 use super::score_rows::Detector;
 use super::spec::{Loaded, Stored};
 use super::threshold::Calibration;
@@ -88,7 +89,7 @@ impl Detectors {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Vec<Option<f32>>> {
+    ) -> Result<RowScores> {
         let kind = config.detector.unwrap_or_else(|| self.default_kind());
         match self.load(kind, generator)? {
             Loaded::Series(evidence) => {
@@ -96,7 +97,7 @@ impl Detectors {
                 evidence.score(series, config, control)
             }
             Loaded::Windows(detector) => {
-                window_scores(&*detector, generator, series, config, control)
+                window_scores(&*detector, generator, series, config, control).map(RowScores::same)
             }
         }
     }

@@ -6,8 +6,9 @@ use candle_core::Tensor;
 
 use super::collection::{Detectors, overlap, window_scores};
 use super::evidence::{Expected, StrongestEvidence};
-use super::labels::{Labelled, Labeller, SeriesScores};
+use super::labels::{Labelled, Labeller};
 use super::locate::MOST_BLAME;
+use super::row_scores::RowScores;
 use super::score_rows::blame;
 use super::spec::Loaded;
 use crate::alarm::Alarm;
@@ -24,8 +25,8 @@ const ROUNDING: f64 = 2e-6;
 /// Why the rows of a series have their scores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reasons {
-    /// Score of every row.
-    pub scores: Vec<Option<f32>>,
+    /// Scores of every row.
+    pub scores: RowScores,
     /// Share of every feature in what is unusual, [D][T], from 0 to 1; those of a row add up to 1, or
     /// are all 0 where nothing is unusual. `None` where there is no score.
     pub blame: Vec<Vec<Option<f32>>>,
@@ -105,7 +106,7 @@ impl Detectors {
                 let (scores, strongest) = evidence.score_with_evidence(series, config, control)?;
                 let expected = evidence.expect(series, control)?;
                 let energy = energies(&expected, series);
-                let blame = blame_of_rows(&smoothed(energy, expected.block()), &scores);
+                let blame = blame_of_rows(&smoothed(energy, expected.block()), scores.own());
                 let bounds = config.bounds.map_or_else(Vec::new, |coverage| {
                     all_bounds(&expected, generator, series, coverage)
                 });
@@ -122,6 +123,7 @@ impl Detectors {
                 };
                 let added: Vec<Vec<f64>> = (0..width).map(added).collect();
                 let blame = blame_of_rows(&added, &scores);
+                let scores = RowScores::same(scores);
                 let expect = |coverage| self.expect(generator, series, coverage, control);
                 let bounds = config.bounds.map(expect).transpose()?.unwrap_or_default();
                 Ok(Reasons { scores, blame, strongest: Vec::new(), bounds })
@@ -148,8 +150,7 @@ impl Detectors {
                 generator.normaliser.check(series)?;
                 let (scored, strongest) =
                     evidence.score_with_ends_and_evidence(series, config, control)?;
-                let scored = SeriesScores { scores: scored.scores, ends: Some(scored.ends) };
-                let Labelled { alarms, .. } = labeller.labelled(series, scored)?;
+                let Labelled { alarms, .. } = labeller.labelled(series, scored.into())?;
                 if alarms.is_empty() {
                     return Ok(Vec::new());
                 }

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::collection::{Detectors, window_scores};
-use super::evidence::RowShares;
+use super::evidence::{RowShares, ScoredRows};
 use super::kinds::spec;
 use super::locate::{LastingChange, RunExtent, located};
+use super::row_scores::{RowScores, ScoresView};
 use super::spec::Loaded;
 use crate::alarm::{Alarm, AlarmRun, FollowRule, Followed, Reference, p_of_any, runs_above};
 use crate::config::{AlarmConfig, DetectorKind, ScoreConfig, Threshold};
@@ -24,8 +25,8 @@ const HALF: f64 = 0.5;
 /// Results of `label` and `alarms` for a series.
 #[derive(Clone, Debug)]
 pub struct Labelled {
-    /// Score of every row.
-    pub scores: Vec<Option<f32>>,
+    /// Scores of every row.
+    pub scores: RowScores,
     /// Probability of a score as high in a normal row.
     pub p: Vec<Option<f64>>,
     /// Whether every row lies in an alarm; `None` without a score, and for rows that were labelled before.
@@ -83,7 +84,7 @@ impl Detectors {
         &self,
         generator: &Generator,
         series: &Series<'_>,
-        scores: &[Option<f32>],
+        scores: &RowScores,
         alarm: &AlarmConfig,
         config: &ScoreConfig,
     ) -> Result<Vec<Option<f64>>> {
@@ -93,7 +94,7 @@ impl Detectors {
         };
         let rule =
             FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
-        Ok(reference.follow(&distances(kind, scores), &rule).p)
+        Ok(reference.follow(&distances(kind, scores.own()), &rule).p)
     }
 
     /// Reference scores of normal rows for a detector.
@@ -104,9 +105,15 @@ impl Detectors {
 
 /// What the rows of a series score.
 pub(crate) struct SeriesScores {
-    pub scores: Vec<Option<f32>>,
+    pub scores: RowScores,
     /// Where alarms begin and end; `None` where the detector cannot say.
     pub ends: Option<RowShares>,
+}
+
+impl From<ScoredRows> for SeriesScores {
+    fn from(scored: ScoredRows) -> Self {
+        Self { scores: scored.scores, ends: Some(scored.ends) }
+    }
 }
 
 impl SeriesScores {
@@ -158,16 +165,16 @@ impl<'a> Labeller<'a> {
         let rule = self.rule(series)?;
         let followed = match (&rule, series.times()) {
             (Some(rule), Some(times)) => {
-                reference.follow_new(&distances(self.kind, &scored.scores), times, rule)
+                reference.follow_new(&distances(self.kind, scored.scores.own()), times, rule)
             }
-            _ => self.followed(&scored.scores, rule.as_ref(), &mut reference),
+            _ => self.followed(scored.scores.view(), rule.as_ref(), &mut reference),
         };
         let end = |t: usize| scored.end(t);
-        let alarms = self.alarms(series, &scored.scores, &end, &followed)?;
+        let alarms = self.alarms(series, scored.scores.own(), &end, &followed)?;
         let scores = scored.scores;
-        let mut labels = labels(&scores, alarms.iter().map(|alarm| alarm.rows.clone()));
+        let mut labels = labels(scores.own(), alarms.iter().map(|alarm| alarm.rows.clone()));
         labels[..followed.seen].fill(None);
-        let rows = scores[followed.seen..].iter().flatten().count();
+        let rows = scores.own()[followed.seen..].iter().flatten().count();
         let p_of_any = self.p_of_any(&alarms, rows);
         Ok(Labelled { scores, p: followed.p, labels, alarms, p_of_any, reference })
     }
@@ -187,13 +194,12 @@ impl<'a> Labeller<'a> {
         match &self.loaded {
             Loaded::Series(evidence) => {
                 self.generator.normaliser.check(series)?;
-                let scored = evidence.score_with_ends(series, self.config, control)?;
-                Ok(SeriesScores { scores: scored.scores, ends: Some(scored.ends) })
+                evidence.score_with_ends(series, self.config, control).map(SeriesScores::from)
             }
             Loaded::Windows(detector) => {
                 let scores =
                     window_scores(&**detector, self.generator, series, self.config, control)?;
-                Ok(SeriesScores { scores, ends: None })
+                Ok(SeriesScores { scores: RowScores::same(scores), ends: None })
             }
         }
     }
@@ -223,20 +229,21 @@ impl<'a> Labeller<'a> {
         largest + self.config.score_stride.unwrap_or(0).max(largest / 2)
     }
 
-    /// The runs of high scores, compared with `reference`, which follows them.
+    /// The runs of high scores, compared with `reference`, which follows them; with a fixed threshold, those
+    /// of the scores that rank rows, as users see only these.
     pub(crate) fn followed(
         &self,
-        scores: &[Option<f32>],
+        scores: ScoresView<'_>,
         rule: Option<&FollowRule>,
         reference: &mut Reference,
     ) -> Followed {
-        let distances = distances(self.kind, scores);
+        let distances = distances(self.kind, scores.own);
         match rule {
             Some(rule) => reference.follow(&distances, rule),
             None => Followed {
                 p: reference.p_values(&distances),
                 runs: runs_above(
-                    scores,
+                    scores.ranking,
                     self.line,
                     self.alarm.join.unwrap_or(0),
                     self.alarm.cooldown,
@@ -246,7 +253,7 @@ impl<'a> Labeller<'a> {
         }
     }
 
-    /// The alarms in some runs of high scores; `end` says how much each row takes part in what its
+    /// The alarms in some runs of high scores, from the scores of rows by themselves; `end` says how much each row takes part in what its
     /// windows differ by.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::data::series::Series;
 use crate::detector::training::fit_detector;
-use crate::detector::{Bounds, Calibration, Detectors, Explained, Labelled, Reasons};
+use crate::detector::{Bounds, Calibration, Detectors, Explained, Labelled, Reasons, RowScores};
 use crate::error::Result;
 pub use crate::generator::{Backbone, Backbones, Health, Report, VaeOrigin, backbone_of};
 use crate::generator::{Generator, Reconstruction, generate, reconstruct};
@@ -214,7 +214,7 @@ impl Model {
         config: &ScoreConfig,
         control: &dyn Control,
     ) -> Result<Vec<Option<f32>>> {
-        self.detectors.score(&self.generator, series, config, control)
+        Ok(self.detectors.score(&self.generator, series, config, control)?.into_ranking())
     }
 
     /// Contribution of every feature to the score of every row, to locate an anomaly: per feature,
@@ -354,7 +354,7 @@ impl Model {
     pub fn p_values_of(
         &self,
         series: &Series<'_>,
-        scores: &[Option<f32>],
+        scores: &RowScores,
         alarm: &AlarmConfig,
         config: &ScoreConfig,
     ) -> Result<Vec<Option<f64>>> {

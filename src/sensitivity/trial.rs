@@ -15,7 +15,7 @@ use crate::data::columns::Columns;
 use crate::data::positions::Positions;
 use crate::data::series::Series;
 use crate::data::windows::{runs, usable_runs};
-use crate::detector::{Labeller, SeriesScores};
+use crate::detector::{Labeller, ScoresView, SeriesScores};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::runtime::control::Control;
@@ -122,7 +122,7 @@ impl<'a> Trial<'a> {
         let from: BTreeSet<usize> = starts.map(|start| self.followed_from(*start)).collect();
         let (mut reference, mut done) = (self.labeller.reference(), 0);
         let mut after = |t: usize| {
-            let part = &self.quiet.scored.scores[done..t];
+            let part = self.quiet.scored.scores.view().part(done..t);
             self.labeller.followed(part, self.quiet.rule.as_ref(), &mut reference);
             done = t;
             (t, reference.clone())
@@ -259,14 +259,13 @@ impl<'a> Trial<'a> {
         let quiet = &self.quiet;
         let changed =
             rows.start.saturating_sub(self.reach)..(rows.end + self.reach).min(series.len());
-        let mut scores = quiet.scored.scores.clone();
-        scores[changed.clone()].copy_from_slice(&scored.scores[changed.clone()]);
-        let followed = self.followed(&scores, rows, &changed);
+        let scores = quiet.scored.scores.replaced(&changed, &scored.scores);
+        let followed = self.followed(scores.view(), rows, &changed);
         let end = |t: usize| {
             let source = if changed.contains(&t) { scored } else { &quiet.scored };
             source.end(t)
         };
-        let alarms = self.labeller.alarms(series, &scores, &end, &followed)?;
+        let alarms = self.labeller.alarms(series, scores.own(), &end, &followed)?;
         let first = |alarm: &Alarm| {
             let common = alarm.rows.start.max(rows.start)..alarm.rows.end.min(rows.end);
             (!common.is_empty()).then_some(common.start - rows.start)
@@ -277,7 +276,7 @@ impl<'a> Trial<'a> {
     /// The runs of high scores that overlap some rows.
     fn followed(
         &self,
-        scores: &[Option<f32>],
+        scores: ScoresView<'_>,
         rows: &Range<usize>,
         changed: &Range<usize>,
     ) -> Followed {
@@ -287,11 +286,11 @@ impl<'a> Trial<'a> {
         let mut end = changed.end;
         loop {
             let mut after = reference.clone();
-            let part = &scores[start..end];
+            let part = scores.part(start..end);
             let found = self.labeller.followed(part, quiet.rule.as_ref(), &mut after);
             let open = found.runs.last().is_some_and(|run| run.open);
-            if open && end < scores.len() {
-                end = (end + self.reach).min(scores.len());
+            if open && end < scores.own.len() {
+                end = (end + self.reach).min(scores.own.len());
                 continue;
             }
             return quiet.with(found, start, rows);
@@ -301,7 +300,7 @@ impl<'a> Trial<'a> {
     /// What labels of the rows as they are cost.
     pub(super) fn quiet(&self) -> Sensitivity {
         let (series, quiet) = (self.series, &self.quiet);
-        let normal = |t: &usize| quiet.scored.scores[*t].is_some() && !series.is_labelled(*t);
+        let normal = |t: &usize| quiet.scored.scores.own()[*t].is_some() && !series.is_labelled(*t);
         let rows = (0..series.len()).filter(normal).count();
         let flagged: usize =
             quiet.alarms.iter().map(|alarm| alarm.rows.clone().filter(normal).count()).sum();
@@ -323,9 +322,9 @@ impl Quiet {
         let scored = labeller.scored(series, control)?;
         let rule = labeller.rule(series)?;
         let mut reference: Reference = labeller.reference();
-        let followed = labeller.followed(&scored.scores, rule.as_ref(), &mut reference);
+        let followed = labeller.followed(scored.scores.view(), rule.as_ref(), &mut reference);
         let end = |t: usize| scored.end(t);
-        let alarms = labeller.alarms(series, &scored.scores, &end, &followed)?;
+        let alarms = labeller.alarms(series, scored.scores.own(), &end, &followed)?;
         Ok(Self { scored, followed, alarms, rule })
     }
 

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use crate::common::{column, frame, rng};
 use arrow::array::BooleanArray;
 use candle_core::{DType, Device, Tensor};
+use genias::config::AlarmConfig;
+use genias::detector::RowScores;
 use genias::{
     Columns, DetectConfig, DetectorKind, FitConfig, GenerateConfig, Model, Positions, RunToEnd,
-    Series, Threshold, fit_scorer,
+    ScoreConfig, Series, Threshold, fit_scorer,
 };
 use proptest::prelude::*;
 
@@ -28,6 +30,13 @@ fn fit(columns: &Columns, window: usize) -> Model {
 fn scores(model: &Model, columns: &Columns) -> Vec<f32> {
     let scores = model.score(&Series::whole(columns), &RunToEnd).unwrap();
     scores.into_iter().map(|score| score.expect("every row has a score")).collect()
+}
+
+/// Scores that rank rows, and scores that labels follow.
+fn all_scores(model: &Model, columns: &Columns) -> RowScores {
+    let series = Series::whole(columns);
+    let (alarm, score) = (AlarmConfig::default(), ScoreConfig::default());
+    model.alarms(&series, Threshold::Auto, &alarm, &score, &RunToEnd).unwrap().scores
 }
 
 /// Sine with noise.
@@ -52,11 +61,16 @@ fn scores_are_those_of_the_twin() {
         let path = folder.join(format!("{name}.safetensors"));
         let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
         let model = fit(&columns_of(&tensors["train"]), 100);
-        let found = scores(&model, &columns_of(&tensors["test"]));
-        let expected: Vec<f32> = tensors["score"].to_vec1().unwrap();
-        let largest = expected.iter().fold(0f32, |most, x| most.max(*x));
-        for (t, (a, b)) in found.iter().zip(&expected).enumerate() {
-            assert!((a - b).abs() <= 2e-3 * largest, "{name}, row {t}: {a} is not {b}");
+        let test = columns_of(&tensors["test"]);
+        let found = all_scores(&model, &test);
+        assert_eq!(found.ranking(), model.score(&Series::whole(&test), &RunToEnd).unwrap());
+        for (which, found) in [("own", found.own()), ("ranking", found.ranking())] {
+            let expected: Vec<f32> = tensors[which].to_vec1().unwrap();
+            let largest = expected.iter().fold(0f32, |most, x| most.max(*x));
+            for (t, (a, b)) in found.iter().zip(&expected).enumerate() {
+                let a = a.expect("every row has a score");
+                assert!((a - b).abs() <= 2e-3 * largest, "{name} {which}, row {t}: {a} is not {b}");
+            }
         }
     }
 }
@@ -110,7 +124,7 @@ fn shifts_and_shapes_are_found() {
     }
 }
 
-/// Every row of a level shift scores well above all rows beside it, though windows that hold the shift
+/// Every row of a level shift scores above all rows beside it, and well above for labels, though windows that hold the shift
 /// reach over 200 rows further: without its shares (`evidence/share.rs`) both are as high.
 #[test]
 fn scores_do_not_climb_before_a_shift() {
@@ -118,11 +132,14 @@ fn scores_do_not_climb_before_a_shift() {
     for size in [1.0, 3.0] {
         let mut values = wave(2000, 2);
         values[1000..1030].iter_mut().for_each(|x| *x += size);
-        let found = scores(&model, &frame(&[("x", &values)]));
-        let least = found[1000..1030].iter().fold(f32::MAX, |least, x| least.min(*x));
-        let beside = found[..1000].iter().chain(&found[1030..]);
-        let most = beside.fold(0f32, |most, x| most.max(*x));
-        assert!(most < 0.92 * least, "size {size}: {most} beside it, {least} in it");
+        let found = all_scores(&model, &frame(&[("x", &values)]));
+        for (found, share) in [(found.own(), 0.92), (found.ranking(), 0.97)] {
+            let found: Vec<f32> = found.iter().flatten().copied().collect();
+            let least = found[1000..1030].iter().fold(f32::MAX, |least, x| least.min(*x));
+            let beside = found[..1000].iter().chain(&found[1030..]);
+            let most = beside.fold(0f32, |most, x| most.max(*x));
+            assert!(most < share * least, "size {size}: {most} beside it, {least} in it");
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn rows_say_what_speaks_and_where_to_look() {
     let odd = columns(&odd);
     let series = Series::whole(&odd);
     let reasons = model.reasons(&series, &ScoreConfig::default(), RUN).unwrap();
-    assert_eq!(reasons.scores, model.score(&series, RUN).unwrap());
+    assert_eq!(reasons.scores.ranking(), model.score(&series, RUN).unwrap());
     assert!(reasons.blame[3][402..408].iter().all(|share| share.unwrap() > 0.9));
     assert!(reasons.strongest[404].unwrap().name.is_some());
     // Compared row by row, the nearest normal window has the phase of the row's own.

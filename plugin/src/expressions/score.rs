@@ -80,7 +80,7 @@ fn scored(
             };
             vec![p.into_iter().map(|p| p.map(|p| p as f32)).collect()]
         }
-        (_, Scale::Score, Some(reasons)) => vec![reasons.scores.clone()],
+        (_, Scale::Score, Some(reasons)) => vec![reasons.scores.ranking().to_vec()],
         (_, Scale::Score, None) => vec![model.score_with(series, config, control)?],
     };
     Ok(Scored { scores, reasons, bounds })

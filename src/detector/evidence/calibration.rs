@@ -30,6 +30,9 @@ pub(super) struct DistanceScale {
     /// The power b of distances ~ n^-b to the nearest of n references.
     #[serde(default)]
     pub shrinkage: f64,
+    /// Median z of held-out distances, at least 0: what rows that were not seen reach.
+    #[serde(default)]
+    pub usual: f64,
 }
 
 impl DistanceScale {
@@ -43,7 +46,7 @@ impl DistanceScale {
             true => 1.0,
             false => (high / quantile(&held, HIGH).max(1e-9)).clamp(LEAST_STEADY, 1.0),
         };
-        Self { median, unit, steady, shrinkage: 0.0 }
+        Self { median, unit, steady, shrinkage: 0.0, usual: 0.0 }
     }
 
     pub(super) fn z(&self, distance: f32) -> f64 {
@@ -72,6 +75,14 @@ impl DistanceScale {
         Self { shrinkage: power * explained, ..self }
     }
 
+    /// With the z that held-out distances usually have.
+    pub(super) fn with_usual(self, held: &[f32]) -> Self {
+        let held = sorted(held.iter().copied());
+        let usual =
+            if held.is_empty() { 0.0 } else { self.z(quantile(&held, 0.5) as f32).max(0.0) };
+        Self { usual, ..self }
+    }
+
     /// A distance from the nearest of all references but a `share` of them, as it would be without that.
     pub(super) fn of_all(&self, distance: f32, share: f64) -> f32 {
         if share > 0.0 { distance * (1.0 - share).powf(self.shrinkage) as f32 } else { distance }
@@ -86,6 +97,8 @@ impl DistanceScale {
             && self.unit > 0.0
             && (0.0..=1.0).contains(&self.steady)
             && self.steady > 0.0
+            && self.usual.is_finite()
+            && self.usual >= 0.0
     }
 }
 
@@ -165,7 +178,8 @@ mod tests {
     /// Distances ~ n^-0.5, from 75 % and from 50 % of 400 references.
     #[test]
     fn shrinkage_is_the_power_of_distances() {
-        let scale = |steady| DistanceScale { median: 1.0, unit: 1.0, steady, shrinkage: 0.0 };
+        let scale =
+            |steady| DistanceScale { median: 1.0, unit: 1.0, steady, shrinkage: 0.0, usual: 0.0 };
         let pair = |distance: f32| Shrinkage {
             all: 400,
             references: 300,
@@ -182,5 +196,14 @@ mod tests {
         let moving = scale(0.5 * 0.75f64.sqrt()).with_shrinkage(&pairs);
         assert!((moving.shrinkage - 0.25).abs() < 1e-6);
         assert_eq!(scale(1.0).with_shrinkage(&[]).shrinkage, 0.0);
+    }
+
+    #[test]
+    fn usual_is_what_held_out_distances_reach() {
+        let scale = DistanceScale::fit(&[1.0; 10], &[], &[]);
+        let scale = DistanceScale { unit: 2.0, ..scale };
+        assert_eq!(scale.with_usual(&[4.0, 2.0, 9.0, f32::INFINITY]).usual, 1.5);
+        assert_eq!(scale.with_usual(&[0.5]).usual, 0.0);
+        assert_eq!(scale.with_usual(&[]).usual, 0.0);
     }
 }

@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use super::around::Places;
 use super::features::{Features, Values};
-use super::fusion::Fusion;
+use super::fusion::{Fusion, RowDistance};
 use super::member::{LeftOut, MatchedWindows, Member};
 use super::neighbours::Excluded;
 use super::own::{OwnWindows, RowHashes};
 use super::plan::{MemberPlan, SMALLEST};
+use super::ranking::Ranking;
 use super::reference::ReferenceRows;
 use super::rows::RowMeans;
 use super::share::RowShares;
@@ -17,6 +18,7 @@ use super::strongest::{StrongestEvidence, StrongestMembers};
 use crate::config::{FitConfig, ScoreConfig};
 use crate::data::series::Series;
 use crate::data::windows;
+use crate::detector::row_scores::RowScores;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 use crate::runtime::pool::spread_over_pool;
@@ -40,13 +42,13 @@ pub(crate) struct Evidence {
 /// Scores of the rows of a series.
 pub(crate) struct ScoredRows {
     /// >= 0; `None` for a row with a missing value, or without a window.
-    pub scores: Vec<Option<f32>>,
+    pub scores: RowScores,
     /// The share of each row in the distances of the windows that cover it, without an upper bound.
     pub ends: RowShares,
 }
 
 /// Scores of the rows of a series, and the strongest evidence of each.
-pub(crate) type ScoresAndEvidence = (Vec<Option<f32>>, Vec<Option<StrongestEvidence>>);
+pub(crate) type ScoresAndEvidence = (RowScores, Vec<Option<StrongestEvidence>>);
 
 /// The windows of one size in a series.
 struct Queries {
@@ -68,7 +70,7 @@ impl Evidence {
         series: &Series<'_>,
         config: &FitConfig,
         control: &dyn Control,
-    ) -> Result<(Self, Vec<f32>)> {
+    ) -> Result<(Self, RowScores)> {
         let features = Features::fit(series, |t| !series.is_labelled(t));
         let values = features.apply(series)?;
         let keep = |t: usize| !series.is_labelled(t);
@@ -89,7 +91,7 @@ impl Evidence {
     }
 
     /// Scores of the reference rows themselves.
-    fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<Vec<f32>> {
+    fn held_out_scores(&self, held_out: &[LeftOut], control: &dyn Control) -> Result<RowScores> {
         let mut fusion = self.fusion(self.reference.rows());
         let mut shares = RowShares::of_scores(self.reference.rows());
         for same in groups(&self.members) {
@@ -117,8 +119,11 @@ impl Evidence {
             }
             all.for_each(|member| add(&mut fusion, member, &rows, self.reference.rows()));
         }
-        let score = |row| Some(shares.score(row, fusion.score(row)?));
-        Ok((0..self.reference.rows()).filter_map(score).collect())
+        let own = |row| Some(shares.score(row, fusion.score(row)?));
+        let ranking = Ranking { shares: &shares, largest: self.largest() };
+        let ranking =
+            ranking.scores(|row| fusion.ranking(row), self.reference.runs.iter().cloned());
+        Ok(RowScores::new(ranking, (0..self.reference.rows()).map(own).collect()))
     }
 
     /// Scores the rows of a series. Rows of the fit are compared with the other ones.
@@ -130,7 +135,7 @@ impl Evidence {
         series: &Series<'_>,
         config: &ScoreConfig,
         control: &dyn Control,
-    ) -> Result<Vec<Option<f32>>> {
+    ) -> Result<RowScores> {
         self.scored(series, config, None, None, control)
     }
 
@@ -185,12 +190,12 @@ impl Evidence {
     fn evidence_of(
         &self,
         strongest: &StrongestMembers,
-        scores: &[Option<f32>],
+        scores: &RowScores,
     ) -> Vec<Option<StrongestEvidence>> {
         let of_row = |(t, score): (usize, &Option<f32>)| {
             strongest.get(t, &self.reference).filter(|_| score.is_some())
         };
-        scores.iter().enumerate().map(of_row).collect()
+        scores.own().iter().enumerate().map(of_row).collect()
     }
 
     fn scored(
@@ -200,7 +205,7 @@ impl Evidence {
         ends: Option<&mut RowShares>,
         mut strongest: Option<&mut StrongestMembers>,
         control: &dyn Control,
-    ) -> Result<Vec<Option<f32>>> {
+    ) -> Result<RowScores> {
         let values = self.features.apply(series)?;
         let mut fusion = self.fusion(series.len());
         let mut shares = RowShares::of_scores(series.len());
@@ -235,11 +240,16 @@ impl Evidence {
         if let Some(strongest) = strongest {
             (0..series.len()).for_each(|t| strongest.choose(t, fusion.strongest_group(t)));
         }
-        let score = |t: usize| {
+        let own = |t: usize| {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        Ok((0..series.len()).map(score).collect())
+        let largest = members.iter().map(|member| member.plan.size).max().unwrap_or(0);
+        let edges = [&[0], series.gaps(), &[series.len()]].concat();
+        let parts = edges.windows(2).map(|edge| edge[0]..edge[1]);
+        let of_row = |t| fusion.ranking(t).filter(|_| series.is_usable(t));
+        let ranking = Ranking { shares: &shares, largest }.scores(of_row, parts);
+        Ok(RowScores::new(ranking, (0..series.len()).map(own).collect()))
     }
 
     /// The largest windows, smaller than those of `sizes`, that a series has room for.
@@ -428,7 +438,7 @@ fn add(fusion: &mut Fusion, member: &Member, rows: &RowMeans, count: usize) {
     let (source, weight) = (member.plan.source, member.weight());
     for row in 0..count {
         if let Some(z) = rows.get(row) {
-            fusion.add(source, weight, row, z);
+            fusion.add(source, weight, row, RowDistance { z, usual: member.scale.usual });
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::plan::Representation;
 
+/// Power of the contributions in the means that rank rows: a few large ones count more than many small ones.
+const POWER: f64 = 1.5;
+
 /// Weighted sums of the members' contributions, per row and group of members.
 pub(super) struct Fusion {
     groups: [GroupSums; 3],
@@ -9,21 +12,31 @@ pub(super) struct Fusion {
 
 struct GroupSums {
     values: Vec<f64>,
+    /// The same for ranking.
+    ranking: Vec<f64>,
     weights: Vec<f64>,
 }
 
+/// z of a row by a member, and what is usual for normal rows that were not seen.
+#[derive(Clone, Copy)]
+pub(super) struct RowDistance {
+    pub z: f64,
+    pub usual: f64,
+}
+
 impl GroupSums {
-    fn add(&mut self, row: usize, weight: f64, value: f64) {
+    fn add(&mut self, row: usize, weight: f64, RowDistance { z, usual }: RowDistance) {
         if self.values.is_empty() {
             return;
         }
-        self.values[row] += weight * value;
+        self.values[row] += weight * member(z);
+        self.ranking[row] += weight * powered(member(z - usual));
         self.weights[row] += weight;
     }
 
-    fn mean(&self, row: usize) -> Option<f64> {
+    fn mean_of(&self, values: &[f64], row: usize) -> Option<f64> {
         let weight = self.weights.get(row).copied().filter(|weight| *weight > 0.0)?;
-        Some(self.values[row] / weight)
+        Some(values[row] / weight)
     }
 }
 
@@ -32,20 +45,32 @@ pub(super) fn member(z: f64) -> f64 {
     z.max(0.0).ln_1p()
 }
 
+/// A contribution to the [`POWER`].
+fn powered(contribution: f64) -> f64 {
+    contribution * contribution.sqrt()
+}
+
 impl Fusion {
     /// For members of these representations.
     pub(super) fn new(rows: usize, sources: impl Iterator<Item = Representation> + Clone) -> Self {
         let used = |group: usize| sources.clone().any(|source| position(source) == group);
         let sums = |group: usize| {
             let rows = if used(group) { rows } else { 0 };
-            GroupSums { values: vec![0.0; rows], weights: vec![0.0; rows] }
+            let zeros = || vec![0.0; rows];
+            GroupSums { values: zeros(), ranking: zeros(), weights: zeros() }
         };
         Self { groups: [0, 1, 2].map(sums) }
     }
 
     /// Adds the contribution of a member with weight `weight` to a row.
-    pub(super) fn add(&mut self, source: Representation, weight: f64, row: usize, z: f64) {
-        self.groups[position(source)].add(row, weight, member(z));
+    pub(super) fn add(
+        &mut self,
+        source: Representation,
+        weight: f64,
+        row: usize,
+        distance: RowDistance,
+    ) {
+        self.groups[position(source)].add(row, weight, distance);
     }
 
     /// The group that a score comes from: the measured one, or the larger of the other two.
@@ -61,17 +86,26 @@ impl Fusion {
     /// max(measured, (all + joint) / 2), each a mean over its members; `None` without a
     /// contribution.
     pub(super) fn score(&self, row: usize) -> Option<f32> {
-        let [measured, all, joint] = self.means(row);
-        let score = match (measured, context(all, joint)) {
-            (Some(measured), Some(context)) => Some(measured.max(context)),
-            (measured, context) => measured.or(context),
-        };
-        score.map(|score| score as f32)
+        combined(self.means(row)).map(|score| score as f32)
+    }
+
+    /// The same for ranking: z counts from what is usual, and means are power means.
+    pub(super) fn ranking(&self, row: usize) -> Option<f64> {
+        let mean = |group: &GroupSums| group.mean_of(&group.ranking, row);
+        combined(self.groups.each_ref().map(mean)).map(|score| score.powf(1.0 / POWER))
     }
 
     /// The mean contribution of the members of every group to a row.
     fn means(&self, row: usize) -> [Option<f64>; 3] {
-        [0, 1, 2].map(|group| self.groups[group].mean(row))
+        self.groups.each_ref().map(|group| group.mean_of(&group.values, row))
+    }
+}
+
+/// The larger one of the measured group and the other two.
+fn combined([measured, all, joint]: [Option<f64>; 3]) -> Option<f64> {
+    match (measured, context(all, joint)) {
+        (Some(measured), Some(context)) => Some(measured.max(context)),
+        (measured, context) => measured.or(context),
     }
 }
 

@@ -81,6 +81,7 @@ impl Member {
         let held = held.into_iter().enumerate();
         let held: Vec<Neighbour> =
             held.map(|(i, found)| of_all(found, left_out(i), &scale, starts.len())).collect();
+        let scale = scale.with_usual(&distances(&held));
         let mut member = Self { plan, projection, scale, units: Vec::new(), chosen, references };
         if let Some(compared) = member.compared(&reference.values, reference) {
             let pairs = some.into_iter().zip(&own).filter(|(_, found)| found.distance.is_finite());

@@ -5,7 +5,8 @@
 //! ([`neighbours`]). A distance is measured in units of the distances between normal windows
 //! ([`calibration`]). A row gets the mean over the windows that cover it ([`rows`]), a fixed rule
 //! combines the members ([`fusion`]), and the score of a row is reduced if the windows do not
-//! differ in this row ([`share`]).
+//! differ in this row ([`share`]). Labels follow these scores; rows are ranked by scores that also count
+//! what is near ([`ranking`]).
 //!
 //! z = (d - median) / (q90 - median) of leave-one-out distances d, per member; a member contributes
 //! ln(1 + max(z, 0)) to a row.
@@ -24,13 +25,14 @@ mod neighbours;
 mod own;
 mod plan;
 mod projection;
+mod ranking;
 mod reference;
 mod rows;
 mod share;
 pub(super) mod spec;
 mod strongest;
 
-pub(crate) use detector::Evidence;
+pub(crate) use detector::{Evidence, ScoredRows};
 pub(crate) use expect::Expected;
 pub(crate) use expected::Scaled;
 pub(crate) use kept::{Built, KeptEvidence};

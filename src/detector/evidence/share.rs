@@ -205,7 +205,12 @@ impl RowShares {
 
     /// The score of a row with the combined score `score`.
     pub(super) fn score(&self, row: usize, score: f32) -> f32 {
-        score * (LEFT + (1.0 - LEFT) * self.get(row)) as f32
+        score * self.factor(row, LEFT) as f32
+    }
+
+    /// The factor of the score of a row, which is `left` for a row with share 0.
+    pub(super) fn factor(&self, row: usize, left: f64) -> f64 {
+        left + (1.0 - left) * self.get(row)
     }
 }
 

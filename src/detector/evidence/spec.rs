@@ -53,8 +53,10 @@ impl DetectorSpec for EvidenceSpec {
         let learned = Learned { evidence: Some(kept), ..Learned::default() };
         let trained = Trained::new(config.clone(), learned, parameters);
         let trained = Trained { built: Built::new(evidence), ..trained };
-        let distances: Vec<f32> = scores.iter().map(|score| self.distance(*score)).collect();
-        let calibration = Calibration::of_normal(&scores).with_reference(&distances);
+        let own = scores.own().iter().flatten();
+        let distances: Vec<f32> = own.map(|score| self.distance(*score)).collect();
+        let ranking: Vec<f32> = scores.ranking().iter().flatten().copied().collect();
+        let calibration = Calibration::of_normal(&ranking).with_reference(&distances);
         Ok(Some(Fit { trained, calibration: Some(calibration) }))
     }
 
