@@ -282,11 +282,13 @@ def scoring(case: Case, windows: int) -> Both:
 
 
 def generation(case: Case, windows: int) -> Both:
-    """Anomalies on every other row: each is decoded in a window of its own."""
+    """Anomalies on every other row: each is decoded in a window of its own, and hits all features,
+    so that none is drawn again.
+    """
     data = frame(series(2 * SEGMENT * windows, case.d, 3))
-    at = {"models": case.bytes, "features": data.columns, "contamination": 0.5, "length": SEGMENT}
-    psi = float(case.torch_model.psi.detach())
-    tau = case.metadata["report"]["tau"]["rms"]
+    at = {"models": case.bytes, "features": data.columns, "patch": "none"}
+    at |= {"contamination": 0.5, "length": SEGMENT}
+    psi, tau = float(case.torch_model.psi.detach()), -1.0
     per_window = Flops.of(case.torch_model.config)
     return Both(
         lambda: pg.generate(data, **at),
