@@ -11,7 +11,6 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
-
 # Always both crates, and PyO3 as maturin calls it: otherwise cargo compiles the dependencies again.
 BUILD = ["cargo", "bench", "-p", "genias", "-p", "genias-polars", "--bench", "worker", "--no-run"]
 
@@ -42,10 +41,10 @@ def build() -> str:
 class Worker:
     """A running worker; call it with a command's fields."""
 
-    def __init__(self, threads: int, path: str | None = None) -> None:
+    def __init__(self, threads: int) -> None:
         one = {"RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [path or build()],
+            [build()],
             env={**os.environ, **one},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 //! One group of a frame in time order, without copying values.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, BooleanArray};
 use xxhash_rust::xxh3::Xxh3;
@@ -10,6 +10,7 @@ use super::columns::Columns;
 use super::feature::BLOCK;
 pub use super::feature::Rows;
 use super::positions::{Positions, mixed};
+use super::wild::Wild;
 use crate::error::Result;
 
 /// One series: features, its rows in time order, and which of them are usable.
@@ -25,8 +26,14 @@ pub struct Series<'a> {
     positions: Positions,
     rows_per_day: Option<f64>,
     times: Option<Vec<i64>>,
-    /// [`Series::content_hash`], once it was asked for.
+    known: Known,
+}
+
+/// What is found once, on first use: every anomaly asks for the hash.
+#[derive(Clone, Debug, Default)]
+struct Known {
     hash: OnceLock<u128>,
+    wild: OnceLock<Arc<Wild>>,
 }
 
 impl<'a> Series<'a> {
@@ -42,7 +49,7 @@ impl<'a> Series<'a> {
             positions: Positions::default(),
             rows_per_day: None,
             times: None,
-            hash: OnceLock::new(),
+            known: Known::default(),
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -66,7 +73,7 @@ impl<'a> Series<'a> {
         self.labelled = (0..self.len())
             .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
             .collect();
-        self.hash = OnceLock::new();
+        self.known = Known::default();
         self
     }
 
@@ -80,7 +87,7 @@ impl<'a> Series<'a> {
     /// Marks the rows (series rows, ascending) after a gap in time: no window crosses one.
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
-        self.hash = OnceLock::new();
+        self.known = Known::default();
         self
     }
 
@@ -254,8 +261,12 @@ impl<'a> Series<'a> {
     /// Hash of everything that a result depends on: names, values, labels and gaps. It keys the
     /// random streams and the fit cache; it does not depend on the rows' places in the frame.
     pub fn content_hash(&self) -> u128 {
-        // Every anomaly asks for it.
-        *self.hash.get_or_init(|| self.hashed())
+        *self.known.hash.get_or_init(|| self.hashed())
+    }
+
+    /// Its wild values.
+    pub(crate) fn wild(&self) -> &Wild {
+        self.known.wild.get_or_init(|| Arc::new(Wild::find(self)))
     }
 
     fn hashed(&self) -> u128 {

@@ -54,9 +54,10 @@ impl Wild {
             let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
             let Some(core) = Core::of(training().map(|row| row.1).collect()) else { continue };
-            let (far, near): (Vec<_>, Vec<_>) = training().partition(|row| core.is_far(row.1));
-            found.left_out.extend(far.into_iter().map(|(t, _)| (d, t)));
-            found.dominated |= core.is_dominated(near.into_iter().map(|row| row.1));
+            let far = training().filter(|row| core.is_far(row.1));
+            found.left_out.extend(far.map(|(t, _)| (d, t)));
+            let near = training().map(|row| row.1).filter(|value| !core.is_far(*value));
+            found.dominated |= core.is_dominated(near);
         }
         found
     }
@@ -87,9 +88,17 @@ impl Wild {
 impl Core {
     fn of(mut values: Vec<f64>) -> Option<Self> {
         let n = values.len();
+        if n < FEWEST {
+            return None;
+        }
         let outer = ((OUTER * n as f64) as usize).max(1);
-        let mut at = |i: usize| *values.select_nth_unstable_by(i, f64::total_cmp).1;
-        (n >= FEWEST).then(|| Self { low: at(outer), median: at(n / 2), high: at(n - 1 - outer) })
+        let middle = n / 2 - outer - 1;
+        // Each is sought among the values above the one before.
+        let (_, &mut low, above) = values.select_nth_unstable_by(outer, f64::total_cmp);
+        let (_, &mut median, above) = above.select_nth_unstable_by(middle, f64::total_cmp);
+        let last = above.len() - 1 - outer;
+        let (_, &mut high, _) = above.select_nth_unstable_by(last, f64::total_cmp);
+        Some(Self { low, median, high })
     }
 
     fn is_constant(&self) -> bool {
