@@ -706,7 +706,8 @@ fn residual_blocks_that_do_not_fit_are_refused() {
 /// The decoder's layers of `features` outputs with random variables, `rows` rows of a window.
 fn random_decoding(features: usize, rows: usize, linear: bool) -> (Decoding, Vec<Var>) {
     let (channels, latent) = (4, 3);
-    let mut shapes = vec![vec![channels, 4, channels], vec![channels]].repeat(2);
+    let up = || [vec![channels, 4, channels], vec![channels]];
+    let mut shapes = [up(), up()].concat();
     shapes.extend([vec![5, channels, features], vec![features]]);
     if linear {
         shapes.extend([vec![latent, rows * features], vec![rows * features]]);
