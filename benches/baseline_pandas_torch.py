@@ -89,17 +89,8 @@ def fit(z: torch.Tensor, steps: int) -> tuple[Genias, torch.Tensor]:
     eps = torch.randn(len(held_out), model.config.latent)
     best, best_state = math.inf, None
     level, level_step = math.inf, 0
-    for step in range(steps):
-        x = train[torch.randint(len(train), (BATCH,))].transpose(1, 2)
-        loss = model.loss(x, torch.randn(BATCH, model.config.latent))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), model.config.clip)
-        optimiser.step()
-        schedule.step()
-        with torch.no_grad():
-            model.psi.clamp_(min=1.0)
-        if (step + 1) % 25 == 0:
+    for step in range(steps + 1):
+        if step % 25 == 0 or step == steps:
             with torch.no_grad():
                 validation_loss = float(model.loss(held_out, eps))
             if validation_loss < best:
@@ -109,6 +100,17 @@ def fit(z: torch.Tensor, steps: int) -> tuple[Genias, torch.Tensor]:
                 level, level_step = validation_loss, step
             elif step - level_step >= PATIENCE:
                 break
+        if step == steps:
+            break
+        x = train[torch.randint(len(train), (BATCH,))].transpose(1, 2)
+        loss = model.loss(x, torch.randn(BATCH, model.config.latent))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), model.config.clip)
+        optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            model.psi.clamp_(min=1.0)
     if best_state is not None:
         model.load_state_dict(best_state)
     return model, held_out
