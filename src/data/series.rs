@@ -1,7 +1,7 @@
 //! One group of a frame in time order, without copying values.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use arrow::array::{Array, BooleanArray};
 use xxhash_rust::xxh3::Xxh3;
@@ -10,7 +10,6 @@ use super::columns::Columns;
 use super::feature::BLOCK;
 pub use super::feature::Rows;
 use super::positions::{Positions, mixed};
-use super::wild::Wild;
 use crate::error::Result;
 
 /// One series: features, its rows in time order, and which of them are usable.
@@ -26,14 +25,8 @@ pub struct Series<'a> {
     positions: Positions,
     rows_per_day: Option<f64>,
     times: Option<Vec<i64>>,
-    known: Known,
-}
-
-/// What is found once, on first use: every anomaly asks for the hash.
-#[derive(Clone, Debug, Default)]
-struct Known {
+    /// [`Series::content_hash`], once it was asked for.
     hash: OnceLock<u128>,
-    wild: OnceLock<Arc<Wild>>,
 }
 
 impl<'a> Series<'a> {
@@ -49,7 +42,7 @@ impl<'a> Series<'a> {
             positions: Positions::default(),
             rows_per_day: None,
             times: None,
-            known: Known::default(),
+            hash: OnceLock::new(),
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -73,7 +66,7 @@ impl<'a> Series<'a> {
         self.labelled = (0..self.len())
             .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
             .collect();
-        self.known = Known::default();
+        self.hash = OnceLock::new();
         self
     }
 
@@ -87,7 +80,7 @@ impl<'a> Series<'a> {
     /// Marks the rows (series rows, ascending) after a gap in time: no window crosses one.
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
-        self.known = Known::default();
+        self.hash = OnceLock::new();
         self
     }
 
@@ -261,12 +254,8 @@ impl<'a> Series<'a> {
     /// Hash of everything that a result depends on: names, values, labels and gaps. It keys the
     /// random streams and the fit cache; it does not depend on the rows' places in the frame.
     pub fn content_hash(&self) -> u128 {
-        *self.known.hash.get_or_init(|| self.hashed())
-    }
-
-    /// Its wild values.
-    pub(crate) fn wild(&self) -> &Wild {
-        self.known.wild.get_or_init(|| Arc::new(Wild::find(self)))
+        // Every anomaly asks for it.
+        *self.hash.get_or_init(|| self.hashed())
     }
 
     fn hashed(&self) -> u128 {

@@ -9,6 +9,7 @@ use super::spec::{Fit, Loaded};
 use super::threshold::Calibration;
 use crate::config::{DetectConfig, DetectorKind, Negatives};
 use crate::data::series::Series;
+use crate::data::wild::Wild;
 use crate::error::Result;
 use crate::generator::Generator;
 use crate::runtime::control::Control;
@@ -28,7 +29,7 @@ pub(crate) fn fit_detector(
     control: &dyn Control,
 ) -> Result<Detectors> {
     config.validate()?;
-    let tame = series.wild().left_out(series)?;
+    let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let kind = config.detector;

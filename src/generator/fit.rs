@@ -7,6 +7,7 @@ use super::report::{Health, Report, VaeOrigin};
 use crate::anomaly::domain::FeatureDomain;
 use crate::config::FitConfig;
 use crate::data::series::Series;
+use crate::data::wild::Wild;
 use crate::data::windows::clean_starts;
 use crate::error::Result;
 use crate::runtime::control::Control;
@@ -48,7 +49,7 @@ pub(super) fn fit_prepared(
 /// As [`fit`].
 pub(crate) fn fit_scales(series: &Series<'_>, config: &FitConfig) -> Result<(Generator, Report)> {
     config.validate()?;
-    let wild = series.wild();
+    let wild = Wild::find(series);
     let columns = wild.left_out(series)?;
     let tame = columns.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);

@@ -11,6 +11,7 @@ use crate::anomaly::place::{Deck, GenerationSite, Ground, Grounds, common, quota
 use crate::anomaly::{Anomaly, AnomalyKind, Pair};
 use crate::config::{GenerateConfig, Kind, NamedKind, OneOrRange, Patch, WINDOW_BUDGET, rows_of};
 use crate::data::series::Series;
+use crate::data::wild::Wild;
 use crate::data::windows;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
@@ -50,7 +51,7 @@ pub(crate) fn ground(
     config.validate(size)?;
     generator.require_vae()?;
     let key = series.stream_key();
-    let tame = series.wild().left_out(series)?;
+    let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let runs = windows::apart(stretches(generator, series, config)?, size);
@@ -113,7 +114,7 @@ pub(crate) fn generate_at(
 ) -> Result<Vec<Anomaly>> {
     let size = generator.config.window;
     let key = series.stream_key();
-    let tame = series.wild().left_out(series)?;
+    let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
@@ -143,7 +144,7 @@ pub(crate) fn pairs(
     let size = generator.config.window;
     config.validate(size)?;
     generator.require_vae()?;
-    let tame = series.wild().left_out(series)?;
+    let tame = Wild::find(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;

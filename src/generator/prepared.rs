@@ -39,10 +39,10 @@ pub(super) fn with_prepared<T>(
     work: impl FnOnce(&Prepared<'_>) -> Result<T>,
 ) -> Result<T> {
     config.validate()?;
-    let wild = series.wild();
+    let wild = Wild::find(series);
     match wild.left_out(series)? {
-        Some(columns) => work(&Prepared::new(&series.replaced(&columns), wild, config, control)?),
-        None => work(&Prepared::new(series, wild, config, control)?),
+        Some(columns) => work(&Prepared::new(&series.replaced(&columns), &wild, config, control)?),
+        None => work(&Prepared::new(series, &wild, config, control)?),
     }
 }
 

@@ -61,13 +61,13 @@ struct Decode {
     kept: Option<OnceLock<Vec<Vec<f32>>>>,
 }
 
-/// Sizes of all layers.
-struct Sizes {
+/// LayerSizes of all layers.
+struct LayerSizes {
     ups: Vec<ConvSize>,
     out: ConvSize,
 }
 
-impl Sizes {
+impl LayerSizes {
     /// Rows after the last transposed convolution.
     fn doubled(&self) -> usize {
         self.ups.last().map_or(0, |size| 2 * size.rows)
@@ -75,7 +75,7 @@ impl Sizes {
 }
 
 impl Decode {
-    fn sizes(&self, hidden: &Shape) -> Result<Sizes> {
+    fn sizes(&self, hidden: &Shape) -> Result<LayerSizes> {
         let (batch, mut rows, mut inputs) = hidden.dims3()?;
         let Decoding { ups, out, rows: window, .. } = &self.decoding;
         let mut sizes = Vec::with_capacity(ups.len());
@@ -94,11 +94,11 @@ impl Decode {
         if out.geometry.output_rows(*window) != *window {
             candle_core::bail!("decode: the last convolution does not keep {window} rows");
         }
-        Ok(Sizes { ups: sizes, out: out_size })
+        Ok(LayerSizes { ups: sizes, out: out_size })
     }
 
     /// Outputs of the transposed convolutions, the last one with W rows.
-    fn doubled(&self, hidden: &[f32], sizes: &Sizes) -> Result<Vec<Vec<f32>>> {
+    fn doubled(&self, hidden: &[f32], sizes: &LayerSizes) -> Result<Vec<Vec<f32>>> {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(sizes.ups.len());
         for (up, size) in self.decoding.ups.iter().zip(&sizes.ups) {
             let x = outputs.last().map_or(hidden, |last| last);
@@ -136,7 +136,7 @@ impl Decode {
 
     /// Gradient of the hidden rows from the gradient `dy` [B W, D]; gradients of the parameters are
     /// passed on.
-    fn hidden_gradient(&self, hidden: &[f32], dy: &[f32], sizes: &Sizes) -> Result<Vec<f32>> {
+    fn hidden_gradient(&self, hidden: &[f32], dy: &[f32], sizes: &LayerSizes) -> Result<Vec<f32>> {
         let Some(kept) = self.kept.as_ref().and_then(OnceLock::get) else {
             candle_core::bail!("decode: the forward pass was not tracked")
         };
