@@ -68,8 +68,9 @@ release-check: lint test test-many docs
 
 # Kernels beside their composed twins, then the package beside PyTorch (some 15 minutes).
 bench: $(VENVB)/ready
-	cargo bench -p genias --bench kernels
+	$(AS_WHEEL) cargo bench $(BOTH) --bench kernels
 	$(VENVB)/bin/python benches/compare_torch.py
+	$(VENVB)/bin/python benches/whole_job.py --groups 10
 
 clean:
 	rm -rf target site site-shots typings $(VENV) $(VENV1) $(VENV130) $(VENVB) demo-output

@@ -1,19 +1,24 @@
 """polars-genias against PyTorch: training steps, generation and scoring, on one machine in one run.
 
 Both sides have the same weights, read from a model that polars-genias fitted, and their outputs are
-compared before anything is timed. Runs alternate between the sides, with the same number of
-threads; medians are compared.
+compared before anything is timed. The sides take turns, with the same number of threads; a ratio is
+the median of the turns' ratios, of wall time and of CPU time. The default is one thread: beside
+other work, threads of PyTorch wait for each other, and a step can take fifty times as long.
 
 * Training step: draw a batch, forward, backward, clip, Adam. The Rust side is ``worker.rs``.
 * Score, generate: from a DataFrame to a DataFrame, with the Python package. PyTorch takes the
   windows by ``unfold``, 256 at a time, in inference mode.
 
-``python benches/compare_torch.py [--json FILE]``; needs cargo, torch and safetensors.
+``python benches/compare_torch.py [--models default] [--features 1 25] [--verbs train] [--compile]
+[--json FILE]``; needs cargo, torch, safetensors and Linux. ``--compile`` adds ``torch.compile``,
+which needs a C++ compiler and takes a minute or more per case. ``--smoke`` checks that all of it
+runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -22,6 +27,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MODELS = {
     "default": {},
@@ -30,9 +39,9 @@ MODELS = {
 }
 VAE = {"detector": "reconstruction"}
 FEATURES = (1, 25, 55)
-BATCHES = (64, 100)
+BATCHES = (24, 64, 100)
+VERBS = ("train", "generate", "score")
 WINDOW = 200
-WINDOWS = 10_000
 SEGMENT = 25
 TOLERANCE = 1e-4
 
@@ -132,71 +141,111 @@ def check_outputs(case: Case, worker: Worker, folder: Path) -> float:
     return worst
 
 
-def timed(work, n: int) -> float:
+@dataclass
+class Cost:
     """Seconds per call."""
-    start = time.perf_counter()
-    for _ in range(n):
+
+    wall: float
+    cpu: float
+
+
+def cost(work, seconds: float = 0, cpu=time.process_time) -> Cost:
+    """What a call takes, by the wall clock and by a process's CPU clock: called until `seconds` are
+    over, at least once.
+    """
+    n, wall, before = 0, time.perf_counter(), cpu()
+    while n == 0 or time.perf_counter() - wall < seconds:
         work()
-    return (time.perf_counter() - start) / n
+        n += 1
+    return Cost((time.perf_counter() - wall) / n, (cpu() - before) / n)
 
 
-def interleave(sides: dict, worker: Worker, runs: int) -> tuple[dict[str, float], float]:
-    """Median of each side's seconds, and of the sgemm peak in GFLOP/s; they take turns."""
-    seconds, peaks = {name: [] for name in sides}, []
-    for _ in range(runs):
-        for name, run in sides.items():
-            seconds[name].append(run())
-        peaks.append(worker(op="peak", size=2048, n=3)["gflops"])
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return medians, statistics.median(peaks)
+def peak(worker: Worker, size: int = 2048, n: int = 3) -> float:
+    """Operations of a product of square matrices per second of CPU."""
+    used = cost(lambda: worker(op="peak", size=size, n=n), cpu=worker.cpu)
+    return 2 * size**3 * n / used.cpu
 
 
-def row(case: str, model: Case, medians: dict, flops: float, peak: float, **more) -> dict:
-    ours = medians["genias"]
-    return {
-        "case": f"{case} {model.name}",
-        "d": model.d,
-        **more,
-        "genias_ms": 1e3 * ours,
-        "eager_ms": 1e3 * medians["eager"],
-        "compile_ms": 1e3 * medians["compile"],
-        "ratio_eager": medians["eager"] / ours,
-        "ratio_compile": medians["compile"] / ours,
-        "peak_share": flops / ours / (peak * 1e9),
-    }
+@dataclass
+class Turns:
+    """Costs of each side, turn by turn, and sgemm peaks."""
+
+    sides: dict[str, list[Cost]]
+    peaks: list[float]
+
+    @classmethod
+    def take(cls, sides: dict, worker: Worker, runs: int) -> Turns:
+        turns = cls({name: [] for name in sides}, [])
+        for _ in range(runs):
+            for name, run in sides.items():
+                turns.sides[name].append(run())
+            turns.peaks.append(peak(worker))
+        return turns
+
+    def median(self, side: str, what: str) -> float:
+        return statistics.median(getattr(cost, what) for cost in self.sides[side])
+
+    def ratio(self, side: str, what: str) -> float:
+        """How many times our cost the other side's is."""
+        both = zip(self.sides[side], self.sides["genias"], strict=True)
+        return statistics.median(getattr(a, what) / getattr(b, what) for a, b in both)
+
+    def row(self, flops: float) -> dict:
+        """Medians in ms, ratios, and our share of the sgemm peak."""
+        found = {f"{side}_ms": 1e3 * self.median(side, "wall") for side in self.sides}
+        found |= {f"{side}_cpu_ms": 1e3 * self.median(side, "cpu") for side in self.sides}
+        for side in self.sides:
+            if side != "genias":
+                found[f"{side}_wall_ratio"] = self.ratio(side, "wall")
+                found[f"{side}_cpu_ratio"] = self.ratio(side, "cpu")
+        rate = flops / self.median("genias", "cpu")
+        return {**found, "peak_share": rate / statistics.median(self.peaks)}
 
 
-def train_rows(case: Case, worker: Worker, folder: Path, runs: int) -> list[dict]:
+@dataclass
+class Plan:
+    """What is measured, and how often."""
+
+    runs: int
+    compiled: bool
+    batches: list[int]
+    windows: int
+    seconds: float
+    """Seconds of training per turn and side."""
+
+
+def torch_step(case: Case, windows: torch.Tensor, batch: int, *, compiled: bool):
+    """A function that does one training step of a fresh model."""
+    model, _ = torch_genias.load(case.path)
+    loss = torch.compile(model.loss) if compiled else model.loss
+    optimiser = model.optimiser()
+    return lambda: torch_genias.train_step(model, loss, optimiser, windows, batch)
+
+
+def train_rows(case: Case, worker: Worker, folder: Path, plan: Plan) -> Iterator[dict]:
     """A training step, for every batch size."""
     values = series(8000, case.d, 1)
     file = folder / "series.safetensors"
     save_file({"x": torch.from_numpy(values)}, str(file))
     windows = torch_genias.normalised(values, case.metadata).unfold(0, WINDOW, 1)
     flops = Flops.of(case.torch_model.config).step
-    rows = []
-    for batch in BATCHES:
+    for batch in plan.batches:
         worker(op="load", model=str(case.path), series=str(file), batch=batch)
         error = check_outputs(case, worker, folder)
-        sides = {}
-        for side in ("eager", "compile"):
-            model, _ = torch_genias.load(case.path)
-            loss = torch.compile(model.loss) if side == "compile" else model.loss
-            optimiser = model.optimiser()
+        n = max(1, int(plan.seconds / worker(op="step", n=4)["seconds"]))
 
-            def step(model=model, loss=loss, optimiser=optimiser, batch=batch):
-                torch_genias.train_step(model, loss, optimiser, windows, batch)
+        def ours(n=n):
+            used = cost(lambda: worker(op="step", n=n), cpu=worker.cpu)
+            return Cost(used.wall / n, used.cpu / n)
 
-            timed(step, 4)
-            n = max(3, int(0.6 / timed(step, 2)))
-            sides[side] = lambda step=step, n=n: timed(step, n)
-        per_step = worker(op="step", n=4)["seconds"]
-        n = max(3, int(0.6 / per_step))
-        sides["genias"] = lambda n=n: worker(op="step", n=n)["seconds"]
-        medians, peak = interleave(sides, worker, runs)
-        rows.append(
-            row("train", case, medians, batch * flops, peak, batch=batch, largest_difference=error)
-        )
-    return rows
+        sides = {"genias": ours}
+        for side in ("eager", "compile")[: 1 + plan.compiled]:
+            step = torch_step(case, windows, batch, compiled=side == "compile")
+            cost(step, plan.seconds)
+            sides[side] = lambda step=step: cost(step, plan.seconds)
+        turns = Turns.take(sides, worker, plan.runs)
+        more = {"batch": batch, "largest_difference": error}
+        yield {"case": f"train {case.name}", "d": case.d, **more, **turns.row(batch * flops)}
 
 
 def compare_scores(ours: pl.DataFrame, theirs: pl.DataFrame, case: Case) -> float:
@@ -208,54 +257,65 @@ def compare_scores(ours: pl.DataFrame, theirs: pl.DataFrame, case: Case) -> floa
     return difference
 
 
-def inference_row(verb: str, case: Case, worker: Worker, runs: int) -> dict:
-    """10,000 windows scored or generated, from a frame to a frame."""
-    model = case.torch_model
-    compiled = (torch.compile(model.encoder), torch.compile(model.decoder))
-    more = {"windows": WINDOWS}
-    per_window = Flops.of(model.config)
+@dataclass
+class Both:
+    """The same work by this package, and by PyTorch with a pair of encoder and decoder."""
+
+    ours: Callable[[], pl.DataFrame]
+    theirs: Callable[[tuple], pl.DataFrame]
+    flops: float
+
+
+def scoring(case: Case, windows: int) -> Both:
+    """Scores of as many windows, a quarter of a window apart."""
+    stride = WINDOW // 4
+    data = frame(series(WINDOW + (windows - 1) * stride, case.d, 3))
+    # Without a clock, where windows begin depends on their values.
+    timed = data.with_row_index("t")
+    at = {"models": case.bytes, "features": data.columns, "order_by": "t"}
+    per_window = Flops.of(case.torch_model.config)
+    return Both(
+        lambda: pg.score(timed, **at),
+        lambda pair: torch_genias.score(data, pair, case.metadata, stride),
+        windows * (per_window.encode + per_window.decode),
+    )
+
+
+def generation(case: Case, windows: int) -> Both:
+    """Anomalies on every other row: each is decoded in a window of its own, and hits all features,
+    so that none is drawn again.
+    """
+    data = frame(series(2 * SEGMENT * windows, case.d, 3))
+    at = {"models": case.bytes, "features": data.columns, "patch": "none"}
+    at |= {"contamination": 0.5, "length": SEGMENT}
+    psi, tau = float(case.torch_model.psi.detach()), -1.0
+    per_window = Flops.of(case.torch_model.config)
+    return Both(
+        lambda: pg.generate(data, **at),
+        lambda pair: torch_genias.generate(data, pair, case.metadata, psi, tau, SEGMENT, windows),
+        windows * (per_window.encode + 2 * per_window.decode),
+    )
+
+
+def inference_row(verb: str, case: Case, worker: Worker, plan: Plan) -> dict:
+    """Windows scored or generated, from a frame to a frame."""
+    model, more = case.torch_model, {"windows": plan.windows}
+    plain = (model.encoder, model.decoder)
     if verb == "score":
-        stride = WINDOW // 4
-        data = frame(series(WINDOW + (WINDOWS - 1) * stride, case.d, 3))
-        # Without a clock, where windows begin depends on their values.
-        timed_data = data.with_row_index("t")
-        flops = WINDOWS * (per_window.encode + per_window.decode)
-
-        def ours():
-            return pg.score(timed_data, models=case.bytes, features=data.columns, order_by="t")
-
-        def theirs(encoder, decoder):
-            return torch_genias.score(data, (encoder, decoder), case.metadata, stride)
-
-        made = theirs(model.encoder, model.decoder)
-        more["largest_difference"] = compare_scores(ours(), made, case)
+        both = scoring(case, plan.windows)
+        more["largest_difference"] = compare_scores(both.ours(), both.theirs(plain), case)
     else:
-        # Segments on every other row: each is decoded in a window of its own.
-        data = frame(series(2 * SEGMENT * WINDOWS, case.d, 3))
-        flops = WINDOWS * (per_window.encode + 2 * per_window.decode)
-
-        def ours():
-            return pg.generate(
-                data, models=case.bytes, features=data.columns, contamination=0.5, length=SEGMENT
-            )
-
-        def theirs(encoder, decoder):
-            psi = float(model.psi.detach())
-            tau = case.metadata["report"]["tau"]["rms"]
-            both = (encoder, decoder)
-            return torch_genias.generate(data, both, case.metadata, psi, tau, SEGMENT, WINDOWS)
-
-        made = ours()["is_anomaly"].sum() / SEGMENT
-        assert abs(made - WINDOWS) < 0.01 * WINDOWS, made
-    theirs(*compiled)
-    sides = {
-        "genias": lambda: timed(ours, 1),
-        "eager": lambda: timed(lambda: theirs(model.encoder, model.decoder), 1),
-        "compile": lambda: timed(lambda: theirs(*compiled), 1),
-    }
-    timed(ours, 1)
-    medians, peak = interleave(sides, worker, runs)
-    return row(verb, case, medians, flops, peak, **more)
+        both = generation(case, plan.windows)
+        made = both.ours()["is_anomaly"].sum() / SEGMENT
+        assert abs(made - plan.windows) < 0.01 * plan.windows + 1, made
+        both.theirs(plain)
+    sides = {"genias": lambda: cost(both.ours), "eager": lambda: cost(lambda: both.theirs(plain))}
+    if plan.compiled:
+        compiled = (torch.compile(model.encoder), torch.compile(model.decoder))
+        both.theirs(compiled)
+        sides["compile"] = lambda: cost(lambda: both.theirs(compiled))
+    turns = Turns.take(sides, worker, plan.runs)
+    return {"case": f"{verb} {case.name}", "d": case.d, **more, **turns.row(both.flops)}
 
 
 def processor() -> str:
@@ -265,11 +325,12 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def machine(threads: int, peak: float) -> dict:
+def machine(threads: int, worker: Worker) -> dict:
     return {
         "processor": processor(),
         "threads": threads,
-        "sgemm_peak_gflops": peak,
+        "load": os.getloadavg()[0],
+        "sgemm_gflop_per_cpu_second": peak(worker, size=4096) / 1e9,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "polars": pl.__version__,
@@ -277,55 +338,78 @@ def machine(threads: int, peak: float) -> dict:
     }
 
 
+HEADER = (
+    "case                   d   size genias ms  eager ms  x wall   x cpu"
+    "  comp ms  x wall   x cpu   peak  load"
+)
+
+
 def show(line: dict) -> None:
-    print(
-        f"{line['case']:<20} {line['d']:>3} {line.get('batch', line.get('windows')):>6}"
-        f" {line['genias_ms']:>9.1f} {line['eager_ms']:>9.1f} {line['compile_ms']:>9.1f}"
-        f" {line['ratio_eager']:>7.2f} {line['ratio_compile']:>8.2f} {line['peak_share']:>6.2f}",
-        flush=True,
-    )
+    size = line.get("batch", line.get("windows"))
+    print(f"{line['case']:<20} {line['d']:>3} {size:>6} {line['genias_ms']:>9.1f}", end=" ")
+    for side in ("eager", "compile"):
+        if f"{side}_ms" in line:
+            ratios = line[f"{side}_wall_ratio"], line[f"{side}_cpu_ratio"]
+            print(f"{line[f'{side}_ms']:>9.1f} {ratios[0]:>7.2f} {ratios[1]:>7.2f}", end=" ")
+        else:
+            print(f"{'-':>9} {'-':>7} {'-':>7}", end=" ")
+    print(f"{line['peak_share']:>6.2f} {line['load']:>5.1f}", flush=True)
+
+
+def rows_of(given: argparse.Namespace, worker: Worker, plan: Plan) -> Iterator[dict]:
+    """A row per case, as soon as it is there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for model, d in itertools.product(given.models, given.features):
+            case = fitted(model, d, folder)
+            for verb in given.verbs:
+                if verb == "train":
+                    yield from train_rows(case, worker, folder, plan)
+                else:
+                    yield inference_row(verb, case, worker, plan)
+                torch.compiler.reset()
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument("--runs", type=int, default=5, help="turns (default 5)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--features", nargs="+", type=int, default=list(FEATURES), metavar="D")
+    parser.add_argument("--verbs", nargs="+", default=list(VERBS), choices=list(VERBS))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), metavar="B")
+    parser.add_argument("--windows", type=int, default=10_000, help="scored or generated")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too")
+    parser.add_argument("--smoke", action="store_true", help="whether it runs, not how fast")
+    given = parser.parse_args()
+    if given.smoke:
+        given.models, given.features, given.batches = ["default"], [2], [4]
+        given.windows, given.runs = 20, 1
+    return given
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
-    parser.add_argument("--runs", type=int, default=5, help="interleaved runs (default 5)")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--features", nargs="+", type=int, default=list(FEATURES), metavar="D")
-    parser.add_argument(
-        "--verbs", nargs="+", default=["train", "generate", "score"],
-        choices=["train", "generate", "score"],
-    )  # fmt: skip
-    given = parser.parse_args()
+    given = parsed()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     worker = Worker(given.threads)
-    rows = []
-    print(json.dumps(machine(given.threads, worker(op="peak", size=4096, n=3)["gflops"])))
-    print("case                   d   size genias ms  eager ms   comp ms x eager x compile   peak")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for model in given.models:
-            for d in given.features:
-                case = fitted(model, d, folder)
-                for verb in given.verbs:
-                    if verb == "train":
-                        lines = train_rows(case, worker, folder, given.runs)
-                    else:
-                        lines = [inference_row(verb, case, worker, given.runs)]
-                    for line in lines:
-                        show(line)
-                    rows += lines
-                    torch.compiler.reset()
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    seconds = 0.01 if given.smoke else 0.6
+    plan = Plan(given.runs, given.compile, given.batches, given.windows, seconds)
+    about = {"machine": machine(given.threads, worker), "rows": []}
+    print(json.dumps(about["machine"]), HEADER, sep="\n", flush=True)
+    for line in rows_of(given, worker, plan):
+        line["load"] = os.getloadavg()[0]
+        show(line)
+        about["rows"].append(line)
+        if given.json:
+            given.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     # Polars reads the number of its threads when it is imported.
     threads = next(
-        (b for a, b in zip(os.sys.argv, os.sys.argv[1:], strict=False) if a == "--threads"), "2"
+        (b for a, b in zip(os.sys.argv, os.sys.argv[1:], strict=False) if a == "--threads"), "1"
     )
     os.environ["POLARS_MAX_THREADS"] = threads
 

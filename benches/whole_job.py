@@ -1,13 +1,16 @@
 """The whole job, Parquet to Parquet: fit, generate and score every group; beside the baseline.
 
-``python benches/whole_job.py [--groups 100] [--rows 5000] [--runs 1] [--json FILE]`` makes the
-data, runs this package and ``baseline_pandas_torch.py`` in turn, each in a process of its own, and
-compares wall time, CPU time and peak memory. ``--only genias`` runs one side.
+``python benches/whole_job.py [--groups 100] [--rows 5000] [--runs 1] [--threads 1] [--json FILE]``
+makes the data and runs in turn, each in a process of its own: this package with a model per host
+(`genias`) and with a shared VAE (`fleet`), and ``baseline_pandas_torch.py``, which has the same
+configuration as `genias`. Compares wall time, CPU time and peak memory. ``--only genias`` runs one
+side. ``--of-baseline 10`` runs the baseline on ten of the groups and multiplies its times.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -44,7 +47,7 @@ def make(path: Path, groups: int, rows: int) -> None:
     pl.concat(hosts).write_parquet(path)
 
 
-def job(source: str, target: str, steps: int) -> None:
+def job(source: str, target: str, steps: int, share: str | None) -> None:
     """The job as a user of polars-genias writes it."""
     import polars as pl
 
@@ -52,9 +55,11 @@ def job(source: str, target: str, steps: int) -> None:
 
     at = {"features": FEATURES, "by": "host", "order_by": "t"}
     data = pl.scan_parquet(source)
-    models = pg.fit(data, **at, steps=steps, detector="reconstruction").collect()
+    way = {} if share is None else {"share": share}
+    models = pg.fit(data, **at, **way, steps=steps, detector="reconstruction").collect()
     augmented = pg.generate(data, models=models, **at)
     pg.score(augmented, models=models, **at).sink_parquet(target)
+    print(f"R2 {models.genias.describe()['r2'].median():.3f}", flush=True)
 
 
 def measure(command: list[str], environment: dict) -> dict:
@@ -70,43 +75,60 @@ def measure(command: list[str], environment: dict) -> dict:
     return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mb": peak}
 
 
+SIDES = ("genias", "fleet", "baseline")
+
+
+def commands(folder: Path, given: argparse.Namespace) -> dict[str, list[str]]:
+    """How each side is run; the baseline maybe on fewer groups."""
+    own, others = folder / "hosts.parquet", folder / "baseline.parquet"
+    make(own, given.groups, given.rows)
+    make(others, given.of_baseline or given.groups, given.rows)
+    end = [str(folder / "out.parquet"), "--steps", str(given.steps)]
+    baseline = [str(HERE / "baseline_pandas_torch.py"), str(others), *end]
+    return {
+        "genias": [sys.executable, __file__, "job", str(own), *end, "single"],
+        "fleet": [sys.executable, __file__, "job", str(own), *end, "fleet"],
+        "baseline": [sys.executable, *baseline, "--threads", str(given.threads)],
+    }
+
+
+def compare(rows: list[dict], other: str) -> None:
+    """Print medians of the baseline and of another side."""
+    for key in ("wall_s", "cpu_s", "peak_mb"):
+        baseline, ours = (
+            statistics.median(row[key] for row in rows if row["side"] == side)
+            for side in ("baseline", other)
+        )
+        ratio = f"x {baseline / ours:.2f}"
+        print(f"{key}: baseline {baseline:.1f}, {other} {ours:.1f}, {ratio}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--groups", type=int, default=100)
+    parser.add_argument("--of-baseline", type=int, metavar="N", help="groups of the baseline")
     parser.add_argument("--rows", type=int, default=5000)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=1, help="interleaved runs")
-    parser.add_argument("--only", choices=["genias", "baseline"])
+    parser.add_argument("--only", nargs="+", default=list(SIDES), choices=SIDES)
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
     threads = {"POLARS_MAX_THREADS": str(given.threads), "OMP_NUM_THREADS": str(given.threads)}
+    rows = []
     with tempfile.TemporaryDirectory() as name:
-        source = Path(name) / "hosts.parquet"
-        make(source, given.groups, given.rows)
-        target = str(Path(name) / "out.parquet")
-        options = [str(source), target, "--steps", str(given.steps)]
-        commands = {
-            "genias": [sys.executable, __file__, "job", *options],
-            "baseline": [
-                *[sys.executable, str(HERE / "baseline_pandas_torch.py"), *options],
-                *["--threads", str(given.threads)],
-            ],
-        }
-        sides = [given.only] if given.only else list(commands)
-        rows = []
-        for _ in range(given.runs):
-            for side in sides:
-                rows.append({"side": side, **measure(commands[side], threads)})
-                print(json.dumps(rows[-1]), flush=True)
-    if len(sides) == 2:
-        for key in ("wall_s", "cpu_s", "peak_mb"):
-            medians = [
-                statistics.median(row[key] for row in rows if row["side"] == side)
-                for side in ("baseline", "genias")
-            ]
-            ratio = medians[0] / medians[1]
-            print(f"{key}: baseline {medians[0]:.1f}, genias {medians[1]:.1f}, x {ratio:.2f}")
+        known = commands(Path(name), given)
+        for _, side in itertools.product(range(given.runs), given.only):
+            row = {"side": side, "load": os.getloadavg()[0], **measure(known[side], threads)}
+            if side == "baseline" and given.of_baseline:
+                for key in ("wall_s", "cpu_s"):
+                    row[key] *= given.groups / given.of_baseline
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    if "baseline" in given.only:
+        for side in given.only:
+            if side != "baseline":
+                compare(rows, side)
     if given.json:
         size = {"groups": given.groups, "rows": given.rows, "steps": given.steps}
         given.json.write_text(json.dumps([{**size, **row} for row in rows], indent=1) + "\n")
@@ -114,6 +136,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["job"]:
-        job(sys.argv[2], sys.argv[3], int(sys.argv[5]))
+        source, target, _, steps, way = sys.argv[2:]
+        job(source, target, int(steps), None if way == "single" else way)
     else:
         main()

@@ -7,7 +7,6 @@
 //! | `step` | `n` | `seconds` per training step, `loss` of the last |
 //! | `forward` | `input` and `output` (files) | `windows` |
 //! | `peak` | `size`, `n` | `gflops` of a square product, all threads |
-//! | `fit` | `series` (a file), `config` (options over the defaults) | `seconds`, `history`, `r2`, `psi` |
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -30,7 +29,6 @@ enum Command {
     Step { n: usize },
     Forward { input: String, output: String },
     Peak { size: usize, n: usize },
-    Fit { series: String, config: serde_json::Map<String, serde_json::Value> },
 }
 
 /// The columns of a `[T, D]` tensor.
@@ -115,24 +113,6 @@ fn peak(size: usize, n: usize) -> Answer {
     Ok(json!({ "gflops": 2.0 * (size as f64).powi(3) / best / 1e9 }))
 }
 
-/// A fit from the beginning: how long it takes, how its losses fall, and what it is worth.
-fn fit(series: &str, changed: serde_json::Map<String, serde_json::Value>) -> Answer {
-    let mut config = serde_json::to_value(FitConfig::default())?;
-    let options = config.as_object_mut().ok_or("options are a map")?;
-    options.extend(changed);
-    let config: FitConfig = serde_json::from_value(config)?;
-    let width = safetensors::load(series, &Device::Cpu)?.get("x").ok_or("no tensor x")?.dim(1)?;
-    let names: Vec<String> = (0..width).map(|i| format!("x{i}")).collect();
-    let columns = columns(series, &names)?;
-    let model = genias::fit(&Series::whole(&columns), &config, &RunToEnd)?;
-    Ok(json!({
-        "seconds": model.seconds,
-        "history": model.report.history,
-        "r2": model.report.r2,
-        "psi": model.psi(),
-    }))
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo bench` runs every benchmark; this one is for the script, which runs it itself.
     if std::env::args().any(|argument| argument == "--bench") {
@@ -150,7 +130,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 json!({ "parameters": parameters })
             }
             (Command::Peak { size, n }, _) => peak(size, n)?,
-            (Command::Fit { series, config }, _) => fit(&series, config)?,
             (Command::Step { n }, Some(trainer)) => step(trainer, n)?,
             (Command::Forward { input, output }, Some(trainer)) => {
                 forward(trainer, genias::config::Perturbation::Variance, [&input, &output])?

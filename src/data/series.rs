@@ -1,6 +1,7 @@
 //! One group of a frame in time order, without copying values.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use arrow::array::{Array, BooleanArray};
 use xxhash_rust::xxh3::Xxh3;
@@ -24,6 +25,8 @@ pub struct Series<'a> {
     positions: Positions,
     rows_per_day: Option<f64>,
     times: Option<Vec<i64>>,
+    /// [`Series::content_hash`], once it was asked for.
+    hash: OnceLock<u128>,
 }
 
 impl<'a> Series<'a> {
@@ -39,6 +42,7 @@ impl<'a> Series<'a> {
             positions: Positions::default(),
             rows_per_day: None,
             times: None,
+            hash: OnceLock::new(),
         };
         let mut usable = std::mem::take(&mut series.usable);
         for d in 0..columns.width() {
@@ -62,6 +66,7 @@ impl<'a> Series<'a> {
         self.labelled = (0..self.len())
             .map(|t| labels.is_valid(self.rows.at(t)) && labels.value(self.rows.at(t)))
             .collect();
+        self.hash = OnceLock::new();
         self
     }
 
@@ -75,6 +80,7 @@ impl<'a> Series<'a> {
     /// Marks the rows (series rows, ascending) after a gap in time: no window crosses one.
     pub fn with_gaps(mut self, gaps: Vec<usize>) -> Self {
         self.gaps = gaps;
+        self.hash = OnceLock::new();
         self
     }
 
@@ -248,6 +254,11 @@ impl<'a> Series<'a> {
     /// Hash of everything that a result depends on: names, values, labels and gaps. It keys the
     /// random streams and the fit cache; it does not depend on the rows' places in the frame.
     pub fn content_hash(&self) -> u128 {
+        // Every anomaly asks for it.
+        *self.hash.get_or_init(|| self.hashed())
+    }
+
+    fn hashed(&self) -> u128 {
         let mut hash = Xxh3::new();
         hash.update(&(self.len() as u64).to_le_bytes());
         for (d, name) in self.columns.names().iter().enumerate() {

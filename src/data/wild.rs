@@ -92,9 +92,17 @@ impl Core {
     /// The core of some values, whose order changes.
     fn of(values: &mut [f64]) -> Option<Self> {
         let n = values.len();
+        if n < FEWEST {
+            return None;
+        }
         let outer = ((OUTER * n as f64) as usize).max(1);
-        let mut at = |i: usize| *values.select_nth_unstable_by(i, f64::total_cmp).1;
-        (n >= FEWEST).then(|| Self { low: at(outer), median: at(n / 2), high: at(n - 1 - outer) })
+        let middle = n / 2 - outer - 1;
+        // Each is sought among the values above the one before.
+        let (_, &mut low, above) = values.select_nth_unstable_by(outer, f64::total_cmp);
+        let (_, &mut median, above) = above.select_nth_unstable_by(middle, f64::total_cmp);
+        let last = above.len() - 1 - outer;
+        let (_, &mut high, _) = above.select_nth_unstable_by(last, f64::total_cmp);
+        Some(Self { low, median, high })
     }
 
     fn is_constant(&self) -> bool {

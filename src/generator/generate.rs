@@ -125,7 +125,7 @@ pub(crate) fn generate_at(
         Some(Wish { kind: place.kind, site })
     };
     let wishes: Vec<Wish> = places.iter().filter_map(wish).collect();
-    let ready = Ready::new(generator, series, &matrix, &runs);
+    let ready = Ready { generator, series, matrix: &matrix, runs: &runs };
     let anomalies = Mixed { ready, config }.anomalies(wishes, control)?;
     Ok(anomalies.into_iter().filter(Anomaly::is_any).collect())
 }
@@ -165,7 +165,7 @@ pub(crate) fn pairs(
             Wish { kind, site: Site { window, segment: start..start + length } }
         })
         .collect();
-    let ready = Ready::new(generator, series, &matrix, &runs);
+    let ready = Ready { generator, series, matrix: &matrix, runs: &runs };
     let anomalies = Mixed { ready, config }.anomalies(wishes, control)?;
     let pair = |(window, anomaly)| Pair { rows: window..window + size, anomaly };
     Ok(starts.into_iter().zip(anomalies).map(pair).collect())
@@ -247,13 +247,13 @@ impl Mixed<'_> {
         first: usize,
         control: &dyn Control,
     ) -> Result<Vec<Anomaly>> {
-        let Ready { generator, series, runs, key, .. } = self.ready;
+        let Ready { generator, series, runs, .. } = self.ready;
         let normaliser = generator.normaliser.clone();
         let domains = domains(&generator.domain, &self.config.domain, &normaliser.features)?;
         let about = &AboutFeatures { normaliser, domains };
         let config = &self.config.for_classical(vec![kind]);
         refuse_single(series, config)?;
-        let injector = Injector { series, config, about, key };
+        let injector = Injector { series, config, about, key: series.stream_key() };
         let features = injector.hittable()?;
         spread_over_pool(sites.len(), control, |i| {
             let site = InjectionSite { kind, rows: sites[i].segment.clone() };

@@ -68,19 +68,6 @@ pub(super) struct Ready<'a> {
     pub matrix: &'a Matrix,
     /// Clean rows, in stretches of at least one window.
     pub runs: &'a [Range<usize>],
-    /// Key of the random streams of the series, a hash of all of its values.
-    pub key: [u64; 2],
-}
-
-impl<'a> Ready<'a> {
-    pub(super) fn new(
-        generator: &'a Generator,
-        series: &'a Series<'a>,
-        matrix: &'a Matrix,
-        runs: &'a [Range<usize>],
-    ) -> Self {
-        Self { generator, series, matrix, runs, key: series.stream_key() }
-    }
 }
 
 /// What a maker is to make.
@@ -153,7 +140,8 @@ impl<'a> Maker<'a> {
 
     /// Draws changes of live features, if any is to change.
     fn drawer(&self, control: &dyn Control) -> Result<Option<Drawer<'a>>> {
-        let Ready { generator, series, matrix, runs, key: [key, _] } = self.ready;
+        let Ready { generator, series, matrix, runs } = self.ready;
+        let [key, _] = series.stream_key();
         let Request { config, kind, .. } = self.request;
         if self.allowed.is_empty() || kind == Some(GeneratedKind::Constant) {
             return Ok(None);
@@ -192,7 +180,7 @@ impl<'a> Maker<'a> {
 
     /// The changes of the anomaly at each site.
     fn changes(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<GeneratedChanges>> {
-        let [key, _] = self.ready.key;
+        let [key, _] = self.ready.series.stream_key();
         let mut changes = Vec::with_capacity(sites.len());
         for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
             if control.cancelled() {
@@ -272,7 +260,7 @@ impl<'a> Maker<'a> {
 
     /// The new values of an anomaly, in input units; `number` keys its random stream.
     fn anomaly(&self, rows: Range<usize>, made: &GeneratedChanges, number: usize) -> Anomaly {
-        let [key, _] = self.ready.key;
+        let [key, _] = self.ready.series.stream_key();
         let rng = &mut Rng::new(self.request.config.seed, Purpose::Dither, [key, number as u64]);
         let normaliser = &self.ready.generator.normaliser;
         let (domains, std) = (&self.domains[..], &normaliser.std[..]);

@@ -28,24 +28,34 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn size(&self, batch: usize, rows: usize) -> Result<ConvSize> {
+    pub(super) fn size(&self, batch: usize, rows: usize) -> Result<ConvSize> {
         let (_, inputs, outputs) = self.weight.dims3()?;
         Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
-    fn forward(&self, x: &[f32], size: ConvSize, finish: Finish<'_>) -> Result<Vec<f32>> {
+    pub(super) fn forward(
+        &self,
+        x: &[f32],
+        size: ConvSize,
+        finish: Finish<'_>,
+    ) -> Result<Vec<f32>> {
         with_slices([&self.weight, &self.bias], |[weight, bias]| {
             self.geometry.forward(x, weight, size, Finish { bias: Some(bias), ..finish })
         })
     }
 
     /// Passes on dW and db.
-    fn hand_over(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<()> {
+    pub(super) fn hand_over(&self, x: &[f32], g: &[f32], size: ConvSize) -> Result<()> {
         gradients::hand_over(&self.weight, || self.geometry.weight_gradient(x, g, size))?;
         gradients::hand_over(&self.bias, || Ok(column_sums(g, size.outputs)))
     }
 
-    fn input_gradient(&self, g: &[f32], size: ConvSize, finish: Finish<'_>) -> Result<Vec<f32>> {
+    pub(super) fn input_gradient(
+        &self,
+        g: &[f32],
+        size: ConvSize,
+        finish: Finish<'_>,
+    ) -> Result<Vec<f32>> {
         with_slices([&self.weight], |[weight]| {
             self.geometry.input_gradient(g, weight, size, finish)
         })

@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Block, Conv, Layer};
+use super::{Block, Conv, Decoding, Layer};
 
 /// Twin of [`super::linear`].
 ///
@@ -78,4 +78,23 @@ pub fn blocks(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
         hidden = (inner + skipped)?.relu()?;
     }
     Ok(hidden)
+}
+
+/// Twin of [`super::decode()`].
+///
+/// # Errors
+/// If shapes do not agree.
+pub fn decode(hidden: &Tensor, z: &Tensor, decoding: &Decoding) -> Result<Tensor> {
+    let Decoding { ups, out, linear: path, rows } = decoding;
+    let mut hidden = hidden.clone();
+    for up in ups {
+        hidden = upsample(&hidden, &up.weight, &up.bias)?;
+    }
+    let hidden = hidden.narrow(1, 0, *rows)?;
+    let geometry = Conv { relu: false, ..out.geometry };
+    let decoded = conv(&hidden, &out.weight, &out.bias, geometry)?;
+    match path {
+        Some(path) => &decoded + linear(z, &path.weight, &path.bias)?.reshape(decoded.shape())?,
+        None => Ok(decoded),
+    }
 }

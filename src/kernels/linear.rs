@@ -33,7 +33,7 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 
 /// g W^T, [rows, I]. For few rows it is computed as (W g^T)^T, which reads W in place instead of
 /// copying it.
-fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> {
+pub(super) fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> {
     let g = View::new(g, rows, weight.cols());
     if rows > FEW_ROWS {
         return matmul(g, weight.t());

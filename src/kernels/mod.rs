@@ -5,8 +5,8 @@
 //! any stride, dilation and direction is a list of the input rows that each output row reads
 //! (`tiles`); the following steps (bias, residual, ReLU, or the mask of a ReLU's gradient) happen
 //! in the registers of its sums. Linear layers are products of the `gemm` crate (`matrix`). The
-//! encoder's residual blocks are one operation ([`blocks()`]), and gradients of weights are
-//! collected outside of candle's graph ([`backward`]).
+//! encoder's residual blocks are one operation ([`blocks()`]), as are the layers of the decoder
+//! ([`decode()`]), and gradients of weights are collected outside of candle's graph ([`backward`]).
 //!
 //! Each op has a twin in [`composed`] made of plain candle operations, which runs on any candle
 //! device and is the oracle of the tests.
@@ -18,6 +18,7 @@
 mod blocks;
 pub mod composed;
 mod conv;
+mod decode;
 mod distances;
 mod elementwise;
 mod gradients;
@@ -30,7 +31,8 @@ mod tiles;
 mod upsample;
 
 pub use blocks::{Block, Layer, blocks};
-pub use conv::{Conv, conv, conv_add};
+pub use conv::{Conv, conv};
+pub use decode::{Affine, Decoding, decode};
 pub use distances::{distances, row_squares};
 pub(crate) use elementwise::squared_differences;
 pub use gradients::{Gradients, Summed, backward};

@@ -48,15 +48,33 @@ fn weight_of<'a>(values: &'a [f32], size: ConvSize, taps: &'a [usize]) -> Weight
     Weight { values, inputs, outputs, taps, steps: (TAPS * outputs, 1) }
 }
 
-/// dx and dW from the gradient g [B 2T, O].
-fn backward(x: &[f32], weight: &[f32], g: &[f32], size: ConvSize) -> Result<(Vec<f32>, Vec<f32>)> {
+/// relu(up(x)), [B 2T, O].
+pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], size: ConvSize) -> Result<Vec<f32>> {
+    let taps = taps(size);
+    let x = RowBlock { values: x, width: size.inputs };
+    let finish = Finish { bias: Some(bias), relu: true, ..Finish::default() };
+    correlate(x, weight_of(weight, size, &taps), &reads(size), finish)
+}
+
+/// dx [B T, C] from the gradient g [B 2T, O].
+pub(super) fn input_gradient(
+    g: &[f32],
+    weight: &[f32],
+    size: ConvSize,
+    finish: Finish<'_>,
+) -> Result<Vec<f32>> {
+    let taps = taps(size);
+    let weight = weight_of(weight, size, &taps).transposed();
+    correlate(RowBlock { values: g, width: size.outputs }, weight, &receives(size), finish)
+}
+
+/// dW [C, 4, O] from the gradient g [B 2T, O].
+pub(super) fn weight_gradient(x: &[f32], g: &[f32], size: ConvSize) -> Result<Vec<f32>> {
     let ConvSize { inputs, outputs, .. } = size;
     let (x, g) = (RowBlock { values: x, width: inputs }, RowBlock { values: g, width: outputs });
-    let taps = taps(size);
-    let mut dw = vec![0f32; weight.len()];
-    outer(x, g, &reads(size), &taps, TAPS * outputs, &mut dw)?;
-    let weight = weight_of(weight, size, &taps).transposed();
-    Ok((correlate(g, weight, &receives(size), Finish::default())?, dw))
+    let mut dw = vec![0f32; inputs * TAPS * outputs];
+    outer(x, g, &reads(size), &taps(size), TAPS * outputs, &mut dw)?;
+    Ok(dw)
 }
 
 impl CustomOp3 for Upsample {
@@ -79,12 +97,8 @@ impl CustomOp3 for Upsample {
             candle_core::bail!("upsample: weight {expected}x{found}, needs {inputs}x{TAPS}");
         }
         let size = ConvSize { batch, rows, inputs, outputs };
-        let taps = taps(size);
-        let weight = weight_of(slice(weight, weight_layout)?, size, &taps);
-        let bias = Some(slice(bias, bias_layout)?);
-        let x = RowBlock { values: slice(x, x_layout)?, width: inputs };
-        let finish = Finish { bias, relu: true, ..Finish::default() };
-        let out = correlate(x, weight, &reads(size), finish)?;
+        let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
+        let out = forward(slice(x, x_layout)?, weight, bias, size)?;
         Ok((CpuStorage::F32(out), (batch, 2 * rows, outputs).into()))
     }
 
@@ -102,8 +116,8 @@ impl CustomOp3 for Upsample {
         let (dx, dw, db) =
             with_slices([x, weight, output, gradient], |[x_data, w_data, y, dy]| {
                 let g = through_relu(dy, y);
-                let (dx, dw) = backward(x_data, w_data, &g, size)?;
-                Ok((dx, dw, column_sums(&g, outputs)))
+                let dx = input_gradient(&g, w_data, size, Finish::default())?;
+                Ok((dx, weight_gradient(x_data, &g, size)?, column_sums(&g, outputs)))
             })?;
         Ok((
             Some(Tensor::from_vec(dx, x.shape(), x.device())?),

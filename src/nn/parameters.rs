@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::kernels::{Conv, Layer, linear, linear_relu};
+use crate::kernels::{Affine, Conv, Layer, linear, linear_relu};
 use crate::runtime::rng::Rng;
 
 /// Parameters by name.
@@ -242,6 +242,11 @@ impl Linear {
     /// [B, inputs] -> [B, outputs].
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         linear(x, &self.weight, &self.bias)
+    }
+
+    /// Its weight and bias.
+    pub(crate) fn into_affine(self) -> Affine {
+        Affine { weight: self.weight, bias: self.bias }
     }
 
     /// relu(x W + b).

@@ -4,8 +4,8 @@
 use crate::common::{assert_close, flat, rng};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use genias::kernels::{
-    Block, Conv, Gradients, Layer, Summed, add_relu, backward, blocks, composed, conv, conv_add,
-    distances, linear, linear_relu, row_squares, upsample,
+    Affine, Block, Conv, Decoding, Gradients, Layer, Summed, add_relu, backward, blocks, composed,
+    conv, decode, distances, linear, linear_relu, row_squares, upsample,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -644,7 +644,7 @@ fn with_parameters(blocks: &[Block], parameters: &[Tensor]) -> Vec<Block> {
 }
 
 #[test]
-fn residual_blocks_and_sums_agree_with_central_differences() {
+fn residual_blocks_agree_with_central_differences() {
     let (layers, mut vars) = random_blocks(&[2, 3, 3, 4], 900);
     vars.push(Var::from_tensor(&random(&[2, 9, 2], 9)).unwrap());
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
@@ -655,18 +655,6 @@ fn residual_blocks_and_sums_agree_with_central_differences() {
     let found = gathered_by(&blocks(vars.last().unwrap(), &layers).unwrap(), &vars);
     for (found, expected) in found.iter().zip(&expected) {
         assert_close("blocks by differences", found, expected, DIFFERENCE_TOLERANCE);
-    }
-
-    let geometry = Conv::same(5);
-    let vars = [vec![2, 7, 3], vec![5, 3, 2], vec![2], vec![2, 7, 2]]
-        .map(|shape| Var::from_tensor(&random(&shape, 31)).unwrap());
-    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-    let expected = differences_by(&tensors, |moved| {
-        (composed::conv(&moved[0], &moved[1], &moved[2], geometry).unwrap() + &moved[3]).unwrap()
-    });
-    let sum = conv_add(&vars[0], &vars[1], &vars[2], geometry, &vars[3]).unwrap();
-    for (found, expected) in gathered_by(&sum, &vars).iter().zip(&expected) {
-        assert_close("sum by differences", found, expected, DIFFERENCE_TOLERANCE);
     }
 }
 
@@ -715,24 +703,100 @@ fn residual_blocks_that_do_not_fit_are_refused() {
     assert!(blocks(&random(&[2, 9, 2], 1), &[without_skip]).is_err());
 }
 
+/// The decoder's layers of `features` outputs with random variables, `rows` rows of a window.
+fn random_decoding(features: usize, rows: usize, linear: bool) -> (Decoding, Vec<Var>) {
+    let (channels, latent) = (4, 3);
+    let up = || [vec![channels, 4, channels], vec![channels]];
+    let mut shapes = [up(), up()].concat();
+    shapes.extend([vec![5, channels, features], vec![features]]);
+    if linear {
+        shapes.extend([vec![latent, rows * features], vec![rows * features]]);
+    }
+    let vars: Vec<Var> = shapes
+        .iter()
+        .zip(500..)
+        .map(|(shape, seed)| Var::from_tensor(&random(shape, seed)).unwrap())
+        .collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    (decoding_of(&tensors, rows), vars)
+}
+
+/// The layers with these parameters, in the order of [`random_decoding`].
+fn decoding_of(parameters: &[Tensor], rows: usize) -> Decoding {
+    let mut pairs = parameters
+        .chunks_exact(2)
+        .map(|pair| Affine { weight: pair[0].clone(), bias: pair[1].clone() });
+    let ups = pairs.by_ref().take(2).collect();
+    let Affine { weight, bias } = pairs.next().unwrap();
+    let out = Layer { weight, bias, geometry: Conv::same(5) };
+    Decoding { ups, out, linear: pairs.next(), rows }
+}
+
 #[test]
-fn convolutions_onto_a_residual_agree_with_the_sum() {
-    let geometry = Conv::same(5);
-    for outputs in [1, 3, 25, 55] {
-        let [x, w, b] = [vec![2, 11, 6], vec![5, 6, outputs], vec![outputs]]
-            .map(|shape| Var::from_tensor(&random(&shape, outputs as u64)).unwrap());
-        let residual = Var::from_tensor(&random(&[2, 11, outputs], 77)).unwrap();
-        let fused = conv_add(&x, &w, &b, geometry, &residual).unwrap();
-        let twin = (composed::conv(&x, &w, &b, geometry).unwrap() + residual.as_tensor()).unwrap();
+fn decodings_agree_with_their_twin() {
+    for (features, rows, linear) in
+        [(1, 12, true), (3, 12, true), (25, 11, true), (2, 9, false), (55, 10, true)]
+    {
+        let (decoding, mut vars) = random_decoding(features, rows, linear);
+        vars.extend(
+            [vec![2, 3, 4], vec![2, 3]]
+                .map(|shape| Var::from_tensor(&random(&shape, rows as u64)).unwrap()),
+        );
+        let [hidden, z] = [vars.len() - 2, vars.len() - 1].map(|i| vars[i].as_tensor().clone());
+        let fused = decode(&hidden, &z, &decoding).unwrap();
+        let twin = composed::decode(&hidden, &z, &decoding).unwrap();
+        assert_eq!(fused.dims(), twin.dims());
         assert_close("output", &flat(&fused), &flat(&twin), TOLERANCE);
-        let vars = [x, w, b, residual];
+        if !linear {
+            // The latent has no gradient.
+            vars.pop();
+        }
         let (found, expected) = (gathered_by(&fused, &vars), gathered_by(&twin, &vars));
         for (found, expected) in found.iter().zip(&expected) {
             assert_close("gradient", found, expected, TOLERANCE);
         }
-        assert!(conv_add(&vars[0], &vars[1], &vars[2], geometry, &vars[0]).is_err());
         assert!(fused.sum_all().unwrap().backward().is_err());
+        let constants: Vec<Tensor> = vars
+            .iter()
+            .map(|var| var.as_tensor().detach())
+            .take(6 + 2 * usize::from(linear))
+            .collect();
+        let inference = decode(&hidden.detach(), &z.detach(), &decoding_of(&constants, rows));
+        assert_eq!(flat(&inference.unwrap()), flat(&fused));
     }
+}
+
+#[test]
+fn decodings_agree_with_central_differences() {
+    let (decoding, mut vars) = random_decoding(2, 7, true);
+    vars.extend(
+        [vec![2, 2, 4], vec![2, 3]].map(|shape| Var::from_tensor(&random(&shape, 6)).unwrap()),
+    );
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let expected = differences_by(&tensors, |moved| {
+        let (parameters, operands) = moved.split_at(moved.len() - 2);
+        composed::decode(&operands[0], &operands[1], &decoding_of(parameters, 7)).unwrap()
+    });
+    let fused = decode(&tensors[tensors.len() - 2], &tensors[tensors.len() - 1], &decoding);
+    for (found, expected) in gathered_by(&fused.unwrap(), &vars).iter().zip(&expected) {
+        assert_close("decoding by differences", found, expected, DIFFERENCE_TOLERANCE);
+    }
+}
+
+#[test]
+fn decodings_that_do_not_fit_are_refused() {
+    let (decoding, _) = random_decoding(2, 11, true);
+    let refused = |hidden: &[usize], z: &[usize], decoding: &Decoding| {
+        decode(&random(hidden, 1), &random(z, 2), decoding).is_err()
+    };
+    assert!(!refused(&[2, 3, 4], &[2, 3], &decoding));
+    assert!(refused(&[2, 2, 4], &[2, 3], &decoding));
+    assert!(refused(&[2, 3, 5], &[2, 3], &decoding));
+    assert!(refused(&[2, 3, 4], &[3, 3], &decoding));
+    assert!(refused(&[2, 3, 4], &[2, 4], &decoding));
+    assert!(refused(&[2, 3, 4], &[2, 3], &Decoding { ups: Vec::new(), ..decoding.clone() }));
+    let strided = Layer { geometry: Conv::causal(5, 2, 1), ..decoding.out.clone() };
+    assert!(refused(&[2, 3, 4], &[2, 3], &Decoding { out: strided, ..decoding.clone() }));
 }
 
 #[test]

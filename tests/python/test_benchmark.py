@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,12 @@ SMALL = {
     "memory.py": "--rows 3000 --groups 2 --verb score",
     "metrics.py": "",
     "scaling.py": "--smoke",
-    "whole_job.py": "--only genias --groups 2 --rows 400 --steps 5",
+    "whole_job.py": "--only genias fleet --groups 2 --rows 400 --steps 5",
+}
+# Needs what only `make bench` installs.
+WITH_TORCH = {
+    "compare_torch.py": "--smoke",
+    "whole_job.py": "--only baseline --groups 2 --rows 1600 --steps 30",
 }
 
 
@@ -63,6 +69,15 @@ SMALL = {
 def test_benchmarks_run(name):
     """How fast it is depends on the machine; that it can be measured does not."""
     command = [sys.executable, ROOT / "benches" / name, *SMALL[name].split()]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch")
+@pytest.mark.parametrize("name", WITH_TORCH)
+def test_benchmarks_against_torch_run(name):
+    command = [sys.executable, ROOT / "benches" / name, *WITH_TORCH[name].split()]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout
