@@ -9,6 +9,8 @@ use crate::runtime::rng::{Purpose, Rng};
 
 pub(crate) const RULE: FollowRule = FollowRule {
     start: 1e-3,
+    alone: 1e-3,
+    repeats: 0,
     go_on: 5e-3,
     memory: Some(MEMORY),
     settle: 100,

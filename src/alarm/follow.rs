@@ -49,6 +49,15 @@ pub struct Reference {
     /// Remaining rows in which no run starts.
     #[serde(default, skip_serializing_if = "is_zero")]
     cooling: usize,
+    /// Remaining rows in which scores alone make no alarm of a run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    repeating: usize,
+    /// Whether the current run began in such a row.
+    #[serde(default, skip_serializing_if = "is_false")]
+    repeats: bool,
+    /// Whether scores alone make an alarm of the current run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    alone: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +67,9 @@ pub struct Reference {
     /// When the current run began, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run_since: Option<i64>,
+    /// When its first row was whose score alone makes an alarm of it, where times are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) alone_since: Option<i64>,
     /// When the last row was that has been followed, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<i64>,
@@ -97,11 +109,19 @@ pub(crate) struct AlarmRun {
     pub open: bool,
     /// Whether it became the new normal.
     pub stays: bool,
+    /// The first row whose score alone makes an alarm of it; `None` if its rows must deviate as well.
+    pub alone: Option<usize>,
 }
 
 impl AlarmRun {
+    /// Its rows from the first one on whose score alone makes an alarm of it, else all.
+    pub(crate) fn of_alarm(&self) -> Range<usize> {
+        self.alone.map_or(self.rows.start, |row| row.max(self.rows.start))..self.rows.end
+    }
+
     pub(super) fn new(t: usize) -> Self {
-        Self { rows: t..t + 1, continued: false, open: false, stays: false }
+        let rows = t..t + 1;
+        Self { rows, continued: false, open: false, stays: false, alone: Some(t) }
     }
 }
 
@@ -179,6 +199,8 @@ struct Follower<'a> {
     tail: Tail,
     high: f64,
     low: f64,
+    /// Above this line, scores alone make an alarm of a run.
+    alone: f64,
     /// The low line of the reference before.
     low_before: Option<f64>,
     /// Whether another reference has taken the place of the one that the lines are drawn from.
@@ -190,10 +212,12 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false };
+        let alone = reference.alone.then_some(0);
+        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false, alone };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
-        let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
-        Self { reference, rule, tail, high, low, low_before, replaced: false, runs }
+        let (high, low, alone) =
+            (tail.line(rule.start), tail.line(rule.go_on), tail.line(rule.alone));
+        Self { reference, rule, tail, high, low, alone, low_before, replaced: false, runs }
     }
 
     /// The runs; of one that went on in the first rows only by joining nothing is left.
@@ -212,19 +236,36 @@ impl<'a> Follower<'a> {
         if !self.reference.run.is_empty() {
             self.go_on(t, score);
         } else if f64::from(score) > self.high && self.reference.cooling == 0 {
-            self.reference.run = vec![score];
-            self.runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
+            self.begin(t, score);
         } else {
             self.reference.cooling = self.reference.cooling.saturating_sub(1);
+            self.reference.repeating = self.reference.repeating.saturating_sub(1);
             self.accept(score);
         }
         self.look_back(f64::from(score));
         self.draw_again();
     }
 
+    fn begin(&mut self, t: usize, score: f32) {
+        self.reference.run = vec![score];
+        self.reference.repeats = self.reference.repeating > 0;
+        self.reference.alone = false;
+        self.runs.push(AlarmRun { open: true, alone: None, ..AlarmRun::new(t) });
+        self.judge(t, score);
+    }
+
+    /// Whether the score of a row of the run makes an alarm of it.
+    fn judge(&mut self, t: usize, score: f32) {
+        if f64::from(score) > self.alone && !self.reference.repeats && !self.reference.alone {
+            self.reference.alone = true;
+            self.runs.last_mut().into_iter().for_each(|run| run.alone = Some(t));
+        }
+    }
+
     /// A row after the first of a run: it belongs to it, is bridged, or ends it.
     fn go_on(&mut self, t: usize, score: f32) {
         if f64::from(score) > self.low {
+            self.judge(t, score);
             self.reference.quiet = 0;
             self.reference.run.push(score);
             if let Some(run) = self.runs.last_mut() {
@@ -298,6 +339,8 @@ impl<'a> Follower<'a> {
     fn end(&mut self) {
         self.reference.run.clear();
         (self.reference.quiet, self.reference.cooling) = (0, self.rule.cooldown);
+        self.reference.repeating = self.rule.repeats;
+        (self.reference.repeats, self.reference.alone) = (false, false);
         if let Some(run) = self.runs.last_mut() {
             run.open = false;
         }
@@ -336,6 +379,7 @@ impl<'a> Follower<'a> {
             self.tail.slide(&old, &new, &self.reference.scores);
         }
         (self.high, self.low) = (self.tail.line(self.rule.start), self.tail.line(self.rule.go_on));
+        self.alone = self.tail.line(self.rule.alone);
     }
 }
 
@@ -347,6 +391,10 @@ fn low_before(reference: &Reference, rule: &FollowRule) -> Option<f64> {
 
 fn is_zero(n: &usize) -> bool {
     *n == 0
+}
+
+fn is_false(x: &bool) -> bool {
+    !*x
 }
 
 fn is_zero_rows(rows: &f64) -> bool {
@@ -441,6 +489,24 @@ mod tests {
             }
         }
         assert!(shares[1] < 1.3 * shares[0] && shares[1] < 0.01, "{shares:?}");
+    }
+
+    #[test]
+    fn scores_alone_make_no_alarm_soon_after_a_run_or_if_they_are_not_high_enough() {
+        let mut scores = normal(1, 1500);
+        // p of 8 is about 3e-4, that of 30 far below.
+        [(100, 30.0), (200, 8.0), (600, 8.0), (900, 30.0), (1000, 30.0)]
+            .iter()
+            .for_each(|(t, score)| scores[*t..t + 20].fill(*score));
+        scores[210] = 30.0;
+        scores[610] = 30.0;
+        let rule = FollowRule { start: 2e-3, alone: 1e-5, repeats: 200, ..RULE };
+        let mut reference = Reference::new(&normal(0, 3000));
+        let found = reference.follow(&some(scores), &rule);
+        let large: Vec<_> = found.runs.iter().filter(|run| run.rows.len() >= 20).collect();
+        let alone: Vec<_> = large.iter().map(|run| run.alone).collect();
+        assert_eq!(alone, [Some(100), None, Some(610), Some(900), None]);
+        assert_eq!(large[2].of_alarm(), 610..620);
     }
 
     #[test]

@@ -19,6 +19,11 @@ const TRIED: f64 = 0.02;
 /// times as many alarms accept twice as many rows.
 const MOST_ROWS: f64 = 0.02;
 const DOUBLES_WITH: f64 = 10.0;
+/// p of the high threshold, in units of that for scores alone, where alarms are known to have rows that
+/// deviate: of the false alarms of stationary series, one in five has any.
+const DEVIATING: f64 = 2.0;
+/// After a run, scores alone make no alarm of another one for this many windows.
+const REPEATS: usize = 5;
 /// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
@@ -43,7 +48,14 @@ impl FollowRule {
         };
         let go_on = (LOWER * start).min(MOST.max(start));
         let (cooldown, reach) = (config.cooldown, 0);
-        Ok(Self { start, go_on, memory, settle, join, cooldown, reach, lengths })
+        let (alone, repeats) = (start, 0);
+        Ok(Self { start, alone, repeats, go_on, memory, settle, join, cooldown, reach, lengths })
+    }
+
+    /// The same for a detector that finds the rows of an alarm that deviate, with windows of `window` rows.
+    pub(crate) fn with_rows(self, window: usize) -> Self {
+        let start = (DEVIATING * self.start).min(self.go_on);
+        Self { start, repeats: REPEATS * window, ..self }
     }
 }
 
@@ -71,7 +83,15 @@ fn bearable(rate: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::RULE;
     use super::*;
+
+    #[test]
+    fn rows_that_deviate_need_less_of_scores() {
+        let rule = |start| FollowRule { start, alone: start, go_on: 8e-3, ..RULE }.with_rows(10);
+        assert_eq!([rule(1e-3).start, rule(1e-3).alone], [2e-3, 1e-3]);
+        assert_eq!((rule(5e-3).start, rule(5e-3).repeats), (8e-3, 50));
+    }
 
     #[test]
     fn more_accepted_alarms_are_more_rows_but_no_flood() {

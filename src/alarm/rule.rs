@@ -7,6 +7,10 @@ use super::lengths::RunLengths;
 pub(crate) struct FollowRule {
     /// p of the high threshold: a run starts below it.
     pub start: f64,
+    /// p below which scores alone make an alarm of a run. Above it, its rows must deviate as well.
+    pub alone: f64,
+    /// Rows after a run in which scores alone make no alarm of the next one: both may be one change.
+    pub repeats: usize,
     /// p of the low threshold: a run continues below it.
     pub go_on: f64,
     /// Maximum number of scores in the reference; `None` if it does not change.
