@@ -160,9 +160,9 @@ def caused(alarms: pl.DataFrame, without: pl.DataFrame) -> int:
     """Number of alarms after the change that are not there without it, within a window."""
     there = without.select("start", "length").rows()
     return sum(
-        all(end <= other - WINDOW or start >= other + rows + WINDOW for other, rows in there)
-        for start, end in alarms.select("start", pl.col("start") + pl.col("length")).iter_rows()
-        if end > CHANGE
+        all(start + rows <= at - WINDOW or start >= at + n + WINDOW for at, n in there)
+        for start, rows in alarms.select("start", "length").iter_rows()
+        if start + rows > CHANGE
     )
 
 
