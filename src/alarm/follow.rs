@@ -199,8 +199,9 @@ struct Follower<'a> {
     tail: Tail,
     high: f64,
     low: f64,
-    /// Above this line, scores alone make an alarm of a run.
+    /// Above this line, scores alone make an alarm of a run, and of one soon after another.
     alone: f64,
+    again: f64,
     /// The low line of the reference before.
     low_before: Option<f64>,
     /// Whether another reference has taken the place of the one that the lines are drawn from.
@@ -215,9 +216,9 @@ impl<'a> Follower<'a> {
         let alone = reference.alone.then_some(0);
         let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false, alone };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
-        let (high, low, alone) =
-            (tail.line(rule.start), tail.line(rule.go_on), tail.line(rule.alone));
-        Self { reference, rule, tail, high, low, alone, low_before, replaced: false, runs }
+        let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
+        let (alone, again) = (tail.line(rule.alone), tail.line(rule.again()));
+        Self { reference, rule, tail, high, low, alone, again, low_before, replaced: false, runs }
     }
 
     /// The runs; of one that went on in the first rows only by joining nothing is left.
@@ -247,17 +248,20 @@ impl<'a> Follower<'a> {
     }
 
     fn begin(&mut self, t: usize, score: f32) {
-        self.reference.run = vec![score];
         self.reference.repeats = self.reference.repeating > 0;
         self.reference.alone = false;
         self.runs.push(AlarmRun { open: true, alone: None, ..AlarmRun::new(t) });
         self.judge(t, score);
+        self.reference.run.push(score);
     }
 
-    /// Whether the score of a row of the run makes an alarm of it.
+    /// Whether the score of the next row of the run makes an alarm of it. Its earlier rows are then not counted for a
+    /// change that stays.
     fn judge(&mut self, t: usize, score: f32) {
-        if f64::from(score) > self.alone && !self.reference.repeats && !self.reference.alone {
+        let line = if self.reference.repeats { self.again } else { self.alone };
+        if f64::from(score) > line && !self.reference.alone {
             self.reference.alone = true;
+            self.reference.run.clear();
             self.runs.last_mut().into_iter().for_each(|run| run.alone = Some(t));
         }
     }
@@ -380,6 +384,7 @@ impl<'a> Follower<'a> {
         }
         (self.high, self.low) = (self.tail.line(self.rule.start), self.tail.line(self.rule.go_on));
         self.alone = self.tail.line(self.rule.alone);
+        self.again = self.tail.line(self.rule.again());
     }
 }
 
@@ -493,20 +498,19 @@ mod tests {
 
     #[test]
     fn scores_alone_make_no_alarm_soon_after_a_run_or_if_they_are_not_high_enough() {
-        let mut scores = normal(1, 1500);
-        // p of 8 is about 3e-4, that of 30 far below.
-        [(100, 30.0), (200, 8.0), (600, 8.0), (900, 30.0), (1000, 30.0)]
+        let mut scores = vec![1.0; 1500];
+        // p of 8 is about 3e-4, that of 15 1e-6, that of 60 less than 1e-9.
+        [(100, 30.0), (200, 8.0), (700, 8.0), (1200, 30.0), (1300, 15.0), (1400, 60.0)]
             .iter()
             .for_each(|(t, score)| scores[*t..t + 20].fill(*score));
-        scores[210] = 30.0;
-        scores[610] = 30.0;
-        let rule = FollowRule { start: 2e-3, alone: 1e-5, repeats: 200, ..RULE };
+        scores[210] = 15.0;
+        scores[710] = 30.0;
+        let rule = FollowRule { start: 2e-3, alone: 1e-4, repeats: 400, memory: None, ..RULE };
         let mut reference = Reference::new(&normal(0, 3000));
         let found = reference.follow(&some(scores), &rule);
-        let large: Vec<_> = found.runs.iter().filter(|run| run.rows.len() >= 20).collect();
-        let alone: Vec<_> = large.iter().map(|run| run.alone).collect();
-        assert_eq!(alone, [Some(100), None, Some(610), Some(900), None]);
-        assert_eq!(large[2].of_alarm(), 610..620);
+        let alone: Vec<_> = found.runs.iter().map(|run| run.alone).collect();
+        assert_eq!(alone, [Some(100), None, Some(710), Some(1200), None, Some(1400)]);
+        assert_eq!(found.runs[2].of_alarm(), 710..720);
     }
 
     #[test]

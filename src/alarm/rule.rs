@@ -2,6 +2,9 @@
 
 use super::lengths::RunLengths;
 
+/// p below which scores alone make an alarm of a run soon after another one.
+const AGAIN: f64 = 1e-9;
+
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FollowRule {
@@ -9,7 +12,8 @@ pub(crate) struct FollowRule {
     pub start: f64,
     /// p below which scores alone make an alarm of a run. Above it, its rows must deviate as well.
     pub alone: f64,
-    /// Rows after a run in which scores alone make no alarm of the next one: both may be one change.
+    /// Rows after a run in which scores alone make no alarm of the next one, unless its p is below
+    /// [`FollowRule::again`]: both may be one change.
     pub repeats: usize,
     /// p of the low threshold: a run continues below it.
     pub go_on: f64,
@@ -25,4 +29,11 @@ pub(crate) struct FollowRule {
     pub reach: usize,
     /// How long runs are, which the thresholds follow from.
     pub lengths: RunLengths,
+}
+
+impl FollowRule {
+    /// p below which scores alone make an alarm of a run that begins soon after another one.
+    pub(crate) fn again(&self) -> f64 {
+        self.alone.min(AGAIN)
+    }
 }
