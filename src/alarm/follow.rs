@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lengths::{RunLengths, runs_between};
 use super::rule::FollowRule;
+use super::run::AlarmRun;
 use super::tail::Tail;
 
 /// Rows between two updates of the reference.
@@ -53,10 +54,10 @@ pub struct Reference {
     #[serde(default, skip_serializing_if = "is_zero")]
     repeating: usize,
     /// Whether the current run began in such a row.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     repeats: bool,
     /// Whether scores alone make an alarm of the current run.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     alone: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
@@ -97,32 +98,6 @@ pub(crate) struct Followed {
     pub runs: Vec<AlarmRun>,
     /// Number of rows in front that had been followed before, and are in no run that goes on.
     pub seen: usize,
-}
-
-/// Rows of one run.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct AlarmRun {
-    pub rows: Range<usize>,
-    /// Whether it began before the first row.
-    pub continued: bool,
-    /// Whether it continues after the last row.
-    pub open: bool,
-    /// Whether it became the new normal.
-    pub stays: bool,
-    /// The first row whose score alone makes an alarm of it; `None` if its rows must deviate as well.
-    pub alone: Option<usize>,
-}
-
-impl AlarmRun {
-    /// Its rows from the first one on whose score alone makes an alarm of it, else all.
-    pub(crate) fn of_alarm(&self) -> Range<usize> {
-        self.alone.map_or(self.rows.start, |row| row.max(self.rows.start))..self.rows.end
-    }
-
-    pub(super) fn new(t: usize) -> Self {
-        let rows = t..t + 1;
-        Self { rows, continued: false, open: false, stays: false, alone: Some(t) }
-    }
 }
 
 impl Reference {
@@ -255,8 +230,8 @@ impl<'a> Follower<'a> {
         self.reference.run.push(score);
     }
 
-    /// Whether the score of the next row of the run makes an alarm of it. Its earlier rows are then not counted for a
-    /// change that stays.
+    /// Whether the score of the next row of the run makes an alarm of it. Its earlier rows are then
+    /// not counted for a change that stays.
     fn judge(&mut self, t: usize, score: f32) {
         let line = if self.reference.repeats { self.again } else { self.alone };
         if f64::from(score) > line && !self.reference.alone {
@@ -396,10 +371,6 @@ fn low_before(reference: &Reference, rule: &FollowRule) -> Option<f64> {
 
 fn is_zero(n: &usize) -> bool {
     *n == 0
-}
-
-fn is_false(x: &bool) -> bool {
-    !*x
 }
 
 fn is_zero_rows(rows: &f64) -> bool {
