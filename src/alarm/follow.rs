@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lengths::{RunLengths, runs_between};
 use super::rule::FollowRule;
-use super::run::AlarmRun;
+use super::run::{AlarmRun, PendingRow};
 use super::tail::Tail;
 
 /// Rows between two updates of the reference.
@@ -56,9 +56,11 @@ pub struct Reference {
     /// Whether the current run began in such a row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     repeats: bool,
-    /// Whether scores alone make an alarm of the current run.
+    /// Whether one of its scores is high enough for an alarm by scores alone, and whether it is one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     alone: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_scores: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +70,7 @@ pub struct Reference {
     /// When the current run began, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run_since: Option<i64>,
-    /// When its first row was whose score alone makes an alarm of it, where times are known.
+    /// When its first such row was, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) alone_since: Option<i64>,
     /// When the last row was that has been followed, where times are known.
@@ -80,14 +82,6 @@ pub struct Reference {
     /// The rows after it, which later rows can still give another score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) pending: Vec<PendingRow>,
-}
-
-/// A row whose score may change, because windows that cover it reach beyond the last row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PendingRow {
-    pub time: i64,
-    pub score: Option<f32>,
 }
 
 /// Result of following a stretch of scores.
@@ -188,8 +182,7 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let alone = reference.alone.then_some(0);
-        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false, alone };
+        let goes_on = AlarmRun::going_on(reference.alone, reference.by_scores);
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
         let (alone, again) = (tail.line(rule.alone), tail.line(rule.again()));
@@ -224,8 +217,7 @@ impl<'a> Follower<'a> {
 
     fn begin(&mut self, t: usize, score: f32) {
         self.reference.repeats = self.reference.repeating > 0;
-        self.reference.alone = false;
-        self.runs.push(AlarmRun { open: true, alone: None, ..AlarmRun::new(t) });
+        self.runs.push(AlarmRun::begun(t));
         self.judge(t, score);
         self.reference.run.push(score);
     }
@@ -233,11 +225,15 @@ impl<'a> Follower<'a> {
     /// Whether the score of the next row of the run makes an alarm of it. Its earlier rows are then
     /// not counted for a change that stays.
     fn judge(&mut self, t: usize, score: f32) {
-        let line = if self.reference.repeats { self.again } else { self.alone };
-        if f64::from(score) > line && !self.reference.alone {
+        if f64::from(score) > self.alone && !self.reference.alone {
             self.reference.alone = true;
             self.reference.run.clear();
             self.runs.last_mut().into_iter().for_each(|run| run.alone = Some(t));
+        }
+        let line = if self.reference.repeats { self.again } else { self.alone };
+        if f64::from(score) > line {
+            self.reference.by_scores = true;
+            self.runs.last_mut().into_iter().for_each(|run| run.by_scores = true);
         }
     }
 
@@ -319,7 +315,8 @@ impl<'a> Follower<'a> {
         self.reference.run.clear();
         (self.reference.quiet, self.reference.cooling) = (0, self.rule.cooldown);
         self.reference.repeating = self.rule.repeats;
-        (self.reference.repeats, self.reference.alone) = (false, false);
+        self.reference.repeats = false;
+        (self.reference.alone, self.reference.by_scores) = (false, false);
         if let Some(run) = self.runs.last_mut() {
             run.open = false;
         }
@@ -479,8 +476,10 @@ mod tests {
         let rule = FollowRule { start: 2e-3, alone: 1e-4, repeats: 400, memory: None, ..RULE };
         let mut reference = Reference::new(&normal(0, 3000));
         let found = reference.follow(&some(scores), &rule);
-        let alone: Vec<_> = found.runs.iter().map(|run| run.alone).collect();
-        assert_eq!(alone, [Some(100), None, Some(710), Some(1200), None, Some(1400)]);
+        let alone: Vec<_> = found.runs.iter().map(|run| (run.alone, run.by_scores)).collect();
+        let expected = [(100, true), (210, false), (710, true), (1200, true), (1300, false)];
+        assert_eq!(alone[..5], expected.map(|(row, by_scores)| (Some(row), by_scores)));
+        assert_eq!(alone[5..], [(Some(1400), true)]);
         assert_eq!(found.runs[2].of_alarm(), 710..720);
     }
 

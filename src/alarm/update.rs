@@ -1,8 +1,8 @@
 //! Following the scores of a series that comes in parts, day by day.
 
-use super::follow::{Followed, PendingRow, Reference};
+use super::follow::{Followed, Reference};
 use super::rule::FollowRule;
-use super::run::AlarmRun;
+use super::run::{AlarmRun, PendingRow};
 
 impl Reference {
     /// [`Reference::follow`] of rows of which it is known when they were. Those that have been followed

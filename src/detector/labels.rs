@@ -271,7 +271,7 @@ impl<'a> Labeller<'a> {
                 part: taking_part(scores, end, &rows),
                 high: self.high(scores, &rows),
                 change: run.stays.then(|| self.change(&rows)),
-                by_scores: run.alone.is_some(),
+                by_scores: run.by_scores,
             };
             match &scaled {
                 Some(scaled) => last_open(located(scaled, &rows, &extent(), alarm_of)),
