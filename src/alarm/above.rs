@@ -1,6 +1,6 @@
 //! Runs of scores above a fixed line.
 
-use super::run::AlarmRun;
+use super::follow::AlarmRun;
 
 /// Runs of scores above `line`, which nothing follows: `join` rows that are not are bridged, and none
 /// starts in the `cooldown` rows after one.

@@ -9,14 +9,13 @@ use crate::runtime::rng::{Purpose, Rng};
 
 pub(crate) const RULE: FollowRule = FollowRule {
     start: 1e-3,
-    alone: 1e-3,
-    repeats: 0,
     go_on: 5e-3,
     memory: Some(MEMORY),
     settle: 100,
     join: 3,
     cooldown: 0,
     reach: 0,
+    repeats: 0,
     lengths: RunLengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
 };
 

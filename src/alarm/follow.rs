@@ -13,8 +13,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::lengths::{RunLengths, runs_between};
-use super::rule::FollowRule;
-use super::run::{AlarmRun, PendingRow};
+use super::rule::{AGAIN, FollowRule};
 use super::tail::Tail;
 
 /// Rows between two updates of the reference.
@@ -50,17 +49,11 @@ pub struct Reference {
     /// Remaining rows in which no run starts.
     #[serde(default, skip_serializing_if = "is_zero")]
     cooling: usize,
-    /// Remaining rows in which scores alone make no alarm of a run.
+    /// Remaining rows in which scores alone make no alarm of a run, and whether the current one began there.
     #[serde(default, skip_serializing_if = "is_zero")]
     repeating: usize,
-    /// Whether the current run began in such a row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     repeats: bool,
-    /// Whether one of its scores is high enough for an alarm by scores alone, and whether it is one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    alone: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    by_scores: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,9 +63,6 @@ pub struct Reference {
     /// When the current run began, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) run_since: Option<i64>,
-    /// When its first such row was, where times are known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) alone_since: Option<i64>,
     /// When the last row was that has been followed, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<i64>,
@@ -84,6 +74,14 @@ pub struct Reference {
     pub(super) pending: Vec<PendingRow>,
 }
 
+/// A row whose score may change, because windows that cover it reach beyond the last row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PendingRow {
+    pub time: i64,
+    pub score: Option<f32>,
+}
+
 /// Result of following a stretch of scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Followed {
@@ -92,6 +90,26 @@ pub(crate) struct Followed {
     pub runs: Vec<AlarmRun>,
     /// Number of rows in front that had been followed before, and are in no run that goes on.
     pub seen: usize,
+}
+
+/// Rows of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlarmRun {
+    pub rows: Range<usize>,
+    /// Whether it began before the first row.
+    pub continued: bool,
+    /// Whether it continues after the last row.
+    pub open: bool,
+    /// Whether it became the new normal.
+    pub stays: bool,
+    /// Whether it began so soon after another one that its rows must deviate as well.
+    pub repeats: bool,
+}
+
+impl AlarmRun {
+    pub(super) fn new(t: usize) -> Self {
+        Self { rows: t..t + 1, continued: false, open: false, stays: false, repeats: false }
+    }
 }
 
 impl Reference {
@@ -168,8 +186,7 @@ struct Follower<'a> {
     tail: Tail,
     high: f64,
     low: f64,
-    /// Above this line, scores alone make an alarm of a run, and of one soon after another.
-    alone: f64,
+    /// Above this line, a run is no repeat.
     again: f64,
     /// The low line of the reference before.
     low_before: Option<f64>,
@@ -182,11 +199,12 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let goes_on = AlarmRun::going_on(reference.alone, reference.by_scores);
+        let repeats = reference.repeats;
+        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false, repeats };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
-        let (alone, again) = (tail.line(rule.alone), tail.line(rule.again()));
-        Self { reference, rule, tail, high, low, alone, again, low_before, replaced: false, runs }
+        let again = tail.line(AGAIN);
+        Self { reference, rule, tail, high, low, again, low_before, replaced: false, runs }
     }
 
     /// The runs; of one that went on in the first rows only by joining nothing is left.
@@ -205,7 +223,10 @@ impl<'a> Follower<'a> {
         if !self.reference.run.is_empty() {
             self.go_on(t, score);
         } else if f64::from(score) > self.high && self.reference.cooling == 0 {
-            self.begin(t, score);
+            self.reference.run = vec![score];
+            self.reference.repeats = self.reference.repeating > 0;
+            self.runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
+            self.judge(score);
         } else {
             self.reference.cooling = self.reference.cooling.saturating_sub(1);
             self.reference.repeating = self.reference.repeating.saturating_sub(1);
@@ -215,34 +236,19 @@ impl<'a> Follower<'a> {
         self.draw_again();
     }
 
-    fn begin(&mut self, t: usize, score: f32) {
-        self.reference.repeats = self.reference.repeating > 0;
-        self.runs.push(AlarmRun::begun(t));
-        self.judge(t, score);
-        self.reference.run.push(score);
-    }
-
-    /// Whether the score of the next row of the run makes an alarm of it. Its earlier rows are then
-    /// not counted for a change that stays.
-    fn judge(&mut self, t: usize, score: f32) {
-        if f64::from(score) > self.alone && !self.reference.alone {
-            self.reference.alone = true;
-            self.reference.run.clear();
-            self.runs.last_mut().into_iter().for_each(|run| run.alone = Some(t));
-        }
-        let line = if self.reference.repeats { self.again } else { self.alone };
-        if f64::from(score) > line {
-            self.reference.by_scores = true;
-            self.runs.last_mut().into_iter().for_each(|run| run.by_scores = true);
-        }
+    /// Whether the run is a repeat, now that it has a row with this score.
+    fn judge(&mut self, score: f32) {
+        self.reference.repeats &= f64::from(score) <= self.again;
+        let repeats = self.reference.repeats;
+        self.runs.last_mut().into_iter().for_each(|run| run.repeats = repeats);
     }
 
     /// A row after the first of a run: it belongs to it, is bridged, or ends it.
     fn go_on(&mut self, t: usize, score: f32) {
         if f64::from(score) > self.low {
-            self.judge(t, score);
             self.reference.quiet = 0;
             self.reference.run.push(score);
+            self.judge(score);
             if let Some(run) = self.runs.last_mut() {
                 run.rows = if run.rows.is_empty() { t..t + 1 } else { run.rows.start..t + 1 };
             }
@@ -314,9 +320,7 @@ impl<'a> Follower<'a> {
     fn end(&mut self) {
         self.reference.run.clear();
         (self.reference.quiet, self.reference.cooling) = (0, self.rule.cooldown);
-        self.reference.repeating = self.rule.repeats;
-        self.reference.repeats = false;
-        (self.reference.alone, self.reference.by_scores) = (false, false);
+        (self.reference.repeating, self.reference.repeats) = (self.rule.repeats, false);
         if let Some(run) = self.runs.last_mut() {
             run.open = false;
         }
@@ -355,8 +359,7 @@ impl<'a> Follower<'a> {
             self.tail.slide(&old, &new, &self.reference.scores);
         }
         (self.high, self.low) = (self.tail.line(self.rule.start), self.tail.line(self.rule.go_on));
-        self.alone = self.tail.line(self.rule.alone);
-        self.again = self.tail.line(self.rule.again());
+        self.again = self.tail.line(AGAIN);
     }
 }
 
@@ -465,22 +468,16 @@ mod tests {
     }
 
     #[test]
-    fn scores_alone_make_no_alarm_soon_after_a_run_or_if_they_are_not_high_enough() {
+    fn runs_soon_after_another_one_are_repeats_unless_they_are_severe() {
         let mut scores = vec![1.0; 1500];
-        // p of 8 is about 3e-4, that of 15 1e-6, that of 60 less than 1e-9.
-        [(100, 30.0), (200, 8.0), (700, 8.0), (1200, 30.0), (1300, 15.0), (1400, 60.0)]
+        // p of 12 is about 1e-5, that of 60 less than 1e-9.
+        [(100, 30.0), (200, 12.0), (700, 12.0), (1300, 12.0), (1400, 60.0)]
             .iter()
             .for_each(|(t, score)| scores[*t..t + 20].fill(*score));
-        scores[210] = 15.0;
-        scores[710] = 30.0;
-        let rule = FollowRule { start: 2e-3, alone: 1e-4, repeats: 400, memory: None, ..RULE };
-        let mut reference = Reference::new(&normal(0, 3000));
-        let found = reference.follow(&some(scores), &rule);
-        let alone: Vec<_> = found.runs.iter().map(|run| (run.alone, run.by_scores)).collect();
-        let expected = [(100, true), (210, false), (710, true), (1200, true), (1300, false)];
-        assert_eq!(alone[..5], expected.map(|(row, by_scores)| (Some(row), by_scores)));
-        assert_eq!(alone[5..], [(Some(1400), true)]);
-        assert_eq!(found.runs[2].of_alarm(), 710..720);
+        let rule = FollowRule { repeats: 400, memory: None, ..RULE };
+        let found = Reference::new(&normal(0, 3000)).follow(&some(scores), &rule);
+        let repeats: Vec<_> = found.runs.iter().map(|run| run.repeats).collect();
+        assert_eq!(repeats, [false, true, false, false, false]);
     }
 
     #[test]

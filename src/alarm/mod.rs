@@ -13,15 +13,13 @@ mod found;
 mod lengths;
 mod promise;
 mod rule;
-mod run;
 mod tail;
 mod update;
 
 pub(crate) use above::runs_above;
 pub use fleet::kept_of_fleet;
 pub(crate) use fleet::p_of_any;
-pub(crate) use follow::Followed;
 pub use follow::Reference;
+pub(crate) use follow::{AlarmRun, Followed};
 pub use found::{Alarm, Direction};
 pub(crate) use rule::FollowRule;
-pub(crate) use run::AlarmRun;

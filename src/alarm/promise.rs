@@ -19,11 +19,10 @@ const TRIED: f64 = 0.02;
 /// times as many alarms accept twice as many rows.
 const MOST_ROWS: f64 = 0.02;
 const DOUBLES_WITH: f64 = 10.0;
-/// p of the high threshold, in units of that for scores alone, where alarms are known to have rows that
-/// deviate: of the false alarms of stationary series, one in five has any.
-const DEVIATING: f64 = 2.0;
-/// After a run, scores alone make no alarm of another one for this many windows.
+/// After a run, scores alone make no alarm of another one for this many windows, or for as many rows as
+/// normal rows have this many runs in.
 const REPEATS: usize = 5;
+const REPEATED: f64 = 0.2;
 /// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
@@ -48,14 +47,13 @@ impl FollowRule {
         };
         let go_on = (LOWER * start).min(MOST.max(start));
         let (cooldown, reach) = (config.cooldown, 0);
-        let (alone, repeats) = (start, 0);
-        Ok(Self { start, alone, repeats, go_on, memory, settle, join, cooldown, reach, lengths })
+        Ok(Self { start, go_on, memory, settle, join, cooldown, reach, repeats: 0, lengths })
     }
 
     /// The same for a detector that finds the rows of an alarm that deviate, with windows of `window` rows.
     pub(crate) fn with_rows(self, window: usize) -> Self {
-        let start = (DEVIATING * self.start).min(self.go_on);
-        Self { start, repeats: REPEATS * window, ..self }
+        let between = self.lengths.excursion / self.start;
+        Self { repeats: (REPEATS * window).min((REPEATED * between) as usize), ..self }
     }
 }
 
@@ -87,10 +85,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_deviate_need_less_of_scores() {
-        let rule = |start| FollowRule { start, alone: start, go_on: 8e-3, ..RULE }.with_rows(10);
-        assert_eq!([rule(1e-3).start, rule(1e-3).alone], [2e-3, 1e-3]);
-        assert_eq!((rule(5e-3).start, rule(5e-3).repeats), (8e-3, 50));
+    fn runs_are_repeats_where_normal_rows_have_few() {
+        let repeats = |start| FollowRule { start, ..RULE }.with_rows(10).repeats;
+        assert_eq!([1e-3, 1e-2, 0.1].map(repeats), [50, 20, 2]);
     }
 
     #[test]

@@ -3,18 +3,13 @@
 use super::lengths::RunLengths;
 
 /// p below which scores alone make an alarm of a run soon after another one.
-const AGAIN: f64 = 1e-9;
+pub(super) const AGAIN: f64 = 1e-9;
 
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FollowRule {
     /// p of the high threshold: a run starts below it.
     pub start: f64,
-    /// p below which scores alone make an alarm of a run. Above it, its rows must deviate as well.
-    pub alone: f64,
-    /// Rows after a run in which scores alone make no alarm of the next one, unless its p is below
-    /// [`FollowRule::again`]: both may be one change.
-    pub repeats: usize,
     /// p of the low threshold: a run continues below it.
     pub go_on: f64,
     /// Maximum number of scores in the reference; `None` if it does not change.
@@ -27,13 +22,9 @@ pub(crate) struct FollowRule {
     pub cooldown: usize,
     /// Rows after a row that its score depends on.
     pub reach: usize,
+    /// Rows after a run in which scores alone make no alarm of the next one, unless its p is below
+    /// [`AGAIN`]: both may be one change.
+    pub repeats: usize,
     /// How long runs are, which the thresholds follow from.
     pub lengths: RunLengths,
-}
-
-impl FollowRule {
-    /// p below which scores alone make an alarm of a run that begins soon after another one.
-    pub(crate) fn again(&self) -> f64 {
-        self.alone.min(AGAIN)
-    }
 }

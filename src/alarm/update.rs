@@ -1,8 +1,7 @@
 //! Following the scores of a series that comes in parts, day by day.
 
-use super::follow::{Followed, Reference};
+use super::follow::{AlarmRun, Followed, PendingRow, Reference};
 use super::rule::FollowRule;
-use super::run::{AlarmRun, PendingRow};
 
 impl Reference {
     /// [`Reference::follow`] of rows of which it is known when they were. Those that have been followed
@@ -60,24 +59,19 @@ impl Reference {
     /// [`Reference::follow`], which keeps when the run began that goes on.
     fn follow_at(&mut self, scores: &[Option<f32>], times: &[i64], rule: &FollowRule) {
         let found = self.follow(scores, rule);
-        let last = found.runs.last().filter(|run| run.open);
-        if self.run.is_empty() || last.is_some_and(|run| !run.continued) {
-            (self.run_since, self.alone_since) = (None, None);
-        }
-        if let Some(run) = last.filter(|_| !self.run.is_empty()) {
-            let time = |row: usize| times.get(row).copied();
-            self.run_since = self.run_since.or_else(|| time(run.rows.start));
-            self.alone_since = self.alone_since.or_else(|| time(run.alone?));
+        match found.runs.last().filter(|run| run.open && !run.continued) {
+            _ if self.run.is_empty() => self.run_since = None,
+            Some(run) => self.run_since = times.get(run.rows.start).copied(),
+            None => {}
         }
     }
 
     /// A run of the rows from `seen` on; one that continued also has its rows before these.
     fn moved(&self, run: AlarmRun, seen: usize, times: &[i64]) -> AlarmRun {
-        let row_at = |since: i64| times.partition_point(|time| *time < since);
-        let known = |since: Option<i64>| since.filter(|_| run.continued).map(row_at);
-        let start = known(self.run_since).unwrap_or(run.rows.start + seen);
-        let alone = known(self.alone_since).or(run.alone.map(|row| row + seen));
-        AlarmRun { rows: start..run.rows.end + seen, alone, ..run }
+        let start = run.rows.start + seen;
+        let since = self.run_since.filter(|_| run.continued);
+        let start = since.map_or(start, |since| times.partition_point(|time| *time < since));
+        AlarmRun { rows: start..run.rows.end + seen, ..run }
     }
 }
 
@@ -130,7 +124,7 @@ mod tests {
     /// the same reference all the same, and the same runs of all rows but the last ones.
     #[test]
     fn scores_that_change_are_followed_once_they_are_final() {
-        let rule = FollowRule { reach: 40, repeats: 150, ..RULE };
+        let rule = FollowRule { reach: 40, ..RULE };
         let mut scores = normal(1, 1000);
         [150, 395, 590].iter().for_each(|t| scores[*t..t + 20].fill(30.0));
         let (scores, times) = (some(scores), (0..1000).collect::<Vec<i64>>());
@@ -143,8 +137,6 @@ mod tests {
         let mut parts = whole.clone();
         let expected = whole.follow_new(&cut_at(1000), &times, &rule);
         assert_eq!(runs(&expected), [150..170, 395..415, 590..610]);
-        let alone: Vec<_> = expected.runs.iter().map(|run| run.alone).collect();
-        assert_eq!(alone, [Some(150), Some(395), Some(590)]);
         let mut found = Vec::new();
         for end in (200..=1000).step_by(200) {
             let start = (end - 200_usize).saturating_sub(80);
@@ -177,15 +169,8 @@ mod tests {
                 scores[start..end].iter_mut().flatten().for_each(|score| *score += 15.0);
             }
             scores[seed as usize % 1000] = None;
-            let rule = FollowRule {
-                settle: 60,
-                join,
-                cooldown,
-                memory: Some(1500),
-                alone: 1e-4,
-                repeats: 40,
-                ..RULE
-            };
+            let memory = Some(1500);
+            let rule = FollowRule { settle: 60, join, cooldown, memory, repeats: 40, ..RULE };
             let mut whole = Reference::new(&normal(seed + 1, 1200));
             let mut parts = whole.clone();
             let expected = whole.follow(&scores, &rule);

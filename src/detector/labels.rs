@@ -266,19 +266,18 @@ impl<'a> Labeller<'a> {
         };
         let make = |run: &AlarmRun| {
             let alarm_of = |rows: Range<usize>| alarm_of(rows, run.open, scores, &followed.p);
-            let rows = run.of_alarm();
             let extent = || RunExtent {
-                part: taking_part(scores, end, &rows),
-                high: self.high(scores, &rows),
-                change: run.stays.then(|| self.change(&rows)),
-                by_scores: run.by_scores,
+                part: taking_part(scores, end, &run.rows),
+                high: self.high(scores, &run.rows),
+                change: run.stays.then(|| self.change(&run.rows)),
+                by_scores: !run.repeats,
             };
             match &scaled {
-                Some(scaled) => last_open(located(scaled, &rows, &extent(), alarm_of)),
+                Some(scaled) => last_open(located(scaled, &run.rows, &extent(), alarm_of)),
                 None if self.threshold == Threshold::Auto => {
                     vec![alarm_of(extent().of_high())]
                 }
-                None => vec![alarm_of(rows)],
+                None => vec![alarm_of(run.rows.clone())],
             }
         };
         let kept = |found: &Alarm| {

@@ -345,11 +345,8 @@ impl Quiet {
     fn with(&self, found: Followed, start: usize, rows: &Range<usize>) -> Followed {
         let mut p = self.followed.p.clone();
         p[start..start + found.p.len()].copy_from_slice(&found.p);
-        let shifted = |run: AlarmRun| AlarmRun {
-            rows: run.rows.start + start..run.rows.end + start,
-            alone: run.alone.map(|row| row + start),
-            ..run
-        };
+        let shifted =
+            |run: AlarmRun| AlarmRun { rows: run.rows.start + start..run.rows.end + start, ..run };
         let overlaps = |run: &AlarmRun| run.rows.start < rows.end && rows.start < run.rows.end;
         let runs = found.runs.into_iter().map(shifted).filter(overlaps).collect();
         Followed { p, runs, seen: 0 }
