@@ -15,6 +15,7 @@ pub(crate) const RULE: FollowRule = FollowRule {
     join: 3,
     cooldown: 0,
     reach: 0,
+    repeats: 0,
     lengths: RunLengths { join: 3, per_high_row: 1.0, excursion: 1.0 },
 };
 

@@ -13,7 +13,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::lengths::{RunLengths, runs_between};
-use super::rule::FollowRule;
+use super::rule::{AGAIN, FollowRule};
 use super::tail::Tail;
 
 /// Rows between two updates of the reference.
@@ -49,6 +49,11 @@ pub struct Reference {
     /// Remaining rows in which no run starts.
     #[serde(default, skip_serializing_if = "is_zero")]
     cooling: usize,
+    /// Remaining rows in which scores alone make no alarm of a run, and whether the current one began there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    repeating: usize,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    repeats: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,11 +102,13 @@ pub(crate) struct AlarmRun {
     pub open: bool,
     /// Whether it became the new normal.
     pub stays: bool,
+    /// Whether it began so soon after another one that its rows must deviate as well.
+    pub repeats: bool,
 }
 
 impl AlarmRun {
     pub(super) fn new(t: usize) -> Self {
-        Self { rows: t..t + 1, continued: false, open: false, stays: false }
+        Self { rows: t..t + 1, continued: false, open: false, stays: false, repeats: false }
     }
 }
 
@@ -179,6 +186,8 @@ struct Follower<'a> {
     tail: Tail,
     high: f64,
     low: f64,
+    /// Above this line, a run is no repeat.
+    again: f64,
     /// The low line of the reference before.
     low_before: Option<f64>,
     /// Whether another reference has taken the place of the one that the lines are drawn from.
@@ -190,10 +199,12 @@ impl<'a> Follower<'a> {
     fn new(reference: &'a mut Reference, rule: &'a FollowRule) -> Self {
         let tail = reference.tail();
         let low_before = low_before(reference, rule);
-        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false };
+        let repeats = reference.repeats;
+        let goes_on = AlarmRun { rows: 0..0, continued: true, open: true, stays: false, repeats };
         let runs = if reference.run.is_empty() { Vec::new() } else { vec![goes_on] };
         let (high, low) = (tail.line(rule.start), tail.line(rule.go_on));
-        Self { reference, rule, tail, high, low, low_before, replaced: false, runs }
+        let again = tail.line(AGAIN);
+        Self { reference, rule, tail, high, low, again, low_before, replaced: false, runs }
     }
 
     /// The runs; of one that went on in the first rows only by joining nothing is left.
@@ -213,13 +224,23 @@ impl<'a> Follower<'a> {
             self.go_on(t, score);
         } else if f64::from(score) > self.high && self.reference.cooling == 0 {
             self.reference.run = vec![score];
+            self.reference.repeats = self.reference.repeating > 0;
             self.runs.push(AlarmRun { open: true, ..AlarmRun::new(t) });
+            self.judge(score);
         } else {
             self.reference.cooling = self.reference.cooling.saturating_sub(1);
+            self.reference.repeating = self.reference.repeating.saturating_sub(1);
             self.accept(score);
         }
         self.look_back(f64::from(score));
         self.draw_again();
+    }
+
+    /// Whether the run is a repeat, now that it has a row with this score.
+    fn judge(&mut self, score: f32) {
+        self.reference.repeats &= f64::from(score) <= self.again;
+        let repeats = self.reference.repeats;
+        self.runs.last_mut().into_iter().for_each(|run| run.repeats = repeats);
     }
 
     /// A row after the first of a run: it belongs to it, is bridged, or ends it.
@@ -227,6 +248,7 @@ impl<'a> Follower<'a> {
         if f64::from(score) > self.low {
             self.reference.quiet = 0;
             self.reference.run.push(score);
+            self.judge(score);
             if let Some(run) = self.runs.last_mut() {
                 run.rows = if run.rows.is_empty() { t..t + 1 } else { run.rows.start..t + 1 };
             }
@@ -298,6 +320,7 @@ impl<'a> Follower<'a> {
     fn end(&mut self) {
         self.reference.run.clear();
         (self.reference.quiet, self.reference.cooling) = (0, self.rule.cooldown);
+        (self.reference.repeating, self.reference.repeats) = (self.rule.repeats, false);
         if let Some(run) = self.runs.last_mut() {
             run.open = false;
         }
@@ -336,6 +359,7 @@ impl<'a> Follower<'a> {
             self.tail.slide(&old, &new, &self.reference.scores);
         }
         (self.high, self.low) = (self.tail.line(self.rule.start), self.tail.line(self.rule.go_on));
+        self.again = self.tail.line(AGAIN);
     }
 }
 
@@ -441,6 +465,19 @@ mod tests {
             }
         }
         assert!(shares[1] < 1.3 * shares[0] && shares[1] < 0.01, "{shares:?}");
+    }
+
+    #[test]
+    fn runs_soon_after_another_one_are_repeats_unless_they_are_severe() {
+        let mut scores = vec![1.0; 1500];
+        // p of 12 is about 1e-5, that of 60 less than 1e-9.
+        [(100, 30.0), (200, 12.0), (700, 12.0), (1300, 12.0), (1400, 60.0)]
+            .iter()
+            .for_each(|(t, score)| scores[*t..t + 20].fill(*score));
+        let rule = FollowRule { repeats: 400, memory: None, ..RULE };
+        let found = Reference::new(&normal(0, 3000)).follow(&some(scores), &rule);
+        let repeats: Vec<_> = found.runs.iter().map(|run| run.repeats).collect();
+        assert_eq!(repeats, [false, true, false, false, false]);
     }
 
     #[test]

@@ -19,6 +19,10 @@ const TRIED: f64 = 0.02;
 /// times as many alarms accept twice as many rows.
 const MOST_ROWS: f64 = 0.02;
 const DOUBLES_WITH: f64 = 10.0;
+/// After a run, scores alone make no alarm of another one for this many windows, or for as many rows as
+/// normal rows have this many runs in.
+const REPEATS: usize = 5;
+const REPEATED: f64 = 0.2;
 /// Length of a window in units of the default `join`.
 const JOINS: usize = 16;
 
@@ -43,7 +47,13 @@ impl FollowRule {
         };
         let go_on = (LOWER * start).min(MOST.max(start));
         let (cooldown, reach) = (config.cooldown, 0);
-        Ok(Self { start, go_on, memory, settle, join, cooldown, reach, lengths })
+        Ok(Self { start, go_on, memory, settle, join, cooldown, reach, repeats: 0, lengths })
+    }
+
+    /// The same for a detector that finds the rows of an alarm that deviate, with windows of `window` rows.
+    pub(crate) fn with_rows(self, window: usize) -> Self {
+        let between = self.lengths.excursion / self.start;
+        Self { repeats: (REPEATS * window).min((REPEATED * between) as usize), ..self }
     }
 }
 
@@ -71,7 +81,14 @@ fn bearable(rate: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::RULE;
     use super::*;
+
+    #[test]
+    fn runs_are_repeats_where_normal_rows_have_few() {
+        let repeats = |start| FollowRule { start, ..RULE }.with_rows(10).repeats;
+        assert_eq!([1e-3, 1e-2, 0.1].map(repeats), [50, 20, 2]);
+    }
 
     #[test]
     fn more_accepted_alarms_are_more_rows_but_no_flood() {

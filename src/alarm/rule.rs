@@ -2,6 +2,9 @@
 
 use super::lengths::RunLengths;
 
+/// p below which scores alone make an alarm of a run soon after another one.
+pub(super) const AGAIN: f64 = 1e-9;
+
 /// How scores are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FollowRule {
@@ -19,6 +22,9 @@ pub(crate) struct FollowRule {
     pub cooldown: usize,
     /// Rows after a row that its score depends on.
     pub reach: usize,
+    /// Rows after a run in which scores alone make no alarm of the next one, unless its p is below
+    /// [`AGAIN`]: both may be one change.
+    pub repeats: usize,
     /// How long runs are, which the thresholds follow from.
     pub lengths: RunLengths,
 }

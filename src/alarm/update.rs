@@ -169,7 +169,8 @@ mod tests {
                 scores[start..end].iter_mut().flatten().for_each(|score| *score += 15.0);
             }
             scores[seed as usize % 1000] = None;
-            let rule = FollowRule { settle: 60, join, cooldown, memory: Some(1500), ..RULE };
+            let memory = Some(1500);
+            let rule = FollowRule { settle: 60, join, cooldown, memory, repeats: 40, ..RULE };
             let mut whole = Reference::new(&normal(seed + 1, 1200));
             let mut parts = whole.clone();
             let expected = whole.follow(&scores, &rule);

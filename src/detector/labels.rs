@@ -92,8 +92,7 @@ impl Detectors {
         let Some(mut reference) = self.reference(kind).cloned() else {
             return Err(self.without_thresholds(kind));
         };
-        let rule =
-            FollowRule::new(alarm, &reference, generator.config.window, series.rows_per_day())?;
+        let rule = rule(kind, alarm, &reference, generator.config.window, series)?;
         Ok(reference.follow(&distances(kind, scores.own()), &rule).p)
     }
 
@@ -211,11 +210,11 @@ impl<'a> Labeller<'a> {
     pub(crate) fn rule(&self, series: &Series<'_>) -> Result<Option<FollowRule>> {
         let follows = |_: &&Reference| self.threshold == Threshold::Auto;
         let window = self.generator.config.window;
-        let rule = |known| {
-            let rule = FollowRule::new(self.alarm, known, window, series.rows_per_day())?;
+        let with_reach = |known| {
+            let rule = rule(self.kind, self.alarm, known, window, series)?;
             Ok(FollowRule { reach: self.reach(), ..rule })
         };
-        self.known.filter(follows).map(rule).transpose()
+        self.known.filter(follows).map(with_reach).transpose()
     }
 
     /// Rows before and after a row that its score and the extent of its alarm depend on: those of the windows
@@ -278,6 +277,7 @@ impl<'a> Labeller<'a> {
                 part: taking_part(scores, end, &run.rows),
                 high: self.high(scores, &run.rows),
                 change: run.stays.then(|| self.change(&run.rows)),
+                by_scores: !run.repeats,
             };
             match &scaled {
                 Some(scaled) => last_open(located(scaled, &run.rows, &extent(), alarm_of)),
@@ -304,11 +304,11 @@ impl Labeller<'_> {
         p_of_any(p, excursions)
     }
 
-    /// Of a change that stays, the first half of a window is an alarm. Scores are high for about half a window
-    /// after the last odd row, so that an alarm that ends earlier is no part of the change.
+    /// Of a change that stays, the first quarter of a window is an alarm. Scores are high for about half a
+    /// window after the last odd row, so that an alarm that ends earlier is no part of the change.
     fn change(&self, run: &Range<usize>) -> LastingChange {
-        let half = self.generator.config.window / 2;
-        LastingChange { since: run.end.saturating_sub(half), most: half }
+        let window = self.generator.config.window;
+        LastingChange { since: run.end.saturating_sub(window / 2), most: window / 4 }
     }
 
     /// The rows of `run` with high scores.
@@ -329,6 +329,18 @@ fn high_part(distances: &[Option<f32>], median: f64) -> Range<usize> {
     let is_high = |t: &usize| above(*t) >= HALF * most;
     let ends = rows.clone().find(is_high).zip(rows.clone().rfind(is_high));
     ends.map_or(rows, |(first, last)| first..last + 1)
+}
+
+/// How the scores of a detector are followed. Of `"evidence"`, the rows of alarms that deviate are known.
+fn rule(
+    kind: DetectorKind,
+    alarm: &AlarmConfig,
+    reference: &Reference,
+    window: usize,
+    series: &Series<'_>,
+) -> Result<FollowRule> {
+    let rule = FollowRule::new(alarm, reference, window, series.rows_per_day())?;
+    Ok(if kind == DetectorKind::Evidence { rule.with_rows(window) } else { rule })
 }
 
 /// Distances of rows from normal rows, from their scores.

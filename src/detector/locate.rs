@@ -25,6 +25,8 @@ const QUANTILES: [(f32, f32); 3] = [(0.5, 0.6745), (0.9, 1.6449), (0.98, 2.3263)
 /// Minimum share of the squared deviations, without those of noise, in the anomalous rows;
 /// otherwise the alarm is the whole part.
 const CAPTURED: f32 = 0.8;
+/// The same for a run that its scores alone do not make an alarm; otherwise it is none.
+const SEEN: f32 = 0.5;
 /// Maximum share of the rows with high scores that are too far from the anomalous rows to be high
 /// because of them, unless the anomalous rows are more than [`FEW`] of them. Otherwise the alarm is all rows
 /// with high scores.
@@ -53,6 +55,19 @@ struct Deviations {
     reach: usize,
 }
 
+/// Anomalous rows.
+struct OddRows {
+    rows: Vec<Range<usize>>,
+    /// Their share of all deviation; NaN if there is none.
+    share: f32,
+}
+
+impl OddRows {
+    fn have(&self, share: f32) -> bool {
+        self.share >= share
+    }
+}
+
 /// What the scores of a run say about its alarms.
 pub(super) struct RunExtent {
     /// From the first to the last row with a share in the distances of its windows.
@@ -61,6 +76,8 @@ pub(super) struct RunExtent {
     pub high: Range<usize>,
     /// How much of a change that stays is an alarm.
     pub change: Option<LastingChange>,
+    /// Whether scores alone make it an alarm.
+    pub by_scores: bool,
 }
 
 impl RunExtent {
@@ -90,7 +107,8 @@ pub(super) struct LastingChange {
 
 /// The alarms within `run`, with their rows, features and expected values: its anomalous rows, if they
 /// have most of the deviation in the part of it with a share in the distances, else its rows with
-/// high scores. `alarm_of` gives the alarm of some rows from the scores alone.
+/// high scores; none where neither scores nor rows make an alarm. `alarm_of` gives the alarm of some rows from
+/// the scores alone.
 pub(super) fn located(
     series: &Scaled<'_>,
     run: &Range<usize>,
@@ -98,10 +116,15 @@ pub(super) fn located(
     alarm_of: impl Fn(Range<usize>) -> Alarm,
 ) -> Vec<Alarm> {
     let of_high = || alarm_of(extent.of_high());
-    let Some(deviations) = Deviations::new(series, run) else { return vec![of_high()] };
+    let Some(deviations) = Deviations::new(series, run) else {
+        return if extent.by_scores { vec![of_high()] } else { Vec::new() };
+    };
     let odd = deviations.odd_rows(run, &extent.part);
-    let odd = if deviations.explain(&odd, &extent.high) { odd } else { Vec::new() };
-    let located = odd.into_iter().map(|rows| {
+    if !extent.by_scores && !odd.have(SEEN) {
+        return Vec::new();
+    }
+    let has_them = odd.have(CAPTURED) && deviations.explain(&odd.rows, &extent.high);
+    let located = odd.rows.into_iter().filter(|_| has_them).map(|rows| {
         let rows = extent.limited(rows);
         let peak = deviations.oddest(&rows);
         deviations.explained(series, Alarm { peak, ..alarm_of(rows) })
@@ -153,9 +176,9 @@ impl Deviations {
         Alarm { features, direction, expected: Some(expected), change, ..alarm }
     }
 
-    /// The stretches of `run` with the largest sums of deviation beyond the minimum, if they hold
-    /// most of the deviation in `part`; otherwise empty.
-    fn odd_rows(&self, run: &Range<usize>, part: &Range<usize>) -> Vec<Range<usize>> {
+    /// The stretches of `run` with the largest sums of deviation beyond the minimum, and their share of
+    /// the deviation in `part`.
+    fn odd_rows(&self, run: &Range<usize>, part: &Range<usize>) -> OddRows {
         let odd = self.least_odd(part);
         let found = largest_sums(run.clone().map(|t| self.of_row(t).min(MOST * odd) - odd));
         let found = joined(found, self.reach);
@@ -166,7 +189,7 @@ impl Deviations {
                 .sum()
         };
         let captured: f32 = kept.iter().cloned().map(energy).sum();
-        if captured >= CAPTURED * energy(part.clone()) { kept } else { Vec::new() }
+        OddRows { rows: kept, share: captured / energy(part.clone()) }
     }
 
     /// Whether the windows that contain `odd` rows are what raises the scores of the `high` rows. A

@@ -103,7 +103,7 @@ fn a_change_that_stays_is_one_alarm() {
     assert_eq!(slow.alarms.len(), 1, "{:?}", slow.alarms);
     let rows = &slow.alarms[0].rows;
     assert!(rows.start.abs_diff(1000) <= 3, "{rows:?}");
-    assert_eq!((rows.len(), flagged(&slow)), (WINDOW / 2, WINDOW / 2));
+    assert_eq!((rows.len(), flagged(&slow)), (WINDOW / 4, WINDOW / 4));
     let fast = AlarmConfig { adapt: Adapt::Fast, ..AlarmConfig::default() };
     let fast = flagged(&find(&model, &moved, &fast));
     assert!(fast <= 3 * WINDOW / 2, "{fast}");
@@ -122,7 +122,7 @@ fn the_next_day_goes_on_from_what_the_model_has_seen() {
     let updated = Model::from_bytes(&updated.to_bytes().unwrap()).unwrap();
     let tomorrow = frame(&[("a", &rows[1500..])]);
     assert_eq!(flagged(&find(&updated, &tomorrow, &AlarmConfig::default())), 0);
-    assert!(flagged(&find(&model, &tomorrow, &AlarmConfig::default())) >= WINDOW / 2);
+    assert!(flagged(&find(&model, &tomorrow, &AlarmConfig::default())) >= WINDOW / 4);
 }
 
 /// Rows that the reference has followed are context: they have no label, and are not followed again. The last
