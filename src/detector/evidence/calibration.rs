@@ -28,11 +28,16 @@ pub(super) struct DistanceScale {
     /// member that cannot predict held-out training rows gets a lower weight.
     pub steady: f64,
     /// The power b of distances ~ n^-b to the nearest of n references.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub shrinkage: f64,
     /// Median z of held-out distances, at least 0: what rows that were not seen reach.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub usual: f64,
+}
+
+/// Whether a value that older models lack is left out, so that their checksum holds.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl DistanceScale {
@@ -205,5 +210,13 @@ mod tests {
         assert_eq!(scale.with_usual(&[4.0, 2.0, 9.0, f32::INFINITY]).usual, 1.5);
         assert_eq!(scale.with_usual(&[0.5]).usual, 0.0);
         assert_eq!(scale.with_usual(&[]).usual, 0.0);
+    }
+
+    /// The checksum of a model is that of what would be written.
+    #[test]
+    fn scales_of_older_models_are_written_as_they_were() {
+        let text = r#"{"median":1.0,"unit":2.0,"steady":0.5}"#;
+        let scale: DistanceScale = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&scale).unwrap(), text);
     }
 }
