@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.once
 
 RECIPES = Path(__file__).parents[2] / "examples" / "orchestration"
-QUICK = ["--window", "32", "--steps", "2"]
+QUICK = ["--window", "32"]
 START = datetime(2026, 1, 5)
 
 

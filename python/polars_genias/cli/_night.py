@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("polars_genias.nightly")
 
-DRIFT_QUANTILE = 0.98
+DRIFT_QUANTILE = 0.995
 """Rows above this quantile of the scores that a model was calibrated on are high."""
 DRIFT_SHARE = 0.5
 """A series has drifted where more of its rows are high, two nights in a row: one night may be an
