@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from multiprocessing import get_context
 from pathlib import Path
 
 FEATURES = ["cpu", "memory", "requests", "errors", "latency"]
@@ -58,21 +59,39 @@ def write(path: Path, rows: int, groups: int, *, interleaved: bool) -> None:
         writer.close()
 
 
-def measure(rows: int, groups: int, verb: str, *, interleaved: bool) -> dict[str, float]:
-    """Fit on the first rows of every group, then run the verb in another process."""
+def prepare(folder: Path, rows: int, groups: int, verb: str, *, interleaved: bool) -> None:
+    """Write the rows, and models of the first ones of every group."""
     import polars as pl
 
     import polars_genias as pg
 
-    with tempfile.TemporaryDirectory() as folder:
-        source, models = Path(folder, "rows.parquet"), Path(folder, "models.parquet")
-        write(source, rows, groups, interleaved=interleaved)
-        first = pl.scan_parquet(source).filter(pl.col("t") < 2000)
-        only = "generate" if verb == "generate" else "score"
-        pg.fit(first, by="host", order_by="t", only=only).sink_parquet(models)
-        command = [sys.executable, "-c", JOB, source, models, Path(folder, "out.parquet"), verb]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
+    source = folder / "rows.parquet"
+    write(source, rows, groups, interleaved=interleaved)
+    first = pl.scan_parquet(source).filter(pl.col("t") < 2000)
+    only = "generate" if verb == "generate" else "score"
+    models = pg.fit(first, by="host", order_by="t", only=only)
+    models.sink_parquet(folder / "models.parquet")
+
+
+def measure(rows: int, groups: int, verb: str, *, interleaved: bool) -> dict[str, float]:
+    """Run the verb in a process of its own.
+
+    On Linux, the peak of a process counts from that of its parent: rows and models are prepared in
+    another process, so that this one stays small.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        at = (folder, rows, groups, verb)
+        process = get_context("spawn").Process(
+            target=prepare, args=at, kwargs={"interleaved": interleaved}
+        )
+        process.start()
+        process.join()
+        files = (folder / "rows.parquet", folder / "models.parquet", folder / "out.parquet")
+        done = subprocess.run(
+            [sys.executable, "-c", JOB, *files, verb], capture_output=True, text=True, check=False
+        )
+        if process.exitcode or done.returncode:
             sys.exit(done.stderr)
         return dict(json.loads(done.stdout))
 
