@@ -266,7 +266,7 @@ class ScoreOptions(ModelOptions, total=False):
     aggregate: Literal["mean", "max", "last"]
     score_stride: int | None
     per_feature: bool
-    as_: Literal["score", "pvalue"]
+    as_: Literal["score", "row", "pvalue"]
     explain: bool
     bounds: float | None
 

@@ -39,6 +39,9 @@ words! {
     pub enum Scale {
         /// In the detector's own units.
         Score = "score",
+        /// As `score`, of each row by itself: labels and alarms follow these scores. They differ for
+        /// `evidence`.
+        Row = "row",
         /// The probability of a score as high in a normal row.
         Pvalue = "pvalue",
     }

@@ -217,6 +217,19 @@ impl Model {
         Ok(self.detectors.score(&self.generator, series, config, control)?.into_ranking())
     }
 
+    /// As [`Model::score_with`], with the scores that labels follow.
+    ///
+    /// # Errors
+    /// As [`Model::score_with`].
+    pub fn row_scores(
+        &self,
+        series: &Series<'_>,
+        config: &ScoreConfig,
+        control: &dyn Control,
+    ) -> Result<RowScores> {
+        self.detectors.score(&self.generator, series, config, control)
+    }
+
     /// Contribution of every feature to the score of every row, to locate an anomaly: per feature,
     /// one value per row. `Reconstruction`: its squared error in z-scores. `Amplitude`: its
     /// absolute z-score. A constant feature counts with its distance from the constant.

@@ -81,6 +81,8 @@ fn scored(
             vec![p.into_iter().map(|p| p.map(|p| p as f32)).collect()]
         }
         (_, Scale::Score, Some(reasons)) => vec![reasons.scores.ranking().to_vec()],
+        (_, Scale::Row, Some(reasons)) => vec![reasons.scores.own().to_vec()],
+        (_, Scale::Row, None) => vec![model.row_scores(series, config, control)?.own().to_vec()],
         (_, Scale::Score, None) => vec![model.score_with(series, config, control)?],
     };
     Ok(Scored { scores, reasons, bounds })

@@ -158,7 +158,8 @@ class _Detectors:
 
     def score(self, rows: Any, name: str) -> Any:
         """The rows with the scores of a detector, named like it."""
-        at = {"features": self.features, **self.roles}
+        # Alarms follow the scores of rows by themselves.
+        at: dict[str, Any] = {"features": self.features, **self.roles, "as_": "row"}
         if self.train is None:
             return score(rows, **at, label=self.label, name=name, **{**self.fit, "detector": name})
         train = to_polars(self.train, "train")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
     from polars_genias.verbs._call import Order
 
+_NAMES = {"pvalue": "anomaly_pvalue"}
+"""Default names of columns that are no scores, by their form."""
+
 
 @overload
 def score(
@@ -80,8 +83,9 @@ def score(
         ``per_feature=True`` gives every feature its own score (with ``"reconstruction"`` or
         ``"amplitude"``). ``as_="pvalue"`` gives the probability of a score as high in a normal row,
         against a reference of normal rows that follows the rows; the default name of the new column
-        is then ``anomaly_pvalue``. ``explain=True`` adds the features to blame (`explain` lists
-        them per alarm), ``bounds=0.95`` what each row should have been (`expect`).
+        is then ``anomaly_pvalue``. ``as_="row"`` gives the scores that labels follow: those of
+        ``"evidence"`` do not count what is near. ``explain=True`` adds the features to blame
+        (`explain` lists them per alarm), ``bounds=0.95`` what each row should have been (`expect`).
 
     Returns
     -------
@@ -120,7 +124,7 @@ def score(
             adds = [f"{feature}_score" for feature in at.features]
             result = frames.beside("score", at, options, adds=adds, suffix="_score", **given)
         else:
-            name = name or f"anomaly_{options.get('as_') or 'score'}"
+            name = name or _NAMES.get(options.get("as_") or "", "anomaly_score")
             result = frames.scored(at, options, name=name, **given)
         return like(data, result, keeps_rows=only_last is None)
     model = either(model, models)
