@@ -26,8 +26,6 @@ pub struct Frame {
     pub multivariate: bool,
     pub options: Options,
     pub models: Option<Stored>,
-    /// Whether the models are a table, and not a column of the frame.
-    keyed: bool,
     /// The backbones that new models start from.
     pub start: Backbones,
     pub groups: Vec<Group>,
@@ -61,7 +59,7 @@ const NAMED: usize = 5;
 pub struct Group {
     pub rows: Rows,
     gaps: Vec<usize>,
-    /// Row of its model in a table of models.
+    /// Where its model is among those given.
     model: Option<usize>,
 }
 
@@ -94,7 +92,7 @@ impl Frame {
         let places = roles.place.then(|| flags("where", next("where")?, rows)).transpose()?;
         let models = roles.model.then(|| next("model")).transpose()?;
         let widens = options.fit.latent.is_none();
-        let mut model_keys = Vec::new();
+        let mut model_keys = None;
         let (models, start) = match models {
             Some(column) if options.fleet.warm => {
                 let start = stored::backbones(column).map_err(to_polars)?;
@@ -103,7 +101,7 @@ impl Frame {
             }
             Some(table) if roles.keyed => {
                 let (keys, models) = Stored::keyed(table)?;
-                model_keys = keys;
+                model_keys = Some(keys);
                 (Some(models), Backbones::default())
             }
             Some(column) => (Some(Stored::new(column, rows)?), Backbones::default()),
@@ -145,7 +143,6 @@ impl Frame {
             multivariate,
             options,
             models,
-            keyed: roles.keyed,
             start,
             groups,
             order,
@@ -162,9 +159,7 @@ impl Frame {
             short: Mutex::default(),
             alone: Mutex::default(),
         };
-        if roles.keyed {
-            frame.find_models(&model_keys)?;
-        }
+        frame.find_models(model_keys.as_deref())?;
         for (group, error) in infinite.errors {
             let series = frame.series(&frame.groups[group]);
             frame.settled::<()>(&series, Err(error), false).map_err(to_polars)?;
@@ -172,24 +167,25 @@ impl Frame {
         Ok(frame)
     }
 
-    /// Finds the model of every group by its keys.
-    fn find_models(&mut self, keys: &[Series]) -> PolarsResult<()> {
-        let rows = self.keys(&vec![1; self.groups.len()])?;
-        let found = matched(&rows, keys)?;
+    /// Finds the model of every group: in a table by its `keys`, else the only one, or the first in its
+    /// rows.
+    fn find_models(&mut self, keys: Option<&[Series]>) -> PolarsResult<()> {
+        let Some(models) = &self.models else { return Ok(()) };
+        let first = |Group { rows, .. }: &Group| {
+            (0..rows.len()).map(|t| rows.at(t)).find(|row| models.get(*row).is_some())
+        };
+        let found = match keys {
+            Some(keys) => matched(&self.keys(&vec![1; self.groups.len()])?, keys)?,
+            None if models.len() == 1 => vec![Some(0); self.groups.len()],
+            None => self.groups.iter().map(first).collect(),
+        };
         self.groups.iter_mut().zip(found).for_each(|(group, model)| group.model = model);
         Ok(())
     }
 
-    /// The model of a group: the first in its rows, or the one in the table of models.
+    /// The model of a group.
     pub fn model_of(&self, group: &Group) -> Option<Parts<'_>> {
-        let models = self.models.as_ref()?;
-        if self.keyed {
-            return models.get(group.model?);
-        }
-        match models.len() {
-            1 => models.get(0),
-            _ => (0..group.rows.len()).find_map(|t| models.get(group.rows.at(t))),
-        }
+        self.models.as_ref()?.get(group.model?)
     }
 
     /// The series of one group.

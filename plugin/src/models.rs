@@ -171,18 +171,15 @@ pub fn fit_detectors(
     plan: &Plan,
     shared: Option<&Backbones>,
 ) -> genias::Result<Vec<Fitted>> {
-    match (only(frame), &frame.models) {
-        (None, _) => {}
-        (Some(purpose), Some(_)) => {
+    let models = match (&frame.models, only(frame)) {
+        (Some(_), Some(purpose)) => {
             let allowed = "left out with `models`, to which a detector is added";
             return Err(Error::parameter("only", purpose.name(), allowed));
         }
-        (Some(ModelPurpose::Generate), None) => return fit(frame, series, strict, plan, shared),
-        (Some(ModelPurpose::Score), None) => return fit_scorers(frame, series, strict, plan),
-    }
-    let models = match &frame.models {
-        Some(models) => read(frame, models, block, series)?,
-        None => fit(frame, series, strict, plan, shared)?,
+        (None, Some(ModelPurpose::Generate)) => return fit(frame, series, strict, plan, shared),
+        (None, Some(ModelPurpose::Score)) => return fit_scorers(frame, series, strict, plan),
+        (Some(models), None) => read(frame, models, block, series)?,
+        (None, None) => fit(frame, series, strict, plan, shared)?,
     };
     add_detectors(frame, series, models, strict, plan, shared)
 }
@@ -322,8 +319,7 @@ fn each_once(
     cache::fits(&keys, make, || plan.control.cancelled(), |n| plan.found(phase, n))
 }
 
-/// Reads the model of each group of a block. A model shared by all groups is
-/// read once.
+/// Reads the model of each group of a block. A model shared by all groups is read once.
 fn read(
     frame: &Frame,
     models: &Stored,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import polars as pl
 
 from polars_genias import _names as names
-from polars_genias._models import at_hand, is_plain
+from polars_genias._models import at_hand, is_among, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,8 +73,7 @@ def only(at: Inputs, keys: pl.DataFrame) -> Inputs:
     first, frame = at.by[0], at.frame
     if is_plain(at.schema[first]):
         # Unlike a join, a condition reaches the source.
-        values = keys.to_series(0).unique().implode()
-        frame = frame.filter(names.column(first).is_in(values, nulls_equal=True))
+        frame = frame.filter(is_among(names.column(first), keys.to_series(0)))
         if len(at.by) == 1:
             return replace(at, frame=frame, keys=keys)
     frame = names.renamed(frame, at.shields).join(

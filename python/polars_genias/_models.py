@@ -123,7 +123,12 @@ def _near(table: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
     first = keys.columns[0]
     if not is_plain(keys.schema[first]) or table.collect_schema()[first] != keys.schema[first]:
         return table
-    return table.filter(pl.col(first).is_in(keys[first].unique().implode(), nulls_equal=True))
+    return table.filter(is_among(pl.col(first), keys[first]))
+
+
+def is_among(column: pl.Expr, keys: pl.Series) -> pl.Expr:
+    """Whether a column has one of some keys; nulls are equal."""
+    return column.is_in(keys.unique().implode(), nulls_equal=True)
 
 
 def is_plain(dtype: pl.DataType) -> bool:

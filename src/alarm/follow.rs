@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::lengths::{RunLengths, runs_between};
 use super::rule::{AGAIN, FollowRule};
 use super::tail::Tail;
+use crate::config::is_default;
 
 /// Rows between two updates of the reference.
 const EVERY: usize = 32;
@@ -35,30 +36,30 @@ pub struct Reference {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<f32>,
     /// Rows since the thresholds were computed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     since: usize,
     /// Expected number of normal rows in runs, without those that have joined the reference.
-    #[serde(default, skip_serializing_if = "is_zero_rows")]
+    #[serde(default, skip_serializing_if = "is_default")]
     expected: f64,
     /// Scores of the current run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) run: Vec<f32>,
     /// Rows below the low threshold at the end of the run.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     quiet: usize,
     /// Remaining rows in which no run starts.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     cooling: usize,
     /// Remaining rows in which scores alone make no alarm of a run, and whether the current one began there.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     repeating: usize,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     repeats: bool,
     /// The reference before the last lasting change, and the number of consecutive rows as low as
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<f32>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     calm: usize,
     /// When the current run began, where times are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -367,14 +368,6 @@ impl<'a> Follower<'a> {
 fn low_before(reference: &Reference, rule: &FollowRule) -> Option<f64> {
     let before = &reference.before;
     (!before.is_empty()).then(|| Tail::fit(before).line(rule.go_on))
-}
-
-fn is_zero(n: &usize) -> bool {
-    *n == 0
-}
-
-fn is_zero_rows(rows: &f64) -> bool {
-    *rows == 0.0
 }
 
 #[cfg(test)]

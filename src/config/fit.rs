@@ -2,6 +2,7 @@
 
 use super::declare::{options, words};
 use super::preset::Preset;
+use super::stored::is_default;
 use super::table::{FITS, above, any, at_least, between};
 use crate::error::{Error, Result};
 
@@ -66,7 +67,7 @@ options! {
         .auto("about 4,096 windows");
     /// Largest share of missing values in a window; they are interpolated for the nets and ignored
     /// in losses and scores.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     max_null: f64 = 0.1 => between(0.0, 1.0).below_high();
     /// Latent units.
     latent: Option<usize> = None => between(1.0, MOST_LATENT as f64)
@@ -221,9 +222,4 @@ impl FitConfig {
     pub fn zeta_for(&self, features: usize) -> f64 {
         self.zeta.unwrap_or(0.01 / features.max(1) as f64)
     }
-}
-
-/// Whether an option is left out of a model's bytes: a missing one is 0.
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }

@@ -22,6 +22,7 @@ mod purpose;
 mod range;
 mod score;
 mod sensitivity;
+mod stored;
 mod table;
 
 pub use alarm::{Adapt, AlarmConfig, Budget};
@@ -47,4 +48,5 @@ pub use range::OneOrRange;
 pub(crate) use score::per_feature_error;
 pub use score::{Aggregate, Scale, ScoreConfig, Threshold};
 pub use sensitivity::{Many, SensitivityConfig};
+pub(crate) use stored::is_default;
 pub use table::{OptionRow, Word};

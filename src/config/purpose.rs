@@ -1,11 +1,12 @@
 //! Option of `fit`: what its models are for.
 
+use serde_json::{Map, Value};
+
 use super::declare::{options, words};
 use super::detect::DetectConfig;
 use super::fleet::FleetConfig;
 use super::table::{Config, any};
 use crate::error::{Error, Result};
-use serde_json::{Map, Value};
 
 words! {
     /// What a model is for.

@@ -252,8 +252,8 @@ impl<'a> Labeller<'a> {
         }
     }
 
-    /// The alarms in some runs of high scores, from the scores of rows by themselves; `end` says how much each row takes part in what its
-    /// windows differ by.
+    /// The alarms in some runs of high scores, from the scores of rows by themselves; `end` says how much
+    /// each row takes part in what its windows differ by.
     ///
     /// # Errors
     /// As [`Detectors::score`].

@@ -141,12 +141,12 @@ impl<'a> Maker<'a> {
     /// Draws changes of live features, if any is to change.
     fn drawer(&self, control: &dyn Control) -> Result<Option<Drawer<'a>>> {
         let Ready { generator, series, matrix, runs } = self.ready;
-        let [key, _] = series.stream_key();
         let Request { config, kind, .. } = self.request;
         if self.allowed.is_empty() || kind == Some(GeneratedKind::Constant) {
             return Ok(None);
         }
         let (Some(vae), Some(psi)) = (&generator.vae, generator.psi()?) else { return Ok(None) };
+        let [key, _] = series.stream_key();
         let decoded = if config.form == Form::Deformed {
             let mut rng = Rng::new(config.seed, Purpose::Decoding, [key, 0]);
             decodings(vae, matrix, runs, &mut rng, control)?

@@ -61,7 +61,7 @@ struct Decode {
     kept: Option<OnceLock<Vec<Vec<f32>>>>,
 }
 
-/// LayerSizes of all layers.
+/// Sizes of all layers.
 struct LayerSizes {
     ups: Vec<ConvSize>,
     out: ConvSize,

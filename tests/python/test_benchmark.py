@@ -65,22 +65,24 @@ WITH_TORCH = {
 }
 
 
+def output(name: str, options: str) -> str:
+    """What a benchmark prints; it must not fail."""
+    command = [sys.executable, ROOT / "benches" / name, *options.split()]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_benchmarks_run(name):
     """How fast it is depends on the machine; that it can be measured does not."""
-    command = [sys.executable, ROOT / "benches" / name, *SMALL[name].split()]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout
+    assert output(name, SMALL[name])
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch")
 @pytest.mark.parametrize("name", WITH_TORCH)
 def test_benchmarks_against_torch_run(name):
-    command = [sys.executable, ROOT / "benches" / name, *WITH_TORCH[name].split()]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout
+    assert output(name, WITH_TORCH[name])
 
 
 def test_tsb_ad_files_are_converted_and_scored(tmp_path):

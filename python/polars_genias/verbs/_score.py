@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from polars_genias._types import Features, Frame, IntoColumn, IntoModel, IntoModels, Keys
     from polars_genias.verbs._call import Order
 
-_NAMES = {"pvalue": "anomaly_pvalue"}
-"""Default names of columns that are no scores, by their form."""
-
 
 @overload
 def score(
@@ -124,7 +121,8 @@ def score(
             adds = [f"{feature}_score" for feature in at.features]
             result = frames.beside("score", at, options, adds=adds, suffix="_score", **given)
         else:
-            name = name or _NAMES.get(options.get("as_") or "", "anomaly_score")
+            is_p = options.get("as_") == "pvalue"
+            name = name or ("anomaly_pvalue" if is_p else "anomaly_score")
             result = frames.scored(at, options, name=name, **given)
         return like(data, result, keeps_rows=only_last is None)
     model = either(model, models)

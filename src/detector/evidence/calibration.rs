@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::is_default;
+
 /// Minimum number of held-out distances per quarter, if there are as many.
 const HELD: usize = 250;
 /// Parts of the training rows that are held out in turn, and the minimum number of references left.
@@ -28,16 +30,11 @@ pub(super) struct DistanceScale {
     /// member that cannot predict held-out training rows gets a lower weight.
     pub steady: f64,
     /// The power b of distances ~ n^-b to the nearest of n references.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shrinkage: f64,
     /// Median z of held-out distances, at least 0: what rows that were not seen reach.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub usual: f64,
-}
-
-/// Whether a value that older models lack is left out, so that their checksum holds.
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 impl DistanceScale {

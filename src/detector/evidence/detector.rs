@@ -244,7 +244,7 @@ impl Evidence {
             let score = fusion.score(t).filter(|_| series.is_usable(t))?;
             Some(shares.score(t, score))
         };
-        let largest = members.iter().map(|member| member.plan.size).max().unwrap_or(0);
+        let largest = largest(members);
         let edges = [&[0], series.gaps(), &[series.len()]].concat();
         let parts = edges.windows(2).map(|edge| edge[0]..edge[1]);
         let of_row = |t| fusion.ranking(t).filter(|_| series.is_usable(t));
@@ -347,7 +347,7 @@ impl Evidence {
 
     /// Rows of its largest windows.
     pub(crate) fn largest(&self) -> usize {
-        self.members.iter().map(|member| member.plan.size).max().unwrap_or(0)
+        largest(&self.members)
     }
 
     fn queries(
@@ -417,6 +417,11 @@ fn groups(members: &[Member]) -> Vec<Vec<usize>> {
         }
     }
     groups
+}
+
+/// Rows of the largest windows of some members; 0 without one.
+fn largest(members: &[Member]) -> usize {
+    members.iter().map(|member| member.plan.size).max().unwrap_or(0)
 }
 
 /// Window sizes of some members, ascending.
