@@ -48,7 +48,8 @@ def like(data: Any, result: pl.LazyFrame, *, keeps_rows: bool = False) -> Any:
     """Convert the result to the type of `data`; `keeps_rows`: it is the input with new columns."""
     if isinstance(data, pl.LazyFrame):
         return result
-    found = result.collect()
+    # The engine that does not copy columns.
+    found = result.collect(engine="in-memory")
     if isinstance(data, pl.DataFrame):
         return found
     if _from_module(data, "duckdb"):

@@ -70,7 +70,8 @@ def with_models(
     if isinstance(models, (str, Path)):
         models = opened(Path(models))
     if isinstance(models, bytes):
-        return WithModels(frame, model_argument(models))
+        # Polars copies a literal value many times, but not a literal Series.
+        return WithModels(frame, pl.lit(pl.Series(MODEL, [models], dtype=pl.Binary)))
     models = to_polars(models, "models")
     table = _joinable(frame, models.lazy(), by, shields or {})
     by = [(shields or {}).get(name, name) for name in by]

@@ -9,16 +9,14 @@ use super::positions::Positions;
 use super::series::Series;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
-use crate::runtime::pool::spread_over_pool;
+use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 
-/// Windows per task: with more windows, the weights of the large linear layers are read less often.
-const SHARE: usize = 32;
 /// Shares of windows in memory at once during a pass over a series.
 const SHARES: usize = 4;
 /// Default number of windows that cover a row, away from the ends of a run.
 const OVERLAP: usize = 4;
 
-/// Results of `work` for 0..n in shares of [`SHARE`], in order.
+/// Results of `work` for 0..n in shares of [`INFERENCE_SHARE`], in order.
 ///
 /// # Errors
 /// [`Error::Interrupted`], and errors of `work`.
@@ -27,8 +25,8 @@ pub(crate) fn map_shares<T: Send>(
     control: &dyn Control,
     work: impl Fn(Range<usize>) -> Result<T> + Sync + Send,
 ) -> Result<Vec<T>> {
-    spread_over_pool(n.div_ceil(SHARE), control, |share| {
-        work(share * SHARE..((share + 1) * SHARE).min(n))
+    spread_over_pool(n.div_ceil(INFERENCE_SHARE), control, |share| {
+        work(share * INFERENCE_SHARE..((share + 1) * INFERENCE_SHARE).min(n))
     })
 }
 
@@ -65,12 +63,15 @@ pub(crate) fn pass<T: Send>(
     work: impl Fn(&Tensor) -> Result<T> + Sync + Send,
     mut take: impl FnMut(&[usize], T),
 ) -> Result<()> {
-    for group in starts.chunks(SHARES * SHARE) {
+    for group in starts.chunks(SHARES * INFERENCE_SHARE) {
         if control.cancelled() {
             return Err(Error::Interrupted);
         }
         let results = map_windows(matrix, group, size, control, &work)?;
-        group.chunks(SHARE).zip(results).for_each(|(starts, result)| take(starts, result));
+        group
+            .chunks(INFERENCE_SHARE)
+            .zip(results)
+            .for_each(|(starts, result)| take(starts, result));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::runtime::control::Control;
 /// Limit of z-scores, so that their squares are finite in 32 bits.
 pub(crate) const Z_LIMIT: f64 = 1e8;
 /// Rows that are normalised at once, feature by feature.
-const BLOCK: usize = 512;
+const BLOCK: usize = 128;
 /// A feature whose range is below this share of its magnitude counts as constant.
 pub(crate) const CONSTANT_RANGE: f64 = 1e-9;
 

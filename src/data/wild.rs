@@ -18,6 +18,8 @@ use crate::error::Result;
 
 /// Share of the values at either end outside of the core; at least one value.
 const OUTER: f64 = 0.02;
+/// Maximum number of values in the sample of [`none_is_far`].
+const SAMPLE: usize = 500;
 /// Minimum number of values for a core.
 const FEWEST: usize = 8;
 /// Distance from the median, in core widths, beyond which a value is excluded.
@@ -46,7 +48,17 @@ struct Core {
 }
 
 impl Wild {
+    /// Of rows to learn from.
     pub(crate) fn find(series: &Series<'_>) -> Self {
+        Self::of(series, true)
+    }
+
+    /// The excluded values only, which is all that matters for rows that a model is applied to.
+    pub(crate) fn excluded(series: &Series<'_>) -> Self {
+        Self::of(series, false)
+    }
+
+    fn of(series: &Series<'_>, learn: bool) -> Self {
         let mut found = Self::default();
         let mut values = vec![0.0; series.len()];
         let mut known_values = Vec::with_capacity(series.len());
@@ -56,11 +68,14 @@ impl Wild {
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
             known_values.clear();
             known_values.extend(training().map(|row| row.1));
+            if !learn && none_is_far(&known_values) {
+                continue;
+            }
             let Some(core) = Core::of(&mut known_values) else { continue };
             let far = training().filter(|row| core.is_far(row.1));
             found.left_out.extend(far.map(|(t, _)| (d, t)));
             let near = training().map(|row| row.1).filter(|value| !core.is_far(*value));
-            found.dominated |= core.is_dominated(near);
+            found.dominated |= learn && core.is_dominated(near);
         }
         found
     }
@@ -88,6 +103,35 @@ impl Wild {
     }
 }
 
+/// Whether a single pass shows that no value is far: two values inside the core are further apart
+/// than a [`FAR`]th of the range.
+fn none_is_far(values: &[f64]) -> bool {
+    let mut sample: Vec<f64> =
+        values.iter().step_by(values.len().div_ceil(SAMPLE).max(1)).copied().collect();
+    sample.sort_unstable_by(f64::total_cmp);
+    let edge = sample.len() / 10;
+    if edge == 0 {
+        return false;
+    }
+    let (a, b) = (sample[edge], sample[sample.len() - 1 - edge]);
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    let (mut up_to_a, mut from_b) = (0, 0);
+    for &value in values {
+        (low, high) = (low.min(value), high.max(value));
+        up_to_a += usize::from(value <= a);
+        from_b += usize::from(value >= b);
+    }
+    // Halved, so that they are finite for all finite values.
+    let (inside, range) = (b / 2.0 - a / 2.0, high / 2.0 - low / 2.0);
+    let is_constant = inside <= 0.5 * CONSTANT_RANGE * low.abs().max(high.abs());
+    up_to_a.min(from_b) > outer(values.len()) && !is_constant && range / FAR <= inside
+}
+
+/// Number of values at either end that are outside of the core, of `n`.
+fn outer(n: usize) -> usize {
+    ((OUTER * n as f64) as usize).max(1)
+}
+
 impl Core {
     /// The core of some values, whose order changes.
     fn of(values: &mut [f64]) -> Option<Self> {
@@ -95,7 +139,7 @@ impl Core {
         if n < FEWEST {
             return None;
         }
-        let outer = ((OUTER * n as f64) as usize).max(1);
+        let outer = outer(n);
         let middle = n / 2 - outer - 1;
         // Each is sought among the values above the one before.
         let (_, &mut low, above) = values.select_nth_unstable_by(outer, f64::total_cmp);
@@ -222,6 +266,27 @@ mod tests {
     }
 
     proptest! {
+        /// The single pass and the sorted values agree.
+        #[test]
+        fn a_single_pass_misses_no_far_value(
+            seed in 0u64..1000,
+            rows in 0usize..2000,
+            wild in -7.0f64..7.0,
+            count in 0usize..30,
+            offset in prop::sample::select(vec![0.0, 1.0, 1e6]),
+        ) {
+            let mut rng = Rng::new(seed, Purpose::Place, [1, 0]);
+            let mut values: Vec<f64> =
+                rng.normals(rows).into_iter().map(|x| f64::from(x) + offset).collect();
+            let far = wild.signum() * 10f64.powf(wild.abs());
+            if rows > 0 {
+                (0..count).for_each(|_| values[rng.below(rows)] = far);
+            }
+            let columns = columns(&values);
+            let series = Series::whole(&columns);
+            prop_assert_eq!(Wild::excluded(&series).left_out, Wild::find(&series).left_out);
+        }
+
         /// Ordinary data is unchanged in any unit.
         #[test]
         fn ordinary_data_is_left_alone(

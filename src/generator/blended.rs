@@ -47,8 +47,7 @@ impl Drawer<'_> {
         let mut others: Vec<usize> =
             self.allowed.iter().copied().filter(|d| !attempt.features.contains(d)).collect();
         others.sort_by(|a, b| attempt.deviations[*b].total_cmp(&attempt.deviations[*a]));
-        let width = self.matrix.features();
-        let decoded = share.decoded(i, &attempt.plain, &attempt.perturbed, width);
+        let decoded = self.decoded(share, i, &attempt.plain, &attempt.perturbed);
         let change = |d: usize| {
             let delta = self.directed(decoded.delta(d, site.rows(), self.config.form));
             let creep = self.config.creep_rows(site.segment.len());

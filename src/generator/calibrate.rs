@@ -371,6 +371,7 @@ impl Prober<'_> {
                 input: &input[range.clone()],
                 plain: &plain[range.clone()],
                 perturbed: &perturbed[range],
+                first: 0,
                 features,
             };
             self.window(decoded, window, &mut probe);

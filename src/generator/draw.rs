@@ -22,6 +22,8 @@ use crate::stats::rms;
 use crate::vae::Vae;
 use crate::vae::posterior::{Latent, Posterior};
 
+/// Number of consecutive anomalies whose noise is stratified, and which are made diverse, together.
+pub(super) const STRATA: usize = 16;
 /// Maximum number of redraws of an anomaly if no feature deviates.
 const REDRAWS: u32 = 3;
 /// Maximum number of decodings in the search for psi.
@@ -77,7 +79,7 @@ pub(crate) struct Drawer<'a> {
 pub(super) struct Attempt {
     eps: Vec<f32>,
     psi: f64,
-    /// X^ and X~, flat [W, D].
+    /// X^ and X~ of the decoded rows ([`Drawer::decoded_rows`]), flat [rows, D].
     pub(super) plain: Vec<f32>,
     pub(super) perturbed: Vec<f32>,
     pub(super) deviations: Vec<f32>,
@@ -165,7 +167,8 @@ impl Drawer<'_> {
         Ok(attempts)
     }
 
-    /// The first draw of every site, or the one of several draws that makes the share most diverse.
+    /// The first draw of every site, or the one of several draws that makes its [`STRATA`] most
+    /// diverse.
     fn first_attempts(
         &self,
         share: &Share<'_>,
@@ -173,33 +176,46 @@ impl Drawer<'_> {
         first: u64,
         streams: &mut [Rng],
     ) -> Result<Vec<Attempt>> {
-        let (n, units, draws) = (all.len(), self.generator.latent(), self.config.draws);
+        let draws = self.config.draws;
         let mut stratified = match self.config.noise {
             Noise::Independent => Vec::new(),
-            Noise::Stratified => {
-                let key = [self.key, first];
-                let mut rng = Rng::new(self.config.seed, Purpose::Stratified, key);
-                latin_normals(n * draws, units, &mut rng)
-            }
+            Noise::Stratified => self.stratified(all.len(), first),
         };
-        let mut candidates: Vec<Vec<Attempt>> = (0..n).map(|_| Vec::new()).collect();
+        let mut candidates: Vec<Vec<Attempt>> = all.iter().map(|_| Vec::new()).collect();
         for _ in 0..draws {
             let noise = match self.config.noise {
                 Noise::Independent => self.independent(all, streams),
-                Noise::Stratified => {
-                    let taken: Vec<f32> = stratified.drain(..n * units).collect();
-                    taken.chunks_exact(units).map(<[f32]>::to_vec).collect()
-                }
+                Noise::Stratified => stratified.iter_mut().filter_map(Iterator::next).collect(),
             };
             let drawn = self.attempt(share, all, noise, streams)?;
             candidates.iter_mut().zip(drawn).for_each(|(of, attempt)| of.push(attempt));
         }
         let mut coverage = Coverage::default();
         let chosen = candidates.into_iter().enumerate().map(|(i, mut of)| {
+            if i % STRATA == 0 {
+                coverage = Coverage::default();
+            }
             let taken = if draws > 1 { coverage.choose(&self.described(share, i, &of)) } else { 0 };
             of.swap_remove(taken)
         });
         Ok(chosen.collect())
+    }
+
+    /// Noise of `n` sites from number `first`, all draws of each: each [`STRATA`] from a Latin
+    /// hypercube.
+    fn stratified(&self, n: usize, first: u64) -> Vec<impl Iterator<Item = Vec<f32>> + use<>> {
+        let (units, draws) = (self.generator.latent(), self.config.draws);
+        let cube = |start: usize| {
+            let (sites, key) = (STRATA.min(n - start), [self.key, first + start as u64]);
+            let mut rng = Rng::new(self.config.seed, Purpose::Stratified, key);
+            let rows = latin_normals(sites * draws, units, &mut rng);
+            let of_site = move |site: usize| {
+                let own = rows.chunks_exact(units).skip(site).step_by(sites);
+                own.map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter()
+            };
+            (0..sites).map(of_site)
+        };
+        (0..n).step_by(STRATA).flat_map(cube).collect()
     }
 
     /// Descriptors of the draws of site `i`, and whether a feature of each exceeds tau.
@@ -222,6 +238,32 @@ impl Drawer<'_> {
         which.iter().map(|&i| streams[i].normals(self.generator.latent())).collect()
     }
 
+    /// Rows of the window of site `i` that are decoded: those of its segment, or all where a
+    /// deformation takes values from elsewhere in the window.
+    fn decoded_rows(&self, share: &Share<'_>, i: usize) -> Range<usize> {
+        match self.config.form {
+            Form::Deformed => 0..self.generator.config.window,
+            Form::Residual | Form::Decoded => share.sites[i].rows(),
+        }
+    }
+
+    /// The latent of site `i` with given noise.
+    fn latent<'b>(&self, share: &Share<'_>, i: usize, eps: &'b [f32], psi: f64) -> Latent<'b> {
+        Latent { window: i, eps, psi, rows: self.decoded_rows(share, i) }
+    }
+
+    /// The decoded rows of site `i`.
+    pub(super) fn decoded<'b>(
+        &self,
+        share: &'b Share<'_>,
+        i: usize,
+        plain: &'b [f32],
+        perturbed: &'b [f32],
+    ) -> Decoded<'b> {
+        let (features, first) = (self.matrix.features(), self.decoded_rows(share, i).start);
+        Decoded { input: share.window(i), plain, perturbed, first, features }
+    }
+
     /// One more draw for the sites `which`.
     fn attempt(
         &self,
@@ -239,21 +281,20 @@ impl Drawer<'_> {
         let draws = || which.iter().zip(&noise);
         let plain = draws().map(|(&window, eps)| {
             let eps = if deform { &none } else { eps };
-            Latent { window, eps, psi: 1.0 }
+            self.latent(share, window, eps, 1.0)
         });
-        let perturbed =
-            draws().map(|(&window, eps)| Latent { window, eps, psi: share.posterior.psi[window] });
-        let decoded = share.posterior.decode(&plain.chain(perturbed).collect::<Vec<_>>())?;
-        let (plain, perturbed) = decoded.split_at(decoded.len() / 2);
-        let values = plain.len() / which.len();
+        let perturbed = draws()
+            .map(|(&window, eps)| self.latent(share, window, eps, share.posterior.psi[window]));
+        let latents: Vec<Latent<'_>> = plain.chain(perturbed).collect();
+        let mut plain = share.posterior.decode(&latents)?;
+        let perturbed = plain.split_off(which.len());
         let rule = self.generator.rule(self.config);
         let mut attempts = Vec::with_capacity(which.len());
-        for (at, (&i, eps)) in which.iter().zip(noise).enumerate() {
-            let own = at * values..(at + 1) * values;
-            let (plain, mut perturbed) = (plain[own.clone()].to_vec(), perturbed[own].to_vec());
+        let decoded = plain.into_iter().zip(perturbed);
+        for ((&i, eps), (plain, mut perturbed)) in which.iter().zip(noise).zip(decoded) {
             let deformation =
                 deform.then(|| self.deform(share, i, &plain, &mut perturbed, &mut streams[i]));
-            let decoded = share.decoded(i, &plain, &perturbed, self.matrix.features());
+            let decoded = self.decoded(share, i, &plain, &perturbed);
             let rows = share.sites[i].rows();
             let deviations = rule.deviations(decoded, rows, self.config.form);
             let mut features = rule.chosen(self.config.patch, &deviations, &mut streams[i]);
@@ -381,17 +422,13 @@ impl Drawer<'_> {
             if open.is_empty() {
                 break;
             }
-            let latents: Vec<Latent<'_>> = open
-                .iter()
-                .map(|&(window, psi)| Latent { window, eps: &attempts[window].eps, psi })
-                .collect();
-            let decoded = share.posterior.decode(&latents)?;
-            let values = decoded.len() / open.len();
-            for (&(i, psi), perturbed) in open.iter().zip(decoded.chunks_exact(values)) {
-                let found = sizes[i].of(&self.deltas(share, i, &attempts[i], perturbed));
+            let latents: Vec<Latent<'_>> =
+                open.iter().map(|&(i, psi)| self.latent(share, i, &attempts[i].eps, psi)).collect();
+            for (&(i, psi), perturbed) in open.iter().zip(share.posterior.decode(&latents)?) {
+                let found = sizes[i].of(&self.deltas(share, i, &attempts[i], &perturbed));
                 if searches[i].as_mut().is_some_and(|search| search.tell(psi, found.into())) {
                     attempts[i].psi = psi;
-                    attempts[i].perturbed = perturbed.to_vec();
+                    attempts[i].perturbed = perturbed;
                 }
             }
         }
@@ -406,7 +443,7 @@ impl Drawer<'_> {
         attempt: &Attempt,
         perturbed: &[f32],
     ) -> Vec<Vec<f32>> {
-        let decoded = share.decoded(i, &attempt.plain, perturbed, self.matrix.features());
+        let decoded = self.decoded(share, i, &attempt.plain, perturbed);
         let delta =
             |&d: &usize| self.directed(decoded.delta(d, share.sites[i].rows(), self.config.form));
         attempt.features.iter().map(delta).collect()
@@ -444,15 +481,10 @@ impl Drawer<'_> {
 }
 
 impl Share<'_> {
-    pub(super) fn decoded<'a>(
-        &'a self,
-        i: usize,
-        plain: &'a [f32],
-        perturbed: &'a [f32],
-        features: usize,
-    ) -> Decoded<'a> {
-        let input = &self.windows[i * plain.len()..(i + 1) * plain.len()];
-        Decoded { input, plain, perturbed, features }
+    /// Window `i`, flat [W, D].
+    fn window(&self, i: usize) -> &[f32] {
+        let values = self.windows.len() / self.sites.len().max(1);
+        &self.windows[i * values..(i + 1) * values]
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn ground(
     config.validate(size)?;
     generator.require_vae()?;
     let key = series.stream_key();
-    let tame = Wild::find(series).left_out(series)?;
+    let tame = Wild::excluded(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let runs = windows::apart(stretches(generator, series, config)?, size);
@@ -114,7 +114,7 @@ pub(crate) fn generate_at(
 ) -> Result<Vec<Anomaly>> {
     let size = generator.config.window;
     let key = series.stream_key();
-    let tame = Wild::find(series).left_out(series)?;
+    let tame = Wild::excluded(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
@@ -144,7 +144,7 @@ pub(crate) fn pairs(
     let size = generator.config.window;
     config.validate(size)?;
     generator.require_vae()?;
-    let tame = Wild::find(series).left_out(series)?;
+    let tame = Wild::excluded(series).left_out(series)?;
     let tame = tame.as_ref().map(|columns| series.replaced(columns));
     let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::draw::{Drawer, Drawn};
+use super::draw::{Drawer, Drawn, STRATA};
 use super::fitted::Generator;
 use super::site::{Site, decodings};
 use crate::anomaly::blend::blend_weights;
@@ -22,8 +22,10 @@ use crate::runtime::pool::{INFERENCE_SHARE, spread_over_pool};
 use crate::runtime::rng::{Purpose, Rng};
 use crate::stats::rms;
 
+/// Anomalies per task: whole [`STRATA`].
+const SHARE: usize = INFERENCE_SHARE.next_multiple_of(STRATA);
 /// Shares of anomalies in memory at once.
-const SHARES: usize = 8;
+const SHARES: usize = 4;
 
 /// The changes of one anomaly, and how the model generated it.
 #[derive(Default)]
@@ -182,13 +184,13 @@ impl<'a> Maker<'a> {
     fn changes(&self, sites: &[Site], control: &dyn Control) -> Result<Vec<GeneratedChanges>> {
         let [key, _] = self.ready.series.stream_key();
         let mut changes = Vec::with_capacity(sites.len());
-        for (block, group) in sites.chunks(INFERENCE_SHARE * SHARES).enumerate() {
+        for (block, group) in sites.chunks(SHARE * SHARES).enumerate() {
             if control.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let shares: Vec<&[Site]> = group.chunks(INFERENCE_SHARE).collect();
+            let shares: Vec<&[Site]> = group.chunks(SHARE).collect();
             let done = spread_over_pool(shares.len(), control, |i| {
-                let first = self.request.first + (block * SHARES + i) * INFERENCE_SHARE;
+                let first = self.request.first + (block * SHARES + i) * SHARE;
                 let mut streams: Vec<Rng> = (first..first + shares[i].len())
                     .map(|number| {
                         Rng::new(self.request.config.seed, Purpose::Anomaly, [key, number as u64])

@@ -47,8 +47,8 @@ impl Residuals {
     ) -> Result<Self> {
         let parts = spread_over_pool(count.div_ceil(INFERENCE_SHARE), control, |share| {
             let mut rng = Rng::new(seed, Purpose::Residual, [share as u64, 0]);
-            let picked: Vec<usize> =
-                (0..INFERENCE_SHARE).map(|_| starts[rng.below(starts.len())]).collect();
+            let picked = share * INFERENCE_SHARE..count.min((share + 1) * INFERENCE_SHARE);
+            let picked: Vec<usize> = picked.map(|_| starts[rng.below(starts.len())]).collect();
             residual_share(vae, picked, live, with_plain, &mut rng)
         })?;
         let mut all = Self { window: vae.architecture().window, ..Self::default() };

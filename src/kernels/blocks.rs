@@ -12,9 +12,13 @@ use super::conv::Conv;
 use super::conv::ConvSize;
 use super::elementwise::{column_sums, gate, through_relu};
 use super::gradients;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, empty};
 use super::storage::{slice, with_slices};
 use super::tiles::Finish;
+
+/// Windows that are computed together where no activation is kept: those of so many stay in the
+/// cache.
+pub(super) const TOGETHER: usize = 12;
 
 /// One convolution of a block: weight [K, C, O], bias [O], geometry.
 #[derive(Clone, Debug)]
@@ -180,9 +184,8 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Sizes of every block.
-    fn sizes(&self, shape: &Shape) -> Result<Vec<Sizes>> {
-        let (batch, mut rows, mut channels) = shape.dims3()?;
+    /// Sizes of every block, for `batch` windows of `rows` rows of `channels` values.
+    fn sizes(&self, (batch, mut rows, mut channels): (usize, usize, usize)) -> Result<Vec<Sizes>> {
         let mut all: Vec<Sizes> = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             let sizes = block.sizes(batch, rows, channels)?;
@@ -190,6 +193,40 @@ impl Blocks {
             all.push(sizes);
         }
         Ok(all)
+    }
+
+    /// The output, and what the backward pass needs.
+    fn activations(&self, x: &[f32], all: &[Sizes]) -> Result<(Vec<f32>, Vec<Activations>)> {
+        let mut kept: Vec<Activations> = Vec::with_capacity(self.blocks.len());
+        for (block, sizes) in self.blocks.iter().zip(all) {
+            let step = block.forward(kept.last().map_or(x, |last| &last.output), sizes)?;
+            kept.push(step);
+        }
+        let out = kept.last_mut().map(|last| std::mem::take(&mut last.output)).unwrap_or_default();
+        Ok((out, kept))
+    }
+
+    /// The output, of `values` values, for windows [`TOGETHER`] at a time.
+    fn in_parts(
+        &self,
+        x: &[f32],
+        (_, rows, channels): (usize, usize, usize),
+        values: usize,
+    ) -> Result<Vec<f32>> {
+        let mut out = empty(values);
+        let window = (rows * channels).max(1);
+        for part in x.chunks(TOGETHER * window) {
+            let all = self.sizes((part.len() / window, rows, channels))?;
+            let mut last: Option<Scratch> = None;
+            for (block, sizes) in self.blocks.iter().zip(&all) {
+                let Activations { hidden, output } =
+                    block.forward(last.as_deref().unwrap_or(part), sizes)?;
+                drop(Scratch::from(hidden));
+                last = Some(Scratch::from(output));
+            }
+            out.extend_from_slice(last.as_deref().unwrap_or(part));
+        }
+        Ok(out)
     }
 
     /// dx, if `wanted`; the other gradients are passed on.
@@ -234,24 +271,20 @@ impl CustomOp3 for Blocks {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let all = self.sizes(x_layout.shape())?;
+        let size = x_layout.shape().dims3()?;
+        let all = self.sizes(size)?;
         let x = slice(x, x_layout)?;
-        let mut kept: Vec<Activations> = Vec::with_capacity(self.blocks.len());
-        for (block, sizes) in self.blocks.iter().zip(&all) {
-            let step = block.forward(kept.last().map_or(x, |last| &last.output), sizes)?;
-            if self.kept.is_none() {
-                kept.drain(..).for_each(Activations::recycle);
-            }
-            kept.push(step);
-        }
-        let out = kept.last_mut().map(|last| std::mem::take(&mut last.output)).unwrap_or_default();
-        match &self.kept {
-            Some(slot) => drop(slot.set(kept)),
-            None => kept.into_iter().for_each(Activations::recycle),
-        }
-        let shape = match all.last() {
+        let shape: Shape = match all.last() {
             Some(last) => (last.second.batch, last.rows, last.second.outputs).into(),
             None => x_layout.shape().clone(),
+        };
+        let out = match &self.kept {
+            Some(slot) => {
+                let (out, activations) = self.activations(x, &all)?;
+                drop(slot.set(activations));
+                out
+            }
+            None => self.in_parts(x, size, shape.elem_count())?,
         };
         Ok((CpuStorage::F32(out), shape))
     }
@@ -264,7 +297,7 @@ impl CustomOp3 for Blocks {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let all = self.sizes(x.shape())?;
+        let all = self.sizes(x.dims3()?)?;
         let dx = with_slices([x, output, gradient], |[x_data, y, dy]| {
             self.backward(x_data, y, dy, &all, x.track_op())
         })?;

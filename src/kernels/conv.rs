@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::elementwise::column_sums;
 use super::gradients;
 use super::storage::{Before, slice, with_slices};
-use super::tiles::{Finish, Map, Reads, RowBlock, Weight, correlate, outer};
+use super::tiles::{Finish, Map, Reads, RowBlock, Weight, correlate, correlate_onto, outer};
 
 /// Geometry of a convolution over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +72,19 @@ impl Conv {
         Ok(ConvSize { batch, rows, inputs, outputs })
     }
 
-    /// Input rows read by every output row of `batch` windows.
-    fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
-        let map = Map {
+    /// Which input row an output row reads.
+    pub(super) fn map(&self) -> Map {
+        Map {
             scale: self.stride as i32,
             tap: self.dilation as i32,
             offset: -(self.left as i32),
             divisor: 1,
-        };
-        Reads::known(map, self.kernel, batch, rows, self.output_rows(rows))
+        }
+    }
+
+    /// Input rows read by every output row of `batch` windows.
+    fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
+        Reads::known(self.map(), self.kernel, batch, rows, self.output_rows(rows))
     }
 
     /// Output rows whose gradient reaches every input row.
@@ -107,10 +111,34 @@ impl Conv {
         size: ConvSize,
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
-        let taps = self.taps(size);
-        let reads = self.reads(size.batch, size.rows);
+        self.forward_rows(x, weight, size, &self.reads(size.batch, size.rows), finish)
+    }
+
+    /// Rows of the convolution, those of `reads`.
+    pub(super) fn forward_rows(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        size: ConvSize,
+        reads: &Reads,
+        finish: Finish<'_>,
+    ) -> Result<Vec<f32>> {
         let x = RowBlock { values: x, width: size.inputs };
-        correlate(x, size.weight(weight, &taps), &reads, finish)
+        correlate(x, size.weight(weight, &self.taps(size)), reads, finish)
+    }
+
+    /// As [`Conv::forward`], behind the rows of `out`.
+    pub(super) fn forward_onto(
+        &self,
+        out: &mut Vec<f32>,
+        x: &[f32],
+        weight: &[f32],
+        size: ConvSize,
+        finish: Finish<'_>,
+    ) -> Result<()> {
+        let x = RowBlock { values: x, width: size.inputs };
+        let reads = self.reads(size.batch, size.rows);
+        correlate_onto(out, x, size.weight(weight, &self.taps(size)), &reads, finish)
     }
 
     /// dx [B T, C] from the gradient g [B T', O].

@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::blocks::Layer;
+use super::blocks::{Layer, TOGETHER};
 use super::conv::ConvSize;
 use super::elementwise::{column_sums, finish};
 use super::gradients;
 use super::linear::input_gradient;
 use super::matrix::{View, matmul};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, empty};
 use super::storage::{slice, with_slices};
 use super::tiles::Finish;
 use super::upsample;
@@ -62,9 +62,9 @@ struct Decode {
 }
 
 /// Sizes of all layers.
-struct LayerSizes {
-    ups: Vec<ConvSize>,
-    out: ConvSize,
+pub(super) struct LayerSizes {
+    pub(super) ups: Vec<ConvSize>,
+    pub(super) out: ConvSize,
 }
 
 impl LayerSizes {
@@ -74,10 +74,13 @@ impl LayerSizes {
     }
 }
 
-impl Decode {
-    fn sizes(&self, hidden: &Shape) -> Result<LayerSizes> {
-        let (batch, mut rows, mut inputs) = hidden.dims3()?;
-        let Decoding { ups, out, rows: window, .. } = &self.decoding;
+impl Decoding {
+    /// Sizes for hidden rows [B, T, C].
+    pub(super) fn sizes(
+        &self,
+        (batch, mut rows, mut inputs): (usize, usize, usize),
+    ) -> Result<LayerSizes> {
+        let Decoding { ups, out, rows: window, .. } = self;
         let mut sizes = Vec::with_capacity(ups.len());
         for up in ups {
             let (expected, taps, outputs) = up.weight.dims3()?;
@@ -96,7 +99,9 @@ impl Decode {
         }
         Ok(LayerSizes { ups: sizes, out: out_size })
     }
+}
 
+impl Decode {
     /// Outputs of the transposed convolutions, the last one with W rows.
     fn doubled(&self, hidden: &[f32], sizes: &LayerSizes) -> Result<Vec<Vec<f32>>> {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(sizes.ups.len());
@@ -114,6 +119,43 @@ impl Decode {
             outputs.push(with_rows(last, sizes.doubled(), sizes.out.rows, sizes.out.inputs));
         }
         Ok(outputs)
+    }
+
+    /// All but the linear path, which is given, behind the rows of `out`; the outputs of the
+    /// transposed convolutions.
+    fn rows(
+        &self,
+        out: &mut Vec<f32>,
+        hidden: &[f32],
+        path: Option<&[f32]>,
+        sizes: &LayerSizes,
+    ) -> Result<Vec<Vec<f32>>> {
+        let doubled = self.doubled(hidden, sizes)?;
+        let last = doubled.last().map_or(&[] as &[f32], |last| last);
+        let Layer { weight, bias, geometry } = &self.decoding.out;
+        with_slices([weight, bias], |[weight, bias]| {
+            let finish = Finish { bias: Some(bias), residual: path, ..Finish::default() };
+            geometry.forward_onto(out, last, weight, sizes.out, finish)
+        })?;
+        Ok(doubled)
+    }
+
+    /// The same for windows [`TOGETHER`] at a time, without what the backward pass needs.
+    fn in_parts(
+        &self,
+        out: &mut Vec<f32>,
+        hidden: &[f32],
+        path: Option<&[f32]>,
+        (start, channels): (usize, usize),
+    ) -> Result<()> {
+        let window = (start * channels).max(1);
+        for part in hidden.chunks(TOGETHER * window) {
+            let sizes = self.decoding.sizes((part.len() / window, start, channels))?;
+            let ConvSize { batch, rows, outputs, .. } = sizes.out;
+            let path = path.map(|path| &path[out.len()..][..batch * rows * outputs]);
+            recycle(self.rows(out, part, path, &sizes)?);
+        }
+        Ok(())
     }
 
     /// z B + b, flat [B, W D].
@@ -186,16 +228,15 @@ impl CustomOp2 for Decode {
         z: &CpuStorage,
         z_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = self.sizes(hidden_layout.shape())?;
-        let ConvSize { batch, rows, outputs, .. } = sizes.out;
+        let (batch, start, channels) = hidden_layout.shape().dims3()?;
+        let sizes = self.decoding.sizes((batch, start, channels))?;
+        let ConvSize { rows, outputs, .. } = sizes.out;
         let path = self.linear_path(slice(z, z_layout)?, batch, rows * outputs)?;
-        let doubled = self.doubled(slice(hidden, hidden_layout)?, &sizes)?;
-        let last = doubled.last().map_or(&[] as &[f32], |last| last);
-        let finish = Finish { residual: path.as_deref(), ..Finish::default() };
-        let out = self.decoding.out.forward(last, sizes.out, finish)?;
+        let (hidden, path) = (slice(hidden, hidden_layout)?, path.as_deref());
+        let mut out = empty(batch * rows * outputs);
         match &self.kept {
-            Some(slot) => drop(slot.set(doubled)),
-            None => recycle(doubled),
+            Some(slot) => drop(slot.set(self.rows(&mut out, hidden, path, &sizes)?)),
+            None => self.in_parts(&mut out, hidden, path, (start, channels))?,
         }
         Ok((CpuStorage::F32(out), (batch, rows, outputs).into()))
     }
@@ -207,7 +248,7 @@ impl CustomOp2 for Decode {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let sizes = self.sizes(hidden.shape())?;
+        let sizes = self.decoding.sizes(hidden.dims3()?)?;
         let (d_hidden, dz) = with_slices([hidden, z, gradient], |[hidden_data, z_data, dy]| {
             let d_hidden = self.hidden_gradient(hidden_data, dy, &sizes)?;
             Ok((d_hidden, self.latent_gradient(z_data, dy, sizes.out.batch)?))

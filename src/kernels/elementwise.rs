@@ -5,8 +5,8 @@ use pulp::{Arch, Simd, with_simd};
 
 use super::scratch::Scratch;
 
-/// Partial sums that the compiler can vectorise.
-const LANES: usize = 16;
+/// Partial sums of a row.
+const PARTIAL: usize = 4;
 
 /// Adds `bias` to every row of `outputs` values, and applies ReLU if requested, in place.
 pub(super) fn finish(out: &mut [f32], bias: &[f32], relu: bool) {
@@ -83,22 +83,32 @@ pub(crate) fn squared_differences(sums: &mut [f64], a: &[f32], b: &[f32]) {
 
 #[with_simd(add_squares = Arch::new())]
 #[inline(always)]
-fn add_squares_loop<'a, S: Simd>(_: S, sums: &'a mut [f64], a: &'a [f32], b: &'a [f32]) {
+fn add_squares_loop<'a, S: Simd>(simd: S, sums: &'a mut [f64], a: &'a [f32], b: &'a [f32]) {
     let width = a.len() / sums.len();
     let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
     for (sum, (a, b)) in sums.iter_mut().zip(rows) {
-        let mut lanes = [0f32; LANES];
-        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        for (a, b) in a.remainder().iter().zip(b.remainder()) {
-            *sum += f64::from(a - b).powi(2);
-        }
-        for (a, b) in a.zip(b) {
-            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                *lane += (a - b) * (a - b);
-            }
-        }
-        *sum += lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>();
+        *sum += f64::from(row_square(simd, a, b));
     }
+}
+
+/// Sum of squared differences of one row.
+#[inline(always)]
+fn row_square<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    // Partial sums, because each addition waits for the one before.
+    let mut sums = [simd.splat_f32s(0.0); PARTIAL];
+    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+    let add = |sum: &mut S::f32s, a: S::f32s, b: S::f32s| {
+        let difference = simd.sub_f32s(a, b);
+        *sum = simd.mul_add_e_f32s(difference, difference, *sum);
+    };
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        add(&mut sums[i % PARTIAL], *a, *b);
+    }
+    if !a_rest.is_empty() {
+        add(&mut sums[0], simd.partial_load_f32s(a_rest), simd.partial_load_f32s(b_rest));
+    }
+    let pairs = [simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3])];
+    simd.reduce_sum_f32s(simd.add_f32s(pairs[0], pairs[1]))
 }
 
 /// Gradients of X^ and X~ for one window, from X, X^ and X~ and the gradients of d(X, X^), d(X^,

@@ -12,7 +12,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId};
 
 use super::elementwise::add;
-use super::matrix::{View, matmul, matmul_into};
+use super::matrix::{View, matmul, matmul_add};
 use super::storage::with_slices;
 
 thread_local! {
@@ -116,27 +116,14 @@ const VALUES_PER_TASK: usize = 1 << 16;
 pub struct Summed<'a> {
     weight: &'a Tensor,
     shares: &'a [Gradients],
-    /// Input and gradient rows of all shares, for a linear layer.
-    rows: Option<(Vec<f32>, Vec<f32>)>,
     cols: usize,
 }
 
 impl<'a> Summed<'a> {
     /// Of `weight` by `shares`.
     pub fn new(weight: &'a Tensor, shares: &'a [Gradients]) -> Self {
-        let products: Vec<(&[f32], &[f32])> = shares
-            .iter()
-            .filter_map(|share| match share.parts.get(&weight.id()) {
-                Some(PartialGradient::Product { x, g }) => Some((x.as_slice(), g.as_slice())),
-                _ => None,
-            })
-            .collect();
-        let rows = (!products.is_empty()).then(|| {
-            let (x, g): (Vec<&[f32]>, Vec<&[f32]>) = products.into_iter().unzip();
-            (x.concat(), g.concat())
-        });
         let cols = weight.dims().last().copied().unwrap_or(1).max(1);
-        Self { weight, shares, rows, cols }
+        Self { weight, shares, cols }
     }
 
     /// Number of values.
@@ -161,25 +148,43 @@ impl<'a> Summed<'a> {
     /// # Errors
     /// If sizes do not agree.
     pub fn values(&self, range: std::ops::Range<usize>) -> Result<Vec<f32>> {
-        let mut sum = vec![0f32; range.len()];
-        if let Some((x, g)) = &self.rows {
-            let (first, inputs) = (range.start / self.cols, self.len() / self.cols);
-            let n = g.len() / self.cols;
-            let taken = range.len() / self.cols;
-            let x = View::strided(x.get(first..).unwrap_or_default(), n, taken, inputs);
-            matmul_into(x.t(), View::new(g, n, self.cols), &mut sum, self.cols)?;
-        }
+        let mut sum: Option<Vec<f32>> = None;
         for share in self.shares {
-            if let Some(PartialGradient::Dense(values)) = share.parts.get(&self.weight.id()) {
-                add(&mut sum, &values[range.clone()]);
+            match share.parts.get(&self.weight.id()) {
+                Some(PartialGradient::Product { x, g }) => {
+                    self.add_product(&mut sum, x, g, &range)?
+                }
+                Some(PartialGradient::Dense(values)) => {
+                    add(sum.get_or_insert_with(|| vec![0.0; range.len()]), &values[range.clone()]);
+                }
+                None => {}
             }
             if let Some(gradient) = share.rest.get(self.weight) {
                 with_slices([gradient], |[values]| {
-                    add(&mut sum, &values[range.clone()]);
+                    add(sum.get_or_insert_with(|| vec![0.0; range.len()]), &values[range.clone()]);
                     Ok(())
                 })?;
             }
         }
-        Ok(sum)
+        Ok(sum.unwrap_or_else(|| vec![0.0; range.len()]))
+    }
+
+    /// Adds the values of x^T g in `range` to `sum`.
+    fn add_product(
+        &self,
+        sum: &mut Option<Vec<f32>>,
+        x: &[f32],
+        g: &[f32],
+        range: &std::ops::Range<usize>,
+    ) -> Result<()> {
+        let (first, inputs) = (range.start / self.cols, self.len() / self.cols);
+        let (n, taken) = (g.len() / self.cols, range.len() / self.cols);
+        let x = View::strided(x.get(first..).unwrap_or_default(), n, taken, inputs).t();
+        let g = View::new(g, n, self.cols);
+        match sum {
+            None => *sum = Some(matmul(x, g)?),
+            Some(sum) => matmul_add(x, g, sum, self.cols)?,
+        }
+        Ok(())
     }
 }

@@ -31,6 +31,29 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     x.contiguous()?.apply_op3(weight, bias, LinearOp { relu: true })
 }
 
+/// The first `columns` outputs of [`linear`], without gradients: [N, columns].
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_columns(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    columns: usize,
+) -> Result<Tensor> {
+    let ((rows, inputs), (expected, outputs)) = (x.dims2()?, weight.dims2()?);
+    if inputs != expected || columns > outputs || bias.elem_count() != outputs {
+        candle_core::bail!("linear: {inputs} inputs, {columns} of {:?}", weight.shape());
+    }
+    let out = with_slices([x, weight, bias], |[x, weight, bias]| {
+        let weight = View::new(weight, inputs, outputs).columns(0, columns);
+        let mut out = matmul(View::new(x, rows, inputs), weight)?;
+        finish(&mut out, &bias[..columns], false);
+        Ok(out)
+    })?;
+    Tensor::from_vec(out, (rows, columns), x.device())
+}
+
 /// g W^T, [rows, I]. For few rows it is computed as (W g^T)^T, which reads W in place instead of
 /// copying it.
 pub(super) fn input_gradient(g: &[f32], rows: usize, weight: View<'_>) -> Result<Vec<f32>> {

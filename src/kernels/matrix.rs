@@ -5,6 +5,8 @@ use gemm::Parallelism;
 
 /// Values in the longest vector registers.
 const VECTOR: usize = 16;
+/// Vectors that gemm computes side by side.
+const PANEL: usize = 4;
 
 /// A matrix in memory: steps between rows and between columns, from the first value.
 ///
@@ -135,6 +137,15 @@ unsafe fn product(a: View<'_>, b: View<'_>, out: *mut f32, row_step: usize, targ
     let whole = n / VECTOR * VECTOR;
     // SAFETY: guaranteed by the caller.
     unsafe {
+        // Whole vectors up to the last column overlap with those before, but are faster than a
+        // narrow rest.
+        let tail = (whole / VECTOR % PANEL + 1) * VECTOR;
+        if b.col_step == 1 && whole < n && tail <= n && !add {
+            let head = whole + VECTOR - tail;
+            product(a, b.columns(0, head), out, row_step, target);
+            product(a, b.columns(n - tail, tail), out.add(n - tail), row_step, target);
+            return;
+        }
         if b.col_step == 1 && 0 < whole && whole < n {
             product(a, b.columns(0, whole), out, row_step, target);
             product(a, b.columns(whole, n - whole), out.add(whole), row_step, target);

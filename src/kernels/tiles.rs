@@ -11,10 +11,11 @@
 use std::array::from_fn;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use candle_core::{Result, bail};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, MemMask, Simd, WithSimd};
 
 use super::scratch::{Scratch, empty};
 
@@ -40,6 +41,38 @@ pub(super) struct Map {
     pub(super) tap: i32,
     pub(super) offset: i32,
     pub(super) divisor: i32,
+}
+
+impl Map {
+    /// The first row at or after `start` whose number leaves the remainder `phase`.
+    fn first_of(self, phase: i32, start: usize) -> usize {
+        start + (phase - start as i32).rem_euclid(self.divisor) as usize
+    }
+
+    /// The rows, of `rows` in the input, that `taps` taps of the output rows `wanted` read.
+    pub(super) fn needed(self, taps: usize, rows: usize, wanted: &Range<usize>) -> Range<usize> {
+        let last_tap = taps.saturating_sub(1) as i32 * self.tap;
+        let first = wanted.start as i32 * self.scale + self.offset + last_tap.min(0);
+        let last = (wanted.end as i32 - 1) * self.scale + self.offset + last_tap.max(0);
+        let start = (first.max(0) as usize).div_ceil(self.divisor as usize);
+        let end = (last.div_euclid(self.divisor) + 1).clamp(0, rows as i32) as usize;
+        start.min(end)..end
+    }
+
+    /// Sets the slots of output rows from `first`, `divisor` apart, to the rows that tap `k` reads
+    /// of `input`, which begin at row `base` of the buffer.
+    fn fill(self, first: usize, k: usize, input: &Range<usize>, base: usize, slots: &mut [u32]) {
+        let first = first as i32 * self.scale + k as i32 * self.tap + self.offset;
+        if first.rem_euclid(self.divisor) != 0 {
+            return;
+        }
+        let first = first / self.divisor - input.start as i32;
+        for (slot, i) in slots.iter_mut().zip(0i32..) {
+            // Negative rows wrap to large ones.
+            let row = (first + i * self.scale) as u32;
+            *slot = if row < input.len() as u32 { base as u32 + row } else { PADDING };
+        }
+    }
 }
 
 /// The input row that each output row reads, per tap.
@@ -87,40 +120,38 @@ impl Reads {
     }
 
     /// For `batch` windows of `inputs` rows and of `outputs` rows.
+    fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
+        Self::between(map, taps, &vec![0..inputs; batch], &vec![0..outputs; batch])
+    }
+
+    /// For windows of which only the rows `input` are there, and only the rows `output` are
+    /// computed: buffers hold these rows, one window after another. All other rows are padding.
     ///
     /// Rows reached by the same taps are consecutive, so that whole tiles can skip the other taps.
-    fn new(map: Map, taps: usize, batch: usize, inputs: usize, outputs: usize) -> Self {
-        let step = map.divisor as usize;
-        let phases = (0..step.min(outputs)).map(|phase| (phase, (outputs - phase).div_ceil(step)));
-        let mut to = Vec::with_capacity(batch * outputs);
-        for (phase, n) in phases.clone() {
-            for window in 0..batch {
-                let first = window * outputs + phase;
-                to.extend((0..n as u32).map(|i| first as u32 + i * step as u32));
+    pub(super) fn between(
+        map: Map,
+        taps: usize,
+        input: &[Range<usize>],
+        output: &[Range<usize>],
+    ) -> Self {
+        let total: usize = output.iter().map(Range::len).sum();
+        let padded = total.next_multiple_of(ROWS);
+        let (mut to, mut from) = (Vec::with_capacity(total), vec![PADDING; taps * padded]);
+        for phase in 0..map.divisor {
+            let (mut read, mut written) = (0, 0);
+            for (input, output) in input.iter().zip(output) {
+                let first = map.first_of(phase, output.start);
+                let rows = (first..output.end).step_by(map.divisor as usize);
+                for (k, from) in from.chunks_exact_mut(padded.max(1)).enumerate() {
+                    let slots = &mut from[to.len()..to.len() + rows.len()];
+                    map.fill(first, k, input, read, slots);
+                }
+                to.extend(rows.map(|row| (written + row - output.start) as u32));
+                read += input.len();
+                written += output.len();
             }
         }
-        let padded = to.len().next_multiple_of(ROWS);
-        let mut from = vec![PADDING; taps * padded];
-        for (k, from) in from.chunks_exact_mut(padded.max(1)).enumerate() {
-            let mut rest = from;
-            for (phase, n) in phases.clone() {
-                let (slots, after) = rest.split_at_mut(batch * n);
-                rest = after;
-                let first = phase as i32 * map.scale + k as i32 * map.tap + map.offset;
-                if first.rem_euclid(map.divisor) != 0 {
-                    continue;
-                }
-                for (window, slots) in slots.chunks_exact_mut(n).enumerate() {
-                    let base = (window * inputs) as u32;
-                    for (slot, i) in slots.iter_mut().zip(0i32..) {
-                        // Negative rows wrap to large ones.
-                        let row = (first / map.divisor + i * map.scale) as u32;
-                        *slot = if row < inputs as u32 { base + row } else { PADDING };
-                    }
-                }
-            }
-        }
-        Self { taps, to, from, inputs: batch * inputs }
+        Self { taps, to, from, inputs: input.iter().map(Range::len).sum() }
     }
 
     /// The rows that tap k of tile `tile` reads.
@@ -206,6 +237,22 @@ pub(super) fn correlate(
     reads: &Reads,
     finish: Finish<'_>,
 ) -> Result<Vec<f32>> {
+    let mut out = empty(reads.to.len() * weight.outputs);
+    correlate_onto(&mut out, x, weight, reads, finish)?;
+    Ok(out)
+}
+
+/// As [`correlate`], behind the rows of `out`.
+///
+/// # Errors
+/// As [`correlate`].
+pub(super) fn correlate_onto(
+    out: &mut Vec<f32>,
+    x: RowBlock<'_>,
+    weight: Weight<'_>,
+    reads: &Reads,
+    finish: Finish<'_>,
+) -> Result<()> {
     let size = reads.to.len() * weight.outputs;
     reads.check(x, weight.outputs, size)?;
     for rows in [finish.residual, finish.gate].into_iter().flatten() {
@@ -223,11 +270,13 @@ pub(super) fn correlate(
     if last >= weight.values.len() {
         bail!("weight of {} values, needs {}", weight.values.len(), last + 1);
     }
-    let mut out = empty(size);
-    Arch::new().dispatch(Correlate { x, weight, reads, finish, out: out.as_mut_ptr() });
+    let before = out.len();
+    out.reserve(size);
+    let end = out.spare_capacity_mut().as_mut_ptr().cast::<f32>();
+    Arch::new().dispatch(Correlate { x, weight, reads, finish, out: end });
     // SAFETY: every output row was written: `Reads` names each once.
-    unsafe { out.set_len(size) };
-    Ok(out)
+    unsafe { out.set_len(before + size) };
+    Ok(())
 }
 
 /// gradient[k] += sum over output rows of x[from(k)]^T g[to]; tap k is [inputs, outputs], its rows
@@ -442,7 +491,7 @@ impl Correlate<'_> {
                 value = simd.select_f32s(open, value, simd.splat_f32s(0.0));
             }
             // SAFETY: guaranteed by the caller.
-            unsafe { store_part::<S>(self.out.add(range.start), filled, value) };
+            unsafe { store_part(simd, self.out.add(range.start), filled, value) };
         }
     }
 }
@@ -483,14 +532,21 @@ unsafe fn load<S: Simd, const V: usize>(from: *const f32) -> [S::f32s; V] {
     from_fn(|v| unsafe { from.cast::<S::f32s>().add(v).read_unaligned() })
 }
 
+/// The first `n` lanes, as a mask that the compiler can keep in a register.
+#[inline(always)]
+fn lanes<S: Simd>(simd: S, n: usize) -> MemMask<S::m32s> {
+    MemMask::new(simd.mask_between_m32s(0, n as u32).mask())
+}
+
 /// A vector from at most as many values as it has lanes.
 #[inline(always)]
 fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
-    if values.len() == S::F32_LANES {
-        // SAFETY: there are as many values as lanes.
-        unsafe { values.as_ptr().cast::<S::f32s>().read_unaligned() }
-    } else {
-        simd.partial_load_f32s(values)
+    // SAFETY: there are as many values as lanes that are read.
+    unsafe {
+        match values.len() == S::F32_LANES {
+            true => values.as_ptr().cast::<S::f32s>().read_unaligned(),
+            false => simd.mask_load_ptr_f32s(lanes(simd, values.len()), values.as_ptr()),
+        }
     }
 }
 
@@ -499,15 +555,13 @@ fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
 /// # Safety
 /// `slot` has room for `n` values; `n` is at most the number of lanes.
 #[inline(always)]
-unsafe fn store_part<S: Simd>(slot: *mut f32, n: usize, value: S::f32s) {
+unsafe fn store_part<S: Simd>(simd: S, slot: *mut f32, n: usize, value: S::f32s) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         if n == S::F32_LANES {
             slot.cast::<S::f32s>().write_unaligned(value);
         } else {
-            // A copy: taking the address of a vector would move it out of its register.
-            let in_memory = value;
-            slot.copy_from_nonoverlapping((&raw const in_memory).cast(), n);
+            simd.mask_store_ptr_f32s(lanes(simd, n), slot, value);
         }
     }
 }
@@ -650,7 +704,7 @@ impl Outer<'_> {
                 let before = load_part(simd, slot);
                 let sum = simd.add_f32s(before, *sum);
                 // SAFETY: the slot has this many values.
-                unsafe { store_part::<S>(slot.as_mut_ptr(), slot.len(), sum) };
+                unsafe { store_part(simd, slot.as_mut_ptr(), slot.len(), sum) };
             }
         }
     }

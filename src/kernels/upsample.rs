@@ -25,10 +25,12 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op3(weight, bias, Upsample)
 }
 
-/// Input rows read by every output row: even rows by taps 1 and 3, odd rows by taps 0 and 2.
+/// Which input row an output row reads: even rows by taps 1 and 3, odd rows by taps 0 and 2.
+pub(super) const MAP: Map = Map { scale: 1, tap: -1, offset: 1, divisor: 2 };
+
+/// Input rows read by every output row.
 fn reads(size: ConvSize) -> Rc<Reads> {
-    let map = Map { scale: 1, tap: -1, offset: 1, divisor: 2 };
-    Reads::known(map, TAPS, size.batch, size.rows, 2 * size.rows)
+    Reads::known(MAP, TAPS, size.batch, size.rows, 2 * size.rows)
 }
 
 /// Output rows whose gradient reaches every input row.
@@ -50,10 +52,21 @@ fn weight_of<'a>(values: &'a [f32], size: ConvSize, taps: &'a [usize]) -> Weight
 
 /// relu(up(x)), [B 2T, O].
 pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], size: ConvSize) -> Result<Vec<f32>> {
+    forward_rows(x, weight, bias, size, &reads(size))
+}
+
+/// Rows of relu(up(x)), those of `reads`.
+pub(super) fn forward_rows(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    size: ConvSize,
+    reads: &Reads,
+) -> Result<Vec<f32>> {
     let taps = taps(size);
     let x = RowBlock { values: x, width: size.inputs };
     let finish = Finish { bias: Some(bias), relu: true, ..Finish::default() };
-    correlate(x, weight_of(weight, size, &taps), &reads(size), finish)
+    correlate(x, weight_of(weight, size, &taps), reads, finish)
 }
 
 /// dx [B T, C] from the gradient g [B 2T, O].

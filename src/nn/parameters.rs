@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
-use crate::kernels::{Affine, Conv, Layer, linear, linear_relu};
+use crate::kernels::{Affine, Conv, Layer, linear, linear_columns, linear_relu};
 use crate::runtime::rng::Rng;
 
 /// Parameters by name.
@@ -242,6 +242,11 @@ impl Linear {
     /// [B, inputs] -> [B, outputs].
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         linear(x, &self.weight, &self.bias)
+    }
+
+    /// The first `columns` outputs, without gradients.
+    pub(crate) fn first(&self, x: &Tensor, columns: usize) -> candle_core::Result<Tensor> {
+        linear_columns(x, &self.weight, &self.bias, columns)
     }
 
     /// Its weight and bias.

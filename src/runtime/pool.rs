@@ -8,10 +8,8 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::runtime::control::Control;
 
-/// Windows of a batch per task.
-pub(crate) const SHARE: usize = 8;
 /// Windows per task in inference: with more windows, weights are read less often.
-pub(crate) const INFERENCE_SHARE: usize = 16;
+pub(crate) const INFERENCE_SHARE: usize = 96;
 
 /// Runs `work` for 0..n, in the pool if `control` allows it; results are in order.
 ///

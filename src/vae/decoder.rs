@@ -1,11 +1,13 @@
 //! The decoder p(X | z): transposed convolutions and a parallel linear path. The output is linear,
 //! because windows are z-scores.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 
 use super::architecture::{Architecture, DOUBLINGS, OUTPUT_TAPS};
 use super::init::Beginning;
-use crate::kernels::{Affine, Conv, Decoding, Layer, decode};
+use crate::kernels::{Affine, Conv, Decoding, Layer, decode, decode_rows};
 use crate::nn::parameters::{Linear, Scope, Start};
 
 /// out(up(up(up(expand(z))))) + z B.
@@ -50,8 +52,17 @@ impl Decoder {
 
     /// [B, L] -> [B, W, D].
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        decode(&self.expanded(z)?, z, &self.after)
+    }
+
+    /// The rows `rows[i]` of window i, flat, one window after another.
+    pub(super) fn rows(&self, z: &Tensor, rows: &[Range<usize>]) -> Result<Vec<f32>> {
+        decode_rows(&self.expanded(z)?, z, &self.after, rows)
+    }
+
+    /// [B, L] -> [B, T, C].
+    fn expanded(&self, z: &Tensor) -> Result<Tensor> {
         let [rows, channels] = self.start;
-        let hidden = self.expand.forward_relu(z)?.reshape((z.dim(0)?, rows, channels))?;
-        decode(&hidden, z, &self.after)
+        self.expand.forward_relu(z)?.reshape((z.dim(0)?, rows, channels))
     }
 }

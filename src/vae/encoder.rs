@@ -53,6 +53,22 @@ impl Encoder {
 
     /// [B, W, D] -> mu [B, L], log sigma^2 [B, L].
     pub fn forward(&self, x: &Tensor, dropout: Option<&mut Dropout>) -> Result<(Tensor, Tensor)> {
+        let head = self.head.forward(&self.hidden(x, dropout)?)?;
+        let mu = head.narrow(1, 0, self.latent)?.contiguous()?;
+        let log_variance = head
+            .narrow(1, self.latent, self.latent)?
+            .contiguous()?
+            .clamp(LOG_VARIANCE.0, LOG_VARIANCE.1)?;
+        Ok((self.beside_linear(mu, x)?, log_variance))
+    }
+
+    /// mu [B, L] of [B, W, D], without gradients.
+    pub(super) fn mean(&self, x: &Tensor) -> Result<Tensor> {
+        self.beside_linear(self.head.first(&self.hidden(x, None)?, self.latent)?, x)
+    }
+
+    /// [B, W, D] -> the flat input of the head.
+    fn hidden(&self, x: &Tensor, dropout: Option<&mut Dropout>) -> Result<Tensor> {
         let mut hidden = match dropout {
             None => blocks(x, &self.blocks)?,
             Some(dropout) => self
@@ -63,16 +79,14 @@ impl Encoder {
         if let Some(reduce) = &self.reduce {
             hidden = convolve(reduce, &hidden)?;
         }
-        let head = self.head.forward(&hidden.flatten_from(1)?)?;
-        let mu = head.narrow(1, 0, self.latent)?.contiguous()?;
-        let log_variance = head
-            .narrow(1, self.latent, self.latent)?
-            .contiguous()?
-            .clamp(LOG_VARIANCE.0, LOG_VARIANCE.1)?;
-        let mu = match &self.linear {
-            Some(linear) => (mu + linear.forward(&x.flatten_from(1)?)?)?,
-            None => mu,
-        };
-        Ok((mu, log_variance))
+        hidden.flatten_from(1)
+    }
+
+    /// mu with what the linear path adds.
+    fn beside_linear(&self, mu: Tensor, x: &Tensor) -> Result<Tensor> {
+        match &self.linear {
+            Some(linear) => mu + linear.forward(&x.flatten_from(1)?)?,
+            None => Ok(mu),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The net: encoder, decoder, and psi.
 
+use std::ops::Range;
+
 use candle_core::{D, Device, Tensor};
 
 use super::architecture::Architecture;
@@ -137,8 +139,15 @@ impl Vae {
     /// # Errors
     /// If the shape does not fit the model.
     pub fn decode_mean(&self, x: &Tensor) -> Result<Vec<f32>> {
-        let (mu, _) = self.encode(x)?;
-        Ok(self.decode(&mu)?.flatten_all()?.to_vec1()?)
+        Ok(self.reconstruct(x)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// dec(mu) of windows [B, W, D], [B, W, D].
+    ///
+    /// # Errors
+    /// If the shape does not fit the model.
+    pub fn reconstruct(&self, x: &Tensor) -> Result<Tensor> {
+        self.decode(&self.encoder.mean(x)?)
     }
 
     /// Windows [B, W, D] of latent vectors [B, L].
@@ -147,6 +156,15 @@ impl Vae {
     /// If the shape does not fit the model.
     pub fn decode(&self, z: &Tensor) -> Result<Tensor> {
         Ok(self.decoder.forward(z)?)
+    }
+
+    /// The rows `rows[i]` of the window of latent vector i of [B, L]: D values a row, one window after
+    /// another.
+    ///
+    /// # Errors
+    /// If the shape does not fit the model, or a row is outside of the window.
+    pub fn decode_rows(&self, z: &Tensor, rows: &[Range<usize>]) -> Result<Vec<f32>> {
+        Ok(self.decoder.rows(z, rows)?)
     }
 
     /// X^ and X~ with the same eps [B, L]; `dropout` masks the encoder's hidden units.

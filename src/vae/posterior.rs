@@ -1,5 +1,7 @@
 //! Reconstructions and perturbed reconstructions with the same noise, and the calibration of psi.
 
+use std::ops::Range;
+
 use crate::stats::median;
 use candle_core::{Device, Tensor};
 
@@ -166,11 +168,13 @@ pub(crate) struct Posterior<'a> {
     pub psi: Vec<f64>,
 }
 
-/// A latent to decode: the window's position, noise [L] and its scale psi; psi = 1 gives X^.
+/// A latent to decode: the window's position, noise [L] and its scale psi; psi = 1 gives X^. Of the
+/// decoded window, only `rows` are needed.
 pub(crate) struct Latent<'a> {
     pub window: usize,
     pub eps: &'a [f32],
     pub psi: f64,
+    pub rows: Range<usize>,
 }
 
 impl<'a> Posterior<'a> {
@@ -193,8 +197,8 @@ impl<'a> Posterior<'a> {
         Ok(Self { vae, perturbation, mu: mu.flatten_all()?.to_vec1()?, sigma, psi })
     }
 
-    /// Decodes them in one batch: flat [n, W, D].
-    pub(crate) fn decode(&self, latents: &[Latent<'_>]) -> Result<Vec<f32>> {
+    /// Decodes them in one batch: the rows of each, flat [rows, D].
+    pub(crate) fn decode(&self, latents: &[Latent<'_>]) -> Result<Vec<Vec<f32>>> {
         let units = self.vae.architecture().latent;
         let row = |window: usize| window * units..(window + 1) * units;
         let (mut mu, mut noise) = (Vec::new(), Vec::new());
@@ -208,7 +212,16 @@ impl<'a> Posterior<'a> {
         };
         let psi = tensor(latents.iter().map(|latent| latent.psi as f32).collect(), 1)?;
         let z = perturb(&tensor(mu, units)?, &tensor(noise, units)?, &psi, self.perturbation)?;
-        Ok(self.vae.decode(&z)?.flatten_all()?.to_vec1()?)
+        let rows: Vec<Range<usize>> = latents.iter().map(|latent| latent.rows.clone()).collect();
+        let decoded = self.vae.decode_rows(&z, &rows)?;
+        let mut rest = &decoded[..];
+        let mut parts = Vec::with_capacity(rows.len());
+        for rows in rows {
+            let (part, after) = rest.split_at(rows.len() * self.vae.architecture().features);
+            parts.push(part.to_vec());
+            rest = after;
+        }
+        Ok(parts)
     }
 }
 

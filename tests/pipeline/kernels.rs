@@ -1,11 +1,14 @@
 //! The fused operations against their twins of plain candle operations, forward and backward, and
 //! against central differences of the twins in 64 bits.
 
+use std::ops::Range;
+
 use crate::common::{assert_close, flat, rng};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use genias::kernels::{
     Affine, Block, Conv, Decoding, Gradients, Layer, Summed, add_relu, backward, blocks, composed,
-    conv, decode, distances, linear, linear_relu, row_squares, upsample,
+    conv, decode, decode_rows, distances, linear, linear_columns, linear_relu, row_squares,
+    upsample,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -389,6 +392,26 @@ fn gathered_gradients_are_the_sums_over_shares() {
     }
 }
 
+/// Columns that are no whole vectors are computed together with some before them.
+#[test]
+fn any_number_of_columns_is_multiplied() {
+    for outputs in [1, 15, 16, 17, 31, 33, 63, 65, 79, 80, 97, 100, 113, 200] {
+        let sizes = Sizes { batch: 7, rows: 1, inputs: 11, outputs };
+        let op = Op::Linear { relu: false };
+        agree_with_twin(op, &operands(op, sizes, 70));
+        let [x, w, b] = operands(op, sizes, 70);
+        let all = flat(&linear(&x, &w, &b).unwrap());
+        for columns in [1, outputs / 2, outputs] {
+            let found = linear_columns(&x, &w, &b, columns).unwrap();
+            let expected: Vec<f64> =
+                all.chunks_exact(outputs).flat_map(|row| row[..columns].to_vec()).collect();
+            assert_close("columns", &flat(&found), &expected, TOLERANCE);
+        }
+        assert!(linear_columns(&x, &w, &b, outputs + 1).is_err());
+        assert!(linear_columns(&x.narrow(1, 0, 5).unwrap(), &w, &b, 1).is_err());
+    }
+}
+
 /// A weight large enough to be cut into several tasks.
 #[test]
 fn ranges_of_large_weights_join_without_a_seam() {
@@ -609,6 +632,28 @@ fn residual_blocks_agree_with_their_twin() {
     }
 }
 
+fn constant(layer: &Layer) -> Layer {
+    Layer { weight: layer.weight.detach(), bias: layer.bias.detach(), ..layer.clone() }
+}
+
+/// Without gradients, windows are computed a few at a time.
+#[test]
+fn many_windows_pass_blocks_as_few() {
+    let (layers, _) = random_blocks(&[3, 5, 5], 900);
+    let x = random(&[29, 13, 3], 7);
+    let constants: Vec<Block> = layers
+        .iter()
+        .map(|block| Block {
+            first: constant(&block.first),
+            second: constant(&block.second),
+            skip: block.skip.as_ref().map(constant),
+        })
+        .collect();
+    let all = flat(&blocks(&x, &constants).unwrap());
+    assert_close("many", &all, &flat(&composed::blocks(&x, &layers).unwrap()), TOLERANCE);
+    assert_eq!(all, flat(&blocks(&x, &layers).unwrap()));
+}
+
 /// Central differences of sum(output * weights) by every value of `tensors`, in 64 bits.
 fn differences_by(tensors: &[Tensor], output: impl Fn(&[Tensor]) -> Tensor) -> Vec<Vec<f64>> {
     let wide: Vec<Tensor> = tensors.iter().map(|t| t.to_dtype(DType::F64).unwrap()).collect();
@@ -763,6 +808,53 @@ fn decodings_agree_with_their_twin() {
             .collect();
         let inference = decode(&hidden.detach(), &z.detach(), &decoding_of(&constants, rows));
         assert_eq!(flat(&inference.unwrap()), flat(&fused));
+    }
+}
+
+/// Sums are in the order of the taps, wherever a row is in its batch.
+#[test]
+fn many_windows_are_decoded_as_few() {
+    for linear in [true, false] {
+        let (decoding, _) = random_decoding(3, 12, linear);
+        let (hidden, z) = (random(&[29, 3, 4], 1), random(&[29, 3], 2));
+        let all = flat(&decode(&hidden, &z, &decoding).unwrap());
+        let twin = composed::decode(&hidden, &z, &decoding).unwrap();
+        assert_close("many", &all, &flat(&twin), TOLERANCE);
+        let affine = |one: &Affine| Affine { weight: one.weight.detach(), bias: one.bias.detach() };
+        let constants = Decoding {
+            ups: decoding.ups.iter().map(affine).collect(),
+            out: constant(&decoding.out),
+            linear: decoding.linear.as_ref().map(affine),
+            ..decoding
+        };
+        assert_eq!(flat(&decode(&hidden, &z, &constants).unwrap()), all);
+    }
+}
+
+#[test]
+fn decoded_rows_are_those_of_the_windows() {
+    for (features, rows, linear) in [(1, 12, true), (3, 11, false), (25, 40, true), (2, 37, true)] {
+        let (decoding, _) = random_decoding(features, rows, linear);
+        let start = rows.div_ceil(4);
+        let cuts: Vec<Range<usize>> =
+            (0..rows).flat_map(|a| (a + 1..=rows).map(move |b| a..b)).step_by(3).collect();
+        let (hidden, z) = (random(&[cuts.len(), start, 4], 1), random(&[cuts.len(), 3], 2));
+        let whole = flat(&decode(&hidden, &z, &decoding).unwrap());
+        let found = decode_rows(&hidden, &z, &decoding, &cuts).unwrap();
+        let found: Vec<f64> = found.into_iter().map(f64::from).collect();
+        let windows = whole.chunks_exact(rows * features).zip(&cuts);
+        let expected: Vec<f64> = windows
+            .flat_map(|(window, cut)| &window[cut.start * features..cut.end * features])
+            .copied()
+            .collect();
+        assert_close("rows", &found, &expected, TOLERANCE);
+        let refused = |cuts: &[Range<usize>]| decode_rows(&hidden, &z, &decoding, cuts).is_err();
+        assert!(refused(&cuts[1..]));
+        for wrong in [0..rows + 1, 2..2] {
+            let mut cuts = cuts.clone();
+            cuts[1] = wrong;
+            assert!(refused(&cuts));
+        }
     }
 }
 

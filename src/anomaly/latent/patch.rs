@@ -16,24 +16,26 @@ pub(crate) const LEAST: f32 = 0.05;
 /// Minimum range for a deviation: half a training standard deviation.
 const MIN_RANGE: f32 = 0.5;
 
-/// Windows of one anomaly, row-major [W, D] in z-scores.
+/// The window of one anomaly, row-major [W, D] in z-scores, and decoded rows of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Decoded<'a> {
     pub input: &'a [f32],
+    /// X^ and X~ from row `first` of the window.
     pub plain: &'a [f32],
     pub perturbed: &'a [f32],
+    pub first: usize,
     pub features: usize,
 }
 
 impl Decoded<'_> {
-    /// Change of feature `d` over the rows `segment`, before blending.
+    /// Change of feature `d` over the rows `segment` of the window, before blending.
     pub(crate) fn delta(&self, d: usize, segment: Range<usize>, form: Form) -> Vec<f32> {
         segment
             .map(|t| {
-                let i = t * self.features + d;
+                let i = (t - self.first) * self.features + d;
                 match form {
                     Form::Residual | Form::Deformed => self.perturbed[i] - self.plain[i],
-                    Form::Decoded => self.perturbed[i] - self.input[i],
+                    Form::Decoded => self.perturbed[i] - self.input[t * self.features + d],
                 }
             })
             .collect()
@@ -172,7 +174,8 @@ mod tests {
         let input: Vec<f32> = (0..16).map(|i| (i / 2) as f32 * 0.25).collect();
         let plain = vec![0.0; 16];
         let perturbed: Vec<f32> = (0..16).map(|i| if i % 2 == 0 { 1.0 } else { 0.01 }).collect();
-        let decoded = Decoded { input: &input, plain: &plain, perturbed: &perturbed, features: 2 };
+        let decoded =
+            Decoded { input: &input, plain: &plain, perturbed: &perturbed, first: 0, features: 2 };
         let rule = Rule { distance, tau: 0.1, variation: &variation, local: None };
         rule.deviations(decoded, segment, Form::Residual)
     }

@@ -18,9 +18,10 @@ use crate::nn::parameters::{Linear, Scope, Store};
 use crate::nn::training::train;
 use crate::nn::{Parameters, Shapes};
 use crate::runtime::control::Control;
-use crate::runtime::pool::SHARE;
 use crate::runtime::rng::{Purpose, Rng};
 
+/// Windows per task, half of them with anomalies.
+const SHARE: usize = 8;
 /// Taps of the first convolution.
 const FIRST_TAPS: usize = 7;
 /// Dilation of the residual blocks after the first.

@@ -62,7 +62,7 @@ impl Detector for Errors<'_> {
         let mut errors = match self.vae {
             Some(vae) => {
                 let live = self.live(windows)?;
-                row_squares(&live, &vae.decode(&vae.encode(&live)?.0)?)?
+                row_squares(&live, &vae.reconstruct(&live)?)?
             }
             None => vec![0.0; batch * window],
         };

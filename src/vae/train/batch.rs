@@ -7,13 +7,24 @@ use crate::data::windows::spread;
 use crate::error::Result;
 use crate::kernels::{Gradients, backward};
 use crate::runtime::control::Control;
-use crate::runtime::pool::{SHARE, spread_over_pool};
+use crate::runtime::pool::spread_over_pool;
 use crate::runtime::rng::{Purpose, Rng};
 use crate::vae::loss::Losses;
 use crate::vae::{Architecture, Dropout, Vae};
 
 /// Number of evenly spaced held-out windows for the validation loss.
 const VALIDATION_WINDOWS: usize = 256;
+
+/// Rows of the tiles in which products are computed.
+const TILE: usize = 6;
+/// Maximum number of windows per task.
+const MOST: usize = 24;
+
+/// Windows per task, of a batch: at least two tasks, in whole tiles. With more windows, weights are
+/// read less often.
+fn share_of(batch: usize) -> usize {
+    batch.div_ceil(2).next_multiple_of(TILE).clamp(TILE, MOST)
+}
 
 /// Windows with their noise: one optimiser step, or the held-out set.
 pub(super) struct Batch {
@@ -44,7 +55,7 @@ impl Batch {
     }
 
     fn shares(&self) -> usize {
-        self.starts.len().div_ceil(SHARE)
+        self.starts.len().div_ceil(share_of(self.starts.len()))
     }
 
     /// Losses of share `i`, scaled so that the shares add up to the batch.
@@ -56,7 +67,8 @@ impl Batch {
         dropout: Option<&mut Dropout>,
     ) -> Result<Losses> {
         let Architecture { window, features, latent, .. } = *task.architecture;
-        let range = i * SHARE..((i + 1) * SHARE).min(self.starts.len());
+        let share = share_of(self.starts.len());
+        let range = i * share..((i + 1) * share).min(self.starts.len());
         let starts = &self.starts[range.clone()];
         let device = &Device::Cpu;
         let windows = task.matrix.gather(starts, window);
@@ -133,5 +145,18 @@ impl HeldOutBatch {
             Ok(f64::from(losses.total.detach().to_scalar::<f32>()?))
         };
         Ok(spread_over_pool(self.0.shares(), control, share)?.into_iter().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_of;
+
+    #[test]
+    fn a_batch_is_at_least_two_tasks_of_whole_tiles() {
+        let shares = [(1, 6), (8, 6), (12, 6), (24, 12), (32, 18), (64, 24), (100, 24), (256, 24)];
+        for (batch, share) in shares {
+            assert_eq!(share_of(batch), share, "{batch}");
+        }
     }
 }
