@@ -154,6 +154,20 @@ mod tests {
         assert_eq!((gone, parts.until), (40, Some(1059)));
     }
 
+    /// The cut is in the bridged rows of a run above a new normal.
+    #[test]
+    fn bridged_rows_are_only_known_afterwards() {
+        let mut scores = some(normal(159, 1000));
+        scores[855..956].iter_mut().flatten().for_each(|score| *score += 15.0);
+        let rule = FollowRule { settle: 60, join: 15, memory: Some(1500), repeats: 40, ..RULE };
+        let mut whole = Reference::new(&normal(160, 1200));
+        let mut parts = whole.clone();
+        assert_eq!(runs(&whole.follow(&scores, &rule)), [855..915, 935..956]);
+        assert_eq!(runs(&parts.follow(&scores[..940], &rule)), [855..915, 935..940]);
+        assert_eq!(runs(&parts.follow(&scores[940..], &rule)), [15..16]);
+        assert_eq!(parts, whole);
+    }
+
     proptest! {
         /// Following day by day equals one pass.
         #[test]
@@ -187,11 +201,11 @@ mod tests {
             }
             prop_assert_eq!(&p, &expected.p);
             prop_assert_eq!(parts, whole);
-            // Rows that a run bridges across a cut are only known afterwards.
+            // Rows that a run bridges across a cut, below the low line, are only known afterwards.
             let all: Vec<usize> = runs(&expected).into_iter().flatten().collect();
             prop_assert!(rows.iter().all(|t| all.contains(t)));
-            let low = |t: &&usize| scores[**t].is_some_and(|score| score > 12.0);
-            prop_assert!(all.iter().filter(low).all(|t| rows.contains(t)));
+            let sure = |t: &&usize| expected.p[**t].is_some_and(|p| p < 0.5 * rule.go_on);
+            prop_assert!(all.iter().filter(sure).all(|t| rows.contains(t)));
         }
     }
 }

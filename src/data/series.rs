@@ -168,7 +168,7 @@ impl<'a> Series<'a> {
     }
 
     /// Passes all values of feature `d` to `take` in blocks, each with its first row.
-    fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
+    pub(super) fn read_blocks(&self, d: usize, mut take: impl FnMut(usize, &[f64])) {
         let mut values = [0.0; BLOCK];
         for start in (0..self.len()).step_by(BLOCK) {
             let block = &mut values[..BLOCK.min(self.len() - start)];

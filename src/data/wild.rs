@@ -60,17 +60,17 @@ impl Wild {
 
     fn of(series: &Series<'_>, learn: bool) -> Self {
         let mut found = Self::default();
-        let mut values = vec![0.0; series.len()];
-        let mut known_values = Vec::with_capacity(series.len());
+        let (mut values, mut known_values) = (Vec::new(), Vec::new());
         for d in 0..series.columns().width() {
+            if !learn && none_is_far(series, d) {
+                continue;
+            }
+            values.resize(series.len(), 0.0);
             series.read(d, 0, &mut values);
             let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
             known_values.clear();
             known_values.extend(training().map(|row| row.1));
-            if !learn && none_is_far(&known_values) {
-                continue;
-            }
             let Some(core) = Core::of(&mut known_values) else { continue };
             let far = training().filter(|row| core.is_far(row.1));
             found.left_out.extend(far.map(|(t, _)| (d, t)));
@@ -103,11 +103,12 @@ impl Wild {
     }
 }
 
-/// Whether a single pass shows that no value is far: two values inside the core are further apart
-/// than a [`FAR`]th of the range.
-fn none_is_far(values: &[f64]) -> bool {
-    let mut sample: Vec<f64> =
-        values.iter().step_by(values.len().div_ceil(SAMPLE).max(1)).copied().collect();
+/// Whether a single pass shows that no value of feature `d` is far: two values inside the core are
+/// further apart than a [`FAR`]th of the range.
+fn none_is_far(series: &Series<'_>, d: usize) -> bool {
+    let sampled = (0..series.len()).step_by(series.len().div_ceil(SAMPLE).max(1));
+    let known = |t: &usize| !series.is_labelled(*t);
+    let mut sample: Vec<f64> = sampled.filter(known).filter_map(|t| series.value(d, t)).collect();
     sample.sort_unstable_by(f64::total_cmp);
     let edge = sample.len() / 10;
     if edge == 0 {
@@ -115,16 +116,20 @@ fn none_is_far(values: &[f64]) -> bool {
     }
     let (a, b) = (sample[edge], sample[sample.len() - 1 - edge]);
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    let (mut up_to_a, mut from_b) = (0, 0);
-    for &value in values {
-        (low, high) = (low.min(value), high.max(value));
-        up_to_a += usize::from(value <= a);
-        from_b += usize::from(value >= b);
-    }
+    let (mut n, mut up_to_a, mut from_b) = (0, 0, 0);
+    series.read_blocks(d, |first, values| {
+        let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
+        for (_, &value) in (first..).zip(values).filter(known) {
+            (low, high) = (low.min(value), high.max(value));
+            n += 1;
+            up_to_a += usize::from(value <= a);
+            from_b += usize::from(value >= b);
+        }
+    });
     // Halved, so that they are finite for all finite values.
     let (inside, range) = (b / 2.0 - a / 2.0, high / 2.0 - low / 2.0);
     let is_constant = inside <= 0.5 * CONSTANT_RANGE * low.abs().max(high.abs());
-    up_to_a.min(from_b) > outer(values.len()) && !is_constant && range / FAR <= inside
+    up_to_a.min(from_b) > outer(n) && !is_constant && range / FAR <= inside
 }
 
 /// Number of values at either end that are outside of the core, of `n`.

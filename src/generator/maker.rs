@@ -25,7 +25,7 @@ use crate::stats::rms;
 /// Anomalies per task: whole [`STRATA`].
 const SHARE: usize = INFERENCE_SHARE.next_multiple_of(STRATA);
 /// Shares of anomalies in memory at once.
-const SHARES: usize = 4;
+const SHARES: usize = 8;
 
 /// The changes of one anomaly, and how the model generated it.
 #[derive(Default)]

@@ -111,20 +111,9 @@ impl Conv {
         size: ConvSize,
         finish: Finish<'_>,
     ) -> Result<Vec<f32>> {
-        self.forward_rows(x, weight, size, &self.reads(size.batch, size.rows), finish)
-    }
-
-    /// Rows of the convolution, those of `reads`.
-    pub(super) fn forward_rows(
-        &self,
-        x: &[f32],
-        weight: &[f32],
-        size: ConvSize,
-        reads: &Reads,
-        finish: Finish<'_>,
-    ) -> Result<Vec<f32>> {
         let x = RowBlock { values: x, width: size.inputs };
-        correlate(x, size.weight(weight, &self.taps(size)), reads, finish)
+        let reads = self.reads(size.batch, size.rows);
+        correlate(x, size.weight(weight, &self.taps(size)), &reads, finish)
     }
 
     /// As [`Conv::forward`], behind the rows of `out`.
@@ -136,9 +125,21 @@ impl Conv {
         size: ConvSize,
         finish: Finish<'_>,
     ) -> Result<()> {
+        self.rows_onto(out, x, weight, size, &self.reads(size.batch, size.rows), finish)
+    }
+
+    /// Rows of the convolution, those of `reads`, behind the rows of `out`.
+    pub(super) fn rows_onto(
+        &self,
+        out: &mut Vec<f32>,
+        x: &[f32],
+        weight: &[f32],
+        size: ConvSize,
+        reads: &Reads,
+        finish: Finish<'_>,
+    ) -> Result<()> {
         let x = RowBlock { values: x, width: size.inputs };
-        let reads = self.reads(size.batch, size.rows);
-        correlate_onto(out, x, size.weight(weight, &self.taps(size)), &reads, finish)
+        correlate_onto(out, x, size.weight(weight, &self.taps(size)), reads, finish)
     }
 
     /// dx [B T, C] from the gradient g [B T', O].

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
+use super::blocks::{Layer, TOGETHER};
 use super::conv::ConvSize;
 use super::decode::{Affine, Decoding, LayerSizes};
 use super::matrix::{View, matmul};
@@ -28,24 +29,45 @@ pub fn decode_rows(
     decoding: &Decoding,
     rows: &[Range<usize>],
 ) -> Result<Vec<f32>> {
-    let sizes = decoding.sizes(hidden.dims3()?)?;
-    let ConvSize { batch, rows: window, .. } = sizes.out;
+    let (batch, start, channels) = hidden.dims3()?;
+    let sizes = decoding.sizes((batch, start, channels))?;
+    let ConvSize { rows: window, outputs: width, .. } = sizes.out;
     if rows.len() != batch || rows.iter().any(|rows| rows.end > window || rows.is_empty()) {
         bail!("decode: rows {rows:?} of {batch} windows of {window} rows");
     }
-    let needed = needed(decoding, &sizes, rows);
     with_slices([hidden, z], |[hidden, z]| {
-        let last = doubled(hidden, decoding, &sizes, &needed)?;
         let path = decoding.linear.as_ref().map(|linear| linear_path(z, linear, sizes.out, rows));
         let path = path.transpose()?;
-        let input = needed.last().map_or(&[] as &[Range<usize>], |last| last);
-        let geometry = &decoding.out.geometry;
-        let reads = Reads::between(geometry.map(), geometry.kernel, input, rows);
-        with_slices([&decoding.out.weight, &decoding.out.bias], |[weight, bias]| {
-            let finish =
-                Finish { bias: Some(bias), residual: path.as_deref(), ..Finish::default() };
-            geometry.forward_rows(&last, weight, sizes.out, &reads, finish)
-        })
+        let mut out = Vec::with_capacity(rows.iter().map(|rows| rows.len() * width).sum());
+        let parts = hidden.chunks((TOGETHER * start * channels).max(1)).zip(rows.chunks(TOGETHER));
+        for (hidden, rows) in parts {
+            let sizes = decoding.sizes((rows.len(), start, channels))?;
+            let path = path
+                .as_ref()
+                .map(|path| &path[out.len()..][..rows.iter().map(|rows| rows.len() * width).sum()]);
+            part(&mut out, hidden, path, decoding, &sizes, rows)?;
+        }
+        Ok(out)
+    })
+}
+
+/// The rows of some windows behind those of `out`; `path` is what the linear path adds.
+fn part(
+    out: &mut Vec<f32>,
+    hidden: &[f32],
+    path: Option<&[f32]>,
+    decoding: &Decoding,
+    sizes: &LayerSizes,
+    rows: &[Range<usize>],
+) -> Result<()> {
+    let needed = needed(decoding, sizes, rows);
+    let last = doubled(hidden, decoding, sizes, &needed)?;
+    let input = needed.last().map_or(&[] as &[Range<usize>], |last| last);
+    let Layer { weight, bias, geometry } = &decoding.out;
+    let reads = Reads::between(geometry.map(), geometry.kernel, input, rows);
+    with_slices([weight, bias], |[weight, bias]| {
+        let finish = Finish { bias: Some(bias), residual: path, ..Finish::default() };
+        geometry.rows_onto(out, &last, weight, sizes.out, &reads, finish)
     })
 }
 

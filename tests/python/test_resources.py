@@ -79,6 +79,22 @@ def run(script: str, *arguments: object) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
+SPIN = """
+import time
+wall = time.perf_counter()
+while time.perf_counter() < wall + 1.5:
+    pass
+print(time.process_time() / (time.perf_counter() - wall))
+"""
+
+
+def free_cores() -> float:
+    """What two processes that never rest get of two cores: less than 2 beside other work."""
+    command = [sys.executable, "-c", SPIN]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    return sum(float(one.communicate()[0]) for one in both)
+
+
 def size(path: Path) -> int:
     """Bytes of a file's columns in memory."""
     import polars as pl
@@ -94,10 +110,12 @@ def test_many_small_groups(tmp_path):
     make_hosts(hosts=60, rows=2000).select(pl.exclude("known")).write_parquet(
         tmp_path / "groups.parquet"
     )
-    # The share of the cores does not depend on it.
+    before = free_cores()
+    # The share of the cores does not depend on the number of steps.
     found = run(GROUPS, tmp_path, 10)
     if (os.cpu_count() or 1) >= 2:
-        assert found["cores"] > 1.4  # 1.9 on two idle cores; one alone would be 1.0
+        # 1.9 on two idle cores; one alone would be 1.0.
+        assert found["cores"] > 0.7 * min(before, free_cores())
     assert found["grown"] < size(tmp_path / "groups.parquet") + 300 * MEGABYTE
 
 
