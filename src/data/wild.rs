@@ -67,7 +67,7 @@ impl Wild {
             }
             values.resize(series.len(), 0.0);
             series.read(d, 0, &mut values);
-            let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
+            let known = |(t, value): &(usize, &f64)| is_training(series, *t, **value);
             let training = || values.iter().enumerate().filter(known).map(|(t, value)| (t, *value));
             known_values.clear();
             known_values.extend(training().map(|row| row.1));
@@ -103,6 +103,11 @@ impl Wild {
     }
 }
 
+/// Whether a value is there, and its row no known anomaly.
+fn is_training(series: &Series<'_>, t: usize, value: f64) -> bool {
+    !value.is_nan() && !series.is_labelled(t)
+}
+
 /// Whether a single pass shows that no value of feature `d` is far: two values inside the core are
 /// further apart than a [`FAR`]th of the range.
 fn none_is_far(series: &Series<'_>, d: usize) -> bool {
@@ -118,7 +123,7 @@ fn none_is_far(series: &Series<'_>, d: usize) -> bool {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     let (mut n, mut up_to_a, mut from_b) = (0, 0, 0);
     series.read_blocks(d, |first, values| {
-        let known = |(t, value): &(usize, &f64)| !value.is_nan() && !series.is_labelled(*t);
+        let known = |(t, value): &(usize, &f64)| is_training(series, *t, **value);
         for (_, &value) in (first..).zip(values).filter(known) {
             (low, high) = (low.min(value), high.max(value));
             n += 1;

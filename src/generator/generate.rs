@@ -33,9 +33,27 @@ pub(crate) fn generate(
     config: &GenerateConfig,
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
-    let segments = share_out(&[ground(generator, series, config)?], config)?;
-    let segments = segments.into_iter().next().unwrap_or_default();
-    generate_at(generator, series, config, &segments, control)
+    refuse(generator, config)?;
+    let key = series.stream_key();
+    tamed(series, |tame| {
+        let ground = ground_of(generator, tame, key, config)?;
+        let places = share_out(&[ground], config)?.into_iter().next().unwrap_or_default();
+        anomalies_at(generator, tame, key, config, &places, control)
+    })
+}
+
+/// Refuses wrong options, and a generator without a VAE.
+fn refuse(generator: &Generator, config: &GenerateConfig) -> Result<()> {
+    config.validate(generator.config.window)?;
+    generator.require_vae()?;
+    Ok(())
+}
+
+/// What `work` makes of a series without its wild values.
+fn tamed<T>(series: &Series<'_>, work: impl FnOnce(&Series<'_>) -> Result<T>) -> Result<T> {
+    let tame = Wild::excluded(series).left_out(series)?;
+    let tame = tame.as_ref().map(|columns| series.replaced(columns));
+    work(tame.as_ref().unwrap_or(series))
 }
 
 /// What a series has room for.
@@ -47,13 +65,18 @@ pub(crate) fn ground(
     series: &Series<'_>,
     config: &GenerateConfig,
 ) -> Result<Ground> {
+    refuse(generator, config)?;
+    tamed(series, |tame| ground_of(generator, tame, series.stream_key(), config))
+}
+
+/// What a series without wild values has room for.
+fn ground_of(
+    generator: &Generator,
+    series: &Series<'_>,
+    key: [u64; 2],
+    config: &GenerateConfig,
+) -> Result<Ground> {
     let size = generator.config.window;
-    config.validate(size)?;
-    generator.require_vae()?;
-    let key = series.stream_key();
-    let tame = Wild::excluded(series).left_out(series)?;
-    let tame = tame.as_ref().map(|columns| series.replaced(columns));
-    let series = tame.as_ref().unwrap_or(series);
     let runs = windows::apart(stretches(generator, series, config)?, size);
     let places = windows::runs(series, |t| series.is_place(t), 1);
     let (rows, per_day) = (series.len(), series.rows_per_day());
@@ -112,11 +135,20 @@ pub(crate) fn generate_at(
     places: &[GenerationSite],
     control: &dyn Control,
 ) -> Result<Vec<Anomaly>> {
-    let size = generator.config.window;
     let key = series.stream_key();
-    let tame = Wild::excluded(series).left_out(series)?;
-    let tame = tame.as_ref().map(|columns| series.replaced(columns));
-    let series = tame.as_ref().unwrap_or(series);
+    tamed(series, |tame| anomalies_at(generator, tame, key, config, places, control))
+}
+
+/// The anomalies of a series without wild values in these places.
+fn anomalies_at(
+    generator: &Generator,
+    series: &Series<'_>,
+    key: [u64; 2],
+    config: &GenerateConfig,
+    places: &[GenerationSite],
+    control: &dyn Control,
+) -> Result<Vec<Anomaly>> {
+    let size = generator.config.window;
     let matrix = generator.normaliser.apply(series, control)?;
     let runs = windows::apart(stretches(generator, series, config)?, size);
     let rng = &mut Rng::new(config.seed, Purpose::Window, key);
@@ -141,12 +173,18 @@ pub(crate) fn pairs(
     config: &GenerateConfig,
     control: &dyn Control,
 ) -> Result<Vec<Pair>> {
+    refuse(generator, config)?;
+    tamed(series, |tame| pairs_of(generator, tame, config, control))
+}
+
+/// The pairs of a series without wild values.
+fn pairs_of(
+    generator: &Generator,
+    series: &Series<'_>,
+    config: &GenerateConfig,
+    control: &dyn Control,
+) -> Result<Vec<Pair>> {
     let size = generator.config.window;
-    config.validate(size)?;
-    generator.require_vae()?;
-    let tame = Wild::excluded(series).left_out(series)?;
-    let tame = tame.as_ref().map(|columns| series.replaced(columns));
-    let series = tame.as_ref().unwrap_or(series);
     let matrix = generator.normaliser.apply(series, control)?;
     let runs = stretches(generator, series, config)?;
     let stride = config

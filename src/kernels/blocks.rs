@@ -14,7 +14,7 @@ use super::elementwise::{column_sums, gate, through_relu};
 use super::gradients;
 use super::scratch::{Scratch, empty};
 use super::storage::{slice, with_slices};
-use super::tiles::Finish;
+use super::tiles::{Finish, Reads};
 
 /// Windows that are computed together where no activation is kept: those of so many stay in the
 /// cache.
@@ -45,6 +45,21 @@ impl Layer {
     ) -> Result<Vec<f32>> {
         with_slices([&self.weight, &self.bias], |[weight, bias]| {
             self.geometry.forward(x, weight, size, Finish { bias: Some(bias), ..finish })
+        })
+    }
+
+    /// Rows of the output, those of `reads`, behind the rows of `out`.
+    pub(super) fn rows_onto(
+        &self,
+        out: &mut Vec<f32>,
+        x: &[f32],
+        size: ConvSize,
+        reads: &Reads,
+        finish: Finish<'_>,
+    ) -> Result<()> {
+        with_slices([&self.weight, &self.bias], |[weight, bias]| {
+            let finish = Finish { bias: Some(bias), ..finish };
+            self.geometry.rows_onto(out, x, weight, size, reads, finish)
         })
     }
 

@@ -83,7 +83,7 @@ impl Conv {
     }
 
     /// Input rows read by every output row of `batch` windows.
-    fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
+    pub(super) fn reads(&self, batch: usize, rows: usize) -> Rc<Reads> {
         Reads::known(self.map(), self.kernel, batch, rows, self.output_rows(rows))
     }
 
@@ -114,18 +114,6 @@ impl Conv {
         let x = RowBlock { values: x, width: size.inputs };
         let reads = self.reads(size.batch, size.rows);
         correlate(x, size.weight(weight, &self.taps(size)), &reads, finish)
-    }
-
-    /// As [`Conv::forward`], behind the rows of `out`.
-    pub(super) fn forward_onto(
-        &self,
-        out: &mut Vec<f32>,
-        x: &[f32],
-        weight: &[f32],
-        size: ConvSize,
-        finish: Finish<'_>,
-    ) -> Result<()> {
-        self.rows_onto(out, x, weight, size, &self.reads(size.batch, size.rows), finish)
     }
 
     /// Rows of the convolution, those of `reads`, behind the rows of `out`.

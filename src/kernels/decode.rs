@@ -27,6 +27,21 @@ pub struct Affine {
     pub bias: Tensor,
 }
 
+impl Affine {
+    /// The latent units L of a linear path to `values` values, for `batch` latents [B, L].
+    pub(super) fn latent(&self, z: &[f32], batch: usize, values: usize) -> Result<usize> {
+        let (latent, outputs) = self.weight.dims2()?;
+        if outputs != values || latent * batch != z.len() {
+            candle_core::bail!("decode: linear path {latent}x{outputs} to {values} values");
+        }
+        let bias = self.bias.elem_count();
+        if bias != outputs {
+            candle_core::bail!("decode: bias of {bias} values, needs {outputs}");
+        }
+        Ok(latent)
+    }
+}
+
 /// out(up(... up(hidden))) + z B + b: transposed convolutions that double the rows, the first `rows`
 /// of them, a convolution, and a linear path.
 #[derive(Clone, Debug)]
@@ -132,11 +147,9 @@ impl Decode {
     ) -> Result<Vec<Vec<f32>>> {
         let doubled = self.doubled(hidden, sizes)?;
         let last = doubled.last().map_or(&[] as &[f32], |last| last);
-        let Layer { weight, bias, geometry } = &self.decoding.out;
-        with_slices([weight, bias], |[weight, bias]| {
-            let finish = Finish { bias: Some(bias), residual: path, ..Finish::default() };
-            geometry.forward_onto(out, last, weight, sizes.out, finish)
-        })?;
+        let (layer, size) = (&self.decoding.out, sizes.out);
+        let finish = Finish { residual: path, ..Finish::default() };
+        layer.rows_onto(out, last, size, &layer.geometry.reads(size.batch, size.rows), finish)?;
         Ok(doubled)
     }
 
@@ -161,15 +174,9 @@ impl Decode {
     /// z B + b, flat [B, W D].
     fn linear_path(&self, z: &[f32], batch: usize, values: usize) -> Result<Option<Scratch>> {
         let Some(linear) = &self.decoding.linear else { return Ok(None) };
-        let (latent, outputs) = linear.weight.dims2()?;
-        if outputs != values || latent * batch != z.len() {
-            candle_core::bail!("decode: linear path {latent}x{outputs} to {values} values");
-        }
+        let latent = linear.latent(z, batch, values)?;
         with_slices([&linear.weight, &linear.bias], |[weight, bias]| {
-            if bias.len() != outputs {
-                candle_core::bail!("decode: bias of {} values, needs {outputs}", bias.len());
-            }
-            let weight = View::new(weight, latent, outputs);
+            let weight = View::new(weight, latent, values);
             let mut path = matmul(View::new(z, batch, latent), weight)?;
             finish(&mut path, bias, false);
             Ok(Some(Scratch::from(path)))

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::blocks::{Layer, TOGETHER};
+use super::blocks::TOGETHER;
 use super::conv::ConvSize;
 use super::decode::{Affine, Decoding, LayerSizes};
 use super::matrix::{View, matmul};
@@ -63,12 +63,10 @@ fn part(
     let needed = needed(decoding, sizes, rows);
     let last = doubled(hidden, decoding, sizes, &needed)?;
     let input = needed.last().map_or(&[] as &[Range<usize>], |last| last);
-    let Layer { weight, bias, geometry } = &decoding.out;
+    let geometry = &decoding.out.geometry;
     let reads = Reads::between(geometry.map(), geometry.kernel, input, rows);
-    with_slices([weight, bias], |[weight, bias]| {
-        let finish = Finish { bias: Some(bias), residual: path, ..Finish::default() };
-        geometry.rows_onto(out, &last, weight, sizes.out, &reads, finish)
-    })
+    let finish = Finish { residual: path, ..Finish::default() };
+    decoding.out.rows_onto(out, &last, sizes.out, &reads, finish)
 }
 
 /// The rows of each transposed convolution that the rows `rows` depend on.
@@ -118,15 +116,10 @@ fn linear_path(
     rows: &[Range<usize>],
 ) -> Result<Scratch> {
     let ConvSize { batch, rows: window, outputs: width, .. } = out;
-    let (latent, values) = linear.weight.dims2()?;
-    if values != window * width || latent * batch != z.len() {
-        bail!("decode: linear path {latent}x{values} to {window} rows of {width} values");
-    }
+    let values = window * width;
+    let latent = linear.latent(z, batch, values)?;
     let mut path = Scratch::new(rows.iter().map(|rows| rows.len() * width).sum());
     with_slices([&linear.weight, &linear.bias], |[weight, bias]| {
-        if bias.len() != values {
-            bail!("decode: bias of {} values, needs {values}", bias.len());
-        }
         let weight = View::new(weight, latent, values);
         for first in (0..window).step_by(BLOCK) {
             let block = first..window.min(first + BLOCK);

@@ -636,19 +636,21 @@ fn constant(layer: &Layer) -> Layer {
     Layer { weight: layer.weight.detach(), bias: layer.bias.detach(), ..layer.clone() }
 }
 
+fn constant_blocks(blocks: &[Block]) -> Vec<Block> {
+    let one = |block: &Block| Block {
+        first: constant(&block.first),
+        second: constant(&block.second),
+        skip: block.skip.as_ref().map(constant),
+    };
+    blocks.iter().map(one).collect()
+}
+
 /// Without gradients, windows are computed a few at a time.
 #[test]
 fn many_windows_pass_blocks_as_few() {
     let (layers, _) = random_blocks(&[3, 5, 5], 900);
     let x = random(&[29, 13, 3], 7);
-    let constants: Vec<Block> = layers
-        .iter()
-        .map(|block| Block {
-            first: constant(&block.first),
-            second: constant(&block.second),
-            skip: block.skip.as_ref().map(constant),
-        })
-        .collect();
+    let constants = constant_blocks(&layers);
     let all = flat(&blocks(&x, &constants).unwrap());
     assert_close("many", &all, &flat(&composed::blocks(&x, &layers).unwrap()), TOLERANCE);
     assert_eq!(all, flat(&blocks(&x, &layers).unwrap()));
@@ -713,19 +715,7 @@ fn residual_blocks_of_data_and_constants() {
     for (found, expected) in gathered_by(&fused, &vars).iter().zip(gathered_by(&twin, &vars)) {
         assert_close("of data", found, &expected, TOLERANCE);
     }
-    let constant = |layer: &Layer| Layer {
-        weight: layer.weight.detach(),
-        bias: layer.bias.detach(),
-        geometry: layer.geometry,
-    };
-    let constants: Vec<Block> = layers
-        .iter()
-        .map(|block| Block {
-            first: constant(&block.first),
-            second: constant(&block.second),
-            skip: block.skip.as_ref().map(constant),
-        })
-        .collect();
+    let constants = constant_blocks(&layers);
     let inference = blocks(&x, &constants).unwrap();
     assert_eq!(flat(&inference), flat(&fused));
     let x = Var::from_tensor(&x).unwrap();
